@@ -1,0 +1,90 @@
+# The front door: `make help` lists what it opens.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Real data where it lies beside the checkout; else the loaders download what they need.
+export INKSTREAM_DATA ?= $(wildcard ../shared/data)
+# Exact versions, for build requirements too.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+PIP := $(BIN)/pip install --quiet
+ARGS ?=
+
+.PHONY: help demo serve train test lint format protos bench test-system clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .stamps/run ## Start a server, stream real digits through it, show what it recognised
+	@$(BIN)/inkstream demo $(ARGS)
+
+serve: .stamps/run ## Run the server in the foreground (ARGS="--port 50051")
+	@exec $(BIN)/inkstream-server serve $(ARGS)
+
+train: .stamps/dev ## Train a model (ARGS="--recipe augmented --seed 1")
+	@$(BIN)/inkstream-train train $(ARGS)
+
+test: .stamps/dev lint ## Check and test everything (ARGS="-k batcher")
+	@$(BIN)/coverage erase
+	$(BIN)/pytest --cov --cov-config=pyproject.toml --cov-report=term $(ARGS)
+
+test-system: .stamps/dev ## Test beside programs that only root can install
+	@echo "no system tests yet: Prometheus, Envoy and Chromium join with the issues that need them"
+
+lint: .stamps/dev .stamps/protoc ## Check style, types, contract and drift of generated code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy client/inkstream server/inkstream_server training/inkstream_training
+	$(BIN)/mypy tests benchmarks
+	$(BIN)/buf lint
+	$(BIN)/buf format -d --exit-code > /dev/null
+	@base=$$(git rev-parse --verify --quiet origin/main || git rev-parse --verify --quiet main || echo HEAD); \
+	if git cat-file -e "$$base:buf.yaml" 2>/dev/null; \
+	then $(BIN)/buf breaking --against ".git#ref=$$base"; fi
+	@generated=$$(mktemp -d); trap 'rm -rf "$$generated"' EXIT; \
+	$(MAKE) --no-print-directory protos PROTO_OUT="$$generated"; \
+	diff -r --exclude=__pycache__ --exclude=__init__.py "$$generated/inkstream/v1" client/inkstream/v1 \
+	|| { echo "client/inkstream/v1 differs from protos/: run 'make protos' and commit the result"; exit 1; }
+
+format: .stamps/dev ## Put the code into the project's style
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/buf format -w
+
+PROTO_OUT ?= client
+protos: .stamps/protoc ## Generate client/inkstream/v1 from protos/
+	@.venv-protos/bin/python -m grpc_tools.protoc -Iprotos --python_out=$(PROTO_OUT) --pyi_out=$(PROTO_OUT) protos/inkstream/v1/*.proto
+	@.venv-protos/bin/python -m grpc_tools.protoc -Iprotos --grpc_python_out=$(PROTO_OUT) protos/inkstream/v1/recognition_service.proto
+
+bench: .stamps/run ## Measure speed beside the transport's floor (about 5 minutes)
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## Remove what the other targets made
+	rm -rf .venv .venv-protos .stamps .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+
+$(VENV)/bin/python:
+	@echo "Setting up $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV)
+
+.stamps/run: client/pyproject.toml server/pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing client and server (once)"
+	@$(PIP) -e "client[cli]" -e server
+	@mkdir -p .stamps && touch $@
+
+.stamps/dev: .stamps/run training/pyproject.toml requirements-dev.txt
+	@echo "Installing TensorFlow, training and the tools of development (once, some minutes)"
+	@$(PIP) -e "server[keras]" -e training -r requirements-dev.txt
+	@mkdir -p .stamps && touch $@
+
+# The compiler is older than what the project runs on, so it has a virtual environment of its own:
+# code it generates runs beside protobuf 6 and 7 (a runtime takes code of its own and of the major version before).
+.stamps/protoc: requirements-protoc.txt
+	@echo "Setting up the protobuf compiler (once)"
+	@$(PYTHON) -m venv .venv-protos
+	@PIP_CONSTRAINT= .venv-protos/bin/pip install --quiet -r requirements-protoc.txt
+	@mkdir -p .stamps && touch $@
