@@ -1,0 +1,157 @@
+"""The async client: lives in the caller's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from types import TracebackType
+from typing import Any, Literal, Self, overload
+
+from inkstream._base import ClientBase, parcel_of
+from inkstream._exceptions import DeadlineExceeded, InkstreamError
+from inkstream._exchange import Parcel
+from inkstream._images import Images, frames_of
+from inkstream._results import Model, Result
+from inkstream._sinks import Collector, LoopFuture
+from inkstream._streams import stream_by_task
+
+
+class AsyncClient(ClientBase):
+    """A client of one inkstream server, for asyncio.
+
+    All calls share one long-lived stream, so a client is worth keeping; after a broken connection
+    the next call opens a new one. It belongs to
+    the event loop in which it is used first, and to no other. Close it with `close` or use it in an
+    `async with` statement.
+    """
+
+    async def recognize(self, images: Images, *, deadline: float | None = None) -> Any:
+        """Recognise one image or an array of them. Cancelling it harms no other call.
+
+        Args:
+            images: uint8 from 0 to 255 or float from 0 to 1, ink high; shape (28, 28) for one, or
+                (N, 28, 28), (N, 28, 28, 1) or (N, 784) for several.
+            deadline: seconds after which the answer is worthless; None waits.
+
+        Returns: a `Result` for one image, a list of N of them for an array.
+
+        Raises:
+            InvalidImage: the images cannot be taken as they are.
+            InkstreamError: another branch of the tree; of the first image that got no result.
+        """
+        frames = frames_of(images)
+        if not frames.count:
+            return []
+        answered = asyncio.get_running_loop().create_future()
+        collector = Collector(
+            frames.count, lambda: None if answered.done() else answered.set_result(None)
+        )
+        self._put(parcel_of(frames, collector, deadline))
+        try:
+            if deadline is None:
+                await answered
+            else:
+                async with asyncio.timeout(deadline):
+                    await answered
+        except TimeoutError as late:
+            raise DeadlineExceeded(f"no answer within {deadline:g} s") from late
+        finally:
+            collector.is_abandoned = True
+        results = collector.outcome()
+        return results[0] if frames.is_single else results
+
+    @overload
+    def stream(
+        self,
+        images: Iterable[Images] | AsyncIterable[Images],
+        *,
+        deadline: float | None = None,
+        return_exceptions: Literal[False] = False,
+    ) -> AsyncIterator[Result]: ...
+    @overload
+    def stream(
+        self,
+        images: Iterable[Images] | AsyncIterable[Images],
+        *,
+        deadline: float | None = None,
+        return_exceptions: bool,
+    ) -> AsyncIterator[Result | InkstreamError]: ...
+    def stream(
+        self,
+        images: Iterable[Images] | AsyncIterable[Images],
+        *,
+        deadline: float | None = None,
+        return_exceptions: bool = False,
+    ) -> AsyncIterator[Result | InkstreamError]:
+        """Recognise images as they come; yields the results in the same order.
+
+        A task of its own iterates `images`, at most two windows ahead of the reader. A source that
+        waits should be an async iterable: a sync one that blocks, blocks the event loop.
+
+        Args:
+            images: an iterable or async iterable of images, each as in `recognize`; an array among
+                them counts as that many images.
+            deadline: seconds that each image may take from the moment the source yielded it.
+            return_exceptions: yield the error of an image that got no result in its place, instead
+                of raising it there.
+
+        Raises:
+            InkstreamError: of the first image that got no result, after all results before it.
+            Exception: whatever `images` raises, after all results before it.
+        """
+        return stream_by_task(
+            images,
+            self._put,
+            ahead=self._images_ahead,
+            deadline=deadline,
+            return_exceptions=return_exceptions,
+        )
+
+    def submit(self, image: Images, *, deadline: float | None = None) -> asyncio.Future[Result]:
+        """Hand over one image and return at once; to be called in the event loop.
+
+        Nothing bounds how many wait: use `stream` where the source may be faster than the server.
+
+        Args:
+            image: one image as in `recognize`.
+            deadline: seconds after which the answer is worthless; None for no limit.
+
+        Returns: a future of the result. Cancelling it harms no other image.
+
+        Raises:
+            InvalidImage: it cannot be taken as it is, or is not one image.
+        """
+        sink = LoopFuture()
+        self._put(parcel_of(frames_of(image).single(), sink, deadline))
+        return sink.future
+
+    async def model(self) -> Model:
+        """Ask the server to describe the model.
+
+        Raises:
+            InkstreamError: the server cannot be reached, or does not serve it.
+        """
+        return await self._connection.model()
+
+    async def close(self, grace: float = 5.0) -> None:
+        """Wait up to `grace` seconds for what is unanswered, fail the rest and disconnect.
+
+        May be called again. Cancelling it disconnects at once.
+        """
+        await self._connection.close(grace)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # After an error nobody waits for the answers still due.
+        await self.close(5.0 if kind is None else 0.0)
+
+    def _put(self, parcel: Parcel) -> None:
+        if self._outbox.put(parcel):
+            self._connection.wake()

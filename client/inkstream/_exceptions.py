@@ -1,0 +1,183 @@
+"""What can go wrong, sorted by what the caller can do about it.
+
+* InkstreamError
+  x InputError                  mend what was passed; repeating it does not help
+    - InvalidImage              an image has the wrong shape, dtype or range (also a ValueError)
+    - InvalidRequest            the server does not take an option of the call
+    - ModelNotFound             the server has no model of that name
+  x RetryableError              the same thing may work later, see `retry_after`
+    - ConnectionFailed          nobody answers at the address (also a ConnectionError)
+    - ConnectionLost            the stream broke with items unanswered (also a ConnectionError)
+    - Overloaded                the server has too much to do
+    - ServerDraining            the server is stopping: another one may take the item
+    - EngineFailed              the engine failed on the batch that held the item
+    - DeadlineExceeded          the item's deadline passed first (also a TimeoutError)
+  x FatalError                  somebody has to change something
+    - AccessDenied              credentials are missing or not good enough
+    - Unsupported               the server knows the call but does not do it
+    - ProtocolError             the other side broke the contract, or is no inkstream server
+    - ClientClosed              the client was closed
+"""
+
+# ruff: noqa: N818 - these are named for what happened; the branches end in Error.
+
+from __future__ import annotations
+
+import grpc
+
+from inkstream.v1 import error_pb2
+
+
+class InkstreamError(Exception):
+    """Root of everything that this package raises on purpose."""
+
+
+class InputError(InkstreamError):
+    """What was passed is wrong: mend it, do not repeat it.
+
+    Attributes:
+        field: the field that the server blames, for example "tensors.float32"; "" where unknown.
+    """
+
+    field: str = ""
+
+
+class InvalidImage(InputError, ValueError):
+    """An image cannot be taken as it is; the message says what came and what is wanted."""
+
+
+class InvalidRequest(InputError, ValueError):
+    """The server does not take an option of the call."""
+
+
+class ModelNotFound(InputError, LookupError):
+    """The server has no model of that name."""
+
+
+class RetryableError(InkstreamError):
+    """The same thing may work when tried again.
+
+    Attributes:
+        retry_after: seconds after which trying again makes sense, None where the server said none.
+    """
+
+    retry_after: float | None = None
+
+
+class ConnectionFailed(RetryableError, ConnectionError):
+    """Nobody answers at the address."""
+
+
+class ConnectionLost(RetryableError, ConnectionError):
+    """The stream broke before the item was answered; the next use opens a new one."""
+
+
+class Overloaded(RetryableError):
+    """The server has too much to do."""
+
+
+class ServerDraining(RetryableError):
+    """The server is stopping: what it had accepted was answered, this was not accepted."""
+
+
+class EngineFailed(RetryableError):
+    """The engine failed on the batch that held the item."""
+
+
+class DeadlineExceeded(RetryableError, TimeoutError):
+    """The deadline passed before there was an answer."""
+
+
+class FatalError(InkstreamError):
+    """Neither mending the input nor trying again helps."""
+
+
+class AccessDenied(FatalError):
+    """Credentials are missing or not good enough."""
+
+
+class Unsupported(FatalError):
+    """The contract knows it, this server does not do it."""
+
+
+class ProtocolError(FatalError):
+    """The other side broke the contract, or is no inkstream server at all."""
+
+
+class ClientClosed(FatalError):
+    """The client was closed, before or meanwhile."""
+
+
+#: gRPC status codes by number. The contract's ErrorCode has the same numbers, so one table serves
+#: both; what is not here is a ProtocolError.
+_BY_CODE: dict[int, type[InkstreamError]] = {
+    3: InvalidRequest,
+    4: DeadlineExceeded,
+    5: ModelNotFound,
+    7: AccessDenied,
+    8: Overloaded,
+    12: Unsupported,
+    13: EngineFailed,
+    14: ServerDraining,
+    16: AccessDenied,
+}
+
+
+def from_item_error(refused: error_pb2.ItemError) -> InkstreamError:
+    """The exception for an item that the server answered with an error."""
+    kind = _BY_CODE.get(refused.code, ProtocolError)
+    error = (InvalidImage if kind is InvalidRequest else kind)(
+        refused.message or f"the server refused the item with code {refused.code} and no message"
+    )
+    if isinstance(error, InputError):
+        error.field = refused.field
+    if isinstance(error, RetryableError) and refused.retry_after_ms:
+        error.retry_after = refused.retry_after_ms / 1000
+    return error
+
+
+def from_status(
+    failed: grpc.aio.AioRpcError, address: str, *, opened: bool = False
+) -> InkstreamError:
+    """The exception for a call that ended with a status other than OK.
+
+    Args:
+        failed: what grpc.aio raised.
+        address: where the call went, for the message.
+        opened: whether the server had answered on the call before.
+    """
+    code, details = failed.code(), failed.details() or "no details"
+    if code is grpc.StatusCode.UNAVAILABLE and not opened:
+        return unreachable(address, details)
+    if opened and code in _BREAKS:
+        return ConnectionLost(
+            f"the stream to {address} broke ({code.name}: {details}); "
+            "the next call opens a new one, so send again what was not answered"
+        )
+    kind = _BY_CODE.get(code.value[0], ProtocolError)
+    return kind(f"{address} answered {code.name}: {details}{_ADVICE.get(kind, '')}")
+
+
+def unreachable(address: str, details: str) -> ConnectionFailed:
+    """The exception for an address where nobody answers."""
+    return ConnectionFailed(
+        f"no inkstream server answers at {address} ({details}); is it running there "
+        "(`inkstream-server serve`), are host and port right, and does it expect TLS?"
+    )
+
+
+#: What a broken connection or a vanished server looks like on a stream that was open.
+_BREAKS = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.ABORTED,
+    }
+)
+
+_ADVICE: dict[type[InkstreamError], str] = {
+    AccessDenied: "; pass credentials with `metadata` or `tls`",
+    Unsupported: "; is this an inkstream server, and is it as new as this client?",
+}

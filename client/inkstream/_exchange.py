@@ -1,0 +1,312 @@
+"""The bookkeeping of a stream: packs frames into messages and matches answers to who asked.
+
+Pure: it knows neither sockets nor event loops. Work is handed around in parcels, so what is done
+once a parcel costs nothing a frame when a caller brings many.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Protocol
+
+from inkstream._exceptions import (
+    ClientClosed,
+    DeadlineExceeded,
+    InkstreamError,
+    ProtocolError,
+    from_item_error,
+)
+from inkstream._images import UINT8_FRAME
+from inkstream._results import Answers
+from inkstream.v1 import recognition_service_pb2 as wire
+from inkstream.v1 import tensor_pb2
+
+
+class Sink(Protocol):
+    """Who waits for answers. Numbers its frames by `position`, from 0, as it hands them over.
+
+    Every position is answered exactly once, by one of the two methods, in the thread that runs the
+    connection; neither may raise or block.
+    """
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody waits any more: frames that have not been sent yet stay behind."""
+
+    def deliver(self, position: int, answers: Answers, start: int, stop: int) -> None:
+        """Rows `start` to `stop` answer the positions from `position` on."""
+
+    def fail(self, position: int, count: int, error: InkstreamError) -> None:
+        """`count` positions from `position` on get no result."""
+
+
+class Parcel:
+    """Frames of one kind that one sink waits for."""
+
+    __slots__ = ("buffer", "count", "expires", "frame_bytes", "position", "sink")
+
+    def __init__(
+        self,
+        frame_bytes: int,
+        buffer: bytes | memoryview,
+        count: int,
+        sink: Sink,
+        *,
+        position: int = 0,
+        expires: float | None = None,
+    ) -> None:
+        self.frame_bytes = frame_bytes
+        self.buffer = buffer
+        self.count = count
+        self.sink = sink
+        self.position = position
+        self.expires = expires
+        """When an answer becomes worthless, on the clock that `take` and `pack` are given."""
+
+    def split(self, count: int) -> Parcel:
+        """Take the first `count` frames out, without copying them."""
+        pixels = memoryview(self.buffer)
+        cut = count * self.frame_bytes
+        first = Parcel(
+            self.frame_bytes,
+            pixels[:cut],
+            count,
+            self.sink,
+            position=self.position,
+            expires=self.expires,
+        )
+        self.buffer = pixels[cut:]
+        self.count -= count
+        self.position += count
+        return first
+
+
+class Outbox:
+    """Parcels that wait to be sent. Any thread may put, one takes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._parcels: deque[Parcel] = deque()
+        self._is_asleep = True
+        self._is_closed = False
+
+    def __bool__(self) -> bool:
+        return bool(self._parcels)
+
+    def put(self, parcel: Parcel) -> bool:
+        """Append a parcel; returns whether the taker has to be woken.
+
+        Raises:
+            ClientClosed: the outbox was closed.
+        """
+        with self._lock:
+            if self._is_closed:
+                raise ClientClosed("the client is closed: make a new one")
+            self._parcels.append(parcel)
+            was_asleep, self._is_asleep = self._is_asleep, False
+        return was_asleep
+
+    def take(self, room: int, now: float) -> list[Parcel]:
+        """Take parcels of one kind of frame, `room` frames at most, in the order they came.
+
+        Leaves abandoned parcels behind and fails expired ones. Where nothing is left, the next
+        `put` says that the taker has to be woken.
+        """
+        taken: list[Parcel] = []
+        expired: list[Parcel] = []
+        with self._lock:
+            parcels = self._parcels
+            while parcels and room:
+                parcel = parcels[0]
+                if parcel.sink.is_abandoned:
+                    parcels.popleft()
+                elif parcel.expires is not None and parcel.expires <= now:
+                    expired.append(parcels.popleft())
+                elif taken and parcel.frame_bytes != taken[0].frame_bytes:
+                    break
+                elif parcel.count > room:
+                    taken.append(parcel.split(room))
+                    room = 0
+                else:
+                    taken.append(parcels.popleft())
+                    room -= parcel.count
+            self._is_asleep = not parcels and not taken
+        # Outside the lock: a future's callback may put the next parcel.
+        for parcel in expired:
+            _fail(parcel, DeadlineExceeded("the deadline passed before the image was sent"))
+        return taken
+
+    def rest(self) -> bool:
+        """Whether nothing waits; if so, the next `put` says that the taker has to be woken."""
+        with self._lock:
+            self._is_asleep = not self._parcels
+            return self._is_asleep
+
+    def close(self) -> None:
+        """Refuse what comes from now on."""
+        with self._lock:
+            self._is_closed = True
+
+    def fail(self, error: InkstreamError) -> None:
+        """Fail everything that waits; the next `put` says that the taker has to be woken."""
+        with self._lock:
+            parcels, self._parcels = self._parcels, deque()
+            self._is_asleep = True
+        for parcel in parcels:
+            _fail(parcel, error)
+
+
+class Exchange:
+    """One stream's frames under way, from the message that carries them to their answers."""
+
+    def __init__(self, outbox: Outbox, *, window: int, max_frames_per_message: int) -> None:
+        self._outbox = outbox
+        self._window = max(1, window)
+        self._max_frames = max(1, max_frames_per_message)
+        self._next_sequence = 1
+        self._runs: deque[_Run] = deque()
+        self.unanswered = 0
+        """Frames sent and not yet answered; never more than the window."""
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether the stream has not carried a single frame."""
+        return self._next_sequence == 1
+
+    def next_message(self, now: float) -> wire.StreamRecognizeRequest | None:
+        """Pack what waits into the next message; None when there is nothing, or no room for it.
+
+        Args:
+            now: the time on the clock of the parcels' `expires`, in seconds.
+        """
+        room = min(self._window - self.unanswered, self._max_frames)
+        if room <= 0:
+            return None
+        parcels = self._outbox.take(room, now)
+        if not parcels:
+            return None
+        first = self._next_sequence
+        self._track(parcels)
+        pixels = b"".join([parcel.buffer for parcel in parcels])
+        tensors = tensor_pb2.Tensors(
+            sequences=range(first, self._next_sequence), deadlines_ms=_deadlines_ms(parcels, now)
+        )
+        if parcels[0].frame_bytes == UINT8_FRAME:
+            tensors.uint8 = pixels
+        else:
+            tensors.float32 = pixels
+        return wire.StreamRecognizeRequest(tensors=tensors)
+
+    def receive(self, response: wire.StreamRecognizeResponse) -> None:
+        """Hand what a message answers to those who asked.
+
+        Raises:
+            ProtocolError: it answers something that is not under way.
+        """
+        for columns in response.tensors:
+            self._deliver(columns)
+        for refused in response.errors:
+            if refused.WhichOneof("item") != "sequence":
+                raise ProtocolError("the server reported an error about ink, and none was sent")
+            run = self._run_of(refused.sequence)
+            position = self._answered(run, refused.sequence - run.first, 1)
+            run.sink.fail(position, 1, from_item_error(refused))
+
+    def fail(self, error: InkstreamError) -> None:
+        """Fail everything under way."""
+        runs, self._runs = self._runs, deque()
+        self.unanswered = 0
+        for run in runs:
+            run.sink.fail(run.position, run.count, error)
+
+    def _track(self, parcels: list[Parcel]) -> None:
+        """Number the frames, neighbours of one sink as one run."""
+        last: _Run | None = None
+        for parcel in parcels:
+            count = parcel.count
+            if (
+                last is not None
+                and last.sink is parcel.sink
+                and last.position + last.count == parcel.position
+            ):
+                last.count += count
+            else:
+                last = _Run(self._next_sequence, count, parcel.sink, parcel.position)
+                self._runs.append(last)
+            self._next_sequence += count
+            self.unanswered += count
+
+    def _deliver(self, columns: tensor_pb2.TensorResults) -> None:
+        sequences = columns.sequences[:]
+        rows = len(sequences)
+        if len(columns.digits) != rows or len(columns.confidences) != rows:
+            raise ProtocolError("the server sent columns of different lengths")
+        answers = Answers(columns)
+        row = 0
+        while row < rows:
+            sequence = sequences[row]
+            run = self._run_of(sequence)
+            skipped = sequence - run.first
+            count = min(run.count - skipped, rows - row)
+            if sequences[row : row + count] != list(range(sequence, sequence + count)):
+                count = 1
+            sink = run.sink
+            position = self._answered(run, skipped, count)
+            sink.deliver(position, answers, row, row + count)
+            row += count
+
+    def _run_of(self, sequence: int) -> _Run:
+        # Servers answer in order, so this is nearly always the first.
+        for run in self._runs:
+            if 0 <= sequence - run.first < run.count:
+                return run
+        raise ProtocolError(f"the server answered item {sequence}, which is not under way")
+
+    def _answered(self, run: _Run, skipped: int, count: int) -> int:
+        """Strike frames off a run; returns the sink's position of the first of them."""
+        position = run.position + skipped
+        rest = run.count - skipped - count
+        self.unanswered -= count
+        if skipped and rest:
+            behind = skipped + count
+            after = _Run(run.first + behind, rest, run.sink, run.position + behind)
+            self._runs.insert(self._runs.index(run) + 1, after)
+        if skipped:
+            run.count = skipped
+        elif rest:
+            run.first += count
+            run.position += count
+            run.count = rest
+        else:
+            self._runs.remove(run)
+        return position
+
+
+class _Run:
+    """Frames under way with consecutive sequences and one sink."""
+
+    __slots__ = ("count", "first", "position", "sink")
+
+    def __init__(self, first: int, count: int, sink: Sink, position: int) -> None:
+        self.first = first
+        self.count = count
+        self.sink = sink
+        self.position = position
+
+
+def _fail(parcel: Parcel, error: InkstreamError) -> None:
+    parcel.sink.fail(parcel.position, parcel.count, error)
+
+
+def _deadlines_ms(parcels: list[Parcel], now: float) -> list[int]:
+    """The column of deadlines: none, one for all, or one a frame."""
+    deadlines = [
+        0 if parcel.expires is None else max(1, round((parcel.expires - now) * 1000))
+        for parcel in parcels
+    ]
+    if not any(deadlines):
+        return []
+    if len(set(deadlines)) == 1:
+        return deadlines[:1]
+    return [ms for ms, parcel in zip(deadlines, parcels, strict=True) for _ in range(parcel.count)]

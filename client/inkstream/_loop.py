@@ -1,0 +1,39 @@
+"""The event loop in a thread of its own that runs all sync clients of a process.
+
+One for all, kept as long as the process lives: grpc.aio shares a completion queue among loops, and
+closing one with events under way raises "Event loop is closed" in the others. A daemon thread, so a
+client that nobody closed does not keep the process alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+_lock = threading.Lock()
+_loop: asyncio.AbstractEventLoop | None = None
+
+
+def shared_loop() -> asyncio.AbstractEventLoop:
+    """The running loop; the first call starts it. From any thread."""
+    global _loop  # noqa: PLW0603 - one for the process is the point
+    with _lock:
+        if _loop is None:
+            _loop = asyncio.new_event_loop()
+            threading.Thread(target=_loop.run_forever, name="inkstream", daemon=True).start()
+        return _loop
+
+
+def wait_for(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine in the loop and wait for what it returns or raises.
+
+    Interrupting the wait (Ctrl-C) cancels it.
+    """
+    future = asyncio.run_coroutine_threadsafe(coroutine, shared_loop())
+    try:
+        return future.result()
+    finally:
+        future.cancel()

@@ -1,0 +1,106 @@
+"""How a client connects and what it asks for, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+
+from inkstream._exceptions import InvalidRequest
+from inkstream.v1 import recognition_service_pb2 as wire
+from inkstream.v1 import tensor_pb2
+
+Metadata = Sequence[tuple[str, str | bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Certificates of an encrypted connection, each the bytes of a PEM file."""
+
+    root_certificates: bytes | None = None
+    """Whom to trust; None for the roots that gRPC ships."""
+    certificate_chain: bytes | None = None
+    """The client's own certificate, where the server asks for one; needs `private_key`."""
+    private_key: bytes | None = field(default=None, repr=False)
+    """The key of `certificate_chain`."""
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """The same for gRPC."""
+        return grpc.ssl_channel_credentials(
+            self.root_certificates, self.private_key, self.certificate_chain
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Everything that a client was told when it was made."""
+
+    address: str
+    """Host and port, for example "localhost:50051", or any gRPC target such as "unix:/run/ink"."""
+    model: str = ""
+    """Name of the model that should answer; "" for the server's default."""
+    top_k: int = 0
+    """Number of best digits in `Result.alternatives`, 0 to 10. Costs bandwidth, so 0 is default."""
+    probabilities: bool = False
+    """Whether results carry the probabilities of all ten digits."""
+    timings: bool = False
+    """Whether results carry how long they waited and were computed."""
+    client_label: str = ""
+    """A short name of the kind of device for the server's logs and metrics; "" for none."""
+    metadata: Metadata = ()
+    """Sent with every call, for example (("authorization", "Bearer ..."),); keys in lower case."""
+    tls: Tls | grpc.ChannelCredentials | None = None
+    """How to encrypt; None for plain text. Tls() trusts the roots that gRPC ships."""
+    connect_timeout: float = 10.0
+    """Seconds until an address that neither answers nor refuses is given up."""
+    channel_options: tuple[tuple[str, Any], ...] = ()
+    """gRPC channel arguments that come after, and so replace, those of `channel_arguments`."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.top_k <= 10:
+            raise InvalidRequest(f"top_k: expected 0 to 10, got {self.top_k}")
+        if not self.connect_timeout > 0:
+            raise InvalidRequest(
+                f"connect_timeout: expected seconds above 0, got {self.connect_timeout}"
+            )
+        if not self.address:
+            raise InvalidRequest('address: expected HOST:PORT such as "localhost:50051", got ""')
+
+    def stream_config(self) -> wire.StreamConfig:
+        """The first message of a stream."""
+        return wire.StreamConfig(
+            model=self.model,
+            answers=tensor_pb2.AnswerOptions(
+                top_k=self.top_k, probabilities=self.probabilities, timings=self.timings
+            ),
+            client_label=self.client_label,
+        )
+
+    def channel_arguments(self) -> list[tuple[str, Any]]:
+        """Channel arguments of gRPC: keepalive, message sizes, quick reconnects."""
+        return [
+            # A dead peer is noticed within 40 s, and middleboxes see traffic on idle streams.
+            ("grpc.keepalive_time_ms", 20_000),
+            ("grpc.keepalive_timeout_ms", 20_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.max_pings_without_data", 0),
+            ("grpc.max_send_message_length", 64 << 20),
+            ("grpc.max_receive_message_length", 64 << 20),
+            # A server that comes back is found soon.
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 2_000),
+            # Clients share no connection: each has its own flow control.
+            ("grpc.use_local_subchannel_pool", 1),
+            *self.channel_options,
+        ]
+
+    def open_channel(self) -> grpc.aio.Channel:
+        """A channel that connects when first used. Belongs to the running event loop."""
+        arguments = self.channel_arguments()
+        if self.tls is None:
+            return grpc.aio.insecure_channel(self.address, options=arguments)
+        credentials = self.tls.credentials() if isinstance(self.tls, Tls) else self.tls
+        return grpc.aio.secure_channel(self.address, credentials, options=arguments)
