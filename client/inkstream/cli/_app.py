@@ -1,0 +1,34 @@
+"""The command `inkstream` and what its subcommands have in common."""
+
+from __future__ import annotations
+
+import click
+
+import inkstream
+from inkstream.cli._bench import bench
+from inkstream.cli._conversation import Commands
+from inkstream.cli._demo import demo
+from inkstream.cli._eval import evaluate
+from inkstream.cli._model import model
+from inkstream.cli._recognize import recognize
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done; 1 failed; 2 wrong usage or input; 3 no server or one that is "
+    "too busy, so that trying again makes sense; 130 interrupted.",
+)
+@click.version_option(inkstream.__version__, prog_name="inkstream")
+def app() -> None:
+    """Have handwritten digits recognised by an inkstream server.
+
+    \b
+    Example:
+      inkstream-server serve &
+      inkstream recognize seven.png
+    """  # noqa: D301 - click wants the character, which keeps the example as it is
+
+
+for command in (recognize, evaluate, model, bench, demo):
+    app.add_command(command)

@@ -1,0 +1,208 @@
+"""`inkstream bench`: loads a server, in a closed loop or at a rate of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from inkstream import AsyncClient, InkstreamError
+from inkstream.cli._conversation import (
+    FAILED,
+    json_option,
+    notice,
+    percentiles_ms,
+    print_json,
+    server_option,
+    stdout,
+)
+from inkstream.cli._digits import labelled_digits
+
+_POOL = 2048
+"""Different images that a run sends in turn."""
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What a run counts."""
+
+    seconds: list[float] = field(default_factory=list)
+    """Latency of each call that was answered."""
+    images: int = 0
+    """Images answered."""
+    errors: Counter[str] = field(default_factory=Counter)
+    """Images not answered, by the kind of error."""
+
+
+@click.command()
+@server_option
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Images a second, arriving at random (Poisson), whether or not the server keeps up; "
+    "latency counts from the planned arrival. Without it: closed loop.",
+)
+@click.option(
+    "--streams", type=click.IntRange(min=1), default=1, show_default=True, help="Connections."
+)
+@click.option(
+    "--in-flight",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Calls that each stream keeps under way in a closed loop.",
+)
+@click.option(
+    "--images-per-message",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Images in each call. Calls that wait are packed together all the same.",
+)
+@click.option(
+    "--duration",
+    type=click.FloatRange(min=0, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="Seconds.",
+)
+@json_option
+@click.pass_context
+def bench(
+    ctx: click.Context,
+    *,
+    server: str,
+    rate: float | None,
+    streams: int,
+    in_flight: int,
+    images_per_message: int,
+    duration: float,
+    as_json: bool,
+) -> None:
+    """Load a server and print throughput, latency and errors.
+
+    \b
+    Examples:
+      inkstream bench --streams 8 --in-flight 16
+      inkstream bench --rate 5000 --streams 64 --duration 30
+      inkstream bench --images-per-message 64 --json
+    """  # noqa: D301 - click wants the character, which keeps the example as it is
+    images, _, said = labelled_digits(_POOL)
+    if said:
+        notice(said)
+    calls = _calls(images, images_per_message)
+
+    async def run() -> tuple[_Tally, float]:
+        async with AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(AsyncClient(server)) for _ in range(streams)]
+            # Connecting is not part of the measurement.
+            await asyncio.gather(*(client.recognize(images[0]) for client in clients))
+            tally = _Tally()
+            began = perf_counter()
+            if rate is None:
+                await _closed_loop(clients, calls, in_flight, duration, tally)
+            else:
+                await _open_loop(clients, calls, rate / images_per_message, duration, tally)
+            return tally, perf_counter() - began
+
+    tally, seconds = asyncio.run(run())
+    figures: dict[str, Any] = {
+        "mode": "closed loop" if rate is None else "open loop, Poisson",
+        "rate": rate,
+        "streams": streams,
+        "in_flight": in_flight if rate is None else None,
+        "images_per_message": images_per_message,
+        "seconds": round(seconds, 3),
+        "images": tally.images,
+        "images_per_second": round(tally.images / seconds, 1),
+        "latency_ms": percentiles_ms(tally.seconds, 50, 90, 99, 99.9),
+        "errors": dict(tally.errors),
+        "server": server,
+    }
+    if as_json:
+        print_json(figures)
+    else:
+        latency = ", ".join(f"{name} {ms:.2f}" for name, ms in figures["latency_ms"].items())
+        failed = ", ".join(f"{count} {kind}" for kind, count in tally.errors.items()) or "none"
+        stdout().print(
+            f"throughput  {figures['images_per_second']:,.0f} images/s "
+            f"({tally.images:,} in {seconds:.1f} s, {figures['mode']})\n"
+            f"latency     {latency or 'nothing was answered'} ms\n"
+            f"errors      {failed}"
+        )
+    if not tally.images:
+        ctx.exit(FAILED)
+
+
+def _calls(images: npt.NDArray[np.uint8], size: int) -> list[npt.NDArray[np.uint8]]:
+    """What the calls send, in turn."""
+    if size == 1:
+        return list(images)
+    endless = np.resize(images, (max(len(images), size), 28, 28))
+    return [endless[start : start + size] for start in range(0, len(endless) - size + 1, size)]
+
+
+async def _closed_loop(
+    clients: list[AsyncClient],
+    calls: list[npt.NDArray[np.uint8]],
+    in_flight: int,
+    duration: float,
+    tally: _Tally,
+) -> None:
+    """Each caller sends the next when the last is answered."""
+    until = perf_counter() + duration
+    turn = itertools.cycle(calls)
+
+    async def caller(client: AsyncClient) -> None:
+        while (now := perf_counter()) < until:
+            await _call(client.recognize, next(turn), now, tally)
+
+    async with asyncio.TaskGroup() as callers:
+        for client in clients:
+            for _ in range(in_flight):
+                callers.create_task(caller(client))
+
+
+async def _open_loop(
+    clients: list[AsyncClient],
+    calls: list[npt.NDArray[np.uint8]],
+    calls_per_second: float,
+    duration: float,
+    tally: _Tally,
+) -> None:
+    """Calls come when they come: latency from the planned arrival shows every stall."""
+    began = planned = perf_counter()
+    turn, targets = itertools.cycle(calls), itertools.cycle(clients)
+    async with asyncio.TaskGroup() as arrivals:
+        while (planned := planned + random.expovariate(calls_per_second)) < began + duration:
+            # Sleeping even when late lets the answers in.
+            await asyncio.sleep(max(0.0, planned - perf_counter()))
+            arrivals.create_task(_call(next(targets).recognize, next(turn), planned, tally))
+
+
+async def _call(
+    recognize: Callable[[npt.NDArray[np.uint8]], Awaitable[Any]],
+    images: npt.NDArray[np.uint8],
+    began: float,
+    tally: _Tally,
+) -> None:
+    count = 1 if images.ndim == 2 else len(images)
+    try:
+        await recognize(images)
+    except InkstreamError as error:
+        tally.errors[type(error).__name__] += count
+        # A refusal comes back within the turn; without a break a closed loop would spin.
+        await asyncio.sleep(0.01)
+    else:
+        tally.seconds.append(perf_counter() - began)
+        tally.images += count

@@ -1,0 +1,113 @@
+"""How commands talk: results on stdout, everything else on stderr, errors with what to try next."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import click
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from inkstream._exceptions import InkstreamError, InputError, RetryableError
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_T = TypeVar("_T")
+
+FAILED, WRONG_INPUT, TRY_AGAIN, INTERRUPTED = 1, 2, 3, 130
+"""Exit codes beside 0."""
+
+DEFAULT_SERVER = "localhost:50051"
+
+
+class Commands(click.Group):
+    """A group whose commands end with a sentence and an exit code, never with a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command and translate what it raises."""
+        try:
+            return super().invoke(ctx)
+        except InkstreamError as error:
+            notice(f"Error: {error}")
+            ctx.exit(_exit_code(error))
+        except (KeyboardInterrupt, click.Abort):
+            notice("Interrupted.")
+            ctx.exit(INTERRUPTED)
+
+
+def _exit_code(error: InkstreamError) -> int:
+    if isinstance(error, InputError):
+        return WRONG_INPUT
+    return TRY_AGAIN if isinstance(error, RetryableError) else FAILED
+
+
+def server_option(command: _F) -> _F:
+    """Adds --server."""
+    return click.option(
+        "--server",
+        metavar="HOST:PORT",
+        envvar="INKSTREAM_SERVER",
+        default=DEFAULT_SERVER,
+        show_default=True,
+        show_envvar=True,
+        help="Where the server is.",
+    )(command)
+
+
+def json_option(command: _F) -> _F:
+    """Adds --json, passed as `as_json`."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print one JSON object and nothing else on stdout."
+    )(command)
+
+
+def notice(message: str) -> None:
+    """Say something that is not a result."""
+    stderr().print(escape(message), highlight=False, soft_wrap=True)
+
+
+def stderr() -> Console:
+    """The console for progress and notices."""
+    return Console(file=sys.stderr)
+
+
+def stdout() -> Console:
+    """The console for results."""
+    return Console(file=sys.stdout, highlight=False)
+
+
+def print_json(result: dict[str, Any]) -> None:
+    """Print the one object of --json."""
+    click.echo(json.dumps(result))
+
+
+def progress(items: Iterable[_T], *, total: int, label: str) -> Iterator[_T]:
+    """Iterate with a progress bar on stderr, where that is a terminal."""
+    console = stderr()
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    ) as bars:
+        yield from bars.track(items, total=total, description=label)
+
+
+def percentiles_ms(seconds: npt.ArrayLike, *percents: float) -> dict[str, float]:
+    """Percentiles of durations in milliseconds, by names such as "p99" and "p99.9".
+
+    Each is a duration that did occur, the smallest one that so many percent do not exceed.
+    """
+    array = np.asarray(seconds, np.float64)
+    if not array.size:
+        return {}
+    values = np.percentile(array, percents, method="inverted_cdf") * 1000
+    return {f"p{p:g}": round(float(v), 3) for p, v in zip(percents, values, strict=True)}

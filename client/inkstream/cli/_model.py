@@ -1,0 +1,51 @@
+"""`inkstream model`: says what a server serves."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from inkstream import Client
+from inkstream.cli._conversation import json_option, print_json, server_option, stdout
+
+
+@click.command()
+@server_option
+@click.option("--name", default="", help="Name of the model; the server's default if not given.")
+@json_option
+def model(server: str, name: str, as_json: bool) -> None:
+    """Describe the model that a server serves.
+
+    \b
+    Example:
+      inkstream model --server localhost:50051
+    """  # noqa: D301 - click wants the character, which keeps the example as it is
+    with Client(server, model=name) as client:
+        served = client.model()
+    card = _card(served.card_json)
+    if as_json:
+        described = dataclasses.asdict(served)
+        del described["card_json"]
+        print_json({**described, "card": card, "server": server})
+        return
+    table = Table.grid(padding=(0, 2))
+    for field in ("name", "version", "engine", "sha256"):
+        table.add_row(field, escape(getattr(served, field)))
+    for field, value in card.items():
+        if isinstance(value, str | int | float) and not hasattr(served, field):
+            table.add_row(escape(field), escape(str(value)))
+    stdout().print(table)
+
+
+def _card(card_json: str) -> dict[str, Any]:
+    """The model's card; empty where the server sent none that can be read."""
+    try:
+        card = json.loads(card_json or "{}")
+    except ValueError:
+        return {"unreadable": card_json}
+    return card if isinstance(card, dict) else {"unreadable": card_json}
