@@ -1,0 +1,55 @@
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import dataclasses
+import gzip
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip install -e training")
+
+from inkstream import mnist
+
+Images = npt.NDArray[np.uint8]
+
+
+def bars(n: int, seed: int) -> tuple[Images, Images]:
+    """Ten classes that a network tells apart quickly: a noisy bar, its place is the label."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n, dtype=np.uint8) % 10
+    images = rng.integers(0, 60, (n, 28, 28), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[4:24, 4 + 2 * label : 6 + 2 * label] = 255
+    return images, labels
+
+
+@pytest.fixture
+def small_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of bars under MNIST's names, which this test takes for the published files."""
+    folder = tmp_path / "small-mnist"
+    folder.mkdir()
+    files = {}
+    for split, n, seed in (("train", 1200, 1), ("test", 200, 2)):
+        pair = []
+        for file, array in zip(mnist.FILES[split], bars(n, seed), strict=True):
+            sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
+            packed = gzip.compress(bytes([0, 0, 8, array.ndim]) + sizes + array.tobytes(), 1)
+            (folder / file.name).write_bytes(packed)
+            digest = hashlib.sha256(packed).hexdigest()
+            pair.append(dataclasses.replace(file, sha256=digest, shape=array.shape))
+        files[split] = tuple(pair)
+    monkeypatch.setattr(mnist, "FILES", files)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mnist_test() -> tuple[Images, Images]:
+    """MNIST's 10,000 test images and labels, where they are to be had without fetching."""
+    if mnist.locate() is None:
+        pytest.skip("MNIST is not here: set INKSTREAM_DATA to the folder that holds mnist/")
+    return mnist.load("test")

@@ -1,0 +1,110 @@
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from inkstream_training.cli import main
+from inkstream_training.quiet import quiet
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"]])
+def test_help_opens_with_a_sentence_and_shows_examples(command: list[str]) -> None:
+    result = run(*command, "--help")
+    assert result.exit_code == 0
+    assert "Examples:\n" in result.stdout
+    assert "inkstream-train" in result.stdout
+
+
+def test_train_writes_a_model_that_evaluate_repeats(small_mnist: Path, tmp_path: Path) -> None:
+    common = ("--mnist", small_mnist, "--json")
+    trained = run(
+        "train", "--recipe", "plain", "--epochs", 1, "--seed", 7, "--out", tmp_path, *common
+    )
+    assert trained.exit_code == 0, trained.output
+    answer = json.loads(trained.stdout)
+    folder = Path(answer["folder"])
+    assert folder == tmp_path / "digits-plain" / "1"
+    assert answer["card"]["seed"] == 7
+    assert "seed 7" in trained.stderr
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["1"]
+
+    evaluated = run("evaluate", folder, *common)
+    assert evaluated.exit_code == 0, evaluated.output
+    assert json.loads(evaluated.stdout)["agrees"] is True
+
+    card = json.loads((folder / "card.json").read_text())
+    card["metrics"]["errors"] += 1
+    (folder / "card.json").write_text(json.dumps(card))
+    tampered = run("evaluate", folder, *common)
+    assert tampered.exit_code == 1
+    assert json.loads(tampered.stdout)["agrees"] is False
+    assert "metrics.errors" in tampered.stderr
+
+    again = run("train", "--recipe", "plain", "--epochs", 1, "--out", tmp_path, *common)
+    assert again.exit_code == 2
+    assert "--model-version, or --force" in again.stderr
+
+
+def test_people_get_tables_and_a_picture(small_mnist: Path, tmp_path: Path) -> None:
+    trained = run(
+        "train", "--recipe", "plain", "--epochs", 1, "--seeds", "1,2", "--out", tmp_path,
+        "--mnist", small_mnist,
+    )  # fmt: skip
+    assert trained.exit_code == 0, trained.output
+    assert "97.77%" in trained.stdout
+    assert "mean" in trained.stdout
+    plots = tmp_path / "plots"
+    shown = run("evaluate", tmp_path / "digits-plain/1", "--mnist", small_mnist, "--plots", plots)
+    assert shown.exit_code == 0, shown.output
+    assert "metrics.accuracy" in shown.stdout
+    assert "Confusion" in shown.stdout
+    assert (plots / "digits-plain-1.png").is_file()
+
+
+def test_a_folder_without_a_card_says_what_to_do(tmp_path: Path) -> None:
+    result = run("evaluate", tmp_path)
+    assert result.exit_code == 2
+    assert "card.json" in result.stderr
+    assert "inkstream-train train" in result.stderr
+
+
+def test_missing_images_say_what_to_do(tmp_path: Path) -> None:
+    result = run("train", "--mnist", tmp_path, "--out", tmp_path / "models")
+    assert result.exit_code == 2
+    assert "put the four MNIST files there" in result.stderr
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--seed", "1", "--seeds", "1,2"], "give one of them"),
+        (["--seeds", "1,x"], "numbers with commas"),
+        (["--seeds", "1,1"], "each once"),
+        (["--epochs", "0"], "--epochs"),
+        (["--recipe", "ink"], "'plain', 'augmented'"),
+        (["--model-version", "../2"], "plain folder name"),
+    ],
+)
+def test_a_wrong_option_is_named(arguments: list[str], says: str) -> None:
+    result = run("train", *arguments)
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+def test_quiet_holds_standard_error_back_unless_the_work_fails(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    import os
+
+    with quiet():
+        os.write(2, b"chatter")
+    assert capfd.readouterr().err == ""
+    with pytest.raises(RuntimeError), quiet():
+        os.write(2, b"the cause")
+        raise RuntimeError
+    assert capfd.readouterr().err == "the cause"

@@ -1,0 +1,95 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from inkstream_training.architecture import predict
+from inkstream_training.examples import Examples, gather
+from inkstream_training.recipes import RECIPES, Augmentation, Recipe
+from inkstream_training.train import Epoch, train_seed
+
+from .conftest import bars
+
+PLAIN = dataclasses.replace(RECIPES["plain"], epochs=3, batch_size=32)
+AUGMENTED = dataclasses.replace(
+    RECIPES["augmented"],
+    epochs=6,
+    batch_size=50,
+    ema_decay=0.9,
+    validation_examples=100,
+    # Bars stand two pixels apart: distort them less than that.
+    augmentation=Augmentation(2.0, 0.02, 0.02, 0.4, 4.0, 5.0),
+)
+
+
+def bar_examples(recipe: Recipe) -> Examples:
+    return Examples.split(*bars(700, seed=1), recipe.validation_examples)
+
+
+@pytest.mark.parametrize("recipe", [PLAIN, AUGMENTED], ids=lambda recipe: recipe.name)
+def test_a_recipe_learns(recipe: Recipe) -> None:
+    run = train_seed(recipe, bar_examples(recipe), seed=1)
+    images, labels = bars(300, seed=9)
+    assert (predict(run.model, images).argmax(axis=1) == labels).mean() > 0.95
+    assert run.history[-1].loss < run.history[0].loss
+    assert [epoch.number for epoch in run.history] == list(range(1, recipe.epochs + 1))
+    assert run.seconds > 0
+
+
+@pytest.mark.parametrize("recipe", [PLAIN, AUGMENTED], ids=lambda recipe: recipe.name)
+def test_a_seed_repeats_its_run_and_another_does_not(recipe: Recipe) -> None:
+    recipe = dataclasses.replace(recipe, epochs=1)
+    once, again, other = (
+        train_seed(recipe, bar_examples(recipe), seed).model.get_weights()[0] for seed in (1, 1, 2)
+    )
+    np.testing.assert_allclose(once, again, atol=1e-6)
+    assert np.abs(once - other).max() > 1e-3
+
+
+def test_every_epoch_is_told_as_it_ends() -> None:
+    told: list[Epoch] = []
+    run = train_seed(AUGMENTED, bar_examples(AUGMENTED), seed=1, on_epoch=told.append)
+    assert tuple(told) == run.history
+    assert all(epoch.validation_accuracy is not None for epoch in told)
+
+
+def test_plain_learns_from_every_image_and_holds_none_out() -> None:
+    run = train_seed(PLAIN, bar_examples(PLAIN), seed=1)
+    assert all(epoch.validation_accuracy is None for epoch in run.history)
+    steps = PLAIN.epochs * int(np.ceil(700 / PLAIN.batch_size))
+    assert int(run.model.optimizer.iterations) == steps
+
+
+def test_the_mean_of_the_weights_is_kept_not_the_last_ones() -> None:
+    still = dataclasses.replace(AUGMENTED, epochs=1, ema_decay=1.0)
+    moving = dataclasses.replace(AUGMENTED, epochs=1, ema_decay=None)
+    kept, last = (
+        train_seed(recipe, bar_examples(recipe), seed=1).model.get_weights()[0]
+        for recipe in (still, moving)
+    )
+    assert np.abs(kept - last).max() > 1e-3
+
+
+def test_held_out_images_are_the_end_of_the_file_and_not_trained_on(small_mnist) -> None:
+    examples = gather(dataclasses.replace(AUGMENTED, validation_examples=200), small_mnist)
+    images, labels = bars(1200, seed=1)
+    np.testing.assert_array_equal(examples.images, images[:1000])
+    np.testing.assert_array_equal(examples.validation_images, images[1000:])
+    np.testing.assert_array_equal(examples.validation_labels, labels[1000:])
+
+
+@pytest.mark.parametrize("held_out", [-1, 10, 11])
+def test_holding_out_everything_is_refused(held_out: int) -> None:
+    with pytest.raises(ValueError, match="held_out: expected 0 to 9"):
+        Examples.split(*bars(10, seed=1), held_out)
+
+
+def test_labels_that_do_not_match_are_refused() -> None:
+    images, labels = bars(10, seed=1)
+    with pytest.raises(ValueError, match="one an image"):
+        Examples.split(images, labels[:9], 1)
+
+
+def test_a_running_mean_without_augmentation_is_refused_not_ignored() -> None:
+    wrong = dataclasses.replace(PLAIN, ema_decay=0.9)
+    with pytest.raises(ValueError, match=r"ema_decay=0\.9"):
+        train_seed(wrong, bar_examples(wrong), seed=1)

@@ -1,0 +1,245 @@
+"""The model card: what a model is, where it comes from and what it does. Data and its JSON form.
+
+The server reads `name`, `version` and `files`; keys are only ever added.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inkstream_training.metrics import Metrics
+from inkstream_training.train import Epoch
+
+__all__ = [
+    "BASELINE",
+    "Baseline",
+    "Card",
+    "CardError",
+    "DataFile",
+    "ModelFile",
+    "Parity",
+    "SeedResult",
+]
+
+
+class CardError(ValueError):
+    """A card that cannot be read; the message names the file and the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A file of examples that had a part in the model."""
+
+    file: str
+    """Name as published."""
+
+    sha256: str
+    """Digest of that file."""
+
+    examples: int
+    """Images or labels inside."""
+
+    use: str
+    """What for: training, validation, test."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeedResult:
+    """One finished run of the recipe."""
+
+    seed: int
+    """The seed."""
+
+    test_accuracy: float
+    """Share of MNIST's 10,000 test images answered rightly, measured once, after the run."""
+
+    validation_accuracy: float | None
+    """Share of the held-out images; None where nothing was held out."""
+
+    validation_nll: float | None
+    """Negative log-likelihood on them after temperature, nats: the served seed has the lowest."""
+
+    temperature: float
+    """Temperature fitted to this run; 1 where none is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A figure to compare with that was not measured here."""
+
+    accuracy: float
+    """Share of MNIST's test images."""
+
+    source: str
+    """Whose figure it is."""
+
+
+BASELINE = Baseline(0.9777, "the user's own figure for this network and the plain recipe")
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How far `model.tflite` is from `model.keras` on MNIST's test images."""
+
+    same_answers: bool
+    """Whether the most probable digit is the same for every image."""
+
+    max_difference: float
+    """Largest absolute difference of any probability; export refuses 1e-5 and more."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """One of the model's files."""
+
+    sha256: str
+    """Digest of the file."""
+
+    bytes: int
+    """Size of the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """All of `card.json`; each field is a key of that name."""
+
+    name: str
+    """Served name and folder."""
+
+    version: str
+    """Served version and folder below the name."""
+
+    description: str
+    """What sets this model apart, in a sentence."""
+
+    created: str
+    """Date of training, ISO 8601."""
+
+    architecture: list[str]
+    """Layers in order."""
+
+    parameters: int
+    """Number of weights."""
+
+    recipe: dict[str, Any]
+    """Every hyperparameter (fields of `Recipe` and `Augmentation`)."""
+
+    data: list[DataFile]
+    """Files of examples."""
+
+    seed: int
+    """Seed of the served weights."""
+
+    selection: str
+    """By what rule that seed was chosen."""
+
+    temperature: float
+    """Temperature folded into the last layer: probabilities in the files are calibrated already."""
+
+    metrics: Metrics
+    """The served files on MNIST's test images."""
+
+    seeds: list[SeedResult]
+    """All finished runs."""
+
+    test_accuracy_mean: float
+    """Mean of the runs' test accuracy: what the recipe gives."""
+
+    test_accuracy_sd: float | None
+    """Sample standard deviation of it; None for one run."""
+
+    baseline: Baseline
+    """What to compare with."""
+
+    parity: Parity
+    """Agreement of the two files."""
+
+    history: list[Epoch]
+    """Every epoch of the served run."""
+
+    files: dict[str, ModelFile]
+    """The model's files by name."""
+
+    libraries: dict[str, str]
+    """Versions of Python, TensorFlow, Keras and NumPy it was trained with."""
+
+    training_seconds: float
+    """Wall time of the served run."""
+
+    def write(self, path: Path) -> None:
+        """Write as indented JSON."""
+        path.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
+
+    def to_json(self) -> dict[str, Any]:
+        """The card as plain JSON values."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def read(path: Path) -> Card:
+        """Read a card; keys this version does not know are passed over.
+
+        Raises:
+            CardError: no such file, no JSON, a key that is missing or of the wrong kind.
+        """
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise CardError(
+                f"{path}: {error.strerror}; give the folder of a model, or train one with "
+                f"`inkstream-train train`"
+            ) from error
+        except ValueError as error:
+            raise CardError(f"{path}: expected JSON, got something else: {error}") from error
+        card = _parse(Card, content, str(path))
+        assert isinstance(card, Card)
+        return card
+
+
+def mean_and_sd(values: typing.Sequence[float]) -> tuple[float, float | None]:
+    """Mean and sample standard deviation (None for one value), rounded to 6 places."""
+    mean = math.fsum(values) / len(values)
+    if len(values) < 2:
+        return round(mean, 6), None
+    spread = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+    return round(mean, 6), round(math.sqrt(spread), 6)
+
+
+def _parse(kind: Any, value: Any, where: str) -> Any:
+    """Build `kind` (a dataclass, a container of them, or a plain type) from JSON values."""
+    if kind is Any:
+        return value
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is types.UnionType:
+        if value is None:
+            return None
+        return _parse(arguments[0], value, where)
+    if origin is list:
+        _require(isinstance(value, list), where, "a list", value)
+        return [_parse(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if origin is dict:
+        _require(isinstance(value, dict), where, "an object", value)
+        return {key: _parse(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if dataclasses.is_dataclass(kind):
+        _require(isinstance(value, dict), where, "an object", value)
+        hints = typing.get_type_hints(kind)
+        missing = [field for field in hints if field not in value]
+        if missing:
+            raise CardError(f"{where}: expected the keys {', '.join(missing)}, which are missing")
+        make: Any = kind
+        return make(**{k: _parse(h, value[k], f"{where}: {k}") for k, h in hints.items()})
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    _require(isinstance(value, kind), where, kind.__name__, value)
+    return value
+
+
+def _require(holds: bool, where: str, wanted: str, value: Any) -> None:
+    if not holds:
+        raise CardError(f"{where}: expected {wanted}, got {value!r:.60}")

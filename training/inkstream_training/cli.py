@@ -1,0 +1,246 @@
+"""The command `inkstream-train`: a conversation around `produce` and `evaluate`.
+
+Progress goes to stderr, results to stdout. Exit status 0: done; 1: a card was not repeated; 2: the
+command or its surroundings are wrong.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from inkstream.mnist import DatasetUnavailable
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from inkstream_training.quiet import quiet
+from inkstream_training.recipes import RECIPES, Recipe
+
+if TYPE_CHECKING:
+    from inkstream_training.card import Card
+    from inkstream_training.evaluate import Evaluation
+    from inkstream_training.train import Epoch
+
+__all__ = ["main"]
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_MNIST = click.option(
+    "--mnist",
+    "mnist_folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of the four MNIST files.  [default: $INKSTREAM_DATA/mnist, the cache, a download]",
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="inkstream-training")
+def main() -> None:
+    """Train digit models, and check that a model does what its card says.
+
+    \b
+    Examples:
+      inkstream-train train --recipe plain --seed 1
+      inkstream-train evaluate models/digits-plain/1
+    """  # noqa: D301  (click wants the control character)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def _seeds(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    try:
+        seeds = tuple(int(seed) for seed in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"expected numbers with commas between, got {value!r}") from None
+    if min(seeds) < 0 or len(set(seeds)) != len(seeds):
+        raise click.BadParameter(f"expected numbers from 0, each once, got {value!r}")
+    return seeds
+
+
+@main.command()
+@click.option("--recipe", type=click.Choice(list(RECIPES)), default="augmented", show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Train this seed only.")
+@click.option("--seeds", callback=_seeds, help="Train these and export one, as in 1,2,3.")
+@click.option("--epochs", type=click.IntRange(1), help="In place of the recipe's number.")
+@click.option(
+    "--out", type=_FOLDER, default=Path("models"), show_default=True, help="Folder of models."
+)
+@click.option("--model-version", default="1", show_default=True, help="Folder below the name.")
+@click.option("--force", is_flag=True, help="Replace a model that is there already.")
+@_MNIST
+@_JSON
+def train(
+    *,
+    recipe: str,
+    seed: int | None,
+    seeds: tuple[int, ...] | None,
+    epochs: int | None,
+    out: Path,
+    model_version: str,
+    force: bool,
+    mnist_folder: Path | None,
+    as_json: bool,
+) -> None:
+    """Train a recipe and write OUT/NAME/VERSION/{model.keras, model.tflite, card.json}.
+
+    \b
+    Examples:
+      inkstream-train train --recipe plain --seed 1
+      inkstream-train train --recipe augmented --seeds 1,2,3 --out models
+      inkstream-train train --recipe augmented --seed 7 --epochs 20 --json
+    """  # noqa: D301  (click wants the control character)
+    if seed is not None and seeds is not None:
+        raise click.UsageError("--seed and --seeds: give one of them")
+    if not model_version.strip() or Path(model_version).name != model_version:
+        raise click.BadParameter(
+            f"expected a plain folder name, got {model_version!r}", param_hint="--model-version"
+        )
+    chosen = RECIPES[recipe]
+    if epochs is not None:
+        chosen = dataclasses.replace(chosen, epochs=epochs)
+    wanted = (seed,) if seed is not None else seeds or chosen.seeds
+    folder = out / chosen.model_name / model_version
+    if folder.exists() and not force:
+        _fail(f"{folder}: there is a model already; choose another --model-version, or --force")
+    card = _produce(chosen, wanted, folder, model_version, mnist_folder)
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder), "card": card.to_json()}, indent=2))
+    else:
+        _print_card(card, folder)
+
+
+def _produce(
+    recipe: Recipe, seeds: tuple[int, ...], folder: Path, version: str, mnist_folder: Path | None
+) -> Card:
+    """Train beside the target and move it there when all of it is written."""
+    with quiet():  # imported here and not above, so that --help is quick
+        from inkstream_training.export import ExportError
+        from inkstream_training.produce import produce
+
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} epochs"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[state]}"),
+        console=Console(stderr=True),
+    )
+    bars: dict[int, Any] = {}
+
+    def show(seed: int, epoch: Epoch) -> None:
+        if seed not in bars:
+            bars[seed] = progress.add_task(f"seed {seed}", total=recipe.epochs, state="")
+        held = epoch.validation_accuracy
+        state = f"loss {epoch.loss:.4f}" + ("" if held is None else f", held out {held:.2%}")
+        progress.update(bars[seed], completed=epoch.number, state=state)
+
+    partial = folder.with_name(folder.name + ".partial")
+    try:
+        with progress:
+            card = produce(
+                recipe, seeds, partial, version, mnist_folder=mnist_folder, on_epoch=show
+            )
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.replace(folder)
+    except (DatasetUnavailable, ExportError) as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename or folder}: {error.strerror or error}; choose another --out")
+    return card
+
+
+@main.command()
+@click.argument("model", type=_FOLDER, required=False)
+@click.option("--plots", type=_FOLDER, help="Write learning curves and confusion matrix here.")
+@_MNIST
+@_JSON
+def evaluate(
+    model: Path | None, plots: Path | None, mnist_folder: Path | None, as_json: bool
+) -> None:
+    """Repeat every figure of a model's card from its files and MNIST's 10,000 test images.
+
+    MODEL is a folder of model.keras, model.tflite and card.json; by default the model that comes
+    with the server. Exits with 1 where a figure differs from the card.
+
+    \b
+    Examples:
+      inkstream-train evaluate
+      inkstream-train evaluate models/digits-plain/1 --plots plots
+      inkstream-train evaluate --json | jq .agrees
+    """  # noqa: D301  (click wants the control character)
+    with quiet():
+        from inkstream_training import evaluate as evaluation_module
+        from inkstream_training.card import CardError
+
+    try:
+        found = evaluation_module.evaluate(model or evaluation_module.DEFAULT_MODEL, mnist_folder)
+    except (DatasetUnavailable, CardError, OSError, ValueError) as error:
+        _fail(str(error))
+    if as_json:
+        click.echo(json.dumps(found.to_json(), indent=2))
+    else:
+        _print_evaluation(found)
+    if plots is not None:
+        from inkstream_training.plots import draw_evaluation
+
+        click.echo(f"picture: {draw_evaluation(found, plots)}", err=True)
+    if not found.agrees:
+        differing = ", ".join(figure.name for figure in found.figures if not figure.agrees)
+        click.echo(
+            f"error: the card does not describe these files: {differing}; "
+            f"export the model again, or take card and files from one place",
+            err=True,
+        )
+        raise SystemExit(1)
+
+
+def _print_card(card: Card, folder: Path) -> None:
+    table = Table(
+        "seed", "test", "held out", "temperature", "", title=f"{card.name}: test accuracy"
+    )
+    for one in card.seeds:
+        held = "" if one.validation_accuracy is None else f"{one.validation_accuracy:.2%}"
+        served = "served" if one.seed == card.seed else ""
+        temperature = f"{one.temperature:.3f}"
+        table.add_row(str(one.seed), f"{one.test_accuracy:.2%}", held, temperature, served)
+    spread = "" if card.test_accuracy_sd is None else f" ± {card.test_accuracy_sd:.2%}"
+    table.add_row("mean", f"{card.test_accuracy_mean:.2%}{spread}")
+    table.add_row("baseline", f"{card.baseline.accuracy:.2%}", "", "", card.baseline.source)
+    console = Console()
+    console.print(table)
+    console.print(f"ECE {card.metrics.ece:.2%}, {card.metrics.errors} errors", highlight=False)
+    click.echo(f"{folder}\nNext: inkstream-train evaluate {folder}")
+
+
+def _print_evaluation(found: Evaluation) -> None:
+    card = found.card
+    figures = Table("figure", "card", "measured", "", title=f"{card.name}/{card.version}")
+    for figure in found.figures:
+        mark = "[green]same[/]" if figure.agrees else "[red]differs[/]"
+        figures.add_row(figure.name, _short(figure.stated), _short(figure.measured), mark)
+    matrix = Table("written", *map(str, range(10)), title="Confusion: written (rows), answered")
+    for digit, row in enumerate(found.confusion.tolist()):
+        cells = (f"[bold]{n}[/]" if n and d != digit else str(n) for d, n in enumerate(row))
+        matrix.add_row(str(digit), *(cell if cell != "0" else "" for cell in cells))
+    console = Console()
+    console.print(figures)
+    console.print(matrix)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = str(value)
+    return text if len(text) <= 20 else f"{text[:16]}…"
+
+
+def _fail(message: str) -> Any:
+    click.echo(f"error: {message}", err=True)
+    raise SystemExit(2)

@@ -1,0 +1,183 @@
+"""Repeats a card's figures from the model's files and MNIST's test set, and says which differ."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from inkstream import mnist
+from inkstream_server.model_store import BUNDLED
+
+from inkstream_training.architecture import predict
+from inkstream_training.card import Card, mean_and_sd
+from inkstream_training.export import (
+    KERAS_FILE,
+    LITERT_FILE,
+    MAX_DIFFERENCE,
+    compare,
+    describe_files,
+    infer_litert,
+    load_keras,
+)
+from inkstream_training.metrics import confusion, measure
+from inkstream_training.produce import CARD_FILE
+
+__all__ = ["DEFAULT_MODEL", "Evaluation", "Figure", "evaluate"]
+
+DEFAULT_MODEL = BUNDLED / "digits" / "1"
+"""The model that comes with the server."""
+
+_FLOAT_TOLERANCE = 1e-4
+_COVERAGE_TOLERANCE = 2e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of the card beside the same one measured now."""
+
+    name: str
+    """Where the card has it, for example `metrics.accuracy`."""
+
+    stated: Any
+    """What the card says."""
+
+    measured: Any
+    """What came out now."""
+
+    tolerance: float = 0.0
+    """Largest difference that still counts as equal: 0 for counts and digests; for figures that
+    depend on the last bit of a probability, what another processor's rounding may move."""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the card is right."""
+        if isinstance(self.stated, float) and isinstance(self.measured, float):
+            return math.isclose(self.stated, self.measured, rel_tol=0.0, abs_tol=self.tolerance)
+        return bool(self.stated == self.measured)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What `evaluate` found."""
+
+    card: Card
+    """The card that was checked."""
+
+    figures: tuple[Figure, ...]
+    """All figures that can be repeated, in the card's order."""
+
+    confusion: npt.NDArray[np.int64]
+    """Counts (10, 10) on the test images: row the digit written, column the digit answered."""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every figure of the card was repeated."""
+        return all(figure.agrees for figure in self.figures)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "name": self.card.name,
+            "version": self.card.version,
+            "agrees": self.agrees,
+            "figures": [
+                {"name": f.name, "card": f.stated, "measured": f.measured, "agrees": f.agrees}
+                for f in self.figures
+            ],
+            "confusion": self.confusion.tolist(),
+        }
+
+
+def evaluate(model: Path = DEFAULT_MODEL, mnist_folder: Path | None = None) -> Evaluation:
+    """Measure both files of a model on MNIST's 10,000 test images.
+
+    The figures are those of `model.tflite`, run by the engine that serves it; `model.keras` is run
+    by Keras for the parity. A few seconds on one core.
+
+    Args:
+        model: folder of `model.keras`, `model.tflite` and `card.json`.
+        mnist_folder: see `inkstream.mnist.load`.
+
+    Raises:
+        CardError: no card, or one that cannot be read.
+        FileNotFoundError: a model file is missing.
+        DatasetUnavailable: no MNIST.
+    """
+    card = Card.read(model / CARD_FILE)
+    images, labels = mnist.load("test", mnist_folder)
+    reference = load_keras(model / KERAS_FILE)
+    served = infer_litert(model / LITERT_FILE, images)
+    figures = (
+        *_files(card, model),
+        Figure("parameters", card.parameters, int(reference.count_params())),
+        *_metrics(card, served, labels),
+        *_parity(card, predict(reference, images), served),
+        *_seeds(card),
+    )
+    return Evaluation(card, figures, confusion(served, labels))
+
+
+def _files(card: Card, model: Path) -> list[Figure]:
+    figures = []
+    for name, found in describe_files(model).items():
+        stated = card.files.get(name)
+        digest = stated.sha256 if stated else "not in the card"
+        figures.append(Figure(f"files.{name}.sha256", digest, found.sha256))
+    return figures
+
+
+def _metrics(card: Card, served: npt.NDArray[Any], labels: npt.NDArray[Any]) -> list[Figure]:
+    stated, found = card.metrics, measure(served, labels)
+    return [
+        Figure("metrics.examples", stated.examples, found.examples),
+        Figure("metrics.errors", stated.errors, found.errors),
+        Figure("metrics.accuracy", stated.accuracy, found.accuracy),
+        Figure("metrics.nll", stated.nll, found.nll, _FLOAT_TOLERANCE),
+        Figure("metrics.ece", stated.ece, found.ece, _FLOAT_TOLERANCE),
+        *_each("metrics.coverage", stated.coverage, found.coverage, _COVERAGE_TOLERANCE),
+        *_each("metrics.per_digit", stated.per_digit, found.per_digit, 0.0),
+    ]
+
+
+def _each(
+    name: str, stated: dict[str, float], found: dict[str, float], tolerance: float
+) -> list[Figure]:
+    keys = found | stated
+    return [Figure(f"{name}.{k}", stated.get(k), found.get(k), tolerance) for k in keys]
+
+
+def _parity(card: Card, reference: npt.NDArray[Any], served: npt.NDArray[Any]) -> list[Figure]:
+    found = compare(reference, served)
+    return [
+        Figure("parity.same_answers", card.parity.same_answers, found.same_answers),
+        Figure(
+            "parity.max_difference",
+            card.parity.max_difference,
+            found.max_difference,
+            MAX_DIFFERENCE,
+        ),
+    ]
+
+
+def _seeds(card: Card) -> list[Figure]:
+    """The runs that are not served cannot be repeated from files; their sums can."""
+    mean, spread = mean_and_sd([one.test_accuracy for one in card.seeds])
+    served = next((one for one in card.seeds if one.seed == card.seed), None)
+    return [
+        Figure("test_accuracy_mean", card.test_accuracy_mean, mean, 1e-6),
+        Figure("test_accuracy_sd", card.test_accuracy_sd, spread, 1e-6),
+        Figure(
+            f"seeds[{card.seed}].test_accuracy",
+            served.test_accuracy if served else None,
+            card.metrics.accuracy,
+        ),
+        Figure(
+            f"seeds[{card.seed}].temperature",
+            served.temperature if served else None,
+            card.temperature,
+        ),
+    ]

@@ -1,0 +1,202 @@
+"""Trains the seed network by a recipe, one seed at a time. Knows nothing of files and cards.
+
+Without augmentation this is Keras' own `fit`. With it, distorting, the step and the running mean of
+the weights are one XLA-compiled function, because distorting costs more than learning.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from inkstream_training.architecture import build_model, logits_of
+from inkstream_training.augment import Draws, draw, warp
+from inkstream_training.examples import Examples
+from inkstream_training.recipes import Augmentation, Recipe
+
+__all__ = ["Epoch", "OnEpoch", "TrainedSeed", "train_seed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What one pass over the training images brought."""
+
+    number: int
+    """From 1."""
+
+    loss: float
+    """Mean cross-entropy of the training batches, as they were trained on, nats."""
+
+    accuracy: float
+    """Share of right answers on those batches."""
+
+    validation_accuracy: float | None
+    """Share of right answers of the weights that would be kept, on the held-out images as they are;
+    None where nothing is held out."""
+
+
+OnEpoch = Callable[[Epoch], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedSeed:
+    """A finished run."""
+
+    seed: int
+    """What the weights, the order of images and the distortions were drawn from."""
+
+    model: keras.Sequential
+    """The network with the weights that are kept."""
+
+    history: tuple[Epoch, ...]
+    """Every epoch in order."""
+
+    seconds: float
+    """Wall time of training, compilation included."""
+
+
+def train_seed(
+    recipe: Recipe,
+    examples: Examples,
+    seed: int,
+    *,
+    on_epoch: OnEpoch = lambda epoch: None,
+) -> TrainedSeed:
+    """Train one seed to its end; the weights kept are the last ones, or their running mean.
+
+    The same seed on the same machine with the same library versions repeats a run.
+
+    Args:
+        recipe: what to do; its `validation_examples` have been taken out by `examples`.
+        examples: images and labels.
+        seed: 0 to 2**31 - 1.
+        on_epoch: called after each epoch, from the calling thread.
+    """
+    keras.utils.set_random_seed(seed)
+    started = time.perf_counter()
+    model = build_model(recipe.learning_rate)
+    if recipe.augmentation is None:
+        history = _fit(model, recipe, examples, on_epoch)
+    else:
+        history = _fit_augmented(
+            model,
+            recipe,
+            amounts=recipe.augmentation,
+            examples=examples,
+            seed=seed,
+            on_epoch=on_epoch,
+        )
+    return TrainedSeed(seed, model, tuple(history), time.perf_counter() - started)
+
+
+def _fit(
+    model: keras.Sequential, recipe: Recipe, examples: Examples, on_epoch: OnEpoch
+) -> list[Epoch]:
+    """The plain recipe, word for word: scaled images, `fit`."""
+    if recipe.schedule != "constant" or recipe.ema_decay is not None:
+        raise ValueError(
+            f"recipe {recipe.name}: expected a constant rate and no running mean where there is "
+            f"no augmentation, got schedule={recipe.schedule}, ema_decay={recipe.ema_decay}"
+        )
+    history: list[Epoch] = []
+
+    def note(index: int, logs: dict[str, float]) -> None:
+        history.append(
+            Epoch(index + 1, logs["loss"], logs["accuracy"], _validation_accuracy(model, examples))
+        )
+        on_epoch(history[-1])
+
+    model.fit(
+        examples.images.astype(np.float32) / np.float32(255),
+        examples.labels,
+        batch_size=recipe.batch_size,
+        epochs=recipe.epochs,
+        verbose=0,
+        callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=note)],
+    )
+    return history
+
+
+def _fit_augmented(
+    model: keras.Sequential,
+    recipe: Recipe,
+    *,
+    amounts: Augmentation,
+    examples: Examples,
+    seed: int,
+    on_epoch: OnEpoch,
+) -> list[Epoch]:
+    """Each epoch takes whole batches of a fresh order; the few images left over sit it out."""
+    batch = min(recipe.batch_size, len(examples.images))
+    steps = len(examples.images) // batch
+    optimizer = keras.optimizers.Adam(_rate(recipe, steps * recipe.epochs))
+    weights = model.trainable_variables
+    optimizer.build(weights)
+    averages = [tf.Variable(weight.value) for weight in weights]
+    decay = recipe.ema_decay or 0.0
+    images, labels = tf.constant(examples.images), tf.constant(examples.labels)
+
+    def step(batch_images: Any, batch_labels: Any, draws: Draws) -> tuple[Any, Any]:
+        distorted = warp(batch_images, draws, amounts)
+        with tf.GradientTape() as tape:
+            logits = logits_of([weight.value for weight in weights], distorted)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch_labels, logits)
+            loss = tf.reduce_mean(losses)
+        optimizer.apply(tape.gradient(loss, [weight.value for weight in weights]), weights)
+        for average, weight in zip(averages, weights, strict=True):
+            average.assign(decay * average + (1.0 - decay) * weight.value)
+        right = tf.argmax(logits, axis=1, output_type=tf.int32) == batch_labels
+        return loss, tf.reduce_mean(tf.cast(right, tf.float32))
+
+    compiled_step = tf.function(step, jit_compile=True)
+
+    def epoch(order: Any, number: Any) -> tuple[Any, Any]:
+        loss, accuracy = tf.constant(0.0), tf.constant(0.0)
+        for index in tf.range(steps):
+            chosen = order[index]
+            at = tf.stack([seed, 2 * (number * steps + index)])
+            step_loss, step_accuracy = compiled_step(
+                tf.gather(images, chosen), tf.gather(labels, chosen), draw(batch, at)
+            )
+            loss += step_loss
+            accuracy += step_accuracy
+        return loss / steps, accuracy / steps
+
+    compiled_epoch = tf.function(epoch)
+    orders = np.random.default_rng(seed)
+    history: list[Epoch] = []
+    for number in range(recipe.epochs):
+        order = orders.permutation(len(examples.images))[: steps * batch].reshape(steps, batch)
+        loss, accuracy = compiled_epoch(
+            tf.constant(order.reshape(steps, batch)), tf.constant(number)
+        )
+        kept = averages if recipe.ema_decay is not None else weights
+        history.append(
+            Epoch(number + 1, float(loss), float(accuracy), _validation_accuracy(kept, examples))
+        )
+        on_epoch(history[-1])
+    if recipe.ema_decay is not None:
+        model.set_weights([average.numpy() for average in averages])
+    return history
+
+
+def _rate(recipe: Recipe, steps: int) -> Any:
+    if recipe.schedule == "cosine":
+        return keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps)
+    return recipe.learning_rate
+
+
+def _validation_accuracy(weights: Any, examples: Examples) -> float | None:
+    if not len(examples.validation_images):
+        return None
+    if isinstance(weights, keras.Model):
+        weights = weights.trainable_variables
+    images = examples.validation_images.astype(np.float32) / np.float32(255)
+    digits = np.argmax(np.asarray(logits_of(weights, images)), axis=1)
+    return float(np.mean(digits == examples.validation_labels))
