@@ -1,0 +1,284 @@
+"""Gathers what all streams bring into batches. Knows arrays and futures; nothing of gRPC, ink or models.
+
+When the engine is idle, a batch starts as soon as the event loop has heard everyone who spoke in this
+turn: there is no timer. While the engine works in a thread, the queue grows, and so does the next batch.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from time import perf_counter
+from typing import Protocol
+
+from inkstream_server.engines import DIGITS, Engine, Frames, Probabilities
+
+
+class QueueFull(Exception):
+    """The queue has no room for a block. Trying again later makes sense."""
+
+
+class DeadlineExpired(Exception):
+    """A block's deadline passed before its turn came."""
+
+
+class EngineFailed(Exception):
+    """The engine raised, or gave an array of the wrong shape; `__cause__` tells more."""
+
+
+@dataclass(eq=False)
+class Batch:
+    """A batch that was computed, shared by all blocks that had rows in it."""
+
+    label: str
+    """What computed it, for example "digits/1"."""
+    probabilities: Probabilities
+    """float32 of shape (rows, 10)."""
+    started: float
+    """When the engine began, on the clock of `time.perf_counter`, in seconds."""
+    seconds: float
+    """How long the engine took."""
+
+    @cached_property
+    def digits(self) -> list[int]:
+        """Most probable digit of every row, found once for all who share the batch."""
+        digits: list[int] = self.probabilities.argmax(axis=1).tolist()
+        return digits
+
+    @cached_property
+    def confidences(self) -> list[float]:
+        """Probability of that digit, row by row."""
+        confidences: list[float] = self.probabilities.max(axis=1).tolist()
+        return confidences
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The rows of a batch that belong to one block."""
+
+    batch: Batch
+    start: int
+    stop: int
+
+
+class Observer(Protocol):
+    """Watches batches. Called in the event loop, so it must be quick and must not raise."""
+
+    def computed(self, batch: Batch, waits: Sequence[tuple[float, int]]) -> None:
+        """Note a batch: for each block in it the seconds it waited and the rows it had."""
+        ...
+
+    def failed(self, error: BaseException, rows: int) -> None:
+        """Note a batch that the engine did not compute."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Block:
+    """Frames that came together, and how far they are."""
+
+    frames: Frames
+    deadline: float | None
+    arrived: float
+    answer: asyncio.Future[list[Share]]
+    shares: list[Share]
+    taken: int = 0
+
+    @property
+    def rows_left(self) -> int:
+        return len(self.frames) - self.taken
+
+
+class Batcher:
+    """One queue and one engine, for all streams of a process.
+
+    Every block that was accepted is answered exactly once: with its shares, or with one of this module's
+    exceptions; a block whose future was cancelled is dropped before it costs anything. To be used from
+    one event loop.
+    """
+
+    def __init__(
+        self, engine: Engine, label: str, observer: Observer, *, max_batch: int, max_queue: int
+    ) -> None:
+        """Prepare; nothing runs until something is submitted.
+
+        Args:
+            engine: computes; called by one thread at a time.
+            label: names the engine's model in every `Batch`.
+            observer: told of every batch.
+            max_batch: most frames a batch; lowered to what the engine takes.
+            max_queue: most frames that may wait; beyond it blocks are refused.
+        """
+        self._engine = engine
+        self._label = label
+        self._observer = observer
+        self._max_batch = min(max_batch, engine.max_rows)
+        self._max_queue = max_queue
+        self._blocks: deque[_Block] = deque()
+        self._rows = 0
+        self._scheduled = False
+        self._working: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
+
+    @property
+    def queue_depth(self) -> int:
+        """Frames that wait. May be read from any thread."""
+        return self._rows
+
+    def submit(
+        self, frames: Frames, *, deadline: float | None = None
+    ) -> asyncio.Future[list[Share]]:
+        """Queue a block.
+
+        Args:
+            frames: shape (n, 784), n >= 1, C-contiguous; must not change until answered. A block larger
+                than a batch is computed in several.
+            deadline: when the answer becomes worthless, on the clock of `time.perf_counter`, in seconds.
+
+        Returns: a future of the block's shares, in the order of its rows. Cancelling it withdraws the
+            block and harms no other. It fails with `DeadlineExpired` or `EngineFailed`.
+
+        Raises:
+            QueueFull: with this block more than `max_queue` frames would wait.
+        """
+        if self._rows + len(frames) > self._max_queue:
+            self._forget_cancelled()
+            if self._rows + len(frames) > self._max_queue:
+                raise QueueFull(
+                    f"{self._rows} frames wait, {len(frames)} more would exceed the queue's "
+                    f"limit of {self._max_queue}"
+                )
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[Share]] = loop.create_future()
+        self._blocks.append(_Block(frames, deadline, perf_counter(), answer, []))
+        self._rows += len(frames)
+        self._schedule(loop)
+        return answer
+
+    async def close(self) -> None:
+        """Wait until everything that was accepted is answered, then release the engine's thread."""
+        while self._blocks or self._working is not None:
+            if self._working is not None:
+                await asyncio.wait([self._working])
+            else:
+                self._dispatch()
+                await asyncio.sleep(0)
+        self._thread.shutdown()
+
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._scheduled and self._working is None:
+            self._scheduled = True
+            loop.call_soon(self._dispatch)
+
+    def _dispatch(self) -> None:
+        """Run one batch in place, or start one in the engine's thread."""
+        self._scheduled = False
+        if self._working is not None:
+            return
+        parts = self._take()
+        if not parts:
+            return
+        loop = asyncio.get_running_loop()
+        rows = sum(stop - start for _, start, stop in parts)
+        if rows <= self._engine.in_place_rows:
+            started = perf_counter()
+            try:
+                probabilities = self._engine.infer(_frames(parts))
+            # An engine is foreign code: whatever it raises is this batch's answer, not the loop's end.
+            except Exception as error:  # noqa: BLE001
+                self._fail(parts, rows, error)
+            else:
+                self._answer(parts, rows, probabilities, started)
+            if self._blocks:
+                # The loop hears the streams between two batches.
+                self._schedule(loop)
+        else:
+            self._working = loop.create_task(self._run_in_thread(parts, rows))
+            self._working.add_done_callback(self._thread_is_free)
+
+    async def _run_in_thread(self, parts: "list[_Part]", rows: int) -> None:
+        started = perf_counter()
+        loop = asyncio.get_running_loop()
+        try:
+            probabilities = await loop.run_in_executor(
+                self._thread, self._engine.infer, _frames(parts)
+            )
+        except Exception as error:  # noqa: BLE001 (as in _dispatch)
+            self._fail(parts, rows, error)
+        else:
+            self._answer(parts, rows, probabilities, started)
+
+    def _thread_is_free(self, task: asyncio.Task[None]) -> None:
+        self._working = None
+        if not task.cancelled():
+            task.result()
+        if self._blocks:
+            self._schedule(task.get_loop())
+
+    def _take(self) -> "list[_Part]":
+        """Take the next batch off the queue: live blocks in order, the last one perhaps in part."""
+        parts: list[_Part] = []
+        room = self._max_batch
+        now = perf_counter()
+        while room and self._blocks:
+            block = self._blocks[0]
+            if not block.answer.done() and block.deadline is not None and block.deadline <= now:
+                late_ms = (now - block.deadline) * 1000
+                block.answer.set_exception(
+                    DeadlineExpired(f"the deadline passed {late_ms:.1f} ms before its turn came")
+                )
+            if block.answer.done():
+                self._rows -= block.rows_left
+                self._blocks.popleft()
+                continue
+            rows = min(room, block.rows_left)
+            parts.append((block, block.taken, block.taken + rows))
+            block.taken += rows
+            room -= rows
+            self._rows -= rows
+            if not block.rows_left:
+                self._blocks.popleft()
+        return parts
+
+    def _answer(
+        self, parts: "list[_Part]", rows: int, probabilities: Probabilities, started: float
+    ) -> None:
+        if probabilities.shape != (rows, DIGITS):
+            wrong = ValueError(f"expected shape ({rows}, {DIGITS}), got {probabilities.shape}")
+            self._fail(parts, rows, wrong)
+            return
+        batch = Batch(self._label, probabilities, started, perf_counter() - started)
+        self._observer.computed(
+            batch, [(started - block.arrived, stop - start) for block, start, stop in parts]
+        )
+        row = 0
+        for block, start, stop in parts:
+            block.shares.append(Share(batch, row, row + stop - start))
+            row += stop - start
+            if stop == len(block.frames) and not block.answer.done():
+                block.answer.set_result(block.shares)
+
+    def _fail(self, parts: "list[_Part]", rows: int, cause: BaseException) -> None:
+        self._observer.failed(cause, rows)
+        for block, _, _ in parts:
+            if not block.answer.done():
+                failure = EngineFailed(f"the engine failed: {cause}")
+                failure.__cause__ = cause
+                block.answer.set_exception(failure)
+
+    def _forget_cancelled(self) -> None:
+        self._blocks = deque(block for block in self._blocks if not block.answer.done())
+        self._rows = sum(block.rows_left for block in self._blocks)
+
+
+_Part = tuple[_Block, int, int]
+"""A block and the first and last-plus-one of its rows that go into a batch."""
+
+
+def _frames(parts: list[_Part]) -> list[Frames]:
+    return [
+        block.frames if stop - start == len(block.frames) else block.frames[start:stop]
+        for block, start, stop in parts
+    ]

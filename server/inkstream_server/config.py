@@ -1,0 +1,96 @@
+"""Every setting of a server: its flag, its environment variable, its default, and when to change it."""
+
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from inkstream_server.model_store import BUNDLED
+
+
+def _setting(default: object, unit: str, about: str) -> Any:
+    return field(default=default, metadata={"unit": unit, "help": about})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Settings of `inkstream-server serve`.
+
+    Field `max_batch` is flag `--max-batch` and variable `INKSTREAM_MAX_BATCH`; the flag wins.
+    The text of each field stands in its metadata, so that `--help` says the same.
+    """
+
+    host: str = _setting(
+        "127.0.0.1",
+        "address",
+        "Where to listen. Without TLS keep to loopback unless the network is yours.",
+    )
+    port: int = _setting(50051, "port", "Where to listen; 0 picks a free port.")
+    metrics_host: str = _setting("127.0.0.1", "address", "Where Prometheus finds /metrics.")
+    metrics_port: int = _setting(9464, "port", "The same; 0 picks a free port.")
+    model: str = _setting(
+        "digits", "name[/version]", "Which model to serve; the newest version if none is named."
+    )
+    model_store: Path = _setting(
+        BUNDLED, "folder", "Where models lie, as <name>/<version>/{model.*, card.json}."
+    )
+    engine: str = _setting(
+        "litert", "litert|keras", "What computes. keras is the reference, and many times slower."
+    )
+    max_batch: int = _setting(
+        256,
+        "items",
+        "Most items a batch. Lower it to bound how long one batch holds up the next.",
+    )
+    max_queue: int = _setting(
+        16384,
+        "items",
+        "Most items that may wait, over all streams; beyond it items are refused. "
+        "At 100,000 items a second the default is a wait of 0.16 s.",
+    )
+    window: int = _setting(
+        4096,
+        "items",
+        "Most items of one stream that may be unanswered. Lower it to bound memory a stream.",
+    )
+    max_frames_per_message: int = _setting(1024, "items", "Most frames that one message may carry.")
+    max_message_bytes: int = _setting(
+        4 * 1024 * 1024, "bytes", "Largest message that is read; 1024 float frames are 3.2 MB."
+    )
+    drain_timeout: float = _setting(
+        10.0, "seconds", "How long streams may go on after SIGTERM before they are ended."
+    )
+    log_format: str = _setting("text", "text|json", "How log lines on stderr look.")
+    log_level: str = _setting("info", "debug|info|warning|error", "Least level that is logged.")
+    ready_file: Path | None = _setting(
+        None, "file", "Gets one JSON object (address, metrics, pid) when the server is ready."
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work.
+
+        Raises:
+            ValueError: names the setting, its value and what is wanted.
+        """
+        for name, least, most in (
+            ("port", 0, 65535),
+            ("metrics_port", 0, 65535),
+            ("max_batch", 1, 256),
+            ("max_queue", 1, 10_000_000),
+            ("window", 1, 1_000_000),
+            ("max_frames_per_message", 1, 65536),
+            ("max_message_bytes", 4096, 2**30),
+            ("drain_timeout", 0, 3600),
+        ):
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ValueError(f"{name}: expected {least} to {most}, got {value}")
+        if self.max_frames_per_message > self.max_queue:
+            raise ValueError(
+                f"max_queue: expected at least max_frames_per_message "
+                f"({self.max_frames_per_message}), got {self.max_queue}"
+            )
+
+
+def settings() -> tuple[Field[Any], ...]:
+    """Give all fields of `Config`, in the order in which people should meet them."""
+    return fields(Config)

@@ -1,0 +1,63 @@
+"""The reference engine: the Keras model itself. Needs the extra `inkstream-server[keras]`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from inkstream_server.engines import (
+    BUCKETS,
+    DIGITS,
+    PIXELS,
+    Frames,
+    Probabilities,
+    bucket_for,
+    fill,
+)
+
+
+class KerasEngine:
+    """Runs a `.keras` file through one `tf.function`, traced for each bucket at construction.
+
+    A call takes half a millisecond whatever its size, longer than a hop to another thread, so the
+    batcher never runs it in the event loop.
+    """
+
+    name = "keras"
+    max_rows = BUCKETS[-1]
+    in_place_rows = 0
+
+    def __init__(self, path: Path) -> None:
+        """Load and warm.
+
+        Args:
+            path: a `.keras` file with input (28, 28) and ten outputs. Loaded in safe mode: no code
+                from the file is run.
+
+        Raises:
+            ValueError: the file is no Keras model, or not one with these shapes.
+        """
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        if tuple(model.input_shape[1:]) != (28, 28) or tuple(model.output_shape[1:]) != (DIGITS,):
+            raise ValueError(
+                f"{path}: expected input (n, 28, 28) and output (n, {DIGITS}), "
+                f"got {model.input_shape} and {model.output_shape}"
+            )
+        self._forward = tf.function(lambda images: model(images, training=False))
+        self._inputs = {rows: np.zeros((rows, PIXELS), np.float32) for rows in BUCKETS}
+        for rows in BUCKETS:
+            self._run(rows)
+
+    def infer(self, blocks: Sequence[Frames]) -> Probabilities:
+        """See `Engine.infer`."""
+        rows = sum(map(len, blocks))
+        bucket = bucket_for(rows)
+        fill(self._inputs[bucket], blocks)
+        return self._run(bucket)[:rows]
+
+    def _run(self, bucket: int) -> Probabilities:
+        images = tf.constant(self._inputs[bucket].reshape(bucket, 28, 28))
+        probabilities: Probabilities = self._forward(images).numpy()
+        return probabilities

@@ -1,0 +1,151 @@
+"""What Prometheus sees of items, batches and streams. One registry of its own, all names fixed here."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from inkstream_server.batching import Batch
+from inkstream_server.histograms import ItemHistogram
+from inkstream_server.model_store import Model
+
+Kind = Literal["tensor", "ink"]
+"""What an item is: one frame, or one glyph."""
+
+Outcome = Literal["ok", "invalid", "expired", "overloaded", "failed", "unimplemented", "cancelled"]
+"""How an item ended. `cancelled` is the caller's doing; the rest are answers."""
+
+KINDS: tuple[Kind, ...] = ("tensor", "ink")
+OUTCOMES: tuple[Outcome, ...] = (
+    "ok", "invalid", "expired", "overloaded", "failed", "unimplemented", "cancelled",
+)  # fmt: skip
+
+LATENCY_BUCKETS = (
+    0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.013, 0.016, 0.02, 0.025,
+    0.03, 0.04, 0.05, 0.065, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.65, 0.8,
+    1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0,
+)  # fmt: skip
+"""Seconds, after gRPC proposal A66: 0.1 ms to 100 s, finest where people notice."""
+
+INFERENCE_BUCKETS = (
+    0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+    0.1, 0.25, 0.5, 1.0,
+)  # fmt: skip
+"""Seconds: from one frame in LiteRT (16 microseconds) to an engine in trouble."""
+
+BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
+CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
+
+
+class Metrics:
+    """All of a server's own metrics. Satisfies `batching.Observer`.
+
+    Histograms count items, whatever the packing: a message of 64 frames weighs 64. The one exception is
+    `inkstream_batch_size`, which counts batches, so that sum / count is the mean batch.
+    """
+
+    def __init__(self, registry: CollectorRegistry, queue_depth: Callable[[], int]) -> None:
+        """Register everything, each series present from the start.
+
+        Args:
+            registry: where to register.
+            queue_depth: tells how many frames wait, at each scrape.
+        """
+        self.registry = registry
+        items = Counter(
+            "inkstream_items",
+            "Items that ended, by kind and by how they ended.",
+            ["kind", "outcome"],
+            registry=registry,
+        )
+        self._items = {
+            (kind, outcome): items.labels(kind, outcome) for kind in KINDS for outcome in OUTCOMES
+        }
+        latency = ItemHistogram(
+            "inkstream_item_latency_seconds",
+            "Seconds from an item's arrival to the hand-over of its answer, errors included.",
+            LATENCY_BUCKETS,
+            registry,
+            ["kind"],
+            [[kind] for kind in KINDS],
+        )
+        self._latency = {kind: latency.series(kind) for kind in KINDS}
+        self._queue = ItemHistogram(
+            "inkstream_queue_seconds",
+            "Seconds from an item's arrival to the start of its batch.",
+            LATENCY_BUCKETS,
+            registry,
+        ).series()
+        self._inference = ItemHistogram(
+            "inkstream_inference_seconds",
+            "Seconds that the engine took for the batch an item was in, counted once an item.",
+            INFERENCE_BUCKETS,
+            registry,
+        ).series()
+        self._batch_size = ItemHistogram(
+            "inkstream_batch_size",
+            "Items in a batch, counted once a batch.",
+            BATCH_BUCKETS,
+            registry,
+        ).series()
+        self._confidence = ItemHistogram(
+            "inkstream_confidence",
+            "Calibrated probability of the digit answered.",
+            CONFIDENCE_BUCKETS,
+            registry,
+        ).series()
+        predictions = Counter(
+            "inkstream_predictions",
+            "Items recognised, by the digit answered.",
+            ["digit"],
+            registry=registry,
+        )
+        self._predictions = [predictions.labels(str(digit)) for digit in range(10)]
+        self._failed_batches = Counter(
+            "inkstream_failed_batches",
+            "Batches that the engine did not compute.",
+            registry=registry,
+        )
+        depth = Gauge("inkstream_queue_depth", "Items that wait for a batch.", registry=registry)
+        depth.set_function(queue_depth)
+        self.streams = Gauge("inkstream_streams", "Streams that are open.", registry=registry)
+        self._model = Gauge(
+            "inkstream_model_info",
+            "The model that answers: always 1.",
+            ["name", "version", "engine", "sha256"],
+            registry=registry,
+        )
+
+    def serving(self, model: Model) -> None:
+        """Say which model answers."""
+        self._model.clear()
+        self._model.labels(model.name, model.version, model.engine.name, model.sha256).set(1)
+
+    def ended(self, kind: Kind, outcome: Outcome, items: int) -> None:
+        """Note how items ended."""
+        self._items[kind, outcome].inc(items)
+
+    def handed_over(self, kind: Kind, seconds: float, items: int) -> None:
+        """Note that answers go to the transport, `seconds` after their items arrived."""
+        self._latency[kind].observe(seconds, items)
+
+    def computed(self, batch: Batch, waits: Sequence[tuple[float, int]]) -> None:
+        """See `batching.Observer`."""
+        rows = len(batch.probabilities)
+        self._batch_size.observe(rows)
+        self._inference.observe(batch.seconds, rows)
+        for seconds, items in waits:
+            self._queue.observe(seconds, items)
+        if rows == 1:
+            self._confidence.observe(batch.confidences[0])
+            self._predictions[batch.digits[0]].inc()
+            return
+        self._confidence.observe_all(batch.probabilities.max(axis=1))
+        for digit, count in enumerate(np.bincount(batch.digits, minlength=10).tolist()):
+            if count:
+                self._predictions[digit].inc(count)
+
+    def failed(self, error: BaseException, rows: int) -> None:
+        """See `batching.Observer`."""
+        self._failed_batches.inc()

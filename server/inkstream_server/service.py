@@ -1,0 +1,190 @@
+"""The gRPC face: turns calls into sessions and exceptions into status codes."""
+
+from __future__ import (
+    annotations,
+)  # grpc.aio.ServicerContext takes type arguments in its stubs only.
+
+import asyncio
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from inkstream.v1 import model_pb2, tensor_pb2
+from inkstream.v1.recognition_service_pb2 import (
+    GetModelRequest,
+    GetModelResponse,
+    RecognizeRequest,
+    RecognizeResponse,
+    StreamOpened,
+    StreamRecognizeRequest,
+    StreamRecognizeResponse,
+)
+from inkstream.v1.recognition_service_pb2_grpc import RecognitionServiceServicer
+
+from inkstream_server import answers, tensors
+from inkstream_server.batching import Batcher, DeadlineExpired, EngineFailed, QueueFull
+from inkstream_server.metrics import Metrics
+from inkstream_server.model_store import Model
+from inkstream_server.session import Limits, ProtocolViolation, Session
+
+if TYPE_CHECKING:
+    StreamContext = grpc.aio.ServicerContext[StreamRecognizeRequest, StreamRecognizeResponse]
+    AnyContext = grpc.aio.ServicerContext[Any, Any]
+
+
+class RecognitionService(RecognitionServiceServicer):
+    """`inkstream.v1.RecognitionService` over one batcher and one model."""
+
+    def __init__(self, model: Model, batcher: Batcher, metrics: Metrics, limits: Limits) -> None:
+        """Serve `model`, whose engine `batcher` runs."""
+        self._model = model
+        self._batcher = batcher
+        self._metrics = metrics
+        self._limits = limits
+        self._sessions: set[Session] = set()
+
+    async def StreamRecognize(  # noqa: N802 (named by the contract)
+        self, request_iterator: object, context: StreamContext
+    ) -> None:
+        """Serve one stream.
+
+        `context.read` and `context.write` are used rather than the iterator: a quarter more messages a
+        second, and reading and writing at the same time.
+        """
+        wire = _Wire(context)
+        with self._metrics.streams.track_inprogress():
+            first = await wire.read()
+            if first is None:
+                return
+            if first.WhichOneof("request") != "config":
+                await context.abort(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    "config: expected in the first message of a stream, got "
+                    f"{first.WhichOneof('request') or 'an empty message'}",
+                )
+            config = first.config
+            await self._require_model(config.model, context)
+            await _require_options(config.answers, "config.answers", context)
+            await wire.write(self._opened())
+            session = Session(wire, self._batcher, self._metrics, config.answers, self._limits)
+            self._sessions.add(session)
+            try:
+                await session.run()
+            except ProtocolViolation as violation:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(violation))
+            finally:
+                self._sessions.discard(session)
+
+    async def Recognize(  # noqa: N802
+        self,
+        request: RecognizeRequest,
+        context: grpc.aio.ServicerContext[RecognizeRequest, RecognizeResponse],
+    ) -> RecognizeResponse:
+        """Recognise one batch of tensors."""
+        arrived = perf_counter()
+        await self._require_model(request.model, context)
+        await _require_options(request.answers, "answers", context)
+        kind = request.WhichOneof("input")
+        if kind == "ink":
+            self._metrics.ended("ink", "unimplemented", 1)
+            await context.abort(
+                grpc.StatusCode.UNIMPLEMENTED, "ink: this server recognises tensors only"
+            )
+        if kind is None:
+            await context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT, "input: expected tensors or ink, got neither"
+            )
+        return await self._recognize_tensors(request.tensors, request.answers, arrived)
+
+    async def GetModel(  # noqa: N802
+        self,
+        request: GetModelRequest,
+        context: grpc.aio.ServicerContext[GetModelRequest, GetModelResponse],
+    ) -> GetModelResponse:
+        """Describe the model."""
+        await self._require_model(request.model, context)
+        return GetModelResponse(model=_describe(self._model))
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Have every stream told to go elsewhere, and wait until each was read to its end."""
+        await asyncio.gather(*(session.drain(grace_seconds) for session in self._sessions))
+
+    async def _recognize_tensors(
+        self, message: tensor_pb2.Tensors, options: tensor_pb2.AnswerOptions, arrived: float
+    ) -> RecognizeResponse:
+        if not message.sequences:
+            frames = max(len(message.uint8) // 784, len(message.float32) // 3136)
+            message.sequences.extend(range(frames))
+        arrival = tensors.read(message, after=-1, max_frames=self._limits.max_frames_per_message)
+        errors = arrival.errors
+        response = RecognizeResponse()
+        try:
+            for group in arrival.groups:
+                deadline = arrived + group.deadline_ms / 1000 if group.deadline_ms else None
+                try:
+                    shares = await self._batcher.submit(group.frames, deadline=deadline)
+                except (QueueFull, DeadlineExpired, EngineFailed) as failure:
+                    errors = errors + answers.refuse(group.sequences, failure)
+                else:
+                    answers.append_results(
+                        response.tensors, group.sequences, shares, options, arrived
+                    )
+        except asyncio.CancelledError:
+            self._metrics.ended("tensor", "cancelled", arrival.items)
+            raise
+        response.errors.extend(errors)
+        self._metrics.handed_over("tensor", perf_counter() - arrived, arrival.items)
+        self._metrics.ended("tensor", "ok", arrival.items - len(errors))
+        for error in errors:
+            self._metrics.ended("tensor", answers.OUTCOME_OF_CODE[error.code], 1)
+        return response
+
+    async def _require_model(self, wanted: str, context: AnyContext) -> None:
+        if wanted not in ("", self._model.name, self._model.label):
+            await context.abort(
+                grpc.StatusCode.NOT_FOUND,
+                f"model: expected {self._model.name!r} or nothing, got {wanted!r}",
+            )
+
+    def _opened(self) -> StreamRecognizeResponse:
+        return StreamRecognizeResponse(
+            opened=StreamOpened(
+                model=_describe(self._model),
+                window=self._limits.window,
+                max_frames_per_message=self._limits.max_frames_per_message,
+            )
+        )
+
+
+class _Wire:
+    """A gRPC stream as `session.Wire`."""
+
+    def __init__(self, context: StreamContext) -> None:
+        self._context = context
+        self.write = context.write
+
+    async def read(self) -> StreamRecognizeRequest | None:
+        message: Any = await self._context.read()
+        return None if message is grpc.aio.EOF else message
+
+
+def _describe(model: Model) -> model_pb2.Model:
+    return model_pb2.Model(
+        name=model.name,
+        version=model.version,
+        engine=model.engine.name,
+        sha256=model.sha256,
+        card_json=model.card_json,
+    )
+
+
+async def _require_options(
+    options: tensor_pb2.AnswerOptions,
+    field: str,
+    context: AnyContext,
+) -> None:
+    if options.top_k > 10:
+        await context.abort(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"{field}.top_k: expected 0 to 10, got {options.top_k}",
+        )

@@ -1,0 +1,174 @@
+"""From the wire to arrays: reads `Tensors` messages and tells good frames from bad ones, by id."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import lt
+
+import numpy as np
+from inkstream.v1 import error_pb2, tensor_pb2
+from numpy.typing import NDArray
+
+from inkstream_server.engines import PIXELS, Frames
+
+_ROUNDING = 1e-6
+"""How far a float pixel may lie outside 0..1: float32 arithmetic on bytes stays well within."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Frames of one message that share a deadline."""
+
+    sequences: Sequence[int]
+    """The caller's numbers, one a frame."""
+    frames: Frames
+    """Shape (n, 784); unless some were refused a view of the message, not a copy."""
+    deadline_ms: int
+    """Milliseconds from arrival; 0 for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What one message brought."""
+
+    groups: list[Group]
+    """Frames to compute, in order."""
+    errors: list[error_pb2.ItemError]
+    """Frames to refuse, each by its number."""
+    items: int
+    """Frames in the message, good and bad."""
+    last_sequence: int
+    """Highest number that the stream has brought, this message included."""
+
+
+def read(tensors: tensor_pb2.Tensors, *, after: int, max_frames: int) -> Arrival:
+    """Read a message of a stream.
+
+    Args:
+        tensors: the message.
+        after: highest number that the stream has brought before; -1 at first.
+        max_frames: most frames a message may carry.
+
+    Returns: every frame either in a group or in an error; nothing is raised. A message whose columns do
+        not fit together is refused whole, since nobody can tell which of its frames is the wrong one.
+    """
+    sequences = list(tensors.sequences)
+    kind = tensors.WhichOneof("frames")
+    pixels = tensors.uint8 if kind == "uint8" else tensors.float32
+    deadlines = tensors.deadlines_ms
+    mismatch = _mismatch(kind, len(pixels), len(sequences), len(deadlines), max_frames)
+    if mismatch is not None:
+        field, message = mismatch
+        refused = [_invalid(sequence, field, message) for sequence in sequences]
+        if not refused:
+            # Frames without numbers: an answer without an id is all that can be given.
+            error = error_pb2.ItemError(
+                code=error_pb2.ERROR_CODE_INVALID_ARGUMENT, field=field, message=message
+            )
+            refused = [error]
+        return Arrival([], refused, len(refused), max([after, *sequences]))
+
+    frames: Frames
+    faults: dict[int, error_pb2.ItemError] = {}
+    if kind == "uint8":
+        frames = np.frombuffer(pixels, np.uint8).reshape(-1, PIXELS)
+    else:
+        floats = np.frombuffer(pixels, "<f4").reshape(-1, PIXELS)
+        faults |= _value_faults(floats, sequences)
+        frames = floats
+    last = sequences[-1]
+    if sequences[0] <= after or not all(map(lt, sequences, sequences[1:])):
+        faults |= _order_faults(sequences, after)
+        last = max([after, *sequences])
+
+    limits: Sequence[int] = deadlines
+    items = len(sequences)
+    if faults:
+        rows = [row for row in range(items) if row not in faults]
+        frames = frames[rows]
+        sequences = [sequences[row] for row in rows]
+        limits = [deadlines[row] for row in rows] if len(deadlines) > 1 else deadlines
+    return Arrival(_groups(sequences, frames, limits), [*faults.values()], items, last)
+
+
+def _groups(sequences: list[int], frames: Frames, deadlines: Sequence[int]) -> list[Group]:
+    """Part frames where the deadline changes; nearly always there is one group."""
+    if not sequences:
+        return []
+    if len(deadlines) <= 1:
+        return [Group(sequences, frames, deadlines[0] if deadlines else 0)]
+    groups = []
+    start = 0
+    for deadline, run in groupby(deadlines):
+        stop = start + len(list(run))
+        groups.append(Group(sequences[start:stop], frames[start:stop], deadline))
+        start = stop
+    return groups
+
+
+def _mismatch(
+    kind: str | None, size: int, sequences: int, deadlines: int, max_frames: int
+) -> tuple[str, str] | None:
+    """Tell the field and what is wrong with it where the columns do not fit together."""
+    if kind is None:
+        return "tensors.frames", "tensors.frames: expected uint8 or float32, got neither"
+    if not sequences:
+        return "tensors.sequences", "tensors.sequences: expected a number for each frame, got none"
+    if sequences > max_frames:
+        return "tensors.sequences", (
+            f"tensors.sequences: a message may carry {max_frames} frames, got {sequences}; "
+            "split it into several messages"
+        )
+    wanted = sequences * PIXELS * (1 if kind == "uint8" else 4)
+    if size != wanted:
+        return f"tensors.{kind}", (
+            f"tensors.{kind}: expected {wanted} bytes for {sequences} frames of 28x28, got {size}"
+        )
+    if deadlines not in (0, 1, sequences):
+        return "tensors.deadlines_ms", (
+            f"tensors.deadlines_ms: expected none, one, or one for each of {sequences} frames, "
+            f"got {deadlines}"
+        )
+    return None
+
+
+def _value_faults(
+    frames: NDArray[np.float32], sequences: list[int]
+) -> dict[int, error_pb2.ItemError]:
+    """Find frames with a pixel that is no number or lies outside 0..1."""
+    low, high = frames.min(axis=1), frames.max(axis=1)
+    bad = ~((low >= -_ROUNDING) & (high <= 1 + _ROUNDING))
+    faults = {}
+    for row in np.flatnonzero(bad).tolist():
+        got = "NaN" if np.isnan(low[row]) else f"values from {low[row]:.6g} to {high[row]:.6g}"
+        hint = "; divide bytes by 255 or send them as uint8" if high[row] > 1 else ""
+        faults[row] = _invalid(
+            sequences[row],
+            "tensors.float32",
+            f"tensors.float32: expected values from 0 to 1, got {got}{hint}",
+        )
+    return faults
+
+
+def _order_faults(sequences: list[int], after: int) -> dict[int, error_pb2.ItemError]:
+    """Find frames whose number does not exceed every number before it."""
+    faults = {}
+    for row, sequence in enumerate(sequences):
+        if sequence <= after:
+            faults[row] = _invalid(
+                sequence,
+                "tensors.sequences",
+                f"tensors.sequences: numbers must rise within a stream, got {sequence} after "
+                f"{after}: a duplicate, or out of order",
+            )
+        after = max(after, sequence)
+    return faults
+
+
+def _invalid(sequence: int, field: str, message: str) -> error_pb2.ItemError:
+    return error_pb2.ItemError(
+        sequence=sequence,
+        code=error_pb2.ERROR_CODE_INVALID_ARGUMENT,
+        field=field,
+        message=message,
+    )
