@@ -48,7 +48,7 @@ def main() -> None:
     Examples:
       inkstream-train train --recipe plain --seed 1
       inkstream-train evaluate models/digits-plain/1
-    """  # noqa: D301  (click wants the control character)
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
@@ -59,8 +59,8 @@ def _seeds(_: click.Context, __: click.Parameter, value: str | None) -> tuple[in
         seeds = tuple(int(seed) for seed in value.split(","))
     except ValueError:
         raise click.BadParameter(f"expected numbers with commas between, got {value!r}") from None
-    if min(seeds) < 0 or len(set(seeds)) != len(seeds):
-        raise click.BadParameter(f"expected numbers from 0, each once, got {value!r}")
+    if not all(0 <= seed < 2**31 for seed in seeds) or len(set(seeds)) != len(seeds):
+        raise click.BadParameter(f"expected numbers from 0 to 2147483647, each once, got {value!r}")
     return seeds
 
 
@@ -95,7 +95,7 @@ def train(
       inkstream-train train --recipe plain --seed 1
       inkstream-train train --recipe augmented --seeds 1,2,3 --out models
       inkstream-train train --recipe augmented --seed 7 --epochs 20 --json
-    """  # noqa: D301  (click wants the control character)
+    """
     if seed is not None and seeds is not None:
         raise click.UsageError("--seed and --seeds: give one of them")
     if not model_version.strip() or Path(model_version).name != model_version:
@@ -153,6 +153,8 @@ def _produce(
         _fail(str(error))
     except OSError as error:
         _fail(f"{error.filename or folder}: {error.strerror or error}; choose another --out")
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return card
 
 
@@ -174,7 +176,7 @@ def evaluate(
       inkstream-train evaluate
       inkstream-train evaluate models/digits-plain/1 --plots plots
       inkstream-train evaluate --json | jq .agrees
-    """  # noqa: D301  (click wants the control character)
+    """
     with quiet():
         from inkstream_training import evaluate as evaluation_module
         from inkstream_training.card import CardError

@@ -173,9 +173,7 @@ def _fit_augmented(
     history: list[Epoch] = []
     for number in range(recipe.epochs):
         order = orders.permutation(len(examples.images))[: steps * batch].reshape(steps, batch)
-        loss, accuracy = compiled_epoch(
-            tf.constant(order.reshape(steps, batch)), tf.constant(number)
-        )
+        loss, accuracy = compiled_epoch(tf.constant(order, tf.int32), tf.constant(number))
         kept = averages if recipe.ema_decay is not None else weights
         history.append(
             Epoch(number + 1, float(loss), float(accuracy), _validation_accuracy(kept, examples))

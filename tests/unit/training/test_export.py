@@ -116,3 +116,10 @@ def test_digests_are_those_of_the_files(folder: Path) -> None:
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="export the model again"):
         load_keras(tmp_path / "model.keras")
+
+
+def test_a_model_that_gives_no_numbers_is_not_exported(images: np.ndarray, tmp_path: Path) -> None:
+    broken = build_model()
+    broken.set_weights([np.full_like(array, np.nan) for array in broken.get_weights()])
+    with pytest.raises(ExportError, match="nan"):
+        export(broken, tmp_path, images)
