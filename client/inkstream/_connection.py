@@ -100,7 +100,7 @@ class Connection:
     def _stub(self) -> service.RecognitionServiceStub:
         if self._channel is None:
             self._channel = self._options.open_channel()
-        return service.RecognitionServiceStub(self._channel)  # type: ignore[no-untyped-call]
+        return service.RecognitionServiceStub(self._channel)
 
     async def _stream(self) -> None:
         """Open streams one after the other as long as there is something to send."""

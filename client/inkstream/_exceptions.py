@@ -19,8 +19,6 @@
     - ClientClosed              the client was closed
 """
 
-# ruff: noqa: N818 - these are named for what happened; the branches end in Error.
-
 from __future__ import annotations
 
 import grpc

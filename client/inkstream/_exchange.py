@@ -182,6 +182,9 @@ class Exchange:
         """
         room = min(self._window - self.unanswered, self._max_frames)
         if room <= 0:
+            # What comes while nothing waits has to wake the writer all the same: by then there may
+            # be room again.
+            self._outbox.rest()
             return None
         parcels = self._outbox.take(room, now)
         if not parcels:

@@ -21,6 +21,8 @@ FLOAT32_FRAME = 3136
 _UINT8 = np.dtype(np.uint8)
 _WIRE_FLOAT = np.dtype("<f4")
 _ONE = (28, 28)
+IMAGE_SHAPES = (_ONE, (28, 28, 1), (784,))
+"""What one image may look like."""
 _SHAPES = "(28, 28) for one image, or (N, 28, 28), (N, 28, 28, 1) or (N, 784) for several"
 
 
@@ -92,9 +94,9 @@ def _as_array(images: Images) -> npt.NDArray[Any]:
 def _count(array: npt.NDArray[Any]) -> tuple[bool, int]:
     """Whether it is a single image, and how many there are."""
     shape = array.shape
-    if shape in (_ONE, (28, 28, 1), (784,)):
+    if shape in IMAGE_SHAPES:
         return True, 1
-    if shape[1:] in (_ONE, (28, 28, 1), (784,)):
+    if shape[1:] in IMAGE_SHAPES:
         return False, shape[0]
     raise InvalidImage(f"images: expected shape {_SHAPES}, got {shape}; " + _shape_advice(shape))
 

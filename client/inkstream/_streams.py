@@ -20,7 +20,7 @@ import numpy as np
 from inkstream._base import parcel_of
 from inkstream._exceptions import InvalidImage
 from inkstream._exchange import Parcel
-from inkstream._images import Images, frames_of
+from inkstream._images import IMAGE_SHAPES, Images, frames_of
 from inkstream._sinks import Failed, Flow, Piece, Rows
 
 _SLICE = 256
@@ -56,9 +56,9 @@ def _slices(images: Iterable[Any]) -> Iterable[Any]:
     """An array that needs no check a pixel as larger slices; anything else as it is."""
     if not isinstance(images, np.ndarray):
         return images
-    if images.shape in ((28, 28), (784,)):
+    if images.shape in IMAGE_SHAPES:
         return [images]
-    if images.dtype == np.uint8 and images.ndim > 1:
+    if images.dtype == np.uint8 and images.shape[1:] in IMAGE_SHAPES:
         return (images[start : start + _SLICE] for start in range(0, len(images), _SLICE))
     return images
 

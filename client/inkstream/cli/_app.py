@@ -27,7 +27,7 @@ def app() -> None:
     Example:
       inkstream-server serve &
       inkstream recognize seven.png
-    """  # noqa: D301 - click wants the character, which keeps the example as it is
+    """
 
 
 for command in (recognize, evaluate, model, bench, demo):

@@ -96,7 +96,7 @@ def bench(
       inkstream bench --streams 8 --in-flight 16
       inkstream bench --rate 5000 --streams 64 --duration 30
       inkstream bench --images-per-message 64 --json
-    """  # noqa: D301 - click wants the character, which keeps the example as it is
+    """
     images, _, said = labelled_digits(_POOL)
     if said:
         notice(said)

@@ -41,7 +41,7 @@ def demo(server: str | None, metrics: str | None, images: int, as_json: bool) ->
     \b
     Example:
       inkstream demo --images 2000
-    """  # noqa: D301 - click wants the character, which keeps the example as it is
+    """
     pixels, labels, said = labelled_digits(images)
     if said:
         notice(said)

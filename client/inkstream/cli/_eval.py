@@ -105,7 +105,7 @@ def evaluate(images: Path, labels: Path, server: str, limit: int | None, as_json
     \b
     Example:
       inkstream eval t10k-images-idx3-ubyte.gz t10k-labels-idx1-ubyte.gz
-    """  # noqa: D301 - click wants the character, which keeps the example as it is
+    """
     pixels, truth = _read_pair(images, labels)
     with Client(server) as client:
         shown = measure(client, pixels[:limit], truth[:limit])

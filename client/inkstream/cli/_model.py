@@ -24,7 +24,7 @@ def model(server: str, name: str, as_json: bool) -> None:
     \b
     Example:
       inkstream model --server localhost:50051
-    """  # noqa: D301 - click wants the character, which keeps the example as it is
+    """
     with Client(server, model=name) as client:
         served = client.model()
     card = _card(served.card_json)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from rich.markup import escape
 
 from inkstream import Client, InkstreamError, InvalidImage, Result
+from inkstream._images import IMAGE_SHAPES
 from inkstream.cli._conversation import (
     WRONG_INPUT,
     json_option,
@@ -43,7 +44,7 @@ def recognize(
     \b
     Example:
       inkstream recognize seven.png scans/*.png digits.npy
-    """  # noqa: D301 - click wants the character, which keeps the example as it is
+    """
     rows: list[dict[str, Any]] = []
     failures = 0
     with Client(server, top_k=top) as client:
@@ -85,9 +86,9 @@ def _read(path: Path) -> tuple[npt.NDArray[Any], list[str]]:
         array = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
         raise InvalidImage(
-            f"{path}: not an array that can be read ({error}); write it with np.save"
+            f"{path}: not an array of numbers that can be read; write it with np.save"
         ) from error
-    is_single = array.shape in ((28, 28), (28, 28, 1), (784,)) or array.ndim == 0
+    is_single = array.shape in IMAGE_SHAPES or array.ndim == 0
     return (array[None] if is_single else array), []
 
 

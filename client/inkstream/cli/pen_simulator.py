@@ -55,7 +55,9 @@ def _draw(strokes: Sequence[_Stroke], width: float) -> npt.NDArray[np.uint8]:
     nearest = start + np.clip(along, 0, 1)[..., None] * step
     distance = np.sqrt(((pixels - nearest) ** 2).sum(axis=-1)).min(axis=-1)
     ink = np.clip(width / 2 + 0.5 - distance, 0, 1)
-    return centre_by_mass(np.round(ink * 255).astype(np.uint8))
+    columns = np.flatnonzero(ink.any(axis=0))
+    narrow = ink[:, columns[0] : columns[-1] + 1]
+    return centre_by_mass(np.round(narrow * 255).astype(np.uint8))
 
 
 def _line(*points: tuple[float, float]) -> _Stroke:

@@ -1,0 +1,132 @@
+"""A server that keeps the contract, on a real port, whose behaviour a test can bend.
+
+A frame is "recognised" by its first two pixels: the digit is the first modulo 10, the confidence
+the second over 255. A first pixel of REFUSED is refused as an invalid argument.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent import futures
+from typing import Any
+
+import grpc
+import numpy as np
+from inkstream.v1 import error_pb2, model_pb2, recognition_service_pb2_grpc, tensor_pb2
+from inkstream.v1 import recognition_service_pb2 as wire
+
+REFUSED = 255
+
+
+def frame(digit: int, confidence: int = 51) -> np.ndarray:
+    image = np.zeros((28, 28), np.uint8)
+    image[0, :2] = digit, confidence
+    return image
+
+
+class FakeServer(recognition_service_pb2_grpc.RecognitionServiceServicer):
+    def __init__(self, *, window: int = 64, max_frames: int = 16) -> None:
+        self.window = window
+        self.max_frames = max_frames
+        self.messages: list[tensor_pb2.Tensors] = []
+        self.configs: list[wire.StreamConfig] = []
+        self.metadata: list[dict[str, Any]] = []
+        self.arrived = threading.Semaphore(0)
+        """Released once a message of tensors."""
+        self.answering = threading.Event()
+        """Cleared by a test that wants answers held back."""
+        self.answering.set()
+        self.break_after: int | None = None
+        """Messages of tensors after which a stream is aborted."""
+        self.drain_after: int | None = None
+        """Messages of tensors after which the server says that it is draining."""
+        self.streams_ended = threading.Semaphore(0)
+        self._server = grpc.server(futures.ThreadPoolExecutor(16))
+        recognition_service_pb2_grpc.add_RecognitionServiceServicer_to_server(self, self._server)
+        self.address = f"127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self._server.start()
+
+    def stop(self) -> None:
+        self.answering.set()
+        self._server.stop(None).wait()
+
+    def StreamRecognize(
+        self, request_iterator: Iterator[wire.StreamRecognizeRequest], context: Any
+    ) -> Iterator[wire.StreamRecognizeResponse]:
+        self.metadata.append(dict(context.invocation_metadata()))
+        config = next(request_iterator).config
+        if config.model == "absent":
+            context.abort(grpc.StatusCode.NOT_FOUND, "no model named absent")
+        if config.model == "secret":
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "who are you")
+        if config.model == "mute":
+            return
+        self.configs.append(config)
+        yield wire.StreamRecognizeResponse(
+            opened=wire.StreamOpened(
+                model=model_pb2.Model(name="digits", version="1"),
+                window=self.window,
+                max_frames_per_message=self.max_frames,
+            )
+        )
+        try:
+            for number, request in enumerate(request_iterator, 1):
+                self.messages.append(request.tensors)
+                self.arrived.release()
+                self.answering.wait()
+                if self.break_after == number:
+                    context.abort(grpc.StatusCode.UNAVAILABLE, "the server fell over")
+                response = answer(request.tensors, config.answers)
+                if self.drain_after == number:
+                    response.draining.grace_ms = 1000
+                yield response
+        finally:
+            self.streams_ended.release()
+
+    def GetModel(self, request: wire.GetModelRequest, context: Any) -> wire.GetModelResponse:
+        if request.model == "absent":
+            context.abort(grpc.StatusCode.NOT_FOUND, "no model named absent")
+        model = model_pb2.Model(
+            name="digits", version="1", engine="fake", sha256="ab" * 32, card_json="{}"
+        )
+        return wire.GetModelResponse(model=model)
+
+
+def pixels_of(tensors: tensor_pb2.Tensors) -> np.ndarray:
+    """The frames of a message as uint8 of shape (N, 784)."""
+    if tensors.WhichOneof("frames") == "float32":
+        floats = np.frombuffer(tensors.float32, "<f4").reshape(-1, 784)
+        return np.round(floats * 255).astype(np.uint8)
+    return np.frombuffer(tensors.uint8, np.uint8).reshape(-1, 784)
+
+
+def answer(
+    tensors: tensor_pb2.Tensors, options: tensor_pb2.AnswerOptions
+) -> wire.StreamRecognizeResponse:
+    response = wire.StreamRecognizeResponse()
+    columns = tensor_pb2.TensorResults(model_version="digits/1")
+    for sequence, pixels in zip(tensors.sequences, pixels_of(tensors), strict=True):
+        if pixels[0] == REFUSED:
+            response.errors.add(
+                sequence=sequence,
+                code=error_pb2.ERROR_CODE_INVALID_ARGUMENT,
+                message="tensors: not to my taste",
+                field="tensors.uint8",
+            )
+            continue
+        digit, confidence = int(pixels[0]) % 10, int(pixels[1]) / 255
+        columns.sequences.append(sequence)
+        columns.digits.append(digit)
+        columns.confidences.append(confidence)
+        for step in range(options.top_k):
+            columns.top_digits.append((digit + step) % 10)
+            columns.top_confidences.append(confidence / (step + 1))
+        if options.probabilities:
+            columns.probabilities.extend(confidence * (n == digit) for n in range(10))
+        if options.timings:
+            columns.queued_us.append(1500)
+            columns.inferred_us.append(250)
+    if columns.sequences:
+        response.tensors.append(columns)
+    return response

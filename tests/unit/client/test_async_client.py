@@ -1,0 +1,98 @@
+"""Promises of the async client alone: tasks, async sources, `async with`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+from inkstream import AsyncClient, ClientClosed
+
+from tests.unit.client.fake_server import FakeServer, frame
+
+
+async def test_an_async_source_that_pauses_holds_no_result_back(fake: FakeServer) -> None:
+    seen = asyncio.Event()
+
+    async def live() -> AsyncIterator[np.ndarray]:
+        yield frame(1)
+        await seen.wait()
+        yield frame(2)
+
+    async with AsyncClient(fake.address) as client:
+        results = client.stream(live())
+        assert (await anext(results)).digit == 1
+        seen.set()
+        assert [result.digit async for result in results] == [2]
+
+
+async def test_an_endless_source_is_read_no_further_than_two_windows_ahead(
+    fake: FakeServer,
+) -> None:
+    last = 0
+
+    async def endless() -> AsyncIterator[np.ndarray]:
+        nonlocal last
+        while True:
+            yield frame(last % 10)
+            last += 1
+
+    async with AsyncClient(fake.address) as client:
+        await client.recognize(frame(0))
+        results = client.stream(endless())
+        for read in range(1000):
+            assert (await anext(results)).digit == read % 10
+            assert last <= read + 2 * fake.window + 1
+
+
+async def test_closing_a_stream_early_stops_its_source(fake: FakeServer) -> None:
+    ended = asyncio.Event()
+
+    async def source() -> AsyncIterator[np.ndarray]:
+        try:
+            while True:
+                yield frame(1)
+        finally:
+            ended.set()
+
+    async with AsyncClient(fake.address) as client:
+        results = client.stream(source())
+        await anext(results)
+        await results.aclose()  # type: ignore[attr-defined]  # it is an async generator
+        await asyncio.wait_for(ended.wait(), 30)
+        assert (await client.recognize(frame(3))).digit == 3
+
+
+async def test_cancelling_a_task_harms_no_other(fake: FakeServer) -> None:
+    fake.answering.clear()
+    async with AsyncClient(fake.address) as client:
+        tasks = [asyncio.create_task(client.recognize(frame(n))) for n in range(8)]
+        assert await asyncio.to_thread(fake.arrived.acquire, timeout=30)
+        tasks[3].cancel()
+        fake.answering.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(results.pop(3), asyncio.CancelledError)
+    assert [getattr(result, "digit", result) for result in results] == [0, 1, 2, 4, 5, 6, 7]
+
+
+async def test_a_caller_that_leaves_before_its_image_is_sent_costs_nothing(
+    fake: FakeServer,
+) -> None:
+    async with AsyncClient(fake.address) as client:
+        early = asyncio.create_task(client.recognize(frame(1)))
+        await asyncio.sleep(0)
+        early.cancel()
+        assert (await client.recognize(frame(2))).digit == 2
+    assert [len(message.sequences) for message in fake.messages] == [1]
+
+
+async def test_leaving_by_an_error_does_not_wait(fake: FakeServer) -> None:
+    fake.answering.clear()
+    with pytest.raises(ZeroDivisionError):
+        async with AsyncClient(fake.address) as client:
+            future = client.submit(frame(1))
+            assert await asyncio.to_thread(fake.arrived.acquire, timeout=30)
+            raise ZeroDivisionError
+    with pytest.raises(ClientClosed):
+        await future

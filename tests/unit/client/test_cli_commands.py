@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import gzip
+import json
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import inkstream
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from inkstream import mnist
+from inkstream.cli._app import app
+from PIL import Image
+
+from tests.unit.client.fake_server import REFUSED, FakeServer, frame
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(fake: FakeServer, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the command line against the fake server."""
+
+    def unavailable(split: str, folder: Path | None = None) -> Any:
+        raise mnist.DatasetUnavailable("no network in this test")
+
+    monkeypatch.setattr(mnist, "load", unavailable)
+    monkeypatch.setenv("INKSTREAM_SERVER", fake.address)
+
+    def invoke(*arguments: object) -> Result:
+        return CliRunner().invoke(app, [str(a) for a in arguments], terminal_width=100)
+
+    return invoke
+
+
+def only_object(result: Result) -> dict[str, Any]:
+    assert result.stdout.count("\n") == 1
+    return dict(json.loads(result.stdout))
+
+
+def write_idx(path: Path, array: np.ndarray) -> Path:
+    header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+    path.write_bytes(gzip.compress(header + array.tobytes()))
+    return path
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> tuple[Path, Path]:
+    """Forty images of which the server gets every fourth wrong, and their labels."""
+    images = np.stack([frame(n % 10) for n in range(40)])
+    labels = np.array([n % 10 if n % 4 else 9 - n % 10 for n in range(40)], np.uint8)
+    return write_idx(tmp_path / "images.gz", images), write_idx(tmp_path / "labels.gz", labels)
+
+
+@pytest.mark.parametrize(
+    "command", [(), ("recognize",), ("eval",), ("model",), ("bench",), ("demo",)]
+)
+def test_help_opens_with_a_sentence_and_an_example(run: Run, command: tuple[str, ...]) -> None:
+    shown = run(*command, "--help")
+    assert shown.exit_code == 0
+    assert "Example" in shown.stdout
+    assert "inkstream" in shown.stdout
+
+
+def test_the_version_is_the_packages(run: Run) -> None:
+    assert inkstream.__version__ in run("--version").stdout
+
+
+def test_recognize_reads_pictures_and_arrays(run: Run, tmp_path: Path) -> None:
+    Image.fromarray(frame(7, 255)).save(tmp_path / "seven.png")
+    np.save(tmp_path / "many.npy", np.stack([frame(1), frame(2)]))
+    np.save(tmp_path / "one.npy", frame(3))
+    shown = run("recognize", *(tmp_path / name for name in ("seven.png", "many.npy", "one.npy")))
+    assert shown.exit_code == 0
+    assert [line.split()[1] for line in shown.stdout.splitlines()] == ["7", "1", "2", "3"]
+    assert "many.npy[1]: 2" in shown.stdout
+
+
+def test_recognize_says_what_it_did_to_a_picture(run: Run, tmp_path: Path) -> None:
+    Image.fromarray(255 - frame(200, 200).repeat(3, axis=0)).save(tmp_path / "dark.png")
+    shown = run("recognize", "--json", tmp_path / "dark.png")
+    assert "inverted" in shown.stderr
+    (row,) = only_object(shown)["results"]
+    assert any("inverted" in note for note in row["notes"])
+
+
+def test_recognize_goes_on_after_a_bad_file_and_says_so(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "broken.npy").write_bytes(b"nothing")
+    np.save(tmp_path / "wide.npy", np.zeros((2, 30, 30), np.uint8))
+    np.save(tmp_path / "good.npy", np.stack([frame(REFUSED), frame(4)]))
+    files = [tmp_path / n for n in ("absent.png", "broken.npy", "wide.npy", "good.npy")]
+    shown = run("recognize", "--json", *files)
+    assert shown.exit_code == 2
+    said = only_object(shown)
+    assert [row["digit"] for row in said["results"]] == [4]
+    assert said["failures"] == 5, shown.stderr
+    for name in ("absent.png", "broken.npy", "wide.npy[1]", "good.npy[0]"):
+        assert name in shown.stderr
+
+
+def test_eval_counts_and_times(run: Run, labelled: tuple[Path, Path]) -> None:
+    shown = run("eval", *labelled, "--json")
+    figures = only_object(shown)
+    assert (figures["accuracy"], figures["images"]) == (0.75, 40)
+    assert figures["images_per_second"] > 0
+    assert figures["latency_ms"].keys() == {"p50", "p99"}
+    assert "75.00%" in run("eval", *labelled).stdout
+    assert only_object(run("eval", *labelled, "--json", "--limit", 4))["images"] == 4
+
+
+def test_eval_refuses_files_that_do_not_belong_together(
+    run: Run, labelled: tuple[Path, Path], tmp_path: Path
+) -> None:
+    images, labels = labelled
+    assert "images first" in run("eval", labels, images).stderr
+    garbage = tmp_path / "garbage"
+    garbage.write_bytes(b"nothing")
+    refused = run("eval", garbage, labels)
+    assert refused.exit_code == 2
+    assert "idx" in refused.stderr
+
+
+def test_model_describes_what_is_served(run: Run) -> None:
+    assert "fake" in run("model").stdout
+    assert only_object(run("model", "--json"))["version"] == "1"
+    absent = run("model", "--name", "absent")
+    assert (absent.exit_code, "absent" in absent.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        ("--streams", 2, "--in-flight", 3),
+        ("--rate", 400, "--streams", 2),
+        ("--images-per-message", 16),
+    ],
+)
+def test_bench_reports_throughput_latency_and_errors(run: Run, load: tuple[object, ...]) -> None:
+    figures = only_object(run("bench", "--duration", 0.2, "--json", *load))
+    assert figures["images"] > 0
+    assert figures["latency_ms"].keys() == {"p50", "p90", "p99", "p99.9"}
+    assert figures["errors"] == {}
+    assert figures["streams"] == (2 if "--streams" in load else 1)
+
+
+def test_bench_speaks_to_people_too(run: Run) -> None:
+    shown = run("bench", "--duration", 0.1)
+    assert shown.exit_code == 0
+    assert "images/s" in shown.stdout
+    assert "none" in shown.stdout
+    assert "pen simulator" in shown.stderr
+
+
+def test_bench_counts_what_was_not_answered(run: Run, fake: FakeServer) -> None:
+    fake.break_after = 2
+    figures = only_object(run("bench", "--duration", 0.2, "--json"))
+    assert figures["errors"]["ConnectionLost"] > 0
+
+
+def test_demo_shows_a_server_at_work(run: Run) -> None:
+    shown = run("demo", "--images", 30)
+    assert shown.exit_code == 0
+    for figure in ("accuracy", "throughput", "latency", "mean batch", "but it is"):
+        assert figure in shown.stdout
+    assert "pen simulator" in shown.stderr
+
+
+def test_demo_speaks_json(run: Run) -> None:
+    figures = only_object(run("demo", "--images", 30, "--json"))
+    assert (figures["images"], figures["digits"], figures["mean_batch"]) == (30, "drawn", None)
+
+
+def test_a_missing_server_is_said_with_what_to_try(run: Run) -> None:
+    shown = run("model", "--server", "127.0.0.1:1")
+    assert shown.exit_code == 3
+    assert shown.stdout == ""
+    assert "inkstream-server serve" in shown.stderr
+
+
+def test_an_interruption_has_its_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(self: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(inkstream.Client, "model", interrupt)
+    assert run("model").exit_code == 130
+
+
+def test_the_library_does_without_the_command_lines_packages() -> None:
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(('click', 'rich', 'PIL')))\n"
+        "import inkstream, inkstream.cli; inkstream.cli.main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert "inkstream[cli]" in ended.stderr
+
+
+def test_the_command_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "inkstream", "--version"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert inkstream.__version__ in shown.stdout

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import grpc
+import inkstream
+import pytest
+from inkstream import _exceptions
+from inkstream.v1 import error_pb2
+
+
+def failed(code: grpc.StatusCode) -> grpc.aio.AioRpcError:
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details="because")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, inkstream.InvalidRequest),
+        (grpc.StatusCode.DEADLINE_EXCEEDED, inkstream.DeadlineExceeded),
+        (grpc.StatusCode.NOT_FOUND, inkstream.ModelNotFound),
+        (grpc.StatusCode.PERMISSION_DENIED, inkstream.AccessDenied),
+        (grpc.StatusCode.UNAUTHENTICATED, inkstream.AccessDenied),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, inkstream.Overloaded),
+        (grpc.StatusCode.UNIMPLEMENTED, inkstream.Unsupported),
+        (grpc.StatusCode.INTERNAL, inkstream.EngineFailed),
+        (grpc.StatusCode.UNAVAILABLE, inkstream.ConnectionFailed),
+        (grpc.StatusCode.DATA_LOSS, inkstream.ProtocolError),
+    ],
+)
+def test_a_status_becomes_what_the_caller_can_do_about_it(
+    code: grpc.StatusCode, kind: type[Exception]
+) -> None:
+    error = _exceptions.from_status(failed(code), "here:1")
+    assert type(error) is kind
+    assert "here:1" in str(error)
+    assert "because" in str(error)
+
+
+def test_a_stream_that_breaks_can_be_tried_again() -> None:
+    error = _exceptions.from_status(failed(grpc.StatusCode.UNAVAILABLE), "here:1", opened=True)
+    assert type(error) is inkstream.ConnectionLost
+    assert isinstance(error, inkstream.RetryableError)
+
+
+@pytest.mark.parametrize("code", [c for n, c in error_pb2.ErrorCode.items() if c])
+def test_every_error_code_of_the_contract_has_an_exception(code: error_pb2.ErrorCode) -> None:
+    error = _exceptions.from_item_error(error_pb2.ItemError(sequence=1, code=code, message="why"))
+    assert type(error) is not inkstream.ProtocolError
+    assert str(error) == "why"
+
+
+def test_an_item_error_brings_its_field_and_the_time_to_wait() -> None:
+    wrong = _exceptions.from_item_error(
+        error_pb2.ItemError(code=error_pb2.ERROR_CODE_INVALID_ARGUMENT, field="tensors.uint8")
+    )
+    busy = _exceptions.from_item_error(
+        error_pb2.ItemError(code=error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED, retry_after_ms=250)
+    )
+    assert isinstance(wrong, inkstream.InvalidImage)
+    assert wrong.field == "tensors.uint8"
+    assert isinstance(busy, inkstream.Overloaded)
+    assert busy.retry_after == 0.25
+
+
+def test_an_unknown_code_is_said() -> None:
+    error = _exceptions.from_item_error(error_pb2.ItemError(sequence=1))
+    assert type(error) is inkstream.ProtocolError
+    assert "code 0" in str(error)
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    drawn = {
+        line.split()[1]
+        for line in (_exceptions.__doc__ or "").splitlines()
+        if line.strip().startswith(("*", "x", "-"))
+    }
+    defined = {
+        name
+        for name, value in vars(_exceptions).items()
+        if isinstance(value, type) and issubclass(value, _exceptions.InkstreamError)
+    }
+    assert drawn == defined
+    assert defined <= set(inkstream.__all__)
