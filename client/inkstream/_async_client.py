@@ -25,6 +25,8 @@ class AsyncClient(ClientBase):
     `async with` statement.
     """
 
+    _loop: asyncio.AbstractEventLoop | None = None
+
     async def recognize(self, images: Images, *, deadline: float | None = None) -> Any:
         """Recognise one image or an array of them. Cancelling it harms no other call.
 
@@ -131,6 +133,7 @@ class AsyncClient(ClientBase):
         Raises:
             InkstreamError: the server cannot be reached, or does not serve it.
         """
+        self._settle()
         return await self._connection.model()
 
     async def close(self, grace: float = 5.0) -> None:
@@ -153,5 +156,14 @@ class AsyncClient(ClientBase):
         await self.close(5.0 if kind is None else 0.0)
 
     def _put(self, parcel: Parcel) -> None:
+        if asyncio.get_running_loop() is not self._loop:
+            self._settle()
         if self._outbox.put(parcel):
             self._connection.wake()
+
+    def _settle(self) -> None:
+        """Belong to the running loop from the first use on."""
+        loop = asyncio.get_running_loop()
+        if self._loop not in (None, loop):
+            raise RuntimeError("an AsyncClient belongs to one event loop; make one for each")
+        self._loop = loop

@@ -24,7 +24,8 @@ class Client(ClientBase):
     All calls share one long-lived stream, so a client is worth keeping; after a broken connection
     the next call opens a new one. It may be
     used from any number of threads at once; only not from a callback of one of its futures, which
-    must not block. Close it with `close` or use it in a `with` statement.
+    must not block. Make it after forking, not before. Close it with `close` or use it in a `with`
+    statement.
     """
 
     def recognize(self, images: Images, *, deadline: float | None = None) -> Any:

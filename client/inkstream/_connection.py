@@ -65,6 +65,8 @@ class Connection:
         Raises:
             InkstreamError: the server cannot be reached, or does not serve it.
         """
+        if self._is_closing:
+            raise ClientClosed("the client is closed: make a new one")
         request = wire.GetModelRequest(model=self._options.model)
         try:
             response = await self._stub().GetModel(

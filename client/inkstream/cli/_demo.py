@@ -12,7 +12,7 @@ from rich.text import Text
 from inkstream import Client
 from inkstream.cli._conversation import json_option, notice, print_json, stdout
 from inkstream.cli._digits import labelled_digits
-from inkstream.cli._eval import Evaluation, measure
+from inkstream.cli._eval import Evaluation, latency_alone, recognize_all
 from inkstream.cli._gallery import choose, gallery
 from inkstream.cli._server_process import scrape, server_process
 
@@ -50,12 +50,14 @@ def demo(server: str | None, metrics: str | None, images: int, as_json: bool) ->
             notice("Starting a server ...")
             own = stack.enter_context(server_process())
             server, metrics = own.address, own.metrics_url
-        before = scrape(metrics) if metrics else {}
         with Client(server) as client:
-            shown = measure(client, pixels, labels)
+            latency = latency_alone(client, pixels)
+            before = scrape(metrics) if metrics else {}
+            shown = recognize_all(client, pixels, labels)
         batch = _mean_batch(before, scrape(metrics)) if metrics else None
     figures: dict[str, Any] = {
         **shown.figures(),
+        "latency_ms": latency,
         "mean_batch": batch,
         "digits": "drawn" if said else "MNIST test set",
         "server": server,
@@ -64,7 +66,7 @@ def demo(server: str | None, metrics: str | None, images: int, as_json: bool) ->
         print_json(figures)
         return
     console = stdout()
-    console.print(_summary(shown, batch, drawn=bool(said)))
+    console.print(_summary(shown, latency, batch, drawn=bool(said)))
     chosen = choose(shown.digits, labels, _SHOWN)
     captions = [_caption(int(shown.digits[index]), int(labels[index])) for index in chosen]
     for row in gallery(pixels[np.array(chosen, int)], captions, console):
@@ -80,9 +82,10 @@ def _mean_batch(before: dict[str, float], after: dict[str, float]) -> float | No
     return round(items / batches, 2) if batches else None
 
 
-def _summary(shown: Evaluation, batch: float | None, *, drawn: bool) -> str:
+def _summary(
+    shown: Evaluation, latency: dict[str, float], batch: float | None, *, drawn: bool
+) -> str:
     source = "drawn digits" if drawn else "MNIST test images"
-    latency = shown.latency_ms
     return (
         f"{shown.images:,} {source}, answered by {shown.model}\n"
         f"  accuracy    {shown.accuracy:.2%}\n"

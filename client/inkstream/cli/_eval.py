@@ -38,8 +38,6 @@ class Evaluation:
     """Share of them that was recognised as labelled, 0 to 1."""
     images_per_second: float
     """Throughput of the stream, fed image by image and packed by the client."""
-    latency_ms: dict[str, float]
-    """p50 and p99 of single images with no other under way, round trip."""
     digits: Labels
     """What was recognised, uint8 of shape (images,)."""
     seconds: float
@@ -54,23 +52,36 @@ class Evaluation:
         return figures
 
 
-def measure(client: Client, images: npt.NDArray[np.uint8], labels: Labels) -> Evaluation:
-    """Send some images one at a time, then stream them all with a progress bar.
+def latency_alone(client: Client, images: npt.NDArray[np.uint8]) -> dict[str, float]:
+    """Send some of the images one at a time; p50 and p99 of the round trips in milliseconds.
 
     Args:
         client: connected or not; the first image, which connects, is not counted.
+        images: uint8 of shape (N, 28, 28), N at least 1.
+
+    Raises:
+        InkstreamError: an image got no result.
+    """
+    client.recognize(images[0])
+    seconds = []
+    for image in images[:_ALONE]:
+        began = perf_counter()
+        client.recognize(image)
+        seconds.append(perf_counter() - began)
+    return percentiles_ms(seconds, 50, 99)
+
+
+def recognize_all(client: Client, images: npt.NDArray[np.uint8], labels: Labels) -> Evaluation:
+    """Stream the images with a progress bar.
+
+    Args:
+        client: connected, so that connecting is not measured.
         images: uint8 of shape (N, 28, 28), N at least 1.
         labels: uint8 of shape (N,).
 
     Raises:
         InkstreamError: an image got no result.
     """
-    client.recognize(images[0])
-    alone = []
-    for image in images[:_ALONE]:
-        began = perf_counter()
-        client.recognize(image)
-        alone.append(perf_counter() - began)
     began = perf_counter()
     results = client.stream(iter(images))
     digits = np.empty(len(images), np.uint8)
@@ -83,7 +94,6 @@ def measure(client: Client, images: npt.NDArray[np.uint8], labels: Labels) -> Ev
         images=len(images),
         accuracy=float((digits == labels).mean()),
         images_per_second=round(len(images) / seconds, 1),
-        latency_ms=percentiles_ms(alone, 50, 99),
         digits=digits,
         seconds=round(seconds, 4),
         model=model,
@@ -108,12 +118,12 @@ def evaluate(images: Path, labels: Path, server: str, limit: int | None, as_json
     """
     pixels, truth = _read_pair(images, labels)
     with Client(server) as client:
-        shown = measure(client, pixels[:limit], truth[:limit])
+        latency = latency_alone(client, pixels[:limit])
+        shown = recognize_all(client, pixels[:limit], truth[:limit])
     if as_json:
-        print_json({**shown.figures(), "server": server})
+        print_json({**shown.figures(), "latency_ms": latency, "server": server})
         return
     wrong = shown.images - round(shown.accuracy * shown.images)
-    latency = shown.latency_ms
     stdout().print(
         f"accuracy    {shown.accuracy:.2%}  ({wrong} of {shown.images} wrong, {shown.model})\n"
         f"throughput  {shown.images_per_second:,.0f} images/s\n"

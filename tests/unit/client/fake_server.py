@@ -41,6 +41,7 @@ class FakeServer(recognition_service_pb2_grpc.RecognitionServiceServicer):
         """Messages of tensors after which a stream is aborted."""
         self.drain_after: int | None = None
         """Messages of tensors after which the server says that it is draining."""
+        self.card_json = "{}"
         self.streams_ended = threading.Semaphore(0)
         self._server = grpc.server(futures.ThreadPoolExecutor(16))
         recognition_service_pb2_grpc.add_RecognitionServiceServicer_to_server(self, self._server)
@@ -88,7 +89,7 @@ class FakeServer(recognition_service_pb2_grpc.RecognitionServiceServicer):
         if request.model == "absent":
             context.abort(grpc.StatusCode.NOT_FOUND, "no model named absent")
         model = model_pb2.Model(
-            name="digits", version="1", engine="fake", sha256="ab" * 32, card_json="{}"
+            name="digits", version="1", engine="fake", sha256="ab" * 32, card_json=self.card_json
         )
         return wire.GetModelResponse(model=model)
 

@@ -87,6 +87,18 @@ async def test_a_caller_that_leaves_before_its_image_is_sent_costs_nothing(
     assert [len(message.sequences) for message in fake.messages] == [1]
 
 
+def test_a_second_event_loop_is_refused(fake: FakeServer) -> None:
+    client = AsyncClient(fake.address)
+
+    async def use_and_close() -> None:
+        await client.recognize(frame(1))
+        await client.close()
+
+    asyncio.run(use_and_close())
+    with pytest.raises(RuntimeError, match="one event loop"):
+        asyncio.run(use_and_close())
+
+
 async def test_leaving_by_an_error_does_not_wait(fake: FakeServer) -> None:
     fake.answering.clear()
     with pytest.raises(ZeroDivisionError):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import runpy
 import struct
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import inkstream
+import inkstream.cli
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -133,6 +135,16 @@ def test_model_describes_what_is_served(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
+    ("card", "shown"), [('{"accuracy": 0.994}', "0.994"), ("no json", "no json"), ("[1]", "[1]")]
+)
+def test_model_shows_the_card_as_far_as_it_can(
+    run: Run, fake: FakeServer, card: str, shown: str
+) -> None:
+    fake.card_json = card
+    assert shown in run("model").stdout
+
+
+@pytest.mark.parametrize(
     "load",
     [
         ("--streams", 2, "--in-flight", 3),
@@ -200,6 +212,27 @@ def test_the_library_does_without_the_command_lines_packages() -> None:
     )
     assert ended.returncode == 1
     assert "inkstream[cli]" in ended.stderr
+
+
+def test_a_missing_extra_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "inkstream.cli._app")
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    monkeypatch.setitem(sys.modules, "inkstream.cli._bench", None)
+    with pytest.raises(ModuleNotFoundError):
+        inkstream.cli.main()
+    monkeypatch.setitem(sys.modules, "click", None)
+    with pytest.raises(SystemExit):
+        inkstream.cli.main()
+    assert "inkstream[cli]" in capsys.readouterr().err
+
+
+def test_the_command_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["inkstream", "--version"])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("inkstream", run_name="__main__")
+    assert ended.value.code == 0
 
 
 def test_the_command_runs_as_a_module() -> None:

@@ -225,6 +225,14 @@ async def test_closing_without_patience_fails_what_is_unanswered(
     assert {type(outcome) for outcome in outcomes} == {ClientClosed}
 
 
+async def test_a_closed_client_asks_nothing(twin: Twin) -> None:
+    await twin.close()
+    with pytest.raises(ClientClosed):
+        await twin.model()
+    with pytest.raises(ClientClosed):
+        await twin.collect([frame(1)])
+
+
 async def test_closing_twice_or_unused_is_fine(twin: Twin) -> None:
     await twin.close()
     await twin.close()

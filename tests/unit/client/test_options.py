@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+from concurrent import futures
+from pathlib import Path
+
+import grpc
+import pytest
+from inkstream import AccessDenied, Client, ConnectionFailed, Tls
+from inkstream.v1 import recognition_service_pb2_grpc
+
+from tests.unit.client.fake_server import FakeServer, frame
+
+openssl = shutil.which("openssl")
+
+
+@pytest.mark.skipif(openssl is None, reason="openssl makes the certificates of this test")
+def test_a_connection_is_encrypted_and_both_sides_known(tmp_path: Path, fake: FakeServer) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = [str(openssl), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost"]
+    command += ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    pem, secret = certificate.read_bytes(), key.read_bytes()
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    recognition_service_pb2_grpc.add_RecognitionServiceServicer_to_server(fake, server)
+    credentials = grpc.ssl_server_credentials(
+        [(secret, pem)], root_certificates=pem, require_client_auth=True
+    )
+    address = f"localhost:{server.add_secure_port('localhost:0', credentials)}"
+    server.start()
+    try:
+        known = Tls(root_certificates=pem, certificate_chain=pem, private_key=secret)
+        for tls in (known, known.credentials()):
+            with Client(address, tls=tls) as client:
+                assert client.recognize(frame(7)).digit == 7
+        for unknown in (Tls(), Tls(root_certificates=pem), None):
+            with (
+                Client(address, tls=unknown, connect_timeout=5) as client,
+                pytest.raises((ConnectionFailed, AccessDenied)),
+            ):
+                client.recognize(frame(7))
+    finally:
+        server.stop(None).wait()
