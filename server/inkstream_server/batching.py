@@ -245,8 +245,10 @@ class Batcher:
     def _answer(
         self, parts: "list[_Part]", rows: int, probabilities: Probabilities, started: float
     ) -> None:
-        if probabilities.shape != (rows, DIGITS):
-            wrong = ValueError(f"expected shape ({rows}, {DIGITS}), got {probabilities.shape}")
+        # An engine is foreign code: it may give anything, even None.
+        shape = getattr(probabilities, "shape", None)
+        if shape != (rows, DIGITS):
+            wrong = ValueError(f"expected shape ({rows}, {DIGITS}), got {shape}")
             self._fail(parts, rows, wrong)
             return
         batch = Batch(self._label, probabilities, started, perf_counter() - started)
@@ -271,6 +273,12 @@ class Batcher:
     def _forget_cancelled(self) -> None:
         self._blocks = deque(block for block in self._blocks if not block.answer.done())
         self._rows = sum(block.rows_left for block in self._blocks)
+
+
+def withdraw(answer: asyncio.Future[list[Share]]) -> None:
+    """Give up a block that nobody waits for any more, whether it was answered or not."""
+    if not answer.cancel() and not answer.cancelled():
+        answer.exception()  # Seen: asyncio complains of exceptions that nobody looked at.
 
 
 _Part = tuple[_Block, int, int]

@@ -43,6 +43,10 @@ except ImportError:  # Not made for Windows.
 SERVICE = recognition_service_pb2.DESCRIPTOR.services_by_name["RecognitionService"]
 
 
+STOP_SECONDS = 1.0
+"""What calls that are no streams get to end when the server stops."""
+
+
 class StartError(Exception):
     """The server cannot start; the message says why and what would mend it."""
 
@@ -147,8 +151,9 @@ class Server:
         logs.get().info("drain", timeout_s=self._config.drain_timeout)
         await self._health.enter_graceful_shutdown()
         await self._service.drain(self._config.drain_timeout)
-        # Sessions have been read to their end; stopping waits for the answers to what they brought.
-        await self._grpc.stop(max(1.0, self._config.drain_timeout - (perf_counter() - began)))
+        # Streams have their answers; unary calls take milliseconds. What else is open (a watch on the
+        # health, a stream never configured) has no end of its own and would use up any time given.
+        await self._grpc.stop(STOP_SECONDS)
         await self._batcher.close()
         self._metrics_server.shutdown()
         self._metrics_server.server_close()

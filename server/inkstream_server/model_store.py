@@ -101,7 +101,7 @@ def find(store: Path, wanted: str) -> Path:
         ModelError: no such model; the message lists what there is.
     """
     name, _, version = wanted.partition("/")
-    versions = sorted(store.glob(f"{name}/*/card.json"), key=lambda card: _order(card.parent.name))
+    versions = sorted((store / name).glob("*/card.json"), key=lambda card: _order(card.parent.name))
     folders = [card.parent for card in versions if not version or card.parent.name == version]
     if not folders:
         there = sorted(

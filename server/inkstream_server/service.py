@@ -22,7 +22,7 @@ from inkstream.v1.recognition_service_pb2 import (
 from inkstream.v1.recognition_service_pb2_grpc import RecognitionServiceServicer
 
 from inkstream_server import answers, tensors
-from inkstream_server.batching import Batcher, DeadlineExpired, EngineFailed, QueueFull
+from inkstream_server.batching import Batcher, DeadlineExpired, EngineFailed, QueueFull, withdraw
 from inkstream_server.metrics import Metrics
 from inkstream_server.model_store import Model
 from inkstream_server.session import Limits, ProtocolViolation, Session
@@ -42,6 +42,7 @@ class RecognitionService(RecognitionServiceServicer):
         self._metrics = metrics
         self._limits = limits
         self._sessions: set[Session] = set()
+        self._is_draining = False
 
     async def StreamRecognize(  # noqa: N802 (named by the contract)
         self, request_iterator: object, context: StreamContext
@@ -52,6 +53,7 @@ class RecognitionService(RecognitionServiceServicer):
         second, and reading and writing at the same time.
         """
         wire = _Wire(context)
+        await self._require_no_drain(context)
         with self._metrics.streams.track_inprogress():
             first = await wire.read()
             if first is None:
@@ -66,6 +68,7 @@ class RecognitionService(RecognitionServiceServicer):
             await self._require_model(config.model, context)
             await _require_options(config.answers, "config.answers", context)
             await wire.write(self._opened())
+            await self._require_no_drain(context)  # It may have begun since the stream did.
             session = Session(wire, self._batcher, self._metrics, config.answers, self._limits)
             self._sessions.add(session)
             try:
@@ -94,7 +97,7 @@ class RecognitionService(RecognitionServiceServicer):
             await context.abort(
                 grpc.StatusCode.INVALID_ARGUMENT, "input: expected tensors or ink, got neither"
             )
-        return await self._recognize_tensors(request.tensors, request.answers, arrived)
+        return await self._recognize_tensors(request.tensors, request.answers, arrived, context)
 
     async def GetModel(  # noqa: N802
         self,
@@ -106,30 +109,49 @@ class RecognitionService(RecognitionServiceServicer):
         return GetModelResponse(model=_describe(self._model))
 
     async def drain(self, grace_seconds: float) -> None:
-        """Have every stream told to go elsewhere, and wait until each was read to its end."""
+        """Refuse new streams, tell the open ones to go elsewhere, and wait until each has its answers."""
+        self._is_draining = True
         await asyncio.gather(*(session.drain(grace_seconds) for session in self._sessions))
 
     async def _recognize_tensors(
-        self, message: tensor_pb2.Tensors, options: tensor_pb2.AnswerOptions, arrived: float
+        self,
+        message: tensor_pb2.Tensors,
+        options: tensor_pb2.AnswerOptions,
+        arrived: float,
+        context: AnyContext,
     ) -> RecognizeResponse:
         if not message.sequences:
             frames = max(len(message.uint8) // 784, len(message.float32) // 3136)
             message.sequences.extend(range(frames))
-        arrival = tensors.read(message, after=-1, max_frames=self._limits.max_frames_per_message)
+        try:
+            arrival = tensors.read(
+                message, after=-1, max_frames=self._limits.max_frames_per_message
+            )
+        except tensors.TooManyFrames as excess:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(excess))
         errors = arrival.errors
         response = RecognizeResponse()
+        # All wait at once: one group's turn must not cost the next one its deadline.
+        blocks = []
+        for group in arrival.groups:
+            deadline = arrived + group.deadline_ms / 1000 if group.deadline_ms else None
+            try:
+                answer = self._batcher.submit(group.frames, deadline=deadline)
+            except QueueFull as full:
+                errors = errors + answers.refuse(group.sequences, full)
+            else:
+                blocks.append((group.sequences, answer))
         try:
-            for group in arrival.groups:
-                deadline = arrived + group.deadline_ms / 1000 if group.deadline_ms else None
+            for sequences, answer in blocks:
                 try:
-                    shares = await self._batcher.submit(group.frames, deadline=deadline)
-                except (QueueFull, DeadlineExpired, EngineFailed) as failure:
-                    errors = errors + answers.refuse(group.sequences, failure)
+                    shares = await answer
+                except (DeadlineExpired, EngineFailed) as failure:
+                    errors = errors + answers.refuse(sequences, failure)
                 else:
-                    answers.append_results(
-                        response.tensors, group.sequences, shares, options, arrived
-                    )
+                    answers.append_results(response.tensors, sequences, shares, options, arrived)
         except asyncio.CancelledError:
+            for _, answer in blocks:
+                withdraw(answer)
             self._metrics.ended("tensor", "cancelled", arrival.items)
             raise
         response.errors.extend(errors)
@@ -138,6 +160,12 @@ class RecognitionService(RecognitionServiceServicer):
         for error in errors:
             self._metrics.ended("tensor", answers.OUTCOME_OF_CODE[error.code], 1)
         return response
+
+    async def _require_no_drain(self, context: AnyContext) -> None:
+        if self._is_draining:
+            await context.abort(
+                grpc.StatusCode.UNAVAILABLE, "the server is stopping: open the stream elsewhere"
+            )
 
     async def _require_model(self, wanted: str, context: AnyContext) -> None:
         if wanted not in ("", self._model.name, self._model.label):

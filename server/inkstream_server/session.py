@@ -18,11 +18,21 @@ from inkstream.v1.recognition_service_pb2 import (
 )
 
 from inkstream_server import answers, tensors
-from inkstream_server.batching import Batcher, DeadlineExpired, EngineFailed, QueueFull, Share
-from inkstream_server.metrics import Metrics
+from inkstream_server.batching import (
+    Batcher,
+    DeadlineExpired,
+    EngineFailed,
+    QueueFull,
+    Share,
+    withdraw,
+)
+from inkstream_server.metrics import Kind, Metrics
 
 DRAIN_IDLE_SECONDS = 0.25
 """How long a draining stream may be silent before the server ends it: five packets of a live pen."""
+
+LAST_ANSWERS_SECONDS = 1.0
+"""What a stream that was read until the grace was over still gets for writing its answers."""
 
 
 class ProtocolViolation(Exception):
@@ -57,6 +67,7 @@ class _Due:
 
     items: int
     arrived: float
+    kind: Kind = "tensor"
     blocks: list[tuple[Sequence[int], asyncio.Future[list[Share]]]] = field(default_factory=list)
     errors: list[error_pb2.ItemError] = field(default_factory=list)
     draining: Draining | None = None
@@ -92,6 +103,7 @@ class Session:
         self._ended = False
         self._wake_writer = asyncio.Event()
         self._room = asyncio.Event()
+        self._finished = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -110,12 +122,15 @@ class Session:
         finally:
             reader.cancel()
             await asyncio.wait([reader])
+            if not reader.cancelled():
+                reader.exception()  # Seen: asyncio complains of exceptions that nobody looked at.
             self._withdraw()
+            self._finished.set()
 
     async def drain(self, grace_seconds: float) -> None:
         """Tell the caller to go elsewhere; stop reading when it half-closes, falls silent or time is up.
 
-        What was read until then is answered by `run`.
+        Returns when what was read until then has been answered by `run`, or cannot be in time.
         """
         reader = self._reader
         if reader is None:
@@ -126,21 +141,30 @@ class Session:
         while not reader.done() and (left := end - perf_counter()) > 0:
             seen = self._messages
             await asyncio.wait([reader], timeout=min(DRAIN_IDLE_SECONDS, left))
-            if self._messages == seen:
+            # A reader that the window holds hears nobody: that is not silence.
+            if self._messages == seen and not self._is_full():
                 break
         reader.cancel()
+        try:
+            async with asyncio.timeout(max(LAST_ANSWERS_SECONDS, end - perf_counter())):
+                await self._finished.wait()
+        except TimeoutError:
+            return
 
     async def _read(self) -> None:
         try:
             while (request := await self._wire.read()) is not None:
                 self._messages += 1
                 self._accept(request)
-                while self._in_flight >= self._limits.window:
+                while self._is_full():
                     self._room.clear()
                     await self._room.wait()
         finally:
             self._ended = True
             self._wake_writer.set()
+
+    def _is_full(self) -> bool:
+        return self._in_flight >= self._limits.window
 
     def _accept(self, request: StreamRecognizeRequest) -> None:
         kind = request.WhichOneof("request")
@@ -155,11 +179,14 @@ class Session:
 
     def _accept_tensors(self, message: tensor_pb2.Tensors) -> None:
         arrived = perf_counter()
-        arrival = tensors.read(
-            message,
-            after=self._last_sequence,
-            max_frames=self._limits.max_frames_per_message,
-        )
+        try:
+            arrival = tensors.read(
+                message,
+                after=self._last_sequence,
+                max_frames=self._limits.max_frames_per_message,
+            )
+        except tensors.TooManyFrames as excess:
+            raise ProtocolViolation(str(excess)) from excess
         self._last_sequence = arrival.last_sequence
         due = _Due(arrival.items, arrived, errors=arrival.errors)
         for group in arrival.groups:
@@ -182,8 +209,9 @@ class Session:
             )
             for pen in sorted({event.pen for event in message.events})
         ]
-        self._metrics.ended("ink", "unimplemented", len(errors))
-        self._put(_Due(0, perf_counter(), errors=errors))
+        if errors:
+            # They weigh in the window: whoever reads no answers must not be able to pile them up.
+            self._put(_Due(len(errors), perf_counter(), "ink", errors=errors))
 
     def _put(self, due: _Due) -> None:
         self._due.append(due)
@@ -237,16 +265,16 @@ class Session:
         if errors:
             response.errors.extend(errors)
         if due.items:
-            self._metrics.handed_over("tensor", perf_counter() - due.arrived, due.items)
-            self._metrics.ended("tensor", "ok", due.items - len(errors))
+            self._metrics.handed_over(due.kind, perf_counter() - due.arrived, due.items)
+            self._metrics.ended(due.kind, "ok", due.items - len(errors))
             for error in errors:
-                self._metrics.ended("tensor", answers.OUTCOME_OF_CODE[error.code], 1)
+                self._metrics.ended(due.kind, answers.OUTCOME_OF_CODE[error.code], 1)
 
     def _withdraw(self) -> None:
         """Cancel what will never be written, so that the batcher drops it."""
         for due in self._due:
             for _, answer in due.blocks:
-                answer.cancel()
+                withdraw(answer)
             if due.items:
-                self._metrics.ended("tensor", "cancelled", due.items)
+                self._metrics.ended(due.kind, "cancelled", due.items)
         self._due.clear()

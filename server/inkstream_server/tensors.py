@@ -15,6 +15,13 @@ _ROUNDING = 1e-6
 """How far a float pixel may lie outside 0..1: float32 arithmetic on bytes stays well within."""
 
 
+class TooManyFrames(Exception):
+    """A message is larger than was agreed; the message says by how much.
+
+    It is refused whole rather than frame by frame: 4 MB of numbers alone would be four million errors.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """Frames of one message that share a deadline."""
@@ -49,14 +56,22 @@ def read(tensors: tensor_pb2.Tensors, *, after: int, max_frames: int) -> Arrival
         after: highest number that the stream has brought before; -1 at first.
         max_frames: most frames a message may carry.
 
-    Returns: every frame either in a group or in an error; nothing is raised. A message whose columns do
-        not fit together is refused whole, since nobody can tell which of its frames is the wrong one.
+    Returns: every frame either in a group or in an error. A message whose columns do not fit together is
+        refused whole, since nobody can tell which of its frames is the wrong one.
+
+    Raises:
+        TooManyFrames: the message carries more than `max_frames`.
     """
+    if len(tensors.sequences) > max_frames:
+        raise TooManyFrames(
+            f"tensors.sequences: a message may carry {max_frames} frames, "
+            f"got {len(tensors.sequences)}; split it into several messages"
+        )
     sequences = list(tensors.sequences)
     kind = tensors.WhichOneof("frames")
     pixels = tensors.uint8 if kind == "uint8" else tensors.float32
     deadlines = tensors.deadlines_ms
-    mismatch = _mismatch(kind, len(pixels), len(sequences), len(deadlines), max_frames)
+    mismatch = _mismatch(kind, len(pixels), len(sequences), len(deadlines))
     if mismatch is not None:
         field, message = mismatch
         refused = [_invalid(sequence, field, message) for sequence in sequences]
@@ -107,18 +122,13 @@ def _groups(sequences: list[int], frames: Frames, deadlines: Sequence[int]) -> l
 
 
 def _mismatch(
-    kind: str | None, size: int, sequences: int, deadlines: int, max_frames: int
+    kind: str | None, size: int, sequences: int, deadlines: int
 ) -> tuple[str, str] | None:
     """Tell the field and what is wrong with it where the columns do not fit together."""
     if kind is None:
         return "tensors.frames", "tensors.frames: expected uint8 or float32, got neither"
     if not sequences:
         return "tensors.sequences", "tensors.sequences: expected a number for each frame, got none"
-    if sequences > max_frames:
-        return "tensors.sequences", (
-            f"tensors.sequences: a message may carry {max_frames} frames, got {sequences}; "
-            "split it into several messages"
-        )
     wanted = sequences * PIXELS * (1 if kind == "uint8" else 4)
     if size != wanted:
         return f"tensors.{kind}", (
