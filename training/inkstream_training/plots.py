@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Picture
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
 from inkstream_training.evaluate import Evaluation
 
@@ -57,8 +57,9 @@ def _draw_curves(evaluation: Evaluation, axes: Axes) -> None:
         1 - evaluation.card.metrics.accuracy, color="grey", linestyle=":", label="test, at the end"
     )
     axes.set(yscale="log", xlabel="epoch", ylabel="share answered wrongly", title="Learning")
-    for axis_formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        axis_formatter(PercentFormatter(xmax=1))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=1))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.grid(visible=True, which="both", alpha=0.3)
     axes.legend()
 
