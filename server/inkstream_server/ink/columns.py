@@ -1,0 +1,57 @@
+"""Strokes as one array of points and the places where strokes begin: one NumPy call serves them all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: float64 of shape (n, 2): x and y.
+Points = NDArray[np.float64]
+#: Index of each stroke's first point, rising from 0; no stroke is empty.
+Starts = tuple[int, ...]
+
+
+def joined(strokes: Sequence[NDArray[np.floating | np.integer]]) -> tuple[Points, Starts]:
+    """Put strokes into one array.
+
+    Args:
+        strokes: each of shape (n, 2); empty ones are left out.
+
+    Returns: points, float64 of shape (n, 2), and starts, () where there is no point.
+
+    Raises:
+        ValueError: a stroke is not of shape (n, 2).
+    """
+    starts: list[int] = []
+    count = 0
+    for stroke in strokes:
+        if stroke.ndim != 2 or stroke.shape[1] != 2:
+            raise ValueError(f"strokes: expected shape (n, 2), got {stroke.shape}")
+        if len(stroke):
+            starts.append(count)
+            count += len(stroke)
+    if not starts:
+        return np.empty((0, 2)), ()
+    return np.concatenate(strokes, dtype=np.float64), tuple(starts)
+
+
+def selected(points: Points, starts: Starts, keep: NDArray[np.bool_]) -> tuple[Points, Starts]:
+    """Keep some points; strokes that lose all of theirs vanish.
+
+    Args:
+        points: float64 of shape (n, 2).
+        starts: where strokes begin.
+        keep: bool of shape (n,).
+    """
+    counts = np.add.reduceat(keep, starts, dtype=np.intp)
+    counts = counts[counts > 0]
+    return points[keep], tuple((np.cumsum(counts) - counts).tolist())
+
+
+def of_finite_points(points: Points, starts: Starts, farthest: float) -> tuple[Points, Starts]:
+    """Drop points that are not finite or lie `farthest` from 0 or farther."""
+    x, y = np.abs(points).T
+    # NaN compares as false.
+    return selected(points, starts, (x < farthest) & (y < farthest))
