@@ -161,7 +161,12 @@ class Connection:
         except asyncio.InvalidStateError:
             # The call was over before the write: reading says why.
             response = await _next(call)
-        if response is None or not response.HasField("opened"):
+        if response is None:
+            raise ConnectionLost(
+                f"{self._options.address} ended the stream before it had opened it; "
+                "it may be stopping, so try again"
+            )
+        if not response.HasField("opened"):
             raise ProtocolError(
                 f"{self._options.address} did not open the stream; is it an inkstream server?"
             )

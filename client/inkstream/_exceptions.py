@@ -147,7 +147,7 @@ def from_status(
     code, details = failed.code(), failed.details() or "no details"
     if code is grpc.StatusCode.UNAVAILABLE and not opened:
         return unreachable(address, details)
-    if opened and code in _BREAKS:
+    if code in _STOPS or (opened and code in _BREAKS):
         return ConnectionLost(
             f"the stream to {address} broke ({code.name}: {details}); "
             "the next call opens a new one, so send again what was not answered"
@@ -164,15 +164,11 @@ def unreachable(address: str, details: str) -> ConnectionFailed:
     )
 
 
+#: How a call ends when its server stops.
+_STOPS = frozenset({grpc.StatusCode.CANCELLED, grpc.StatusCode.ABORTED})
 #: What a broken connection or a vanished server looks like on a stream that was open.
 _BREAKS = frozenset(
-    {
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.CANCELLED,
-        grpc.StatusCode.UNKNOWN,
-        grpc.StatusCode.INTERNAL,
-        grpc.StatusCode.ABORTED,
-    }
+    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL}
 )
 
 _ADVICE: dict[type[InkstreamError], str] = {

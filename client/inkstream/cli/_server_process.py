@@ -37,6 +37,8 @@ class ServerProcess:
 def server_process() -> Iterator[ServerProcess]:
     """Start `python -m inkstream_server` on free ports; stop it at the end, however that comes.
 
+    In the main thread only, where signals are dealt with.
+
     Raises:
         FatalError: it did not become ready; the message ends with its last words.
     """
@@ -44,15 +46,17 @@ def server_process() -> Iterator[ServerProcess]:
         ready, log = Path(folder, "ready.json"), Path(folder, "log")
         command = [sys.executable, "-m", "inkstream_server", "serve", "--port", "0"]
         command += ["--metrics-port", "0", "--ready-file", str(ready), "--log-format", "text"]
-        with log.open("wb") as output:
-            process = subprocess.Popen(  # noqa: S603 - no shell, and the words are ours
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-            )
-        try:
-            with _terminable():
+        process: subprocess.Popen[bytes] | None = None
+        with _terminable(), log.open("wb") as output:
+            try:
+                with _signals_held():
+                    process = subprocess.Popen(  # noqa: S603 - no shell, and the words are ours
+                        command, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                    )
                 yield _wait_until_ready(process, ready, log)
-        finally:
-            _stop(process)
+            finally:
+                if process is not None:
+                    _stop(process)
 
 
 @contextmanager
@@ -67,6 +71,23 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Keep Ctrl-C and SIGTERM until the block is done: within Popen they would orphan the child."""
+    held: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: held.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if held:
+            signal.raise_signal(held[0])
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], ready: Path, log: Path) -> ServerProcess:

@@ -61,8 +61,10 @@ class FakeServer(recognition_service_pb2_grpc.RecognitionServiceServicer):
             context.abort(grpc.StatusCode.NOT_FOUND, "no model named absent")
         if config.model == "secret":
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "who are you")
-        if config.model == "mute":
+        if config.model == "leaving":
             return
+        if config.model == "stranger":
+            yield wire.StreamRecognizeResponse()
         self.configs.append(config)
         yield wire.StreamRecognizeResponse(
             opened=wire.StreamOpened(

@@ -265,7 +265,12 @@ async def test_a_server_describes_its_model(twin: Twin) -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("absent", ModelNotFound), ("secret", AccessDenied), ("mute", ProtocolError)],
+    [
+        ("absent", ModelNotFound),
+        ("secret", AccessDenied),
+        ("leaving", ConnectionLost),
+        ("stranger", ProtocolError),
+    ],
 )
 async def test_a_stream_that_is_not_opened_says_why(
     fake: FakeServer, connect: Callable[..., Twin], name: str, kind: type[Exception]

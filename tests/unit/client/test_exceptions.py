@@ -37,7 +37,8 @@ def test_a_status_becomes_what_the_caller_can_do_about_it(
 
 def test_a_stream_that_breaks_can_be_tried_again() -> None:
     error = _exceptions.from_status(failed(grpc.StatusCode.UNAVAILABLE), "here:1", opened=True)
-    assert type(error) is inkstream.ConnectionLost
+    stopped = _exceptions.from_status(failed(grpc.StatusCode.CANCELLED), "here:1")
+    assert type(error) is type(stopped) is inkstream.ConnectionLost
     assert isinstance(error, inkstream.RetryableError)
 
 
