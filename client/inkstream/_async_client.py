@@ -9,8 +9,8 @@ from typing import Any, Literal, Self, overload
 
 from inkstream._base import ClientBase, parcel_of
 from inkstream._exceptions import DeadlineExceeded, InkstreamError
-from inkstream._exchange import Parcel
 from inkstream._images import Images, frames_of
+from inkstream._outbox import Parcel
 from inkstream._results import Model, Result
 from inkstream._sinks import Collector, LoopFuture
 from inkstream._streams import stream_by_task

@@ -9,9 +9,9 @@ import grpc
 
 from inkstream._connection import Connection
 from inkstream._exceptions import InvalidRequest
-from inkstream._exchange import Outbox, Parcel, Sink
 from inkstream._images import Frames
 from inkstream._options import Metadata, Options, Tls
+from inkstream._outbox import Outbox, Parcel, Sink
 
 
 class ClientBase:

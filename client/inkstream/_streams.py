@@ -19,8 +19,8 @@ import numpy as np
 
 from inkstream._base import parcel_of
 from inkstream._exceptions import InvalidImage
-from inkstream._exchange import Parcel
 from inkstream._images import IMAGE_SHAPES, Images, frames_of
+from inkstream._outbox import Parcel
 from inkstream._sinks import Failed, Flow, Piece, Rows
 
 _SLICE = 256

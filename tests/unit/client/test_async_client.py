@@ -76,6 +76,13 @@ async def test_cancelling_a_task_harms_no_other(fake: FakeServer) -> None:
     assert [getattr(result, "digit", result) for result in results] == [0, 1, 2, 4, 5, 6, 7]
 
 
+async def test_callers_of_one_turn_share_a_message(fake: FakeServer) -> None:
+    async with AsyncClient(fake.address) as client:
+        await client.recognize(frame(0))
+        await asyncio.gather(*(client.recognize(frame(n)) for n in range(10)))
+    assert [len(message.sequences) for message in fake.messages] == [1, 10]
+
+
 async def test_a_caller_that_leaves_before_its_image_is_sent_costs_nothing(
     fake: FakeServer,
 ) -> None:

@@ -9,8 +9,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from inkstream import ClientClosed, DeadlineExceeded, InkstreamError, InvalidImage, ProtocolError
-from inkstream._exchange import Exchange, Outbox, Parcel
+from inkstream._exchange import Exchange
 from inkstream._images import FLOAT32_FRAME, UINT8_FRAME
+from inkstream._outbox import Outbox, Parcel
 from inkstream._results import Answers
 from inkstream.v1 import error_pb2, tensor_pb2
 from inkstream.v1 import recognition_service_pb2 as wire
