@@ -1,0 +1,160 @@
+"""Real servers for tests: processes of their own, on ports of their own, stopped as an operator would."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+READY_SECONDS = 90.0
+"""Longest that a server may take until it is ready: TensorFlow alone takes a quarter of a minute."""
+
+STOP_SECONDS = 30.0
+"""Longest that a server may take to drain: three times its own default."""
+
+
+class Metrics:
+    """One scrape, asked by name and labels."""
+
+    def __init__(self, text: str) -> None:
+        self._values = {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    def value(self, name: str, **labels: str) -> float:
+        """Give the value of one sample; a sample that does not exist is an error, not a zero."""
+        return self._values[name, frozenset(labels.items())]
+
+    def labels(self, name: str) -> list[dict[str, str]]:
+        """Give the labels of every sample of this name."""
+        return [dict(labels) for found, labels in self._values if found == name]
+
+    def total(self, name: str, **labels: str) -> float:
+        """Give the sum over all samples of this name that have these labels."""
+        wanted = labels.items()
+        return sum(
+            value
+            for (found, labels_of), value in self._values.items()
+            if found == name and wanted <= dict(labels_of).items()
+        )
+
+
+@dataclass
+class RunningServer:
+    """A server that said it is ready."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+    metrics_url: str
+    pid: int
+    stderr_file: Path
+    ready_file: Path
+
+    def metrics(self) -> Metrics:
+        with urllib.request.urlopen(self.metrics_url, timeout=10) as answer:
+            return Metrics(answer.read().decode())
+
+    def stderr(self) -> str:
+        return self.stderr_file.read_text()
+
+    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait for the process to end by itself, and give its exit code."""
+        try:
+            return self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            pytest.fail(f"the server did not stop within {STOP_SECONDS} s:\n{self.stderr()}")
+
+
+@contextmanager
+def running_server(folder: Path, *flags: str) -> Iterator[RunningServer]:
+    """Run a server as long as the block lasts."""
+    ready_file, stderr_file = folder / "ready.json", folder / "stderr.txt"
+    command = [sys.executable, "-m", "inkstream_server", "serve"]
+    command += ["--port", "0", "--metrics-port", "0", "--ready-file", str(ready_file), *flags]
+    settings = {"PORT", "METRICS_PORT", "HOST", "ENGINE", "MODEL", "READY_FILE"}
+    unset = {f"INKSTREAM_{name}" for name in settings}
+    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    with stderr_file.open("wb") as stderr:
+        process = subprocess.Popen(command, stderr=stderr, env=environment)
+    try:
+        ready = _await_ready(process, ready_file, stderr_file)
+        yield RunningServer(
+            process,
+            str(ready["address"]),
+            str(ready["metrics"]),
+            int(ready["pid"]),
+            stderr_file,
+            ready_file,
+        )
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(STOP_SECONDS)
+            assert code == 0, f"the server ended with {code}:\n{stderr_file.read_text()}"
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    complaints = [
+        line
+        for line in stderr_file.read_text().splitlines()
+        if "never retrieved" in line or "Traceback" in line or "was destroyed" in line
+    ]
+    assert not complaints, f"the server complained:\n{stderr_file.read_text()}"
+
+
+def _await_ready(
+    process: subprocess.Popen[bytes], ready_file: Path, stderr_file: Path
+) -> dict[str, str | int]:
+    give_up = monotonic() + READY_SECONDS
+    while not ready_file.exists():
+        try:
+            # Doubles as the pause between two looks; it ends early when the process does.
+            code = process.wait(0.02)
+        except subprocess.TimeoutExpired:
+            code = None
+        if code is not None and not ready_file.exists():
+            pytest.fail(f"the server ended with {code}:\n{stderr_file.read_text()}")
+        if monotonic() > give_up:
+            pytest.fail(f"no server within {READY_SECONDS} s:\n{stderr_file.read_text()}")
+    ready: dict[str, str | int] = json.loads(ready_file.read_text())
+    return ready
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """One server with its defaults, for all tests that leave it as they found it."""
+    with running_server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+StartServer = Callable[..., RunningServer]
+
+
+@pytest.fixture
+def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
+    """Start servers with flags of a test's own: `start_server("--engine", "keras")`."""
+    with ExitStack() as running:
+
+        def start(*flags: str) -> RunningServer:
+            folder = tmp_path_factory.mktemp("own-server")
+            return running.enter_context(running_server(folder, *flags))
+
+        yield start

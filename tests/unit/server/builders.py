@@ -1,0 +1,133 @@
+"""Stands-in for what the tests of the server do not mean: engines that tell whose rows they computed."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from inkstream_server.batching import Batcher
+from inkstream_server.engines import DIGITS, PIXELS, Frames, Probabilities
+from inkstream_server.metrics import Metrics
+from prometheus_client import CollectorRegistry
+
+from tests.patience import PATIENCE_SECONDS
+
+Failure = Literal["raise", "shape", "none"]
+
+
+def numbered(ids: Sequence[int]) -> npt.NDArray[np.uint8]:
+    """Frames that carry the low 24 bits of their number in three pixels, shape (n, 784)."""
+    frames = np.zeros((len(ids), PIXELS), np.uint8)
+    frames[:, :3] = [(number >> 16 & 255, number >> 8 & 255, number & 255) for number in ids]
+    return frames
+
+
+def number_of(frames: Frames) -> list[int]:
+    """The numbers that `numbered` put into frames."""
+    high, middle, low = frames[:, 0], frames[:, 1], frames[:, 2]
+    numbers: list[int] = (
+        (high.astype(int) << 16) + (middle.astype(int) << 8) + low.astype(int)
+    ).tolist()
+    return numbers
+
+
+class NumberEngine:
+    """Computes, for a frame with number n: 0.9 for digit n % 10, and n / 2**24 for the next digit."""
+
+    name = "number"
+
+    def __init__(self, in_place_rows: int = 256, max_rows: int = 256) -> None:
+        self.in_place_rows = in_place_rows
+        self.max_rows = max_rows
+        self.batches: list[list[int]] = []
+        self.failures: dict[int, Failure] = {}
+        self.failed: set[int] = set()
+        """Numbers of the frames whose batch failed."""
+        self._busy = threading.Lock()
+
+    def infer(self, blocks: Sequence[Frames]) -> Probabilities:
+        assert self._busy.acquire(blocking=False), "two calls of the engine overlap"
+        try:
+            probabilities: Probabilities = self._infer(blocks)
+            return probabilities
+        finally:
+            self._busy.release()
+
+    def _infer(self, blocks: Sequence[Frames]) -> Any:
+        numbers = [number for block in blocks for number in number_of(block)]
+        failure = self.failures.get(len(self.batches))
+        self.batches.append(numbers)
+        if failure is not None:
+            self.failed.update(numbers)
+        if failure == "raise":
+            raise RuntimeError("out of order")
+        if failure == "none":
+            return None
+        rows = np.arange(len(numbers))
+        digits = np.array(numbers) % DIGITS
+        probabilities = np.zeros((len(numbers), DIGITS), np.float32)
+        probabilities[rows, digits] = 0.9
+        probabilities[rows, (digits + 1) % DIGITS] = np.array(numbers) / 2**24
+        return probabilities[1:] if failure == "shape" else probabilities
+
+
+class GatedEngine(NumberEngine):
+    """Works in the engine's thread, and is done with a batch when it is told so."""
+
+    def __init__(self) -> None:
+        super().__init__(in_place_rows=0)
+        self._begun = threading.Semaphore(0)
+        self._gate = threading.Semaphore(0)
+
+    def _infer(self, blocks: Sequence[Frames]) -> Any:
+        self._begun.release()
+        assert self._gate.acquire(timeout=PATIENCE_SECONDS), "nobody opened the gate"
+        return super()._infer(blocks)
+
+    async def begun(self) -> None:
+        """Wait until a batch has begun, once a batch."""
+        assert await asyncio.to_thread(self._begun.acquire, timeout=PATIENCE_SECONDS)
+
+    def release(self, batches: int = 1) -> None:
+        self._gate.release(batches)
+
+
+def numbers_answered(probabilities: Probabilities) -> list[int]:
+    """The frames' numbers, read back from what `NumberEngine` computed."""
+    numbers = []
+    for row in probabilities:
+        digit = int(row.argmax())
+        numbers.append(round(float(row[(digit + 1) % DIGITS]) * 2**24))
+    return numbers
+
+
+async def turns(count: int = 10) -> None:
+    """Let the event loop go round so many times: whatever can happen without waiting has happened."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+class Workshop:
+    """A batcher with its engine and its metrics."""
+
+    def __init__(
+        self, engine: NumberEngine | None = None, *, max_batch: int = 256, max_queue: int = 16384
+    ) -> None:
+        self.engine = engine or NumberEngine()
+        self.registry = CollectorRegistry()
+        self.metrics = Metrics(self.registry, lambda: self.batcher.queue_depth)
+        self.batcher = Batcher(
+            self.engine, "number/1", self.metrics, max_batch=max_batch, max_queue=max_queue
+        )
+
+    def value(self, name: str, **labels: str) -> float:
+        value = self.registry.get_sample_value(name, labels)
+        assert value is not None, f"no sample {name} {labels}"
+        return value
+
+    def ended(self, outcome: str, kind: str = "tensor") -> float:
+        return self.value("inkstream_items_total", kind=kind, outcome=outcome)

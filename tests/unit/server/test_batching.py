@@ -1,0 +1,336 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from time import perf_counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from inkstream_server.batching import (
+    Batch,
+    Batcher,
+    DeadlineExpired,
+    EngineFailed,
+    QueueFull,
+    Share,
+    withdraw,
+)
+
+from tests.unit.server.builders import (
+    Failure,
+    GatedEngine,
+    NumberEngine,
+    Workshop,
+    numbered,
+    numbers_answered,
+    turns,
+)
+
+Answer = asyncio.Future[list[Share]]
+
+
+class Notes:
+    """An observer that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.waits: list[tuple[float, int]] = []
+        self.failed_rows: list[int] = []
+
+    def computed(self, batch: Batch, waits: Sequence[tuple[float, int]]) -> None:
+        self.sizes.append(len(batch.probabilities))
+        self.waits += waits
+
+    def failed(self, error: BaseException, rows: int) -> None:
+        self.failed_rows.append(rows)
+
+
+def answered(answer: Answer) -> list[int]:
+    """The numbers of the frames whose rows a block was given."""
+    return [
+        number
+        for share in answer.result()
+        for number in numbers_answered(share.batch.probabilities[share.start : share.stop])
+    ]
+
+
+@dataclass(frozen=True)
+class Submit:
+    rows: int
+    deadline: float | None
+
+
+@dataclass(frozen=True)
+class Cancel:
+    victim: int
+    """Counts submitted blocks, modulo how many there are."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One round of the event loop."""
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Wait for the oldest answer that is due."""
+
+
+Step = Submit | Cancel | Turn | Rest
+LONG_AGO, FAR_OFF = 0.0, 1e12
+
+steps = st.lists(
+    st.one_of(
+        st.builds(
+            Submit,
+            st.integers(1, 40),
+            st.sampled_from([None, None, None, FAR_OFF, LONG_AGO]),
+        ),
+        st.builds(Cancel, st.integers(0, 50)),
+        st.just(Turn()),
+        st.just(Rest()),
+    ),
+    max_size=40,
+)
+failures: st.SearchStrategy[dict[int, Failure]] = st.dictionaries(
+    st.integers(0, 8), st.sampled_from(["raise", "shape", "none"]), max_size=3
+)
+
+
+async def play(
+    script: list[Step], engine: NumberEngine, max_batch: int, max_queue: int
+) -> tuple[list[tuple[Submit, list[int], Answer]], set[int], Notes]:
+    """Run a script to its end; give all accepted blocks, those that were cancelled, and the notes."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+    notes = Notes()
+    batcher = Batcher(engine, "number/1", notes, max_batch=max_batch, max_queue=max_queue)
+    numbers = count(1)
+    blocks: list[tuple[Submit, list[int], Answer]] = []
+    cancelled: set[int] = set()
+    for step in script:
+        if isinstance(step, Submit):
+            ids = [next(numbers) for _ in range(step.rows)]
+            waiting = batcher.queue_depth
+            try:
+                answer = batcher.submit(numbered(ids), deadline=step.deadline)
+            except QueueFull:
+                assert waiting + step.rows > max_queue
+            else:
+                assert batcher.queue_depth <= max_queue
+                blocks.append((step, ids, answer))
+        elif isinstance(step, Cancel) and blocks:
+            victim = step.victim % len(blocks)
+            if blocks[victim][2].cancel():
+                cancelled.add(victim)
+        elif isinstance(step, Turn):
+            await asyncio.sleep(0)
+        elif isinstance(step, Rest):
+            due = [answer for _, _, answer in blocks if not answer.done()]
+            await asyncio.wait(due[:1] or [asyncio.ensure_future(asyncio.sleep(0))])
+    await batcher.close()
+    await turns()
+    assert batcher.queue_depth == 0
+    assert not complaints, complaints
+    return blocks, cancelled, notes
+
+
+@settings(max_examples=250, deadline=None)
+@given(
+    script=steps,
+    failing=failures,
+    in_place_rows=st.sampled_from([256, 256, 8, 0]),
+    max_batch=st.sampled_from([1, 7, 16, 256]),
+    max_queue=st.sampled_from([40, 100, 16384]),
+)
+def test_whatever_happens_every_block_is_answered_once_with_its_own_rows(
+    script: list[Step],
+    failing: dict[int, Failure],
+    in_place_rows: int,
+    max_batch: int,
+    max_queue: int,
+) -> None:
+    engine = NumberEngine(in_place_rows)
+    engine.failures = failing
+    blocks, cancelled, notes = asyncio.run(play(script, engine, max_batch, max_queue))
+
+    for number, (submitted, ids, answer) in enumerate(blocks):
+        assert answer.done()
+        if number in cancelled:
+            assert answer.cancelled()
+        elif (failure := answer.exception()) is None:
+            assert answered(answer) == ids
+        elif isinstance(failure, DeadlineExpired):
+            assert submitted.deadline == LONG_AGO
+            assert not set(ids) & {row for batch in engine.batches for row in batch}
+        else:
+            assert isinstance(failure, EngineFailed)
+            assert failure.__cause__ is not None
+            assert engine.failed & set(ids)
+
+    computed = [row for batch in engine.batches for row in batch]
+    assert computed == sorted(set(computed)), "a row twice, or out of order"
+    assert all(len(batch) <= max_batch for batch in engine.batches)
+    assert sum(notes.sizes) + sum(notes.failed_rows) == len(computed)
+    assert len(notes.failed_rows) == len(failing.keys() & set(range(len(engine.batches))))
+    assert sum(rows for _, rows in notes.waits) == sum(notes.sizes)
+    assert all(seconds >= 0 for seconds, _ in notes.waits)
+
+
+async def test_an_idle_engine_starts_in_the_turn_in_which_a_block_comes() -> None:
+    workshop = Workshop()
+    answer = workshop.batcher.submit(numbered([1]))
+    await asyncio.sleep(0)
+    assert answered(answer) == [1]
+
+
+async def test_whoever_speaks_in_one_turn_shares_a_batch() -> None:
+    workshop = Workshop()
+    answers = [workshop.batcher.submit(numbered([number])) for number in range(5)]
+    await asyncio.wait(answers)
+    assert workshop.engine.batches == [[0, 1, 2, 3, 4]]
+
+
+async def test_a_batch_grows_while_the_engine_works() -> None:
+    engine = GatedEngine()
+    workshop = Workshop(engine)
+    answers = [workshop.batcher.submit(numbered([0]))]
+    await engine.begun()
+    for number in range(1, 6):
+        answers.append(workshop.batcher.submit(numbered([number])))
+        await turns()
+    assert workshop.batcher.queue_depth == 5
+    engine.release(2)
+    await asyncio.wait(answers)
+    assert engine.batches == [[0], [1, 2, 3, 4, 5]]
+
+
+async def test_a_cancelled_caller_leaves_its_batch_mates_unharmed() -> None:
+    engine = GatedEngine()
+    workshop = Workshop(engine)
+    one, two, three = (workshop.batcher.submit(numbered([number])) for number in range(3))
+    await engine.begun()
+    two.cancel()
+    engine.release()
+    await asyncio.wait([one, three])
+    assert (answered(one), answered(three)) == ([0], [2])
+
+
+async def test_what_is_cancelled_while_it_waits_costs_nothing() -> None:
+    workshop = Workshop()
+    one, two = workshop.batcher.submit(numbered([1])), workshop.batcher.submit(numbered([2]))
+    one.cancel()
+    await asyncio.wait([two])
+    assert workshop.engine.batches == [[2]]
+
+
+async def test_a_block_cancelled_between_its_batches_is_not_computed_further() -> None:
+    engine = GatedEngine()
+    workshop = Workshop(engine, max_batch=2)
+    long = workshop.batcher.submit(numbered([1, 2, 3, 4]))
+    await engine.begun()
+    assert workshop.batcher.queue_depth == 2
+    long.cancel()
+    engine.release()
+    await workshop.batcher.close()
+    assert engine.batches == [[1, 2]]
+    assert workshop.batcher.queue_depth == 0
+
+
+async def test_a_deadline_that_passes_while_the_engine_works_is_told_apart() -> None:
+    engine = GatedEngine()
+    workshop = Workshop(engine)
+    first = workshop.batcher.submit(numbered([1]))
+    await engine.begun()
+    late = workshop.batcher.submit(numbered([2]), deadline=perf_counter())
+    mate = workshop.batcher.submit(numbered([3]), deadline=FAR_OFF)
+    engine.release(2)
+    await asyncio.wait([first, late, mate])
+    assert engine.batches == [[1], [3]]
+    with pytest.raises(DeadlineExpired, match="ms before its turn"):
+        late.result()
+
+
+@pytest.mark.parametrize("in_place_rows", [256, 0])
+async def test_an_engine_that_fails_once_answers_the_next_batch(in_place_rows: int) -> None:
+    engine = NumberEngine(in_place_rows)
+    engine.failures = {0: "raise"}
+    workshop = Workshop(engine)
+    failed = workshop.batcher.submit(numbered([1]))
+    await asyncio.wait([failed])
+    with pytest.raises(EngineFailed, match="out of order"):
+        failed.result()
+    good = workshop.batcher.submit(numbered([2]))
+    await asyncio.wait([good])
+    assert answered(good) == [2]
+
+
+async def test_a_full_queue_refuses_and_says_by_how_much() -> None:
+    engine = GatedEngine()
+    workshop = Workshop(engine, max_queue=3)
+    first = workshop.batcher.submit(numbered([0]))
+    await engine.begun()
+    waiting = workshop.batcher.submit(numbered([1, 2]))
+    with pytest.raises(QueueFull, match=r"2 frames wait, 2 more .* limit of 3"):
+        workshop.batcher.submit(numbered([3, 4]))
+    engine.release(2)
+    await asyncio.wait([first, waiting])
+    assert answered(waiting) == [1, 2]
+
+
+async def test_cancelled_blocks_make_room_in_a_full_queue() -> None:
+    engine = GatedEngine()
+    workshop = Workshop(engine, max_queue=2)
+    first = workshop.batcher.submit(numbered([0]))
+    await engine.begun()
+    workshop.batcher.submit(numbered([1, 2])).cancel()
+    newcomer = workshop.batcher.submit(numbered([3, 4]))
+    assert workshop.batcher.queue_depth == 2
+    engine.release(2)
+    await asyncio.wait([first, newcomer])
+    assert answered(newcomer) == [3, 4]
+
+
+@pytest.mark.parametrize("in_place_rows", [256, 0])
+async def test_closing_answers_what_was_accepted(in_place_rows: int) -> None:
+    workshop = Workshop(NumberEngine(in_place_rows), max_batch=2)
+    answers = [workshop.batcher.submit(numbered([number])) for number in range(7)]
+    await workshop.batcher.close()
+    assert [answered(answer) for answer in answers] == [[number] for number in range(7)]
+
+
+async def test_what_the_engine_takes_bounds_the_batch() -> None:
+    workshop = Workshop(NumberEngine(max_rows=4), max_batch=256)
+    answer = workshop.batcher.submit(numbered(range(10)))
+    await asyncio.wait([answer])
+    assert [len(batch) for batch in workshop.engine.batches] == [4, 4, 2]
+    assert answered(answer) == [*range(10)]
+
+
+async def test_the_loop_hears_others_between_two_batches() -> None:
+    workshop = Workshop(max_batch=1)
+    long = workshop.batcher.submit(numbered(range(5)))
+    rounds = 0
+    while not long.done():
+        rounds += 1
+        await asyncio.sleep(0)
+    assert rounds >= 5
+
+
+async def test_a_block_given_up_after_its_failure_leaves_no_complaint() -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+    workshop = Workshop()
+    workshop.engine.failures = {0: "raise"}
+    failed = workshop.batcher.submit(numbered([1]))
+    await turns()
+    assert failed.done()
+    withdraw(failed)
+    withdraw(failed)
+    del failed
+    await turns()
+    assert not complaints
