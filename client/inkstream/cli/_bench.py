@@ -30,6 +30,8 @@ from inkstream.cli._digits import labelled_digits
 
 _POOL = 2048
 """Different images that a run sends in turn."""
+_LAG_MS = 1.0
+"""Lateness of an open loop above which its latencies say more about itself than about the server."""
 
 
 @dataclass(slots=True)
@@ -38,6 +40,8 @@ class _Tally:
 
     seconds: list[float] = field(default_factory=list)
     """Latency of each call that was answered."""
+    lags: list[float] = field(default_factory=list)
+    """In an open loop, seconds by which each call left later than planned."""
     images: int = 0
     """Images answered."""
     errors: Counter[str] = field(default_factory=Counter)
@@ -126,9 +130,15 @@ def bench(
         "images": tally.images,
         "images_per_second": round(tally.images / seconds, 1),
         "latency_ms": percentiles_ms(tally.seconds, 50, 90, 99, 99.9),
+        "lag_ms": percentiles_ms(tally.lags, 50, 99),
         "errors": dict(tally.errors),
         "server": server,
     }
+    if figures["lag_ms"].get("p50", 0) > _LAG_MS:
+        notice(
+            f"Calls left {figures['lag_ms']['p50']:.1f} ms late (median): this program, not the "
+            "server, was the limit; try fewer streams or more images a message."
+        )
     if as_json:
         print_json(figures)
     else:
@@ -186,6 +196,7 @@ async def _open_loop(
     async with asyncio.TaskGroup() as arrivals:
         while (planned := planned + random.expovariate(calls_per_second)) < began + duration:
             await _reach(planned)
+            tally.lags.append(perf_counter() - planned)
             arrivals.create_task(_call(next(targets).recognize, next(turn), planned, tally))
 
 

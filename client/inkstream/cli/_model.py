@@ -34,6 +34,8 @@ def model(server: str, name: str, as_json: bool) -> None:
         print_json({**described, "card": card, "server": server})
         return
     table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(overflow="fold")
     for field in ("name", "version", "engine", "sha256"):
         table.add_row(field, escape(getattr(served, field)))
     for field, value in card.items():

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from inkstream import mnist
+from inkstream.cli import _bench
 from inkstream.cli._app import app
 from PIL import Image
 
@@ -157,6 +158,7 @@ def test_bench_reports_throughput_latency_and_errors(run: Run, load: tuple[objec
     assert figures["images"] > 0
     assert figures["latency_ms"].keys() == {"p50", "p90", "p99", "p99.9"}
     assert figures["errors"] == {}
+    assert figures["lag_ms"].keys() == ({"p50", "p99"} if "--rate" in load else set())
     assert figures["streams"] == (2 if "--streams" in load else 1)
 
 
@@ -166,6 +168,13 @@ def test_bench_speaks_to_people_too(run: Run) -> None:
     assert "images/s" in shown.stdout
     assert "none" in shown.stdout
     assert "pen simulator" in shown.stderr
+
+
+def test_bench_says_when_it_is_the_limit_itself(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_bench, "_LAG_MS", -1.0)
+    shown = run("bench", "--duration", 0.1, "--rate", 500, "--json")
+    assert "not the server" in " ".join(shown.stderr.split())
+    assert only_object(shown)["images"] > 0
 
 
 def test_bench_counts_what_was_not_answered(run: Run, fake: FakeServer) -> None:
