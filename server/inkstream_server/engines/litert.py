@@ -1,7 +1,8 @@
 """The default engine: LiteRT (XNNPACK) on one thread, microseconds a batch and no TensorFlow."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -57,10 +58,14 @@ class _Bucket:
         self.interpreter = Interpreter(model_content=content, num_threads=1)
         (given,) = self.interpreter.get_input_details()
         (made,) = self.interpreter.get_output_details()
-        if tuple(given["shape"][1:]) != (28, 28) or tuple(made["shape"][1:]) != (DIGITS,):
+        wanted, found = (
+            ("float32 (n, 28, 28)", f"float32 (n, {DIGITS})"),
+            (_form(given), _form(made)),
+        )
+        if found != wanted:
             raise ValueError(
-                f"{path}: expected input (n, 28, 28) and output (n, {DIGITS}), "
-                f"got {tuple(given['shape'])} and {tuple(made['shape'])}"
+                f"{path}: expected input {wanted[0]} and output {wanted[1]}, "
+                f"got {found[0]} and {found[1]}"
             )
         self.interpreter.resize_tensor_input(given["index"], [rows, 28, 28])
         self.interpreter.allocate_tensors()
@@ -79,3 +84,9 @@ class _Bucket:
         """Give the output as float32 (rows, 10)."""
         view: NDArray[np.float32] = self._made()
         return view
+
+
+def _form(tensor: Mapping[str, Any]) -> str:
+    """Give type and shape of a tensor that an interpreter describes, whatever its batch size."""
+    sides = ", ".join(map(str, tensor["shape"][1:]))
+    return f"{tensor['dtype'].__name__} (n, {sides})"

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from inkstream_server import __version__, lifecycle
+from inkstream_server.cli import main
+from inkstream_server.config import Config, settings
+from inkstream_server.lifecycle import StartError
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
+    """The configurations that were to be served; none is."""
+    configs: list[Config] = []
+    monkeypatch.setattr(lifecycle, "serve", configs.append)
+    return configs
+
+
+def call(*arguments: str, **environment: str) -> Result:
+    unset = {f"INKSTREAM_{setting.name.upper()}": None for setting in settings()}
+    return CliRunner().invoke(main, arguments, env={**unset, **environment})
+
+
+def test_without_arguments_it_says_what_it_is_for() -> None:
+    said = call("--help").output
+    assert "Serve handwritten digit recognition" in said
+    assert "inkstream-server serve --port 50051" in said
+    assert call("--version").output.strip().endswith(__version__)
+
+
+def test_help_names_every_setting_with_its_variable_and_its_reason() -> None:
+    said = call("serve", "--help").output
+    assert said.index("Run the server") < said.index("Examples:") < said.index("Options:")
+    words = " ".join(said.split())
+    for setting in settings():
+        assert "--" + setting.name.replace("_", "-") in said
+        assert "INKSTREAM_" + setting.name.upper() in said
+        assert setting.metadata["help"].split(".")[0] in words
+
+
+def test_without_flags_the_defaults_are_served(served: list[Config]) -> None:
+    assert call("serve").exit_code == 0
+    assert served == [Config()]
+
+
+def test_every_kind_of_setting_has_a_flag(served: list[Config], tmp_path: Path) -> None:
+    result = call(
+        *("serve", "--host", "::1", "--port", "0", "--engine", "keras", "--drain-timeout", "2.5"),
+        *("--ready-file", str(tmp_path / "r"), "--model", "digits/1", "--log-format", "json"),
+    )
+    assert result.exit_code == 0, result.output
+    (config,) = served
+    assert (config.host, config.port, config.engine) == ("::1", 0, "keras")
+    assert (config.drain_timeout, config.ready_file) == (2.5, tmp_path / "r")
+    assert (config.model, config.log_format) == ("digits/1", "json")
+
+
+def test_a_variable_of_the_environment_sets_what_no_flag_does(served: list[Config]) -> None:
+    call("serve", INKSTREAM_PORT="7000", INKSTREAM_MAX_BATCH="8", INKSTREAM_READY_FILE="r.json")
+    (config,) = served
+    assert (config.port, config.max_batch, config.ready_file) == (7000, 8, Path("r.json"))
+
+
+def test_a_flag_beats_the_environment(served: list[Config]) -> None:
+    call("serve", "--port", "7001", INKSTREAM_PORT="7000")
+    assert served[0].port == 7001
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--max-batch", "1000"], "max_batch: expected 1 to 256, got 1000"),
+        (["--engine", "torch"], "'torch' is not one of 'litert', 'keras'"),
+        (["--port", "http"], "'http' is not a valid integer"),
+        (["--colour", "red"], "No such option"),
+        (["extra"], "unexpected extra argument"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_wanted(
+    served: list[Config], arguments: list[str], said: str
+) -> None:
+    result = call("serve", *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.output
+    assert not served
+
+
+def test_a_server_that_cannot_start_says_why_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Config) -> None:
+        raise StartError("port: cannot listen")
+
+    monkeypatch.setattr(lifecycle, "serve", refuse)
+    result = call("serve")
+    assert result.exit_code == 1
+    assert result.stderr == "inkstream-server: port: cannot listen\n"
+    assert result.stdout == ""

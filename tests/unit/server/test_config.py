@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import pytest
+from inkstream_server.config import Config, settings
+from inkstream_server.model_store import BUNDLED, ENGINES
+
+
+def test_the_defaults_can_serve() -> None:
+    config = Config()
+    assert config.host == "127.0.0.1"
+    assert config.model_store == BUNDLED
+    assert config.engine in ENGINES
+
+
+def test_a_configuration_never_changes() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Config().port = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("setting", "wrong"),
+    [
+        ("port", -1),
+        ("port", 65536),
+        ("metrics_port", 65536),
+        ("max_batch", 0),
+        ("max_batch", 257),
+        ("max_queue", 0),
+        ("window", 0),
+        ("max_frames_per_message", 0),
+        ("max_message_bytes", 4095),
+        ("drain_timeout", -0.1),
+        ("drain_timeout", float("nan")),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_by_name(setting: str, wrong: float) -> None:
+    with pytest.raises(ValueError, match=rf"^{setting}: expected .* got {wrong}"):
+        Config(**{setting: wrong})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "edges",
+    [
+        {"port": 0, "metrics_port": 65535},
+        {"max_batch": 1, "window": 1, "drain_timeout": 0.0},
+        {"max_queue": 8, "max_frames_per_message": 8},
+    ],
+)
+def test_the_edges_are_allowed(edges: dict[str, Any]) -> None:
+    assert Config(**edges) is not None
+
+
+def test_a_queue_smaller_than_a_message_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"max_queue: expected at least .*\(1024\), got 1000"):
+        Config(max_queue=1000)
+
+
+def test_every_setting_tells_its_unit_and_what_it_is_for() -> None:
+    for setting in settings():
+        assert setting.metadata["unit"], setting.name
+        assert setting.metadata["help"].endswith("."), setting.name
+
+
+def test_the_engines_on_offer_are_those_there_are() -> None:
+    (unit,) = (it.metadata["unit"] for it in settings() if it.name == "engine")
+    assert unit.split("|") == [*ENGINES]
