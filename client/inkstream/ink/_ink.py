@@ -1,0 +1,163 @@
+"""Ink in memory: strokes as columns, with what is known about how they were written."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from inkstream.ink._errors import InvalidInk
+
+Column = NDArray[np.float64]
+#: Which way y grows: "down" as on screens, "up" as on many tablets.
+YDirection = Literal["up", "down"]
+#: What one step of a coordinate is: a pixel, a millimetre, or a device's count of unknown size.
+Units = Literal["px", "mm", "count"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stroke:
+    """What the tip drew from pen-down to pen-up, as columns of one length.
+
+    Any sequence of numbers is taken; it is copied to a read-only float64 column of shape (n,).
+
+    Attributes:
+        x: to the right, in the units of the ink.
+        y: up or down, as the ink says.
+        t_ms: milliseconds on any clock, or None where unknown.
+        pressure: 0 to 1 of the device's range, or as the source gave it where the range is unknown; None
+            where there is none.
+
+    Raises:
+        InvalidInk: columns differ in length, or hold what is not a finite number.
+    """
+
+    x: Column
+    y: Column
+    t_ms: Column | None = None
+    pressure: Column | None = None
+
+    def __post_init__(self) -> None:
+        """Copy and check."""
+        for name in ("x", "y", "t_ms", "pressure"):
+            column = getattr(self, name)
+            if column is not None:
+                object.__setattr__(self, name, _column(name, column))
+                length = len(getattr(self, name))
+                if length != len(self.x):
+                    raise InvalidInk(f"{name}: expected {len(self.x)} values as x, got {length}")
+
+    @classmethod
+    def of(cls, points: ArrayLike) -> Stroke:
+        """Make a stroke of points, array-like of shape (n, 2): x, y; a further column is t_ms."""
+        table = np.asarray(points, np.float64)
+        if table.ndim != 2 or table.shape[1] not in (2, 3):
+            raise InvalidInk(f"points: expected shape (n, 2) or (n, 3), got {table.shape}")
+        return cls(*table.T)
+
+    @property
+    def points(self) -> Column:
+        """X and y as float64 of shape (n, 2)."""
+        return np.stack([self.x, self.y], axis=1)
+
+    def __len__(self) -> int:
+        """Points."""
+        return len(self.x)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal columns."""
+        if not isinstance(other, Stroke):
+            return NotImplemented
+        return all(
+            (a is None) == (b is None) and (a is None or b is None or np.array_equal(a, b))
+            for a, b in zip(self._columns(), other._columns(), strict=True)
+        )
+
+    def __hash__(self) -> int:
+        """Agrees with equality."""
+        # -0.0 equals 0.0 but has other bytes.
+        return hash(tuple((c + 0.0).tobytes() for c in self._columns() if c is not None))
+
+    def _columns(self) -> tuple[Column | None, ...]:
+        return self.x, self.y, self.t_ms, self.pressure
+
+
+@dataclass(frozen=True, slots=True)
+class Ink:
+    """One piece of writing: a digit, a word, whatever the source took for one.
+
+    Attributes:
+        strokes: in the order of writing.
+        y: which way y grows.
+        units: what coordinates count.
+        per_mm: counts a millimetre in x and y where known; they differ on some tablets.
+        points_per_second: sampling rate of the device, None where unknown or uneven.
+        label: what is written, None where unknown.
+        writer: who wrote it, in the words of the source; None where unknown.
+        contributor: the site that collected it. Writers of two sites may share a name, so a writer is
+            (contributor, writer).
+        index: the source's number for it, None where it has none.
+        extra: what else a row of JSON Lines holds; other formats lose it.
+    """
+
+    strokes: tuple[Stroke, ...]
+    y: YDirection = "down"
+    units: Units = "count"
+    per_mm: tuple[float, float] | None = None
+    points_per_second: float | None = None
+    label: str | None = None
+    writer: str | None = None
+    contributor: str | None = None
+    index: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        """Check.
+
+        Raises:
+            InvalidInk: `y`, `units`, `per_mm` or `points_per_second` mean nothing.
+        """
+        object.__setattr__(self, "strokes", tuple(self.strokes))
+        if self.y not in ("up", "down"):
+            raise InvalidInk(f'y: expected "up" or "down", got {self.y!r}')
+        if self.units not in ("px", "mm", "count"):
+            raise InvalidInk(f'units: expected "px", "mm" or "count", got {self.units!r}')
+        if self.per_mm is not None and not all(0 < n < 1e9 for n in self.per_mm):
+            raise InvalidInk(f"per_mm: expected two numbers from 0 to 1e9, got {self.per_mm!r}")
+        if self.points_per_second is not None and not 0 < self.points_per_second < 1e9:
+            raise InvalidInk(f"points_per_second: expected above 0, got {self.points_per_second!r}")
+
+    def arrays(self) -> list[Column]:
+        """Give the strokes as points, with x and y in one and the same unit.
+
+        Returns: a float64 array of shape (n, 2) a stroke. Where a tablet counts x and y differently, y is
+            given in counts of x; y keeps its direction.
+        """
+        stretch = 1.0 if self.per_mm is None else self.per_mm[0] / self.per_mm[1]
+        if stretch == 1.0:
+            return [stroke.points for stroke in self.strokes]
+        return [stroke.points * (1.0, stretch) for stroke in self.strokes]
+
+    def with_y(self, direction: YDirection) -> Ink:
+        """Give the same ink with y growing in `direction`."""
+        if direction == self.y:
+            return self
+        strokes = tuple(dataclasses.replace(stroke, y=-stroke.y) for stroke in self.strokes)
+        return dataclasses.replace(self, strokes=strokes, y=direction)
+
+
+def _column(name: str, values: Sequence[float] | Column) -> Column:
+    try:
+        column = np.array(values, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInk(f"{name}: expected numbers ({error})") from None
+    if column.ndim != 1:
+        raise InvalidInk(f"{name}: expected one column of numbers, got shape {column.shape}")
+    if not np.isfinite(column).all():
+        raise InvalidInk(f"{name}: expected finite numbers, got NaN or infinity")
+    column.flags.writeable = False
+    return column

@@ -1,0 +1,25 @@
+"""How much of a file is read before it is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what a reader takes from one file; beyond any of them it raises InvalidInk.
+
+    Memory stays within a small multiple of `line_bytes` and the ink that is being read, however large
+    the file is and however well it is packed.
+
+    Attributes:
+        file_bytes: bytes of the file after gunzip.
+        line_bytes: bytes of a line; of a trace's text in InkML.
+        strokes: strokes of one ink.
+        points: points of one stroke.
+    """
+
+    file_bytes: int = 256 << 20
+    line_bytes: int = 4 << 20
+    strokes: int = 1_000
+    points: int = 100_000
