@@ -133,6 +133,15 @@ class Server:
         await self._grpc.start()
         for name in ("", SERVICE.full_name):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        if config.ready_file is not None:
+            ready = {"address": address, "metrics": metrics_url, "pid": os.getpid()}
+            try:
+                _write_whole(config.ready_file, json.dumps(ready))
+            except OSError as error:
+                raise StartError(
+                    f"ready_file: cannot write {config.ready_file} ({error.strerror}): "
+                    "its folder must exist and be writable"
+                ) from error
         logs.get().info(
             "ready",
             address=address,
@@ -141,9 +150,6 @@ class Server:
             engine=model.engine.name,
             seconds=round(perf_counter() - began, 3),
         )
-        if config.ready_file is not None:
-            ready = {"address": address, "metrics": metrics_url, "pid": os.getpid()}
-            _write_whole(config.ready_file, json.dumps(ready))
 
     async def drain(self) -> None:
         """Answer what was accepted, send callers elsewhere, close the ports."""
