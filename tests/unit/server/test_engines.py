@@ -180,5 +180,5 @@ def test_keras_refuses_what_is_no_digit_model(unfit: Path, name: str, shape: str
 
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model").write_bytes(b"nothing of the kind")
-    with pytest.raises(ValueError, match="flatbuffer|model"):
+    with pytest.raises(ValueError, match=r"flatbuffer|model"):
         LiteRTEngine(tmp_path / "model")

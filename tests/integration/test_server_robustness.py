@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from inkstream.v1 import recognition_service_pb2 as pb
+from inkstream.v1 import tensor_pb2
+
+from tests.integration.conftest import STOP_SECONDS, RunningServer, StartServer
+from tests.integration.contract import Stream, open_stream, stub
+from tests.patience import eventually
+
+ROOT = Path(__file__).parents[2]
+BLANK = bytes(784)
+
+
+@contextmanager
+def flooding(address: str) -> Iterator[subprocess.Popen[str]]:
+    """A client process whose stream is in full flow."""
+    command = [sys.executable, "-m", "tests.integration.flood", address]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as client:
+        try:
+            assert client.stdout is not None
+            assert client.stdout.readline() == "flowing\n"
+            yield client
+        finally:
+            client.kill()
+
+
+class Steady:
+    """A stream that sends one message after the other until it is told to stop, or to go elsewhere."""
+
+    def __init__(self, stream: Stream, *, heeds_draining: bool = True, frames: int = 8) -> None:
+        self.stream = stream
+        self.sent = 0
+        self._heeds_draining = heeds_draining
+        self._frames = frames
+        self._stop = asyncio.Event()
+        self._sender = asyncio.create_task(self._send())
+        self._receiver = asyncio.create_task(stream.receive_all())
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    async def ended(self) -> None:
+        """Wait until the stream is over, whoever ended it."""
+        await asyncio.gather(self._sender, self._receiver)
+
+    async def _send(self) -> None:
+        answers = self.stream.answers
+        while not self._stop.is_set() and not (self._heeds_draining and answers.draining):
+            numbers = range(self.sent, self.sent + self._frames)
+            try:
+                await self.stream.send(sequences=numbers, uint8=BLANK * self._frames)
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                return  # The server ended the stream; what it says of it is for the test to judge.
+            self.sent += self._frames
+            await asyncio.sleep(0.002)  # The pace of a device, not a wait for anything.
+        await self.stream.call.done_writing()
+
+
+def health_of(channel: grpc.aio.Channel) -> health_pb2_grpc.HealthStub:
+    return health_pb2_grpc.HealthStub(channel)
+
+
+async def test_a_client_killed_in_mid_stream_leaves_nothing_behind(
+    start_server: StartServer,
+) -> None:
+    server = start_server()
+    async with stub(server.address) as service:
+        neighbour = Steady(await open_stream(service))
+        for _ in range(3):
+            with flooding(server.address) as client:
+                assert server.metrics().value("inkstream_streams") == 2
+                client.kill()
+                client.wait()
+                await eventually(
+                    "one stream, no queue",
+                    lambda: (
+                        server.metrics().value("inkstream_streams") == 1
+                        and server.metrics().value("inkstream_queue_depth") == 0
+                    ),
+                )
+        answered = len(neighbour.stream.answers.order)
+        await eventually(
+            "answers for the neighbour",
+            lambda: len(neighbour.stream.answers.order) > answered + 100,
+        )
+        neighbour.stop()
+        await neighbour.ended()
+        assert neighbour.stream.answers.order == [*range(neighbour.sent)]
+    await eventually("no streams", lambda: server.metrics().value("inkstream_streams") == 0)
+    metrics = server.metrics()
+    stream = {"grpc_method": "StreamRecognize"}
+    assert metrics.total("grpc_server_started_total", **stream) == 4
+    assert metrics.total("grpc_server_handled_total", grpc_code="CANCELLED", **stream) == 3
+    assert metrics.total("grpc_server_handled_total", grpc_code="OK", **stream) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_drain_under_load_loses_no_accepted_item(
+    start_server: StartServer, number: signal.Signals
+) -> None:
+    server = start_server()
+    async with stub(server.address) as service, stub(server.address) as another:
+        steady = [
+            Steady(await open_stream(it)) for it in (service, service, service, another, another)
+        ]
+        for each in steady:
+            await eventually("answers flow", lambda it=each: len(it.stream.answers.order) > 50)  # type: ignore[misc]
+        server.signal(number)
+        for each in steady:
+            await each.ended()
+            assert each.stream.answers.draining, "ended without a word"
+            assert each.stream.answers.order == [*range(each.sent)]
+            assert await each.stream.code() is grpc.StatusCode.OK
+    assert server.wait() == 0
+    assert not server.ready_file.exists()
+    assert "event=drain" in server.stderr()
+    assert "event=stopped" in server.stderr()
+
+
+async def test_a_caller_who_does_not_stop_is_ended_when_the_grace_is_over(
+    start_server: StartServer,
+) -> None:
+    server = start_server("--drain-timeout", "0.5")
+    async with stub(server.address) as service:
+        rude = Steady(await open_stream(service), heeds_draining=False)
+        await eventually("answers flow", lambda: len(rude.stream.answers.order) > 50)
+        server.signal()
+        await rude.ended()
+        answers = rude.stream.answers
+        assert answers.draining
+        assert answers.order == [*range(len(answers.order))], "an accepted item has no answer"
+        assert await rude.stream.code() is grpc.StatusCode.OK
+    assert server.wait() == 0
+
+
+async def test_a_draining_server_turns_new_streams_away_and_says_it_is_not_serving(
+    start_server: StartServer,
+) -> None:
+    server = start_server("--drain-timeout", "60")
+    async with (
+        stub(server.address) as service,
+        grpc.aio.insecure_channel(server.address) as channel,
+    ):
+        check = health_pb2.HealthCheckRequest(service="inkstream.v1.RecognitionService")
+        before = await health_of(channel).Check(check)
+        assert before.status == health_pb2.HealthCheckResponse.SERVING
+        busy = Steady(await open_stream(service), heeds_draining=False)
+        server.signal()
+        await eventually("word of the drain", lambda: busy.stream.answers.draining)
+
+        during = await health_of(channel).Check(check)
+        assert during.status == health_pb2.HealthCheckResponse.NOT_SERVING
+        async with stub(server.address) as newcomer:
+            refused = newcomer.StreamRecognize()
+            assert await Stream(refused).code() is grpc.StatusCode.UNAVAILABLE
+            assert "elsewhere" in await refused.details()
+            tensors = tensor_pb2.Tensors(uint8=BLANK)
+            answer = await newcomer.Recognize(pb.RecognizeRequest(tensors=tensors))
+            assert len(answer.tensors[0].digits) == 1, "a unary call during the drain"
+        busy.stop()
+        await busy.ended()
+        assert busy.stream.answers.order == [*range(busy.sent)]
+    assert server.wait() == 0
+
+
+async def test_calls_without_an_end_do_not_hold_up_the_drain(start_server: StartServer) -> None:
+    # Would use up its ten minutes, and this test's patience, if it waited for them.
+    server = start_server("--drain-timeout", "600")
+    async with (
+        stub(server.address) as service,
+        grpc.aio.insecure_channel(server.address) as channel,
+    ):
+        watch = health_of(channel).Watch(health_pb2.HealthCheckRequest())
+        serving = await watch.read()
+        assert isinstance(serving, health_pb2.HealthCheckResponse)
+        assert serving.status == health_pb2.HealthCheckResponse.SERVING
+        idle = await open_stream(service)
+        unconfigured = service.StreamRecognize()
+        await unconfigured.wait_for_connection()
+        await eventually("both streams", lambda: server.metrics().value("inkstream_streams") == 2)
+        server.signal()
+        stopping = await watch.read()
+        assert isinstance(stopping, health_pb2.HealthCheckResponse)
+        assert stopping.status == health_pb2.HealthCheckResponse.NOT_SERVING
+        await idle.receive_all()
+        assert idle.answers.draining
+        assert await idle.code() is grpc.StatusCode.OK
+        assert await asyncio.to_thread(server.wait) == 0
+
+
+async def test_a_caller_who_reads_no_answers_does_not_hold_up_the_drain(
+    start_server: StartServer,
+) -> None:
+    server = start_server("--drain-timeout", "0.5")
+    with flooding(server.address):
+        server.signal()
+        assert server.wait() == 0
+
+
+def run_server(*flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "inkstream_server", "serve", "--port", "0", *flags],
+        capture_output=True,
+        text=True,
+        timeout=STOP_SECONDS,
+        env={**os.environ, "INKSTREAM_METRICS_PORT": "0", **environment},
+        check=False,
+    )
+
+
+def test_a_port_that_is_taken_is_said_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for flag in ("--port", "--metrics-port"):
+            ended = run_server(flag, port)
+            assert ended.returncode == 1
+            last = ended.stderr.splitlines()[-1]
+            assert last.startswith(f"inkstream-server: {flag[2:].replace('-', '_')}: cannot listen")
+            assert port in last
+            assert f"choose another {flag}" in last
+            assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--model", "letters"], "model: no 'letters' in"),
+        (["--model", ""], "model: no '' in"),
+        (["--ready-file", "/nowhere/ready.json"], "ready_file: cannot write /nowhere/ready.json"),
+    ],
+)
+def test_what_keeps_a_server_from_starting_is_said_in_one_line(flags: list[str], said: str) -> None:
+    ended = run_server(*flags)
+    assert ended.returncode == 1
+    assert said in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_ready_server_says_where_it_is_in_its_log_and_in_its_file(
+    start_server: StartServer,
+) -> None:
+    server = start_server("--log-format", "json")
+    (ready,) = (
+        entry
+        for line in server.stderr().splitlines()
+        if line.startswith("{") and (entry := json.loads(line))["event"] == "ready"
+    )
+    assert ready["address"] == server.address
+    assert (ready["metrics"], ready["model"], ready["engine"]) == (
+        server.metrics_url,
+        "digits/1",
+        "litert",
+    )
+    assert json.loads(server.ready_file.read_text()) == {
+        "address": server.address,
+        "metrics": server.metrics_url,
+        "pid": server.process.pid,
+    }
+
+
+async def test_nothing_is_logged_for_an_item_or_a_stream_that_ends_well(
+    start_server: StartServer,
+) -> None:
+    server = start_server()
+    before = server.stderr()
+    async with stub(server.address) as service:
+        stream = await open_stream(service)
+        await stream.send(sequences=[1, 1], uint8=BLANK * 2)
+        await stream.finish()
+    assert server.stderr() == before
+
+
+async def test_two_servers_never_share_a_port(server: RunningServer) -> None:
+    ended = await asyncio.to_thread(run_server, "--port", server.address.rpartition(":")[2])
+    assert ended.returncode == 1
+    assert "cannot listen" in ended.stderr
