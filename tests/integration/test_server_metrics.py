@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import urllib.request
+
+import grpc
+import numpy as np
+import pytest
+from inkstream.v1 import recognition_service_pb2 as pb
+from inkstream.v1 import tensor_pb2
+
+from tests.conftest import Mnist
+from tests.integration.conftest import Metrics, RunningServer, StartServer
+from tests.integration.contract import open_stream, stub
+from tests.patience import eventually
+
+METHODS = {
+    "inkstream.v1.RecognitionService": {
+        "StreamRecognize": "bidi_stream",
+        "Recognize": "unary",
+        "GetModel": "unary",
+    },
+    "grpc.health.v1.Health": {"Check": "unary", "Watch": "server_stream"},
+    "grpc.reflection.v1alpha.ServerReflection": {"ServerReflectionInfo": "bidi_stream"},
+}
+
+
+def items(metrics: Metrics) -> dict[str, float]:
+    """Items by outcome, those that happened."""
+    found = {
+        labels["outcome"]: metrics.value("inkstream_items_total", **labels)
+        for labels in metrics.labels("inkstream_items_total")
+        if labels["kind"] == "tensor"
+    }
+    return {outcome: count for outcome, count in found.items() if count}
+
+
+def test_every_method_is_there_before_its_first_call(start_server: StartServer) -> None:
+    metrics = start_server().metrics()
+    for service, methods in METHODS.items():
+        for method, kind in methods.items():
+            labels = {"grpc_type": kind, "grpc_service": service, "grpc_method": method}
+            for name in ("started", "msg_received", "msg_sent"):
+                assert metrics.value(f"grpc_server_{name}_total", **labels) == 0
+            assert metrics.value("grpc_server_handling_seconds_count", **labels) == 0
+            for code in grpc.StatusCode:
+                coded = {**labels, "grpc_code": code.name}
+                assert metrics.value("grpc_server_handled_total", **coded) == 0
+
+
+async def test_the_metrics_add_up_to_what_was_sent(start_server: StartServer, mnist: Mnist) -> None:
+    server = start_server()
+    frames = mnist[0].reshape(-1, 784)
+    async with stub(server.address) as service:
+        stream = await open_stream(service)
+        # 700 good frames in 70 messages, 3 bad ones, one message of 5 that fits not together.
+        for first in range(0, 700, 10):
+            part = frames[first : first + 10]
+            await stream.send(sequences=range(first, first + 10), uint8=part.tobytes())
+        await stream.send(sequences=[0, 1, 2], uint8=bytes(3 * 784))
+        await stream.send(sequences=range(1000, 1005), float32=bytes(784))
+        answers = await stream.finish()
+
+        tensors = tensor_pb2.Tensors(uint8=frames[700:712].tobytes())
+        unary = await service.Recognize(pb.RecognizeRequest(tensors=tensors))
+        with pytest.raises(grpc.aio.AioRpcError):
+            await service.GetModel(pb.GetModelRequest(model="letters"))
+
+    digits = [*answers.digits.values()] + [it for group in unary.tensors for it in group.digits]
+    assert len(digits) == 712
+    await eventually(
+        "all calls counted",
+        lambda: server.metrics().total("grpc_server_handled_total", grpc_code="NOT_FOUND") == 1,
+    )
+    metrics = server.metrics()
+    value = metrics.value
+    assert items(metrics) == {"ok": 712, "invalid": 8}
+    assert value("inkstream_item_latency_seconds_count", kind="tensor") == 720
+    assert value("inkstream_item_latency_seconds_count", kind="ink") == 0
+    assert value("inkstream_item_latency_seconds_bucket", kind="tensor", le="+Inf") == 720
+    for name in ("inkstream_queue_seconds", "inkstream_inference_seconds", "inkstream_confidence"):
+        assert value(f"{name}_count") == 712
+    assert value("inkstream_batch_size_sum") == 712
+    assert 712 / 256 <= value("inkstream_batch_size_count") <= 71
+    for digit, count in enumerate(np.bincount(digits, minlength=10).tolist()):
+        assert value("inkstream_predictions_total", digit=str(digit)) == count
+    confidences = [
+        confidence
+        for response in [*answers.responses, unary]
+        for group in response.tensors
+        for confidence in group.confidences
+    ]
+    assert value("inkstream_confidence_sum") == pytest.approx(sum(confidences))
+    assert value("inkstream_queue_depth") == value("inkstream_streams") == 0
+    assert value("inkstream_failed_batches_total") == 0
+
+    stream_labels = {
+        "grpc_type": "bidi_stream",
+        "grpc_service": "inkstream.v1.RecognitionService",
+        "grpc_method": "StreamRecognize",
+    }
+    assert value("grpc_server_msg_received_total", **stream_labels) == 73  # The config is one.
+    assert value("grpc_server_msg_sent_total", **stream_labels) == len(answers.responses)
+    for method in ("StreamRecognize", "Recognize", "GetModel"):
+        started = metrics.total("grpc_server_started_total", grpc_method=method)
+        handled = metrics.total("grpc_server_handled_total", grpc_method=method)
+        assert started == handled == 1, f"{method}: started - handled is not 0 at rest"
+    assert metrics.total("grpc_server_handling_seconds_count") == 3
+
+
+async def test_a_stream_is_counted_while_it_is_open(start_server: StartServer) -> None:
+    server = start_server()
+    async with stub(server.address) as service:
+        streams = [await open_stream(service) for _ in range(3)]
+        metrics = server.metrics()
+        assert metrics.value("inkstream_streams") == 3
+        assert metrics.total("grpc_server_started_total") == 3
+        assert metrics.total("grpc_server_handled_total") == 0
+        await streams[0].finish()
+        await eventually("two streams", lambda: server.metrics().value("inkstream_streams") == 2)
+        streams[1].call.cancel()
+        await eventually("one stream", lambda: server.metrics().value("inkstream_streams") == 1)
+        await streams[2].finish()
+    await eventually("no streams", lambda: server.metrics().value("inkstream_streams") == 0)
+    metrics = server.metrics()
+    assert metrics.total("grpc_server_handled_total", grpc_code="OK") == 2
+    assert metrics.total("grpc_server_handled_total", grpc_code="CANCELLED") == 1
+
+
+async def test_what_refused_calls_bring_is_not_counted_as_items(start_server: StartServer) -> None:
+    server = start_server()
+    async with stub(server.address) as service:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await service.Recognize(
+                pb.RecognizeRequest(model="letters", tensors=tensor_pb2.Tensors(uint8=bytes(784)))
+            )
+    await eventually(
+        "the refused call", lambda: server.metrics().total("grpc_server_handled_total") == 1
+    )
+    assert items(server.metrics()) == {}
+
+
+def test_the_model_and_the_process_are_described(server: RunningServer) -> None:
+    metrics = server.metrics()
+    (model,) = metrics.labels("inkstream_model_info")
+    assert (model["name"], model["version"], model["engine"]) == ("digits", "1", "litert")
+    assert metrics.value("process_resident_memory_bytes") > 0
+    assert metrics.labels("python_info")
+
+
+def test_metrics_come_in_the_form_that_prometheus_asks_for(server: RunningServer) -> None:
+    accept = {"Accept": "application/openmetrics-text;version=1.0.0"}
+    request = urllib.request.Request(server.metrics_url, headers=accept)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+        text = answer.read().decode()
+    assert text.endswith("# EOF\n")
+    assert "# TYPE inkstream_item_latency_seconds histogram" in text
+    assert "_created" not in text
