@@ -193,7 +193,14 @@ class _Wire:
 
     async def read(self) -> StreamRecognizeRequest | None:
         message: Any = await self._context.read()
-        return None if message is grpc.aio.EOF else message
+        if message is grpc.aio.EOF:
+            # A caller who cancelled looks like one who half-closed until gRPC cancels the handler, a
+            # moment later. What a second read gives comes after that, so the two are told apart; a
+            # handler that returned as if all were well would leak besides (grpc#43360).
+            await self._context.read()
+            return None
+        request: StreamRecognizeRequest = message
+        return request
 
 
 def _describe(model: Model) -> model_pb2.Model:

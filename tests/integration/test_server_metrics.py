@@ -126,6 +126,24 @@ async def test_a_stream_is_counted_while_it_is_open(start_server: StartServer) -
     assert metrics.total("grpc_server_handled_total", grpc_code="CANCELLED") == 1
 
 
+async def test_callers_who_go_away_are_told_from_those_who_half_close(
+    start_server: StartServer,
+) -> None:
+    # gRPC shows both as the end of the requests; which comes first is a matter of luck, so there are many.
+    server = start_server()
+    async with stub(server.address) as service:
+        for _ in range(10):
+            streams = [await open_stream(service) for _ in range(10)]
+            for stream in streams:
+                stream.call.cancel()
+        for _ in range(3):
+            await (await open_stream(service)).finish()
+    await eventually("no streams", lambda: server.metrics().value("inkstream_streams") == 0)
+    metrics = server.metrics()
+    assert metrics.total("grpc_server_handled_total", grpc_code="CANCELLED") == 100
+    assert metrics.total("grpc_server_handled_total", grpc_code="OK") == 3
+
+
 async def test_what_refused_calls_bring_is_not_counted_as_items(start_server: StartServer) -> None:
     server = start_server()
     async with stub(server.address) as service:
