@@ -1,7 +1,9 @@
 """Gathers what all streams bring into batches. Knows arrays and futures; nothing of gRPC, ink or models.
 
 When the engine is idle, a batch starts as soon as the event loop has heard everyone who spoke in this
-turn: there is no timer. While the engine works in a thread, the queue grows, and so does the next batch.
+turn. While the engine works in a thread, the queue grows, and so does the next batch. Only when the
+process is busy are blocks kept for a moment, so that more come together: a batch costs little more than
+a frame, and answers that leave together cost one message.
 """
 
 import asyncio
@@ -14,6 +16,11 @@ from time import perf_counter
 from typing import Protocol
 
 from inkstream_server.engines import DIGITS, Engine, Frames, Probabilities
+from inkstream_server.tempo import Tempo
+
+WORTHWHILE_ROWS = 64
+"""Frames from which on more company makes a frame hardly cheaper: with LiteRT a batch of 64 costs 3.4
+microseconds a frame, one of 256 costs 2.8, a single frame 16."""
 
 
 class QueueFull(Exception):
@@ -54,7 +61,8 @@ class Batch:
         return confidences
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: a frozen instance takes a microsecond longer to make, and every message makes one.
+@dataclass(slots=True)
 class Share:
     """The rows of a batch that belong to one block."""
 
@@ -100,7 +108,14 @@ class Batcher:
     """
 
     def __init__(
-        self, engine: Engine, label: str, observer: Observer, *, max_batch: int, max_queue: int
+        self,
+        engine: Engine,
+        label: str,
+        observer: Observer,
+        *,
+        max_batch: int,
+        max_queue: int,
+        linger: float = 0.0,
     ) -> None:
         """Prepare; nothing runs until something is submitted.
 
@@ -110,12 +125,16 @@ class Batcher:
             observer: told of every batch.
             max_batch: most frames a batch; lowered to what the engine takes.
             max_queue: most frames that may wait; beyond it blocks are refused.
+            linger: seconds that blocks may wait for company while the process is busy.
         """
         self._engine = engine
         self._label = label
         self._observer = observer
         self._max_batch = min(max_batch, engine.max_rows)
         self._max_queue = max_queue
+        self._linger = linger
+        self._tempo = Tempo()
+        self._timer: asyncio.TimerHandle | None = None
         self._blocks: deque[_Block] = deque()
         self._rows = 0
         self._scheduled = False
@@ -154,7 +173,10 @@ class Batcher:
         answer: asyncio.Future[list[Share]] = loop.create_future()
         self._blocks.append(_Block(frames, deadline, perf_counter(), answer, []))
         self._rows += len(frames)
-        self._schedule(loop)
+        if self._linger and self._tempo.arrival() and self._rows < WORTHWHILE_ROWS:
+            self._schedule_later(loop)
+        else:
+            self._schedule(loop)
         return answer
 
     async def close(self) -> None:
@@ -167,6 +189,10 @@ class Batcher:
                 await asyncio.sleep(0)
         self._thread.shutdown()
 
+    def _schedule_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not self._scheduled and self._working is None and self._timer is None:
+            self._timer = loop.call_later(self._linger, self._dispatch)
+
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._scheduled and self._working is None:
             self._scheduled = True
@@ -175,6 +201,9 @@ class Batcher:
     def _dispatch(self) -> None:
         """Run one batch in place, or start one in the engine's thread."""
         self._scheduled = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if self._working is not None:
             return
         parts = self._take()

@@ -41,6 +41,12 @@ class Config:
         "items",
         "Most items a batch. Lower it to bound how long one batch holds up the next.",
     )
+    linger_ms: float = _setting(
+        2.0,
+        "milliseconds",
+        "How long items may wait for company while the process is busy, so that batches and "
+        "answers are larger; an idle server never waits. 0 to never wait.",
+    )
     max_queue: int = _setting(
         16384,
         "items",
@@ -75,6 +81,7 @@ class Config:
             ("port", 0, 65535),
             ("metrics_port", 0, 65535),
             ("max_batch", 1, 256),
+            ("linger_ms", 0, 1000),
             ("max_queue", 1, 10_000_000),
             ("window", 1, 1_000_000),
             ("max_frames_per_message", 1, 65536),

@@ -13,8 +13,9 @@ from typing import Any
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
+from inkstream_server.counters import Count, ItemCounter
 from inkstream_server.histograms import ItemHistogram, Series
 from inkstream_server.metrics import LATENCY_BUCKETS
 
@@ -30,22 +31,24 @@ class GrpcMetrics(grpc.aio.ServerInterceptor):
 
     def __init__(self, registry: CollectorRegistry, services: Iterable[ServiceDescriptor]) -> None:
         """Register all methods of `services`."""
-        started = Counter("grpc_server_started", "Calls that began.", _LABELS, registry=registry)
-        handled = Counter(
-            "grpc_server_handled",
-            "Calls that ended, by status.",
-            [*_LABELS, "grpc_code"],
-            registry=registry,
-        )
-        received = Counter(
-            "grpc_server_msg_received", "Messages received.", _LABELS, registry=registry
-        )
-        sent = Counter("grpc_server_msg_sent", "Messages sent.", _LABELS, registry=registry)
         methods = {
             f"/{service.full_name}/{method.name}": (_type(method), service.full_name, method.name)
             for service in services
             for method in service.methods
         }
+        each = methods.values()
+        started = ItemCounter("grpc_server_started", "Calls that began.", registry, _LABELS, each)
+        handled = ItemCounter(
+            "grpc_server_handled",
+            "Calls that ended, by status.",
+            registry,
+            [*_LABELS, "grpc_code"],
+            [(*labels, code.name) for labels in each for code in grpc.StatusCode],
+        )
+        received = ItemCounter(
+            "grpc_server_msg_received", "Messages received.", registry, _LABELS, each
+        )
+        sent = ItemCounter("grpc_server_msg_sent", "Messages sent.", registry, _LABELS, each)
         seconds = ItemHistogram(
             "grpc_server_handling_seconds",
             "Seconds that calls took.",
@@ -56,10 +59,10 @@ class GrpcMetrics(grpc.aio.ServerInterceptor):
         )
         self._methods = {
             path: _Method(
-                started.labels(*labels),
-                {code: handled.labels(*labels, code.name) for code in grpc.StatusCode},
-                received.labels(*labels),
-                sent.labels(*labels),
+                started.count(*labels),
+                {code: handled.count(*labels, code.name) for code in grpc.StatusCode},
+                received.count(*labels),
+                sent.count(*labels),
                 seconds.series(*labels),
             )
             for path, labels in methods.items()
@@ -92,10 +95,10 @@ class _Method:
 
     def __init__(
         self,
-        started: Counter,
-        handled: dict[grpc.StatusCode, Counter],
-        received: Counter,
-        sent: Counter,
+        started: Count,
+        handled: dict[grpc.StatusCode, Count],
+        received: Count,
+        sent: Count,
         seconds: Series,
     ) -> None:
         self.started = started

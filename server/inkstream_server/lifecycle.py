@@ -105,6 +105,7 @@ class Server:
             metrics,
             max_batch=config.max_batch,
             max_queue=config.max_queue,
+            linger=config.linger_ms / 1000,
         )
         limits = Limits(config.window, config.max_frames_per_message)
         self._service = RecognitionService(model, self._batcher, metrics, limits)

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Gauge
 
 from inkstream_server.batching import Batch
+from inkstream_server.counters import ItemCounter
 from inkstream_server.histograms import ItemHistogram
 from inkstream_server.model_store import Model
 
@@ -53,15 +54,15 @@ class Metrics:
             queue_depth: tells how many frames wait, at each scrape.
         """
         self.registry = registry
-        items = Counter(
+        endings = [(kind, outcome) for kind in KINDS for outcome in OUTCOMES]
+        items = ItemCounter(
             "inkstream_items",
             "Items that ended, by kind and by how they ended.",
+            registry,
             ["kind", "outcome"],
-            registry=registry,
+            endings,
         )
-        self._items = {
-            (kind, outcome): items.labels(kind, outcome) for kind in KINDS for outcome in OUTCOMES
-        }
+        self._items = {ending: items.count(*ending) for ending in endings}
         latency = ItemHistogram(
             "inkstream_item_latency_seconds",
             "Seconds from an item's arrival to the hand-over of its answer, errors included.",
@@ -95,18 +96,17 @@ class Metrics:
             CONFIDENCE_BUCKETS,
             registry,
         ).series()
-        predictions = Counter(
+        predictions = ItemCounter(
             "inkstream_predictions",
             "Items recognised, by the digit answered.",
+            registry,
             ["digit"],
-            registry=registry,
+            [str(digit) for digit in range(10)],
         )
-        self._predictions = [predictions.labels(str(digit)) for digit in range(10)]
-        self._failed_batches = Counter(
-            "inkstream_failed_batches",
-            "Batches that the engine did not compute.",
-            registry=registry,
-        )
+        self._predictions = [predictions.count(str(digit)) for digit in range(10)]
+        self._failed_batches = ItemCounter(
+            "inkstream_failed_batches", "Batches that the engine did not compute.", registry
+        ).count()
         depth = Gauge("inkstream_queue_depth", "Items that wait for a batch.", registry=registry)
         depth.set_function(queue_depth)
         self.streams = Gauge("inkstream_streams", "Streams that are open.", registry=registry)

@@ -13,7 +13,7 @@ Points = NDArray[np.float64]
 Starts = tuple[int, ...]
 
 
-def joined(strokes: Sequence[NDArray[np.floating | np.integer]]) -> tuple[Points, Starts]:
+def of_strokes(strokes: Sequence[NDArray[np.floating | np.integer]]) -> tuple[Points, Starts]:
     """Put strokes into one array.
 
     Args:
@@ -55,3 +55,21 @@ def of_finite_points(points: Points, starts: Starts, farthest: float) -> tuple[P
     x, y = np.abs(points).T
     # NaN compares as false.
     return selected(points, starts, (x < farthest) & (y < farthest))
+
+
+def joined(points: Points, starts: Starts, gap: float) -> Starts:
+    """Join strokes that begin within `gap` of where the one before ended.
+
+    A driver that splits a stroke in two does not change what is written, while two round ends on top of
+    each other would be drawn darker at their rims than one line.
+
+    Args:
+        points: float64 of shape (n, 2).
+        starts: where strokes begin.
+        gap: distance, in the unit of `points`.
+
+    Returns: where the joined strokes begin.
+    """
+    later = np.array(starts[1:])
+    distances = np.hypot(*(points[later] - points[later - 1]).T)
+    return (0, *later[distances > gap].tolist())

@@ -1,6 +1,6 @@
 """Brings strokes of any device, size and place into the 20-px box in which MNIST's digits lie.
 
-Leaves out what is no part of the digit (`strays`) and bounds what is left (`thinning`); drawing and
+Leaves out what is no part of the digit (`strays`) and what cannot be seen (`simplify`); drawing and
 centring by mass are `rasterize`'s. The rules are those of the QMNIST reconstruction
 (facebookresearch/qmnist): tight box, aspect kept, longest side 20 px.
 """
@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inkstream_server.ink import strays, thinning
-from inkstream_server.ink.columns import Points, Starts, joined, of_finite_points
+from inkstream_server.ink import columns, strays
+from inkstream_server.ink.columns import Points, Starts
+from inkstream_server.ink.simplify import TOLERANCE, simplified
 
 #: Pixels of the longest side of the drawn digit, pen included.
 BOX = 20.0
@@ -31,20 +32,15 @@ class Normalized:
     """Strokes in the 20-px box, ready to be drawn.
 
     Attributes:
-        points: float64 of shape (n, 2), n >= 1, pixels, x right, y down; their box begins at (0, 0) and
-            its longest side is 20 less the pen's width, or 0 for a dot.
-        starts: where in `points` each stroke begins, rising from 0.
+        strokes: each float64 of shape (n, 2), n >= 1, pixels, x right, y down; at least one.
+        size: width and height of the box of all points, which begins at (0, 0); the longer one is 20 less
+            the pen's width, or 0 for a dot.
         width: pen width in pixels that the box leaves room for.
     """
 
-    points: Points
-    starts: Starts
+    strokes: tuple[Points, ...]
+    size: tuple[float, float]
     width: float
-
-    def strokes(self) -> list[Points]:
-        """Give the strokes, each float64 of shape (n, 2), as views on `points`."""
-        ends = (*self.starts[1:], len(self.points))
-        return [self.points[a:b] for a, b in zip(self.starts, ends, strict=True)]
 
 
 def normalize(
@@ -57,8 +53,8 @@ def normalize(
     """Bring one glyph's strokes into MNIST's box.
 
     Points that are not finite are dropped, and so are stray specks beside the digit. Strokes stay apart:
-    nothing is drawn between a pen-up and the next pen-down. What comes out is at most
-    `thinning.MOST_POINTS` points in `strays.MOST_STROKES` strokes, however much goes in.
+    nothing is drawn between a pen-up and a pen-down elsewhere. What comes out is at most
+    `simplify.MOST_POINTS` points in `strays.MOST_STROKES` strokes, however much goes in.
 
     Args:
         strokes: each of shape (n, 2), x and y in any one unit, in any order of strokes; n may be 0.
@@ -76,30 +72,31 @@ def normalize(
     """
     if not 0 < width < BOX:
         raise ValueError(f"width: expected between 0 and {BOX:g} pixels, got {width!r}")
-    points, starts = joined(strokes)
+    points, starts = columns.of_strokes(strokes)
     if not starts:
         return None
     low, high = _boxes(points, starts)
     # False for NaN, too.
     if not (low.min() > -_FARTHEST and high.max() < _FARTHEST):
-        points, starts = of_finite_points(points, starts, _FARTHEST)
+        points, starts = columns.of_finite_points(points, starts, _FARTHEST)
         if not starts:
             return None
         low, high = _boxes(points, starts)
     if len(starts) > 1:
         points, starts, kept = strays.without(points, starts, (high - low).max(axis=1))
-        low, high = low[kept].min(axis=0), high[kept].max(axis=0)
-    else:
-        low, high = low[0], high[0]
-    extent = float((high - low).max())
+        low, high = low[kept].min(axis=0, keepdims=True), high[kept].max(axis=0, keepdims=True)
+    (left, lower), (right, upper) = low[0].tolist(), high[0].tolist()
+    extent = max(right - left, upper - lower)
     if extent <= max(tap, _SMALLEST):
-        return Normalized(np.zeros((1, 2)), (0,), width)
+        return Normalized((np.zeros((1, 2)),), (0.0, 0.0), width)
     scale = (BOX - width) / extent
-    top_left = (low[0], high[1] if y_up else low[1])
-    points = (points - top_left) * (scale, -scale if y_up else scale)
-    if len(points) > thinning.FEW_POINTS:
-        points, starts = thinning.thinned(points, starts)
-    return Normalized(points, starts, width)
+    # In place: the array is this function's own.
+    points -= (left, upper if y_up else lower)
+    points *= (scale, -scale if y_up else scale)
+    if len(starts) > 1:
+        starts = columns.joined(points, starts, TOLERANCE)
+    size = ((right - left) * scale, (upper - lower) * scale)
+    return Normalized(simplified(points, starts), size, width)
 
 
 def _boxes(points: Points, starts: Starts) -> tuple[Points, Points]:

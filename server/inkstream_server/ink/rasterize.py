@@ -82,7 +82,7 @@ def rasterize(glyph: Normalized) -> Frame:
     if not mass:
         # A pen too thin to darken a pixel.
         return np.zeros((SIDE, SIDE), np.uint8)
-    right, down = glyph.points.max(axis=0).tolist()
+    right, down = glyph.size
     return _draw(
         path,
         state,
@@ -107,7 +107,7 @@ def _draw(path: celiagg.Path, state: celiagg.GraphicsState, right: float, down: 
 
 def _path(glyph: Normalized) -> celiagg.Path:
     path = celiagg.Path()
-    for stroke in glyph.strokes():
+    for stroke in glyph.strokes:
         path.lines(stroke)
         x, y = stroke[0].tolist()
         if stroke[-1].tolist() == [x, y] and (stroke == stroke[0]).all():

@@ -1,0 +1,1 @@
+"""Speed of a server beside the floor of its transport. `python -m benchmarks --help`."""

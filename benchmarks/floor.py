@@ -1,0 +1,61 @@
+"""The floor: a bare `grpc.aio` server that answers every message with a canned one of the right size.
+
+`python -m benchmarks.floor raw|stubs IMAGES_PER_MESSAGE READY_FILE`. It does what no recogniser can leave
+out, reading and writing messages, and nothing else.
+"""
+
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import uvloop
+from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
+from inkstream.v1.recognition_service_pb2_grpc import (
+    RecognitionServiceServicer,
+    add_RecognitionServiceServicer_to_server,
+)
+
+from benchmarks.bodies import answer
+
+METHOD = "StreamRecognize"
+SERVICE = "inkstream.v1.RecognitionService"
+
+
+class _Stubs(RecognitionServiceServicer):
+    """The floor as a tutorial writes it: generated stubs and an async generator."""
+
+    def __init__(self, reply: bytes) -> None:
+        self._reply = StreamRecognizeResponse.FromString(reply)
+
+    async def StreamRecognize(  # noqa: N802 (named by the contract)
+        self, request_iterator: Any, context: Any
+    ) -> AsyncIterator[StreamRecognizeResponse]:
+        async for _ in request_iterator:
+            yield self._reply
+
+
+async def _serve(kind: str, per_message: int, ready: Path) -> None:
+    reply = answer(per_message)
+
+    async def echo(_: Any, context: Any) -> None:
+        while await context.read() is not grpc.aio.EOF:
+            await context.write(reply)
+
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", 2**26)])
+    if kind == "raw":
+        handlers: dict[str, Any] = {METHOD: grpc.stream_stream_rpc_method_handler(echo)}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    else:
+        add_RecognitionServiceServicer_to_server(_Stubs(reply), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    told = json.dumps({"address": f"127.0.0.1:{port}"})
+    ready.write_text(told)  # noqa: ASYNC240 (before there is anything to hold up)
+    await server.wait_for_termination()
+
+
+if __name__ == "__main__":
+    uvloop.run(_serve(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])))

@@ -1,0 +1,77 @@
+"""Server processes pinned to one core, and what the kernel says of their time and memory."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+SERVER_CORE = 0
+LOAD_CORE = 1
+READY_WITHIN_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that said it was ready."""
+
+    address: str
+    metrics: str
+    pid: int
+    ready_seconds: float
+    """From the start of the process until it said so."""
+
+    def cpu_seconds(self) -> float:
+        """Give user and system time used so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def resident_mb(self) -> float:
+        """Give resident memory in MB of 10^6 bytes."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+@contextmanager
+def floor(kind: str, per_message: int) -> Iterator[Running]:
+    """Run the floor, "raw" or "stubs", for messages of so many images."""
+    with tempfile.TemporaryDirectory() as folder:
+        ready = Path(folder) / "ready.json"
+        with _run(["benchmarks.floor", kind, str(per_message), str(ready)], ready) as running:
+            yield running
+
+
+@contextmanager
+def server(*flags: str) -> Iterator[Running]:
+    """Run `inkstream-server serve` with extra flags."""
+    with tempfile.TemporaryDirectory() as folder:
+        ready = Path(folder) / "ready.json"
+        command = [
+            *("inkstream_server", "serve", "--port", "0", "--metrics-port", "0"),
+            *("--log-level", "warning", "--ready-file", str(ready), *flags),
+        ]
+        with _run(command, ready) as running:
+            yield running
+
+
+@contextmanager
+def _run(module: Sequence[str], ready: Path) -> Iterator[Running]:
+    began = time.perf_counter()
+    command = ["taskset", "-c", str(SERVER_CORE), sys.executable, "-m", *module]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        while not (ready.exists() and ready.stat().st_size):
+            if process.poll() is not None or time.perf_counter() - began > READY_WITHIN_SECONDS:
+                raise RuntimeError(f"{' '.join(command)} did not get ready")
+            time.sleep(0.005)
+        seconds = time.perf_counter() - began
+        told = json.loads(ready.read_text())
+        yield Running(told["address"], told.get("metrics", ""), process.pid, seconds)
+    finally:
+        process.terminate()
+        process.wait()

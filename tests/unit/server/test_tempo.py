@@ -1,0 +1,50 @@
+"""`Tempo`: only a busy process makes arrivals wait, and never one that comes alone."""
+
+from dataclasses import dataclass
+
+from inkstream_server.tempo import SAMPLE_SECONDS, Tempo
+
+
+@dataclass
+class _Clocks:
+    now: float = 100.0
+    cpu: float = 5.0
+
+    def tempo(self) -> Tempo:
+        return Tempo(lambda: self.now, lambda: self.cpu)
+
+    def run(self, tempo: Tempo, *, gap: float, busy: float, arrivals: int) -> list[bool]:
+        """Let arrivals come with a gap between them, a share of which the processor works."""
+        told = []
+        for _ in range(arrivals):
+            self.now += gap
+            self.cpu += gap * busy
+            told.append(tempo.arrival())
+        return told
+
+
+def test_a_process_at_rest_keeps_nobody_waiting() -> None:
+    clocks = _Clocks()
+    assert not any(clocks.run(clocks.tempo(), gap=0.0005, busy=0.3, arrivals=500))
+
+
+def test_a_busy_process_gathers_once_it_has_seen_a_sample() -> None:
+    clocks = _Clocks()
+    tempo = clocks.tempo()
+    first = clocks.run(tempo, gap=0.0001, busy=1.0, arrivals=round(SAMPLE_SECONDS / 0.0001) - 1)
+    assert not any(first)
+    assert all(clocks.run(tempo, gap=0.0001, busy=1.0, arrivals=500)[2:])
+
+
+def test_an_arrival_after_a_pause_is_not_kept_though_the_process_was_busy() -> None:
+    clocks = _Clocks()
+    tempo = clocks.tempo()
+    clocks.run(tempo, gap=0.0001, busy=1.0, arrivals=500)
+    assert clocks.run(tempo, gap=0.01, busy=1.0, arrivals=1) == [False]
+
+
+def test_gathering_ends_when_the_process_comes_to_rest() -> None:
+    clocks = _Clocks()
+    tempo = clocks.tempo()
+    clocks.run(tempo, gap=0.0001, busy=1.0, arrivals=500)
+    assert not clocks.run(tempo, gap=0.0005, busy=0.2, arrivals=100)[-1]
