@@ -47,7 +47,7 @@ _TIMEOUT_S = 30.0
 _CHUNK = 1 << 20
 
 
-class DatasetUnavailable(OSError):  # noqa: N818  (reads as what happened, like builtin OSErrors)
+class DatasetUnavailable(OSError):
     """MNIST could be neither found nor fetched, or a file is not the published one.
 
     The message says which file, where it was looked for and what to do next.

@@ -1,8 +1,7 @@
 """`ItemCounter`: scraped like prometheus_client's own."""
 
-from prometheus_client import CollectorRegistry, Counter, generate_latest
-
 from inkstream_server.counters import ItemCounter
+from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 
 def test_a_counter_is_scraped_as_prometheus_clients_own_is() -> None:
