@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import hashlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,11 @@ def small_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "small-mnist"
     folder.mkdir()
     files = {}
-    for split, n, seed in (("train", 1200, 1), ("test", 200, 2)):
+    sizes_and_seeds: dict[Literal["train", "test"], tuple[int, int]] = {
+        "train": (1200, 1),
+        "test": (200, 2),
+    }
+    for split, (n, seed) in sizes_and_seeds.items():
         pair = []
         for file, array in zip(mnist.FILES[split], bars(n, seed), strict=True):
             sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from inkstream_training import produce as produce_module
 from inkstream_training.card import Card
-from inkstream_training.metrics import Metrics
+from inkstream_training.metrics import Metrics, measure
 from inkstream_training.produce import produce, select
 from inkstream_training.recipes import RECIPES, Augmentation
 from inkstream_training.train import train_seed
@@ -55,11 +55,9 @@ def test_the_test_images_are_looked_at_once_a_finished_seed(
         happened.append("finished")
         return run
 
-    real = produce_module.measure
-
     def counted_measure(*args: object) -> Metrics:
         happened.append("tested")
-        return real(*args)  # type: ignore[arg-type]  # passed on as they came
+        return measure(*args)  # type: ignore[arg-type]  # passed on as they came
 
     monkeypatch.setattr(produce_module, "train_seed", counted_train)
     monkeypatch.setattr(produce_module, "measure", counted_measure)

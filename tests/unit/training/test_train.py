@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_the_mean_of_the_weights_is_kept_not_the_last_ones() -> None:
     assert np.abs(kept - last).max() > 1e-3
 
 
-def test_held_out_images_are_the_end_of_the_file_and_not_trained_on(small_mnist) -> None:
+def test_held_out_images_are_the_end_of_the_file_and_not_trained_on(small_mnist: Path) -> None:
     examples = gather(dataclasses.replace(AUGMENTED, validation_examples=200), small_mnist)
     images, labels = bars(1200, seed=1)
     np.testing.assert_array_equal(examples.images, images[:1000])
