@@ -101,6 +101,4 @@ def normalize(
 
 def _boxes(points: Points, starts: Starts) -> tuple[Points, Points]:
     """The least and greatest x and y of each stroke, float64 of shape (strokes, 2) both."""
-    if len(starts) == 1:
-        return points.min(axis=0, keepdims=True), points.max(axis=0, keepdims=True)
     return np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
