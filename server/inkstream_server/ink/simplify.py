@@ -15,7 +15,7 @@ from inkstream_server.ink.columns import Points, Starts, selected
 #: Pixels that a point which goes may lie from the line that stays.
 TOLERANCE = 0.1
 #: Points of a glyph that are looked at, evenly spaced; at this number they lie 0.2 px apart in as much
-#: ink as five digits have, and a millisecond is the most that any ink can take.
+#: ink as five digits have, and two milliseconds are the most that any ink can take.
 MOST_POINTS = 512
 
 
