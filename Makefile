@@ -76,7 +76,7 @@ $(VENV)/bin/python:
 	@$(PIP) -e "client[cli]" -e server
 	@mkdir -p .stamps && touch $@
 
-.stamps/dev: .stamps/run client/pyproject.toml server/pyproject.toml training/pyproject.toml requirements-dev.txt
+.stamps/dev: .stamps/run Makefile client/pyproject.toml server/pyproject.toml training/pyproject.toml requirements-dev.txt
 	@echo "Installing TensorFlow, training and the tools of development (once, some minutes)"
 	@$(PIP) -e "client[cli,inkml,tablet]" -e "server[keras]" -e training -r requirements-dev.txt
 	@mkdir -p .stamps && touch $@
