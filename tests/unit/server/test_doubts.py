@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from inkstream_server import doubts
+from inkstream_server.doubts import INVERTED, NO_INK, OFF_CENTRE, SCALE, TOO_THIN, doubts_of
+from inkstream_server.engines import Frames
+from inkstream_server.ink import tensor_of
+
+from tests.conftest import Mnist
+
+Frame = npt.NDArray[np.uint8]
+
+
+def drawn(width: float = 2.4) -> Frame:
+    """A large loop with a tail."""
+    turn = np.linspace(0, 2 * np.pi, 40)
+    loop = np.stack([6 * np.cos(turn), 5 * np.sin(turn)], axis=1)
+    tail = np.array([[6.0, 0.0], [5.0, 14.0]])
+    frame = tensor_of([loop, tail], y_up=False, width=width)
+    assert frame is not None
+    return frame.reshape(1, 784)
+
+
+def shrunk() -> Frame:
+    frame = np.zeros((28, 28), np.uint8)
+    frame[10:18, 11:17] = 255
+    frame[12:16, 13:15] = 0
+    return frame.reshape(1, 784)
+
+
+def test_digits_as_mnist_has_them_are_not_doubted(mnist: Mnist) -> None:
+    masks = doubts_of([mnist[0].reshape(-1, 784)]) or [0]
+    assert sum(mask != 0 for mask in masks) <= 0.001 * len(mnist[0])
+
+
+@pytest.mark.parametrize(
+    ("frame", "wanted"),
+    [
+        (drawn(), 0),
+        (255 - drawn(), INVERTED),
+        (np.roll(drawn().reshape(28, 28), 4, axis=1).reshape(1, 784), OFF_CENTRE),
+        (drawn(0.7), TOO_THIN),
+        (shrunk(), SCALE),
+        (np.zeros((1, 784), np.uint8), NO_INK),
+        (np.full((1, 784), 255, np.uint8), NO_INK | INVERTED),
+    ],
+    ids=["good", "inverted", "off centre", "too thin", "scale", "blank", "all ink"],
+)
+def test_what_looks_wrong_is_named_alone_or_in_company(frame: Frame, wanted: int) -> None:
+    floats = (frame / 255).astype(np.float32)
+    for block in (frame, floats):
+        assert (doubts_of([block]) or [0]) == [wanted]
+    company: list[Frames] = [drawn(), frame, floats, drawn()]
+    assert (doubts_of(company) or [0] * 4) == [0, wanted, wanted, 0]
+
+
+def test_a_batch_without_doubts_costs_no_list() -> None:
+    assert doubts_of([drawn(), drawn()]) is None
+    assert doubts_of([]) is None
+
+
+def test_every_warning_of_the_contract_has_a_name() -> None:
+    assert [*doubts.NAMES] == [INVERTED, OFF_CENTRE, TOO_THIN, SCALE] == [2, 4, 8, 16]
