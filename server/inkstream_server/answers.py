@@ -1,14 +1,15 @@
 """From arrays to the wire: packs what the batcher answered into columns and item errors."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from inkstream.v1 import error_pb2, tensor_pb2
 
 from inkstream_server.batching import DeadlineExpired, EngineFailed, QueueFull, Share
-from inkstream_server.metrics import Outcome
+from inkstream_server.doubts import NO_INK
+from inkstream_server.metrics import Metrics, Outcome
 
 RETRY_AFTER_MS: Final = 100
 """What a refused caller is told to wait: some hundred batches, enough for a full queue to empty."""
@@ -36,7 +37,7 @@ def append_results(
     options: tensor_pb2.AnswerOptions,
     arrived: float,
 ) -> None:
-    """Append answers to a response.
+    """Append answers to a response; `finish_doubts` comes after the last of them.
 
     Args:
         results: the response's groups; the last one goes on as long as the model stays the same.
@@ -69,7 +70,40 @@ def append_results(
             queued = max(0, round((batch.started - arrived) * 1e6))
             group.queued_us.extend([queued] * rows)
             group.inferred_us.extend([round(batch.seconds * 1e6)] * rows)
+        if batch.reasons is not None or batch.doubts is not None:
+            _append_doubts(group, share)
         first += rows
+
+
+def _append_doubts(group: tensor_pb2.TensorResults, share: Share) -> None:
+    """Fill the columns of reasons and warnings as far as any row of the group so far needs them."""
+    batch, start, stop = share.batch, share.start, share.stop
+    masks = batch.doubts[start:stop] if batch.doubts else [0] * (stop - start)
+    reasons: list[Any] = batch.reasons[start:stop] if batch.reasons else [0] * (stop - start)
+    # No ink is decided by rule, whatever the network reads in nothing.
+    reasons = [
+        error_pb2.REJECT_REASON_NO_INK if mask & NO_INK else reason
+        for mask, reason in zip(masks, reasons, strict=True)
+    ]
+    masks = [mask & ~NO_INK for mask in masks]
+    before = len(group.sequences) - (stop - start)
+    columns: Any = ((group.reject_reasons, reasons), (group.warnings, masks))
+    for column, values in columns:
+        if column or any(values):
+            column.extend([0] * (before - len(column)) + values)
+
+
+def finish_doubts(
+    results: "RepeatedCompositeFieldContainer[tensor_pb2.TensorResults]", metrics: Metrics
+) -> None:
+    """Bring the columns of reasons and warnings to full length where they are present, and count them."""
+    for group in results:
+        columns: Any = ((group.reject_reasons, metrics.rejected), (group.warnings, metrics.warned))
+        for column, count in columns:
+            if column:
+                column.extend([0] * (len(group.sequences) - len(column)))
+                for value in filter(None, column):
+                    count(value)
 
 
 def refuse(sequences: Sequence[int], failure: Exception) -> list[error_pb2.ItemError]:

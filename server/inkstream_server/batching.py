@@ -15,7 +15,9 @@ from functools import cached_property
 from time import perf_counter
 from typing import Protocol
 
+from inkstream_server.doubts import doubts_of
 from inkstream_server.engines import DIGITS, Engine, Frames, Probabilities
+from inkstream_server.rejection import ACCEPT_ALL, RejectRule
 from inkstream_server.tempo import Tempo
 
 WORTHWHILE_ROWS = 64
@@ -47,6 +49,10 @@ class Batch:
     """When the engine began, on the clock of `time.perf_counter`, in seconds."""
     seconds: float
     """How long the engine took."""
+    frames: Sequence[Frames] = ()
+    """What was computed, block by block."""
+    rule: RejectRule = ACCEPT_ALL
+    """When its model's answers are rejected."""
 
     @cached_property
     def digits(self) -> list[int]:
@@ -59,6 +65,16 @@ class Batch:
         """Probability of that digit, row by row."""
         confidences: list[float] = self.probabilities.max(axis=1).tolist()
         return confidences
+
+    @cached_property
+    def reasons(self) -> list[int] | None:
+        """Why its model's answers are rejected, see `RejectRule.reasons`."""
+        return self.rule.reasons(self.probabilities)
+
+    @cached_property
+    def doubts(self) -> list[int] | None:
+        """What does not look like a digit's image, see `doubts_of`."""
+        return doubts_of(self.frames)
 
 
 # Not frozen: a frozen instance takes a microsecond longer to make, and every message makes one.
@@ -116,6 +132,7 @@ class Batcher:
         max_batch: int,
         max_queue: int,
         linger: float = 0.0,
+        rule: RejectRule = ACCEPT_ALL,
     ) -> None:
         """Prepare; nothing runs until something is submitted.
 
@@ -126,6 +143,7 @@ class Batcher:
             max_batch: most frames a batch; lowered to what the engine takes.
             max_queue: most frames that may wait; beyond it blocks are refused.
             linger: seconds that blocks may wait for company while the process is busy.
+            rule: when the engine's answers are rejected; every `Batch` carries it.
         """
         self._engine = engine
         self._label = label
@@ -133,6 +151,7 @@ class Batcher:
         self._max_batch = min(max_batch, engine.max_rows)
         self._max_queue = max_queue
         self._linger = linger
+        self._rule = rule
         self._tempo = Tempo()
         self._timer: asyncio.TimerHandle | None = None
         self._blocks: deque[_Block] = deque()
@@ -280,7 +299,14 @@ class Batcher:
             wrong = ValueError(f"expected shape ({rows}, {DIGITS}), got {shape}")
             self._fail(parts, rows, wrong)
             return
-        batch = Batch(self._label, probabilities, started, perf_counter() - started)
+        batch = Batch(
+            self._label,
+            probabilities,
+            started,
+            perf_counter() - started,
+            _frames(parts),
+            self._rule,
+        )
         self._observer.computed(
             batch, [(started - block.arrived, stop - start) for block, start, stop in parts]
         )
@@ -302,12 +328,6 @@ class Batcher:
     def _forget_cancelled(self) -> None:
         self._blocks = deque(block for block in self._blocks if not block.answer.done())
         self._rows = sum(block.rows_left for block in self._blocks)
-
-
-def withdraw(answer: asyncio.Future[list[Share]]) -> None:
-    """Give up a block that nobody waits for any more, whether it was answered or not."""
-    if not answer.cancel() and not answer.cancelled():
-        answer.exception()  # Seen: asyncio complains of exceptions that nobody looked at.
 
 
 _Part = tuple[_Block, int, int]

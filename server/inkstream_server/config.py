@@ -62,6 +62,20 @@ class Config:
     max_message_bytes: int = _setting(
         4 * 1024 * 1024, "bytes", "Largest message that is read; 1024 float frames are 3.2 MB."
     )
+    quiet_ms: int = _setting(
+        600,
+        "milliseconds",
+        "Pause after which a digit of a pen is final. Raise it for slow writers; pens may choose.",
+    )
+    short_quiet_ms: int = _setting(
+        250, "milliseconds", "The same for digits that are rarely continued: 0 2 3 6 8 9."
+    )
+    max_pens: int = _setting(4096, "pens", "Most pens that one stream may have open.")
+    max_points: int = _setting(
+        1_000_000,
+        "points",
+        "Most points that the open digits of one stream may hold; a million is 16 MB.",
+    )
     drain_timeout: float = _setting(
         10.0, "seconds", "How long streams may go on after SIGTERM before they are ended."
     )
@@ -86,6 +100,10 @@ class Config:
             ("window", 1, 1_000_000),
             ("max_frames_per_message", 1, 65536),
             ("max_message_bytes", 4096, 2**30),
+            ("quiet_ms", 1, 60_000),
+            ("short_quiet_ms", 1, 60_000),
+            ("max_pens", 1, 1_000_000),
+            ("max_points", 1, 100_000_000),
             ("drain_timeout", 0, 3600),
         ):
             value = getattr(self, name)

@@ -30,6 +30,10 @@ from inkstream_server.batching import Batcher
 from inkstream_server.config import Config
 from inkstream_server.grpc_metrics import GrpcMetrics
 from inkstream_server.metrics import Metrics
+from inkstream_server.pens.ink_session import Ground
+from inkstream_server.pens.limits import PenLimits
+from inkstream_server.pens.settings import QuietTimes
+from inkstream_server.rejection import rule_of
 from inkstream_server.service import RecognitionService
 from inkstream_server.session import Limits
 
@@ -90,8 +94,11 @@ class Server:
         config = self._config
         try:
             model = model_store.load(config.model_store, config.model, config.engine)
+            rule = rule_of(model.card_json)
         except model_store.ModelError as error:
             raise StartError(str(error)) from error
+        except ValueError as error:
+            raise StartError(f"the card of model {config.model}: {error}") from error
 
         disable_created_metrics()
         registry = CollectorRegistry()
@@ -106,9 +113,16 @@ class Server:
             max_batch=config.max_batch,
             max_queue=config.max_queue,
             linger=config.linger_ms / 1000,
+            rule=rule,
         )
         limits = Limits(config.window, config.max_frames_per_message)
-        self._service = RecognitionService(model, self._batcher, metrics, limits)
+        ground = Ground.over(
+            self._batcher,
+            metrics,
+            PenLimits(pens=config.max_pens, points_per_stream=config.max_points),
+            QuietTimes(config.quiet_ms / 1000, config.short_quiet_ms / 1000),
+        )
+        self._service = RecognitionService(model, self._batcher, metrics, limits, ground)
         health = health_pb2.DESCRIPTOR.services_by_name["Health"]
         mirror = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
         self._grpc = grpc.aio.server(

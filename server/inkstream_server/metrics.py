@@ -6,9 +6,11 @@ from typing import Literal
 import numpy as np
 from prometheus_client import CollectorRegistry, Gauge
 
+from inkstream_server import doubts
 from inkstream_server.batching import Batch
 from inkstream_server.counters import ItemCounter
 from inkstream_server.histograms import ItemHistogram
+from inkstream_server.ink_metrics import InkMetrics
 from inkstream_server.model_store import Model
 
 Kind = Literal["tensor", "ink"]
@@ -36,6 +38,9 @@ INFERENCE_BUCKETS = (
 """Seconds: from one frame in LiteRT (16 microseconds) to an engine in trouble."""
 
 BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
+REJECT_REASONS = {1: "no_ink", 2: "not_a_digit", 3: "unsure"}
+"""Names of the contract's reasons."""
+
 CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
 
 
@@ -104,6 +109,23 @@ class Metrics:
             [str(digit) for digit in range(10)],
         )
         self._predictions = [predictions.count(str(digit)) for digit in range(10)]
+        rejects = ItemCounter(
+            "inkstream_rejects",
+            "Items answered with a reason not to trust the digit: tensors, and final answers to ink.",
+            registry,
+            ["reason"],
+            [[reason] for reason in REJECT_REASONS.values()],
+        )
+        self._rejects = {number: rejects.count(name) for number, name in REJECT_REASONS.items()}
+        warnings = ItemCounter(
+            "inkstream_warnings",
+            "Doubts about how tensors were prepared; one item may raise several.",
+            registry,
+            ["warning"],
+            [[warning] for warning in doubts.NAMES.values()],
+        )
+        self._warnings = {bit: warnings.count(name) for bit, name in doubts.NAMES.items()}
+        self.ink = InkMetrics(registry)
         self._failed_batches = ItemCounter(
             "inkstream_failed_batches", "Batches that the engine did not compute.", registry
         ).count()
@@ -125,6 +147,17 @@ class Metrics:
     def ended(self, kind: Kind, outcome: Outcome, items: int) -> None:
         """Note how items ended."""
         self._items[kind, outcome].inc(items)
+
+    def rejected(self, reason: int) -> None:
+        """Note why an answer should not be trusted; 0 is no reason."""
+        if reason:
+            self._rejects[reason].inc()
+
+    def warned(self, mask: int) -> None:
+        """Note the doubts about one tensor, a bit mask."""
+        for bit, count in self._warnings.items():
+            if mask & bit:
+                count.inc()
 
     def handed_over(self, kind: Kind, seconds: float, items: int) -> None:
         """Note that answers go to the transport, `seconds` after their items arrived."""

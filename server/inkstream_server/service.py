@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from inkstream.v1 import model_pb2, tensor_pb2
+from inkstream.v1 import ink_pb2, model_pb2, tensor_pb2
 from inkstream.v1.recognition_service_pb2 import (
     GetModelRequest,
     GetModelResponse,
@@ -22,9 +22,11 @@ from inkstream.v1.recognition_service_pb2 import (
 from inkstream.v1.recognition_service_pb2_grpc import RecognitionServiceServicer
 
 from inkstream_server import answers, tensors
-from inkstream_server.batching import Batcher, DeadlineExpired, EngineFailed, QueueFull, withdraw
+from inkstream_server.batching import Batcher, DeadlineExpired, EngineFailed, QueueFull
 from inkstream_server.metrics import Metrics
 from inkstream_server.model_store import Model
+from inkstream_server.pens.ink_session import Ground
+from inkstream_server.pens.single import recognize_ink
 from inkstream_server.session import Limits, ProtocolViolation, Session
 
 if TYPE_CHECKING:
@@ -35,12 +37,20 @@ if TYPE_CHECKING:
 class RecognitionService(RecognitionServiceServicer):
     """`inkstream.v1.RecognitionService` over one batcher and one model."""
 
-    def __init__(self, model: Model, batcher: Batcher, metrics: Metrics, limits: Limits) -> None:
-        """Serve `model`, whose engine `batcher` runs."""
+    def __init__(
+        self,
+        model: Model,
+        batcher: Batcher,
+        metrics: Metrics,
+        limits: Limits,
+        ground: Ground | None = None,
+    ) -> None:
+        """Serve `model`, whose engine `batcher` runs; pens write on `ground`, None for its defaults."""
         self._model = model
         self._batcher = batcher
         self._metrics = metrics
         self._limits = limits
+        self._ground = ground or Ground.over(batcher, metrics)
         self._sessions: set[Session] = set()
         self._is_draining = False
 
@@ -69,7 +79,9 @@ class RecognitionService(RecognitionServiceServicer):
             await _require_options(config.answers, "config.answers", context)
             await wire.write(self._opened())
             await self._require_no_drain(context)  # It may have begun since the stream did.
-            session = Session(wire, self._batcher, self._metrics, config.answers, self._limits)
+            session = Session(
+                wire, self._batcher, self._metrics, config.answers, self._limits, self._ground
+            )
             self._sessions.add(session)
             try:
                 await session.run()
@@ -83,16 +95,16 @@ class RecognitionService(RecognitionServiceServicer):
         request: RecognizeRequest,
         context: grpc.aio.ServicerContext[RecognizeRequest, RecognizeResponse],
     ) -> RecognizeResponse:
-        """Recognise one batch of tensors."""
+        """Recognise one batch of tensors, or one ink."""
         arrived = perf_counter()
         await self._require_model(request.model, context)
         await _require_options(request.answers, "answers", context)
         kind = request.WhichOneof("input")
         if kind == "ink":
-            self._metrics.ended("ink", "unimplemented", 1)
-            await context.abort(
-                grpc.StatusCode.UNIMPLEMENTED, "ink: this server recognises tensors only"
-            )
+            answer = await recognize_ink(request.ink, request.answers, self._ground)
+            if isinstance(answer, ink_pb2.GlyphResult):
+                return RecognizeResponse(glyph=answer)
+            return RecognizeResponse(errors=[answer])
         if kind is None:
             await context.abort(
                 grpc.StatusCode.INVALID_ARGUMENT, "input: expected tensors or ink, got neither"
@@ -151,9 +163,10 @@ class RecognitionService(RecognitionServiceServicer):
                     answers.append_results(response.tensors, sequences, shares, options, arrived)
         except asyncio.CancelledError:
             for _, answer in blocks:
-                withdraw(answer)
+                answer.cancel()
             self._metrics.ended("tensor", "cancelled", arrival.items)
             raise
+        answers.finish_doubts(response.tensors, self._metrics)
         response.errors.extend(errors)
         self._metrics.handed_over("tensor", perf_counter() - arrived, arrival.items)
         self._metrics.ended("tensor", "ok", arrival.items - len(errors))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Protocol
 
-from inkstream.v1 import error_pb2, ink_pb2, tensor_pb2
+from inkstream.v1 import error_pb2, tensor_pb2
 from inkstream.v1.recognition_service_pb2 import (
     Draining,
     StreamRecognizeRequest,
@@ -24,9 +24,11 @@ from inkstream_server.batching import (
     EngineFailed,
     QueueFull,
     Share,
-    withdraw,
 )
-from inkstream_server.metrics import Kind, Metrics
+from inkstream_server.due import Due
+from inkstream_server.metrics import Metrics
+from inkstream_server.pens.clock import Clock
+from inkstream_server.pens.ink_session import Ground, InkSession
 
 DRAIN_IDLE_SECONDS = 0.25
 """How long a draining stream may be silent before the server ends it: five packets of a live pen."""
@@ -62,18 +64,76 @@ class Limits:
 
 
 @dataclass(slots=True, eq=False)
-class _Due:
-    """The answer to one message, as far as it is known."""
+class _TensorsDue:
+    """The answer to one message of tensors, as far as it is known. Satisfies `Due`."""
 
     items: int
     arrived: float
-    kind: Kind = "tensor"
+    options: tensor_pb2.AnswerOptions
+    metrics: Metrics
+    errors: list[error_pb2.ItemError]
     blocks: list[tuple[Sequence[int], asyncio.Future[list[Share]]]] = field(default_factory=list)
-    errors: list[error_pb2.ItemError] = field(default_factory=list)
-    draining: Draining | None = None
 
     def is_complete(self) -> bool:
         return all(answer.done() for _, answer in self.blocks)
+
+    async def ready(self) -> None:
+        for _, answer in self.blocks:
+            if not answer.done():
+                try:
+                    await answer
+                except (DeadlineExpired, EngineFailed):
+                    continue  # append turns it into item errors.
+
+    def append(self, response: StreamRecognizeResponse) -> None:
+        errors = self.errors
+        for sequences, answer in self.blocks:
+            failure = answer.exception()
+            if failure is None:
+                answers.append_results(
+                    response.tensors,
+                    sequences,
+                    answer.result(),
+                    self.options,
+                    self.arrived,
+                )
+            elif isinstance(failure, DeadlineExpired | EngineFailed):
+                errors = errors + answers.refuse(sequences, failure)
+            else:
+                raise failure
+        if errors:
+            response.errors.extend(errors)
+        if self.items:
+            self.metrics.handed_over("tensor", perf_counter() - self.arrived, self.items)
+            self.metrics.ended("tensor", "ok", self.items - len(errors))
+            for error in errors:
+                self.metrics.ended("tensor", answers.OUTCOME_OF_CODE[error.code], 1)
+
+    def withdraw(self) -> None:
+        for _, answer in self.blocks:
+            answer.cancel()
+        if self.items:
+            self.metrics.ended("tensor", "cancelled", self.items)
+
+
+@dataclass(slots=True, eq=False)
+class _NoticeDue:
+    """Word of a drain. Satisfies `Due`."""
+
+    draining: Draining
+    items: int = 0
+
+    def is_complete(self) -> bool:
+        return True
+
+    async def ready(self) -> None:
+        return
+
+    def append(self, response: StreamRecognizeResponse) -> None:
+        response.draining.CopyFrom(self.draining)
+
+    def withdraw(self) -> None:
+        return
 
 
 class Session:
@@ -90,14 +150,28 @@ class Session:
         metrics: Metrics,
         options: tensor_pb2.AnswerOptions,
         limits: Limits,
+        ground: Ground | None = None,
+        clock: Clock | None = None,
     ) -> None:
+        """Prepare.
+
+        Args:
+            wire: the stream.
+            batcher: computes.
+            metrics: counts.
+            options: what answers to tensors should hold.
+            limits: what the stream may ask for.
+            ground: what the pens of all streams share; None for defaults and an easel of its own.
+            clock: tells the quiet times of pens; None for the event loop's.
+        """
         self._wire = wire
         self._batcher = batcher
         self._metrics = metrics
         self._options = options
         self._limits = limits
         self._last_sequence = -1
-        self._due: deque[_Due] = deque()
+        self._ink = InkSession(ground or Ground.over(batcher, metrics), self._put, clock)
+        self._due: deque[Due] = deque()
         self._in_flight = 0
         self._messages = 0
         self._ended = False
@@ -122,8 +196,6 @@ class Session:
         finally:
             reader.cancel()
             await asyncio.wait([reader])
-            if not reader.cancelled():
-                reader.exception()  # Seen: asyncio complains of exceptions that nobody looked at.
             self._withdraw()
             self._finished.set()
 
@@ -136,7 +208,7 @@ class Session:
         if reader is None:
             return
         notice = Draining(grace_ms=round(grace_seconds * 1000))
-        self._put(_Due(0, perf_counter(), draining=notice))
+        self._put(_NoticeDue(notice))
         end = perf_counter() + grace_seconds
         while not reader.done() and (left := end - perf_counter()) > 0:
             seen = self._messages
@@ -155,23 +227,27 @@ class Session:
         try:
             while (request := await self._wire.read()) is not None:
                 self._messages += 1
-                self._accept(request)
-                while self._is_full():
-                    self._room.clear()
-                    await self._room.wait()
+                await self._accept(request)
+                await self._has_room()
         finally:
+            self._ink.end()
             self._ended = True
             self._wake_writer.set()
 
     def _is_full(self) -> bool:
         return self._in_flight >= self._limits.window
 
-    def _accept(self, request: StreamRecognizeRequest) -> None:
+    async def _has_room(self) -> None:
+        while self._is_full():
+            self._room.clear()
+            await self._room.wait()
+
+    async def _accept(self, request: StreamRecognizeRequest) -> None:
         kind = request.WhichOneof("request")
         if kind == "tensors":
             self._accept_tensors(request.tensors)
         elif kind == "ink":
-            self._refuse_ink(request.ink)
+            await self._ink.take(request.ink, self._has_room)
         elif kind == "config":
             raise ProtocolViolation("config: only the first message may carry it")
         else:
@@ -188,7 +264,7 @@ class Session:
         except tensors.TooManyFrames as excess:
             raise ProtocolViolation(str(excess)) from excess
         self._last_sequence = arrival.last_sequence
-        due = _Due(arrival.items, arrived, errors=arrival.errors)
+        due = _TensorsDue(arrival.items, arrived, self._options, self._metrics, arrival.errors)
         for group in arrival.groups:
             deadline = arrived + group.deadline_ms / 1000 if group.deadline_ms else None
             try:
@@ -199,21 +275,7 @@ class Session:
                 due.blocks.append((group.sequences, answer))
         self._put(due)
 
-    def _refuse_ink(self, message: ink_pb2.InkEvents) -> None:
-        errors = [
-            error_pb2.ItemError(
-                ink=error_pb2.InkItem(pen=pen),
-                code=error_pb2.ERROR_CODE_UNIMPLEMENTED,
-                field="ink",
-                message="ink: this server recognises tensors only",
-            )
-            for pen in sorted({event.pen for event in message.events})
-        ]
-        if errors:
-            # They weigh in the window: whoever reads no answers must not be able to pile them up.
-            self._put(_Due(len(errors), perf_counter(), "ink", errors=errors))
-
-    def _put(self, due: _Due) -> None:
+    def _put(self, due: Due) -> None:
         self._due.append(due)
         self._in_flight += due.items
         self._wake_writer.set()
@@ -226,55 +288,36 @@ class Session:
                 self._wake_writer.clear()
                 await self._wake_writer.wait()
                 continue
-            await self._first_is_complete()
+            await self._due[0].ready()
             response = StreamRecognizeResponse()
             items = 0
             while self._due and self._due[0].is_complete():
                 due = self._due.popleft()
-                self._append(response, due)
+                due.append(response)
                 items += due.items
+            if not _says_something(response):
+                # An interim was renewed while it waited, or its batch failed: nothing to say.
+                self._leave(items)
+                continue
+            answers.finish_doubts(response.tensors, self._metrics)
             try:
                 await self._wire.write(response)
             finally:
-                self._in_flight -= items
-                self._room.set()
+                self._leave(items)
 
-    async def _first_is_complete(self) -> None:
-        for _, answer in self._due[0].blocks:
-            if not answer.done():
-                try:
-                    await answer
-                except (DeadlineExpired, EngineFailed):
-                    continue  # _append turns it into item errors.
-
-    def _append(self, response: StreamRecognizeResponse, due: _Due) -> None:
-        """Add what is due to a response, and count it."""
-        errors = due.errors
-        for sequences, answer in due.blocks:
-            failure = answer.exception()
-            if failure is None:
-                answers.append_results(
-                    response.tensors, sequences, answer.result(), self._options, due.arrived
-                )
-            elif isinstance(failure, DeadlineExpired | EngineFailed):
-                errors = errors + answers.refuse(sequences, failure)
-            else:
-                raise failure
-        if due.draining is not None:
-            response.draining.CopyFrom(due.draining)
-        if errors:
-            response.errors.extend(errors)
-        if due.items:
-            self._metrics.handed_over(due.kind, perf_counter() - due.arrived, due.items)
-            self._metrics.ended(due.kind, "ok", due.items - len(errors))
-            for error in errors:
-                self._metrics.ended(due.kind, answers.OUTCOME_OF_CODE[error.code], 1)
+    def _leave(self, items: int) -> None:
+        self._in_flight -= items
+        self._room.set()
 
     def _withdraw(self) -> None:
         """Cancel what will never be written, so that the batcher drops it."""
         for due in self._due:
-            for _, answer in due.blocks:
-                withdraw(answer)
-            if due.items:
-                self._metrics.ended(due.kind, "cancelled", due.items)
+            due.withdraw()
         self._due.clear()
+        self._ink.withdraw()
+
+
+def _says_something(response: StreamRecognizeResponse) -> bool:
+    return bool(
+        response.tensors or response.glyphs or response.errors or response.HasField("draining")
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from inkstream.v1 import error_pb2, ink_pb2, tensor_pb2
+from inkstream.v1 import error_pb2, tensor_pb2
 from inkstream.v1 import recognition_service_pb2 as pb
 
 from tests.conftest import Mnist
@@ -272,18 +272,6 @@ async def test_a_unary_call_that_cannot_be_served_is_told_what_was_expected(
             await service.Recognize(request_)
     assert failure.value.code() is code
     assert said in str(failure.value.details())
-
-
-async def test_ink_is_refused_by_item_until_this_server_can_draw(server: RunningServer) -> None:
-    events = ink_pb2.InkEvents(events=[ink_pb2.InkEvent(pen=4, open=ink_pb2.PenOpen())])
-    async with stub(server.address) as service:
-        stream = await open_stream(service)
-        await stream.call.write(pb.StreamRecognizeRequest(ink=events))
-        await stream.send(sequences=[1], uint8=BLANK)
-        answers = await stream.finish()
-    (error,) = (it for response in answers.responses for it in response.errors)
-    assert (error.ink.pen, error.code) == (4, error_pb2.ERROR_CODE_UNIMPLEMENTED)
-    assert [*answers.digits] == [1]
 
 
 async def test_streams_side_by_side_get_their_own_answers(

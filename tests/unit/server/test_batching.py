@@ -17,9 +17,9 @@ from inkstream_server.batching import (
     EngineFailed,
     QueueFull,
     Share,
-    withdraw,
 )
 
+from tests.patience import PATIENCE_SECONDS
 from tests.unit.server.builders import (
     Failure,
     GatedEngine,
@@ -28,6 +28,7 @@ from tests.unit.server.builders import (
     numbered,
     numbers_answered,
     turns,
+    will_not_complain,
 )
 
 Answer = asyncio.Future[list[Share]]
@@ -269,6 +270,20 @@ async def test_an_engine_that_fails_once_answers_the_next_batch(in_place_rows: i
     assert answered(good) == [2]
 
 
+async def test_a_caller_cancelled_in_a_batch_that_fails_does_not_stop_the_batcher() -> None:
+    engine = GatedEngine()
+    engine.failures = {0: "raise"}
+    workshop = Workshop(engine)
+    leaving, staying = (workshop.batcher.submit(numbered([number])) for number in (1, 2))
+    await engine.begun()
+    leaving.cancel()
+    later = workshop.batcher.submit(numbered([3]))
+    engine.release(2)
+    await asyncio.wait([staying, later], timeout=PATIENCE_SECONDS)
+    assert isinstance(staying.exception(), EngineFailed)
+    assert answered(later) == [3]
+
+
 async def test_a_full_queue_refuses_and_says_by_how_much() -> None:
     engine = GatedEngine()
     workshop = Workshop(engine, max_queue=3)
@@ -322,15 +337,11 @@ async def test_the_loop_hears_others_between_two_batches() -> None:
 
 
 async def test_a_block_given_up_after_its_failure_leaves_no_complaint() -> None:
-    complaints: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
     workshop = Workshop()
     workshop.engine.failures = {0: "raise"}
     failed = workshop.batcher.submit(numbered([1]))
     await turns()
     assert failed.done()
-    withdraw(failed)
-    withdraw(failed)
-    del failed
-    await turns()
-    assert not complaints
+    assert not will_not_complain(failed)
+    failed.cancel()
+    assert will_not_complain(failed)

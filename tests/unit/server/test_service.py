@@ -55,11 +55,11 @@ async def test_a_unary_call_that_is_cancelled_is_withdrawn_and_counted() -> None
     async with serving(engine) as scene:
         staying = scene.recognize(1)
         await engine.begun()
-        leaving = scene.recognize(2, 3)
+        leaving = scene.recognize(2, 3, deadlines_ms=[0, 60_000])
         await eventually("the call waits", lambda: scene.workshop.batcher.queue_depth == 2)
         leaving.cancel()
         await eventually("the items cancelled", lambda: scene.workshop.ended("cancelled") == 2)
-        engine.release()
+        engine.release(2)  # One too many: what was withdrawn must not use it.
         assert [*(await staying).tensors[0].digits] == [1]
     assert engine.batches == [[1]]
 
@@ -99,11 +99,28 @@ async def test_a_unary_call_tells_a_full_queue_by_item() -> None:
     assert scene.workshop.ended("overloaded") == 2
 
 
-async def test_ink_in_a_unary_call_is_refused_until_this_server_can_draw() -> None:
+async def test_one_ink_in_a_unary_call_is_answered_as_final() -> None:
     async with serving(NumberEngine()) as scene:
-        with pytest.raises(grpc.aio.AioRpcError) as failure:
-            await scene.stub.Recognize(pb.RecognizeRequest(ink=ink_pb2.Ink()))
-    assert failure.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        line = ink_pb2.Points(dx=[0, 0], dy=[0, 20])
+        answer = await scene.stub.Recognize(pb.RecognizeRequest(ink=ink_pb2.Ink(strokes=[line])))
+        assert answer.glyph.state == ink_pb2.GLYPH_STATE_FINAL
+        assert answer.glyph.model_version == "number/1"
+        assert scene.workshop.ended("ok", kind="ink") == 1
+
+
+async def test_one_ink_that_is_cancelled_is_withdrawn_and_counted() -> None:
+    engine = GatedEngine()
+    async with serving(engine) as scene:
+        staying = scene.recognize(1)
+        await engine.begun()
+        line = ink_pb2.Points(dx=[0, 0], dy=[0, 20])
+        leaving = scene.stub.Recognize(pb.RecognizeRequest(ink=ink_pb2.Ink(strokes=[line])))
+        await eventually("the call waits", lambda: scene.workshop.batcher.queue_depth == 1)
+        leaving.cancel()
+        await eventually("it is cancelled", lambda: scene.workshop.ended("cancelled", "ink") == 1)
+        engine.release(2)  # One too many: what was withdrawn must not use it.
+        assert [*(await staying).tensors[0].digits] == [1]
+    assert engine.batches == [[1]]
 
 
 async def test_a_stream_that_ends_before_it_began_ends_well() -> None:

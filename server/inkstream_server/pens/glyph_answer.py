@@ -1,0 +1,177 @@
+"""The answer that a stream owes to a glyph: waits for its drawing and becomes a GlyphResult."""
+
+import asyncio
+from time import perf_counter
+from typing import Final
+
+import numpy as np
+from inkstream.v1 import error_pb2, ink_pb2, tensor_pb2
+from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
+
+from inkstream_server import answers
+from inkstream_server.metrics import Metrics
+from inkstream_server.pens.easel import Drawing
+from inkstream_server.pens.pen import State, Wanted
+from inkstream_server.pens.stability import stability
+
+_STATES: Final[dict[State, ink_pb2.GlyphState]] = {
+    "interim": ink_pb2.GLYPH_STATE_INTERIM,
+    "provisional": ink_pb2.GLYPH_STATE_PROVISIONAL,
+    "final": ink_pb2.GLYPH_STATE_FINAL,
+}
+
+
+class GlyphDue:
+    """One answer to one glyph. Satisfies `due.Due`.
+
+    An interim that waits is renewed in place when the ink moves on, so that a pen owes at most one.
+    """
+
+    items = 1
+
+    def __init__(
+        self,
+        pen: int,
+        wanted: Wanted,
+        drawing: Drawing,
+        options: tensor_pb2.AnswerOptions,
+        metrics: Metrics,
+        quiet: float = 0.0,
+    ) -> None:
+        """Owe an answer.
+
+        Args:
+            pen: the caller's number of the pen.
+            wanted: what is asked for.
+            drawing: its ink; the answer is complete when this is settled.
+            options: what the answer should hold.
+            metrics: told when the answer leaves.
+            quiet: seconds that had passed since the glyph's last ink when this was asked for.
+        """
+        self._pen = pen
+        self._options = options
+        self._metrics = metrics
+        self._waiter: asyncio.Future[None] | None = None
+        self._left = False
+        self.renew(wanted, drawing, quiet)
+
+    @property
+    def is_waiting_interim(self) -> bool:
+        """Whether it is an interim answer that has not left."""
+        return self._wanted.state == "interim" and not self._left
+
+    def renew(self, wanted: Wanted, drawing: Drawing, quiet: float = 0.0) -> None:
+        """Answer this instead, in the same place of the order; `quiet` as in the constructor."""
+        self._wanted = wanted
+        self._drawing = drawing
+        self._quiet = quiet
+        self._asked = perf_counter()
+        drawing.on_settled(self._wake)
+
+    def is_complete(self) -> bool:
+        """See `Due`."""
+        return self._drawing.is_settled
+
+    async def ready(self) -> None:
+        """See `Due`."""
+        if not self.is_complete():
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    def append(self, response: StreamRecognizeResponse) -> None:
+        """See `Due`."""
+        self._left = True
+        wanted, metrics = self._wanted, self._metrics
+        failure = self._drawing.failure
+        if failure is not None:
+            error = self._error(failure)
+            if error is not None:
+                response.errors.append(error)
+                metrics.ended("ink", answers.OUTCOME_OF_CODE[error.code], 1)
+            return
+        wanted.glyph.revision += 1
+        result = response.glyphs.add(
+            pen=self._pen,
+            glyph=wanted.glyph.number,
+            revision=wanted.glyph.revision,
+            state=_STATES[wanted.state],
+            strokes=wanted.strokes,
+            box=wanted.glyph.box,
+        )
+        fill(result, self._drawing, self._options, wanted.state, self._asked)
+        waited = perf_counter() - self._asked
+        if wanted.state == "interim":
+            metrics.ink.interims_sent.inc()
+        elif wanted.state == "provisional":
+            metrics.ink.to_provisional.observe(waited)
+        else:
+            metrics.ink.to_final.observe(waited + self._quiet)
+            metrics.handed_over("ink", waited, 1)
+            metrics.ended("ink", "ok", 1)
+            metrics.rejected(result.reject_reason)
+
+    def withdraw(self) -> None:
+        """See `Due`."""
+        self._left = True
+        self._drawing.withdraw()
+        if self._wanted.state == "final":
+            self._metrics.ended("ink", "cancelled", 1)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _error(self, failure: Exception) -> error_pb2.ItemError | None:
+        """The final answer's error ends the glyph; a provisional one's names the last stroke instead."""
+        wanted = self._wanted
+        if wanted.state == "interim":
+            return None
+        (error,) = answers.refuse([0], failure)
+        stroke = 0
+        if wanted.state == "provisional":
+            stroke = wanted.strokes[-1] if wanted.strokes else 0
+            error.message += "; the final answer will be tried for anew"
+        item = error_pb2.InkItem(pen=self._pen, glyph=wanted.glyph.number, stroke=stroke)
+        error.ink.CopyFrom(item)
+        return error
+
+
+def fill(
+    result: ink_pb2.GlyphResult,
+    drawing: Drawing,
+    options: tensor_pb2.AnswerOptions,
+    state: State,
+    asked: float,
+) -> None:
+    """Write what was recognised into a result.
+
+    Args:
+        result: the result.
+        drawing: settled, without a failure.
+        options: what is asked for.
+        state: how settled the answer is.
+        asked: when the answer was asked for, on the clock of `time.perf_counter`, in seconds.
+    """
+    share = drawing.share
+    if share is None:
+        # By rule, before the model: a network reads nothing as "5" or "1".
+        result.reject_reason = error_pb2.REJECT_REASON_NO_INK
+        result.stability = 1.0 if state == "final" else 0.0
+        return
+    batch, row = share.batch, share.start
+    digit, confidence = batch.digits[row], batch.confidences[row]
+    result.digit = digit
+    result.confidence = confidence
+    result.stability = stability(state, digit, confidence)
+    result.model_version = batch.label
+    if batch.reasons is not None:
+        result.reject_reason = batch.reasons[row]  # type: ignore[assignment]
+    count = 10 if options.probabilities else options.top_k
+    if count:
+        probabilities = batch.probabilities[row]
+        best = np.argsort(-probabilities, kind="stable")[:count]
+        for candidate, probability in zip(best.tolist(), probabilities[best].tolist(), strict=True):
+            result.alternatives.add(digit=candidate, confidence=probability)
+    if options.timings:
+        result.queued_us = max(0, round((batch.started - asked) * 1e6))
+        result.inferred_us = round(batch.seconds * 1e6)

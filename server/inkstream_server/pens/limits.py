@@ -1,0 +1,27 @@
+"""What pens may ask of the server. Each limit has an error of its own that names it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PenLimits:
+    """Bounds on the state that pens hold. Defaults lie far above what writing needs."""
+
+    pens: int = 4096
+    """Pens open on one stream."""
+    points_per_stream: int = 1_000_000
+    """Points held by all open glyphs of a stream: 16 MB. A classroom of 30 holds some 2,000."""
+    points_per_stroke: int = 8192
+    """Points of one stroke: 80 s at 100 points a second."""
+    strokes_per_glyph: int = 64
+    """Strokes of one glyph; digits have at most 5 (UNIPEN)."""
+    glyph_seconds: float = 120.0
+    """How long a glyph may stay open, whatever its pen does."""
+    quiet_seconds: float = 60.0
+    """Longest quiet time that a pen may ask for."""
+    interims_per_second: int = 60
+    """Most interim answers that a pen may ask for."""
+    boxes: int = 256
+    """Boxes of one pen."""
+    remembered_strokes: int = 1024
+    """Strokes with a final answer that a pen remembers, to tell an eraser and a duplicate so."""

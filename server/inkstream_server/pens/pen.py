@@ -1,0 +1,303 @@
+"""One pen: takes what it does, and says which answers are wanted and what was wrong.
+
+A state machine without a clock: every method is told the time. Knows nothing of event loops, the wire
+or the batcher. What it asks for lies in `wanted` until it is taken out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from inkstream_server.pens import segment
+from inkstream_server.pens.faults import InkFault
+from inkstream_server.pens.limits import PenLimits
+from inkstream_server.pens.points import require_points
+from inkstream_server.pens.settings import PenSettings
+from inkstream_server.pens.strokes import Glyph, Ink, Stroke
+
+State = Literal["interim", "provisional", "final", "dropped"]
+"""What is wanted for a glyph: an answer, or, after a clear, none."""
+
+
+@dataclass(slots=True)
+class Wanted:
+    """An answer that a glyph should get, with its ink as it stood when it was asked for."""
+
+    glyph: Glyph
+    state: State
+    edition: int
+    """Which of the glyph's editions the ink is."""
+    ink: Ink
+    strokes: tuple[int, ...]
+    """The caller's numbers of the strokes."""
+    inked: float
+    """When the ink last changed, on the server's clock, in seconds."""
+
+
+class Pen:
+    """Strokes in, glyphs out.
+
+    At most one glyph is open. Every stroke that is begun and not refused ends in exactly one final glyph,
+    unless it is erased or cleared.
+    """
+
+    def __init__(self, settings: PenSettings, limits: PenLimits) -> None:
+        """Start with no ink."""
+        self._settings = settings
+        self._limits = limits
+        self._glyph: Glyph | None = None
+        self._stroke: Stroke | None = None
+        # Whether the stroke's place in or beside the open glyph is decided.
+        self._is_placed = False
+        # The tip is down, but what it draws is refused: told once, and not again until it lifts.
+        self._is_deaf = False
+        self._glyphs = 0
+        self._finals: dict[int, int] = {}
+        self._next_interim = 0.0
+        self.wanted: list[Wanted] = []
+        """What is asked for, in order. Whoever drives the pen takes it out."""
+
+    @property
+    def glyph(self) -> Glyph | None:
+        """The glyph that is open."""
+        return self._glyph
+
+    @property
+    def points(self) -> int:
+        """Points that are held."""
+        held = sum(map(len, self._glyph.strokes.values())) if self._glyph else 0
+        if self._stroke is not None and not self._is_placed:
+            held += len(self._stroke)
+        return held
+
+    def due(self) -> float | None:
+        """When `tick` has something to do; None for never as things stand."""
+        glyph, stroke = self._glyph, self._stroke
+        if glyph is None:
+            return None if stroke is None else stroke.began + self._limits.glyph_seconds
+        age = glyph.began + self._limits.glyph_seconds
+        if stroke is not None:
+            return age
+        return min(age, glyph.inked + segment.quiet_seconds(self._settings.quiet, glyph.digit))
+
+    def begin(self, number: int, time_ms: int, now: float) -> None:
+        """The tip touches.
+
+        Raises:
+            InkFault: the stroke is refused; its points will be passed over.
+        """
+        if self._stroke is not None:
+            before = self._stroke.number
+            self.lift(now)
+            self._is_deaf = True
+            raise InkFault(
+                "stroke_begin", f"stroke {before} had not ended; it was ended here", stroke=number
+            )
+        self._is_deaf = True
+        glyph = self._glyph
+        if not number:
+            raise InkFault("stroke_begin.stroke", "expected a number that is not 0, got 0")
+        if number in self._finals or (glyph and number in glyph.strokes):
+            raise InkFault(
+                "stroke_begin.stroke",
+                f"expected a new number, got {number} again",
+                stroke=number,
+            )
+        if glyph and len(glyph.strokes) >= self._limits.strokes_per_glyph:
+            raise InkFault(
+                "stroke_begin",
+                f"a glyph may have {self._limits.strokes_per_glyph} strokes, this is one more",
+                glyph=glyph.number,
+                stroke=number,
+            )
+        self._is_deaf = False
+        self._is_placed = False
+        self._stroke = Stroke(number, now, time_ms)
+
+    def move(
+        self,
+        dx: Sequence[int],
+        dy: Sequence[int],
+        dt_ms: Sequence[int],
+        pressure: Sequence[int],
+        now: float,
+        room: int,
+    ) -> None:
+        """The tip moves: columns as in the contract's `Points`.
+
+        Args:
+            dx: differences in x, in counts.
+            dy: differences in y, in counts.
+            dt_ms: milliseconds between points, or empty.
+            pressure: or empty; it is checked and not used.
+            now: the time, in seconds.
+            room: points that the stream still has room for.
+
+        Raises:
+            InkFault: the points are refused, and with them the rest of the stroke: each point counts
+                from the one before. What came before stays.
+        """
+        stroke = self._stroke
+        if stroke is None:
+            if self._is_deaf:
+                return
+            self._is_deaf = True
+            raise InkFault("points", "no stroke is open: begin one first")
+        try:
+            require_points(dx, dy, dt_ms, pressure, stroke, self._limits, room)
+        except InkFault:
+            self.lift(now)
+            self._is_deaf = True
+            raise
+        if not dx:
+            return
+        stroke.add(dx, dy, dt_ms)
+        if not self._is_placed:
+            self._place(stroke)
+        glyph = self._glyph
+        if glyph is None or not self._is_placed:
+            return
+        glyph.changed(now)
+        if self._settings.interim_seconds and now >= self._next_interim:
+            self._next_interim = now + self._settings.interim_seconds
+            self._want(glyph, "interim")
+
+    def lift(self, now: float) -> None:
+        """The tip lifts.
+
+        Raises:
+            InkFault: no stroke is open.
+        """
+        stroke, self._stroke = self._stroke, None
+        if stroke is None:
+            if self._is_deaf:
+                self._is_deaf = False
+                return
+            raise InkFault("stroke_end", "no stroke is open: begin one first")
+        if not self._is_placed:
+            glyph = self._glyph
+            if glyph is not None and len(stroke) and self._is_beyond(glyph, stroke):
+                self._finish()
+            self._join(stroke)
+        glyph = self._glyph
+        assert glyph is not None, "a stroke that is placed has a glyph"
+        glyph.changed(now)
+        self._want(glyph, "provisional")
+
+    def erase(self, number: int, now: float) -> None:
+        """A stroke is erased, even the one that is being drawn.
+
+        Raises:
+            InkFault: the stroke has its final answer already, or is unknown.
+        """
+        glyph, stroke = self._glyph, self._stroke
+        is_drawn = stroke is not None and stroke.number == number
+        if is_drawn:
+            self._stroke = None
+            self._is_deaf = True
+            if not self._is_placed:
+                return
+        if glyph is not None and number in glyph.strokes:
+            del glyph.strokes[number]
+            glyph.changed(now)
+            self._want(glyph, "provisional")
+        elif number in self._finals:
+            final = self._finals[number]
+            raise InkFault(
+                "stroke_remove.stroke",
+                f"stroke {number} belongs to glyph {final}, whose answer is final",
+                glyph=final,
+                stroke=number,
+            )
+        else:
+            raise InkFault(
+                "stroke_remove.stroke",
+                f"expected a stroke of this pen, got {number}",
+                stroke=number,
+            )
+
+    def end_glyph(self, now: float) -> None:
+        """The digit is done. Nothing happens where none is open: the quiet time may have been first."""
+        if self._stroke is not None:
+            self.lift(now)
+            self._is_deaf = True
+        self._finish()
+
+    def clear(self) -> None:
+        """All ink without a final answer is dropped."""
+        glyph, self._glyph = self._glyph, None
+        if self._stroke is not None:
+            self._stroke = None
+            self._is_deaf = True
+        if glyph is not None:
+            self._want(glyph, "dropped")
+
+    def tick(self, now: float) -> None:
+        """Time has passed: finish what has been quiet, or open, for long enough.
+
+        Raises:
+            InkFault: a stroke was cut short because its glyph was open for too long.
+        """
+        due = self.due()
+        if due is None or now < due:
+            return
+        stroke = self._stroke
+        self.end_glyph(now)
+        if stroke is not None:
+            raise InkFault(
+                "stroke_begin",
+                f"a glyph may stay open for {self._limits.glyph_seconds:g} s: the stroke was ended",
+                glyph=self._glyphs,
+                stroke=stroke.number,
+            )
+
+    def recognized(self, glyph: Glyph, edition: int, digit: int | None) -> None:
+        """Hear what an edition of a glyph is taken for; None where that is unsure. May move `due`."""
+        if glyph.edition == edition:
+            glyph.digit = digit
+
+    def _place(self, stroke: Stroke) -> None:
+        """Decide where a stroke belongs, as soon as that can be told."""
+        glyph, settings = self._glyph, self._settings
+        box = segment.box_at(settings.boxes, *stroke.first)
+        if glyph is not None:
+            last = next(reversed(glyph.strokes.values()), None)
+            ended_ms = last.ends_ms if last else 0
+            if segment.is_other_box(glyph.box, box) or segment.has_paused(
+                settings.quiet, ended_ms, stroke.began_ms
+            ):
+                self._finish()
+            elif not settings.boxes and self._is_beyond(glyph, stroke):
+                return  # Told at pen-up, or when the stroke comes back.
+        self._join(stroke)
+        assert self._glyph is not None, "joining opens a glyph"
+        self._glyph.box = self._glyph.box or box
+
+    def _is_beyond(self, glyph: Glyph, stroke: Stroke) -> bool:
+        if self._settings.boxes or not glyph.size:
+            return False
+        return stroke.left > segment.right_limit(glyph.right, max(glyph.size, stroke.extent))
+
+    def _join(self, stroke: Stroke) -> None:
+        """Put a stroke into the open glyph, opening one where none is."""
+        if self._glyph is None:
+            self._glyphs += 1
+            self._glyph = Glyph(self._glyphs, stroke.began)
+        self._glyph.strokes[stroke.number] = stroke
+        self._is_placed = True
+
+    def _finish(self) -> None:
+        """Ask for the final answer to the open glyph, if one is open."""
+        glyph, self._glyph = self._glyph, None
+        if glyph is None:
+            return
+        self._want(glyph, "final")
+        for number in glyph.strokes:
+            self._finals[number] = glyph.number
+        while len(self._finals) > self._limits.remembered_strokes:
+            del self._finals[next(iter(self._finals))]
+
+    def _want(self, glyph: Glyph, state: State) -> None:
+        self.wanted.append(
+            Wanted(glyph, state, glyph.edition, glyph.ink(), (*glyph.strokes,), glyph.inked)
+        )

@@ -1,0 +1,62 @@
+"""Checks columns of points before they join a stroke."""
+
+from collections.abc import Sequence
+
+from inkstream_server.pens.faults import InkFault, NoRoom
+from inkstream_server.pens.limits import PenLimits
+from inkstream_server.pens.strokes import Stroke
+
+MOST_PRESSURE = 65535
+
+
+def require_points(
+    dx: Sequence[int],
+    dy: Sequence[int],
+    dt_ms: Sequence[int],
+    pressure: Sequence[int],
+    stroke: Stroke,
+    limits: PenLimits,
+    room: int,
+) -> None:
+    """Check what would be added to a stroke.
+
+    Args:
+        dx: differences in x, in counts.
+        dy: differences in y; as many.
+        dt_ms: milliseconds between points; as many, or none.
+        pressure: 0 to MOST_PRESSURE; as many, or none.
+        stroke: what they would be added to.
+        limits: on one stroke.
+        room: points that the stream still has room for.
+
+    Raises:
+        InkFault: names the column or the limit.
+    """
+    count, number = len(dx), stroke.number
+    for name, column in (("dy", dy), ("dt_ms", dt_ms), ("pressure", pressure)):
+        if len(column) != count and (name == "dy" or len(column)):
+            raise InkFault(
+                f"points.{name}",
+                f"expected {count} values as in dx, got {len(column)}; "
+                "the rest of the stroke is not read",
+                stroke=number,
+            )
+    if pressure and max(pressure) > MOST_PRESSURE:
+        raise InkFault(
+            "points.pressure",
+            f"expected 0 to {MOST_PRESSURE}, got {max(pressure)}; the rest of the stroke is not read",
+            stroke=number,
+        )
+    if len(stroke) + count > limits.points_per_stroke:
+        raise InkFault(
+            "points",
+            f"a stroke may have {limits.points_per_stroke} points; the rest is not read",
+            stroke=number,
+        )
+    if count > room:
+        raise NoRoom(
+            "points",
+            "the open glyphs of a stream may hold "
+            f"{limits.points_per_stream} points; the rest of the stroke is not read",
+            stroke=number,
+        )

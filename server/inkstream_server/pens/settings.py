@@ -1,0 +1,133 @@
+"""How a pen wants to be read and answered: `PenOpen`, checked, with every length in the pen's counts."""
+
+import math
+from dataclasses import dataclass
+
+from inkstream.v1 import ink_pb2, tensor_pb2
+
+from inkstream_server.pens.faults import InkFault
+from inkstream_server.pens.limits import PenLimits
+
+TAP_MILLIMETRES = 0.5
+"""A glyph no larger is a tap of the pen, not a digit."""
+
+TAP_PIXELS = 2.0
+"""The same on a screen."""
+
+TAP_OF_AREA = 1 / 250
+"""The same, as a share of the writing area, where the unit's size is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A place for one digit, in counts."""
+
+    number: int
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True, slots=True)
+class QuietTimes:
+    """Seconds without ink after which a glyph is final."""
+
+    usual: float = 0.6
+    """For digits that may be continued; shorter than the 1 s of ML Kit and iink."""
+    short: float = 0.25
+    """For digits that rarely are."""
+
+
+@dataclass(frozen=True, slots=True)
+class PenSettings:
+    """What `PenOpen` says, defaults filled in."""
+
+    y_up: bool
+    tap: float
+    """Longest side of a mere tap, in counts; 0 where the size of a count is unknown."""
+    boxes: tuple[Box, ...]
+    quiet: QuietTimes
+    interim_seconds: float
+    """Least time between two interim answers; 0 for none at all."""
+    answers: tensor_pb2.AnswerOptions
+
+
+def read_settings(open_: ink_pb2.PenOpen, default: QuietTimes, limits: PenLimits) -> PenSettings:
+    """Check a pen's opening.
+
+    Raises:
+        InkFault: names the first field that cannot be.
+    """
+    counts = open_.counts_per_unit or 1.0
+    if not (math.isfinite(counts) and 1e-9 <= counts <= 1e9):
+        raise InkFault(
+            "open.counts_per_unit", f"expected a number from 1e-9 to 1e9, got {counts:g}"
+        )
+    if open_.unit not in ink_pb2.Unit.values():
+        raise InkFault("open.unit", f"expected a Unit, got {open_.unit}")
+    if open_.y_direction not in ink_pb2.YDirection.values():
+        raise InkFault("open.y_direction", f"expected a YDirection, got {open_.y_direction}")
+    if open_.HasField("area"):
+        _require_area(open_.area, "open.area")
+    if open_.answers.top_k > 10:
+        raise InkFault("open.answers.top_k", f"expected 0 to 10, got {open_.answers.top_k}")
+    if open_.interims_per_second > limits.interims_per_second:
+        raise InkFault(
+            "open.interims_per_second",
+            f"expected at most {limits.interims_per_second}, got {open_.interims_per_second}",
+        )
+    usual = _quiet(open_.quiet_ms, default.usual, "open.quiet_ms", limits)
+    short = _quiet(open_.short_quiet_ms, default.short, "open.short_quiet_ms", limits)
+    return PenSettings(
+        y_up=open_.y_direction == ink_pb2.Y_DIRECTION_UP,
+        tap=_tap(open_, counts),
+        boxes=_boxes(open_, counts, limits),
+        quiet=QuietTimes(usual, min(short, usual)),
+        interim_seconds=1 / open_.interims_per_second if open_.interims_per_second else 0.0,
+        answers=open_.answers,
+    )
+
+
+def _quiet(wanted_ms: int, default: float, field: str, limits: PenLimits) -> float:
+    if wanted_ms > limits.quiet_seconds * 1000:
+        raise InkFault(
+            field, f"expected at most {limits.quiet_seconds * 1000:.0f} ms, got {wanted_ms}"
+        )
+    return wanted_ms / 1000 or default
+
+
+def _tap(open_: ink_pb2.PenOpen, counts: float) -> float:
+    if open_.unit == ink_pb2.UNIT_MILLIMETRE:
+        return TAP_MILLIMETRES * counts
+    if open_.unit == ink_pb2.UNIT_PIXEL:
+        return TAP_PIXELS * counts
+    return TAP_OF_AREA * max(open_.area.width, open_.area.height) * counts
+
+
+def _boxes(open_: ink_pb2.PenOpen, counts: float, limits: PenLimits) -> tuple[Box, ...]:
+    if len(open_.boxes) > limits.boxes:
+        raise InkFault("open.boxes", f"expected at most {limits.boxes}, got {len(open_.boxes)}")
+    boxes = []
+    seen: set[int] = set()
+    for given in open_.boxes:
+        if not given.box or given.box in seen:
+            raise InkFault(
+                "open.boxes.box", f"expected a number of its own, not 0, got {given.box}"
+            )
+        seen.add(given.box)
+        _require_area(given.area, "open.boxes.area")
+        area = given.area
+        sides = (area.x, area.y, area.x + area.width, area.y + area.height)
+        boxes.append(Box(given.box, *(side * counts for side in sides)))
+    return tuple(boxes)
+
+
+def _require_area(area: ink_pb2.Area, field: str) -> None:
+    sides = (area.x, area.y, area.width, area.height)
+    if not all(map(math.isfinite, sides)) or area.width <= 0 or area.height <= 0:
+        raise InkFault(
+            field,
+            "expected finite numbers and an extent above 0, "
+            f"got x {area.x:g}, y {area.y:g}, {area.width:g} by {area.height:g}",
+        )

@@ -1,0 +1,424 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from inkstream.v1 import error_pb2, ink_pb2
+from inkstream_server.pens.faults import InkFault
+from inkstream_server.pens.limits import PenLimits
+from inkstream_server.pens.pen import Pen, Wanted
+from inkstream_server.pens.settings import QuietTimes, read_settings
+
+from tests.unit.server.pens.events import BAR, Line, moved, shifted
+
+ROOM = 10**6
+
+
+class Hand:
+    """Moves a pen, and keeps what it asked for."""
+
+    def __init__(self, limits: PenLimits | None = None, **opening: object) -> None:
+        self.limits = limits or PenLimits()
+        open_ = ink_pb2.PenOpen(**opening)  # type: ignore[arg-type]
+        self.pen = Pen(read_settings(open_, QuietTimes(), self.limits), self.limits)
+        self.now = 0.0
+        self.asked: list[Wanted] = []
+        self.faults: list[InkFault] = []
+
+    def do(self, act: Callable[..., None], *args: object) -> None:
+        try:
+            act(*args)
+        except InkFault as fault:
+            self.faults.append(fault)
+        self.asked += self.pen.wanted
+        self.pen.wanted = []
+
+    def move(self, points: Line, start: Sequence[int] = (0, 0)) -> None:
+        columns = moved(points, start=start).points
+        self.do(self.pen.move, columns.dx, columns.dy, [], [], self.now, ROOM)
+
+    def begin(self, number: int, time_ms: int = 0) -> None:
+        self.do(self.pen.begin, number, time_ms, self.now)
+
+    def lift(self) -> None:
+        self.do(self.pen.lift, self.now)
+
+    def stroke(self, number: int, points: Line = BAR) -> None:
+        self.begin(number)
+        self.move(points)
+        self.lift()
+
+    def erase(self, number: int) -> None:
+        self.do(self.pen.erase, number, self.now)
+
+    def end_glyph(self) -> None:
+        self.do(self.pen.end_glyph, self.now)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, looking as often as the pen asks for."""
+        until = self.now + seconds
+        while (due := self.pen.due()) is not None and due <= until:
+            self.now = max(self.now, due)
+            self.do(self.pen.tick, self.now)
+        self.now = until
+
+    def story(self) -> list[tuple[str, int, tuple[int, ...]]]:
+        return [(it.state, it.glyph.number, it.strokes) for it in self.asked]
+
+    def finals(self) -> dict[int, tuple[int, ...]]:
+        return {it.glyph.number: it.strokes for it in self.asked if it.state == "final"}
+
+
+def test_a_pen_up_asks_for_a_provisional_answer_and_the_quiet_time_for_a_final_one() -> None:
+    hand = Hand()
+    hand.stroke(5)
+    hand.wait(0.59)
+    assert hand.story() == [("provisional", 1, (5,))]
+    hand.wait(0.02)
+    assert hand.story()[1:] == [("final", 1, (5,))]
+    assert hand.pen.due() is None
+
+
+def test_digits_that_are_rarely_continued_wait_less() -> None:
+    for digit, seconds in {0: 0.25, 3: 0.25, 4: 0.6, 5: 0.6, 7: 0.6, None: 0.6}.items():
+        hand = Hand()
+        hand.stroke(1)
+        (asked,) = hand.asked
+        hand.pen.recognized(asked.glyph, asked.edition, digit)
+        assert hand.pen.due() == pytest.approx(seconds)
+
+
+def test_what_an_older_edition_was_taken_for_does_not_shorten_the_wait() -> None:
+    hand = Hand()
+    hand.stroke(1)
+    hand.stroke(2)
+    first, _ = hand.asked
+    hand.pen.recognized(first.glyph, first.edition, 0)
+    assert hand.pen.due() == pytest.approx(0.6)
+
+
+def test_a_pen_may_choose_its_quiet_times() -> None:
+    hand = Hand(quiet_ms=100, short_quiet_ms=40)
+    hand.stroke(1)
+    assert hand.pen.due() == pytest.approx(0.1)
+    hand.pen.recognized(hand.asked[0].glyph, hand.asked[0].edition, 8)
+    assert hand.pen.due() == pytest.approx(0.04)
+
+
+def test_a_pen_that_is_down_is_not_quiet() -> None:
+    hand = Hand()
+    hand.stroke(1)
+    hand.begin(2)
+    hand.wait(10)
+    assert hand.finals() == {}
+    hand.move(BAR)
+    hand.lift()
+    hand.wait(0.6)
+    assert hand.finals() == {1: (1, 2)}
+
+
+def test_an_explicit_end_makes_final_at_once_and_the_next_stroke_begins_another_glyph() -> None:
+    hand = Hand()
+    hand.stroke(1)
+    hand.end_glyph()
+    hand.end_glyph()  # The quiet time could have been first: no fault.
+    hand.stroke(2)
+    hand.end_glyph()
+    assert hand.finals() == {1: (1,), 2: (2,)}
+    assert not hand.faults
+
+
+def test_a_stroke_clearly_to_the_right_begins_another_glyph() -> None:
+    hand = Hand()
+    hand.stroke(1)
+    hand.stroke(2, shifted(BAR, 7))
+    assert hand.story()[1:] == [("final", 1, (1,)), ("provisional", 2, (2,))]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [shifted(BAR, 5), shifted(BAR, -40), [(15, 0), (5, 0)], [(0, 30), (40, 30)]],
+    ids=["near", "to the left", "comes back", "long"],
+)
+def test_a_stroke_that_is_not_clearly_to_the_right_goes_on_with_the_glyph(line: Line) -> None:
+    hand = Hand()
+    hand.stroke(1)
+    hand.stroke(2, line)
+    assert hand.story()[1:] == [("provisional", 1, (1, 2))]
+
+
+def boxes() -> list[ink_pb2.Box]:
+    areas = [ink_pb2.Area(x=100 * column, y=0, width=90, height=90) for column in range(3)]
+    return [ink_pb2.Box(box=column + 7, area=area) for column, area in enumerate(areas)]
+
+
+def test_a_stroke_that_begins_in_another_box_begins_another_glyph_even_to_the_left() -> None:
+    hand = Hand(boxes=boxes())
+    hand.stroke(1, shifted(BAR, 150))
+    hand.stroke(2, shifted(BAR, 185))  # Clearly to the right, in the same box.
+    hand.stroke(3, shifted(BAR, 95))  # Beside all boxes: claims none.
+    hand.stroke(4, shifted(BAR, 10))
+    assert hand.finals() == {1: (1, 2, 3)}
+    assert [it.glyph.box for it in hand.asked[-2:]] == [8, 7]
+
+
+def test_boxes_are_in_units_and_ink_in_counts() -> None:
+    hand = Hand(boxes=boxes(), counts_per_unit=10)
+    hand.stroke(1, shifted(BAR, 1050))
+    assert hand.asked[0].glyph.box == 8
+
+
+def test_a_pause_on_the_callers_clock_ends_a_glyph_though_all_came_at_once() -> None:
+    hand = Hand()
+    for number, time_ms in enumerate((1000, 1500, 2300), 1):
+        hand.begin(number, time_ms)
+        steps = ([0, 0], [5, 5], [0, 100])
+        hand.do(hand.pen.move, *steps, [], hand.now, ROOM)
+        hand.lift()
+    assert hand.finals() == {1: (1, 2)}  # 400 ms, then 700 ms.
+
+
+def test_erasing_a_stroke_asks_for_the_glyph_anew_and_waits_again() -> None:
+    hand = Hand()
+    hand.stroke(1)
+    hand.stroke(2)
+    hand.wait(0.5)
+    hand.erase(1)
+    hand.wait(0.5)
+    assert hand.story()[2:] == [("provisional", 1, (2,))]
+    hand.wait(0.1)
+    assert hand.finals() == {1: (2,)}
+
+
+def test_a_glyph_that_loses_all_its_strokes_still_gets_its_one_final_answer() -> None:
+    hand = Hand()
+    hand.stroke(1)
+    hand.erase(1)
+    hand.wait(1)
+    assert hand.story()[1:] == [("provisional", 1, ()), ("final", 1, ())]
+    assert hand.asked[-1].ink == ()
+
+
+def test_the_stroke_that_is_drawn_can_be_erased_and_the_rest_of_it_is_passed_over() -> None:
+    hand = Hand()
+    hand.begin(1)
+    hand.move(BAR)
+    hand.erase(1)
+    hand.move(BAR)
+    hand.lift()
+    hand.stroke(2)
+    hand.end_glyph()
+    assert hand.finals() == {1: (2,)}
+    assert not hand.faults
+
+
+def test_erasing_what_is_final_or_unknown_is_a_fault_that_names_it() -> None:
+    hand = Hand()
+    hand.stroke(3)
+    hand.end_glyph()
+    hand.erase(3)
+    hand.erase(4)
+    final, unknown = hand.faults
+    assert (final.glyph, final.stroke, final.field) == (1, 3, "stroke_remove.stroke")
+    assert "final" in str(final)
+    assert (unknown.glyph, unknown.stroke) == (0, 4)
+    assert hand.finals() == {1: (3,)}
+
+
+def test_clearing_drops_the_ink_and_gives_no_final_answer() -> None:
+    hand = Hand()
+    hand.stroke(1)
+    hand.do(hand.pen.clear)
+    hand.wait(5)
+    hand.stroke(2)
+    hand.end_glyph()
+    assert hand.finals() == {2: (2,)}
+    assert [it.state for it in hand.asked].count("dropped") == 1
+
+
+def test_interims_are_asked_for_as_often_as_wanted_and_no_more() -> None:
+    hand = Hand(interims_per_second=10)
+    hand.begin(1)
+    for step in range(100):  # A second of packets.
+        hand.move([(0, step + 1)], (0, step))
+        hand.now += 0.01
+    assert 9 <= len(hand.asked) <= 11
+    assert {it.state for it in hand.asked} == {"interim"}
+
+
+def test_a_stroke_without_a_point_belongs_to_a_glyph_too() -> None:
+    hand = Hand()
+    hand.begin(1)
+    hand.lift()
+    hand.end_glyph()
+    assert hand.finals() == {1: (1,)}
+
+
+def begin_twice(hand: Hand) -> None:
+    hand.stroke(1)
+    hand.begin(1)
+
+
+def begin_while_down(hand: Hand) -> None:
+    hand.begin(1)
+    hand.begin(2)
+
+
+@pytest.mark.parametrize(
+    ("act", "field", "said"),
+    [
+        (lambda hand: hand.begin(0), "stroke_begin.stroke", "not 0"),
+        (begin_twice, "stroke_begin.stroke", "again"),
+        (lambda hand: hand.move(BAR), "points", "no stroke is open"),
+        (lambda hand: hand.lift(), "stroke_end", "no stroke is open"),
+        (begin_while_down, "stroke_begin", "had not ended"),
+    ],
+    ids=["number 0", "number again", "not begun", "not down", "not ended"],
+)
+def test_what_cannot_be_is_a_fault_told_once(
+    act: Callable[[Hand], None], field: str, said: str
+) -> None:
+    hand = Hand()
+    act(hand)
+    (fault,) = hand.faults
+    assert fault.field == field
+    assert said in str(fault)
+    hand.lift() if hand.pen._is_deaf else None
+    hand.stroke(9)
+    hand.end_glyph()
+    assert 9 in hand.asked[-1].strokes
+    assert len(hand.faults) == 1
+
+
+@pytest.mark.parametrize(
+    ("columns", "field"),
+    [
+        (([1], [1, 2], [], []), "points.dy"),
+        (([1], [1], [1, 2], []), "points.dt_ms"),
+        (([1], [1], [], [1, 2]), "points.pressure"),
+        (([1], [1], [], [65536]), "points.pressure"),
+        (([1] * 9, [1] * 9, [], []), "points"),
+    ],
+)
+def test_bad_points_are_refused_with_the_rest_of_their_stroke(
+    columns: tuple[list[int], ...], field: str
+) -> None:
+    hand = Hand(PenLimits(points_per_stroke=8))
+    hand.begin(4)
+    hand.move(BAR)
+    hand.do(hand.pen.move, *columns, 0.0, ROOM)
+    hand.move([(500, 500)])
+    hand.lift()
+    (fault,) = hand.faults
+    assert (fault.field, fault.stroke) == (field, 4)
+    hand.end_glyph()
+    assert hand.finals() == {1: (4,)}
+    assert len(hand.asked[-1].ink[0]) == len(BAR)
+
+
+def test_a_stream_without_room_for_points_says_that_later_there_may_be() -> None:
+    hand = Hand()
+    hand.begin(1)
+    hand.do(hand.pen.move, [1, 1], [1, 1], [], [], 0.0, 1)
+    (fault,) = hand.faults
+    assert fault.code == error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED
+    assert fault.to_error(3).retry_after_ms > 0
+
+
+def test_a_glyph_takes_so_many_strokes_and_refuses_the_next_by_its_number() -> None:
+    hand = Hand(PenLimits(strokes_per_glyph=3))
+    for number in range(1, 5):
+        hand.stroke(number)
+    (fault,) = hand.faults
+    assert (fault.glyph, fault.stroke) == (1, 4)
+    hand.end_glyph()
+    assert hand.finals() == {1: (1, 2, 3)}
+
+
+def test_a_pen_held_down_for_too_long_is_taken_for_up() -> None:
+    hand = Hand(PenLimits(glyph_seconds=30))
+    hand.begin(1)
+    hand.move(BAR)
+    hand.wait(31)
+    (fault,) = hand.faults
+    assert (fault.glyph, fault.stroke) == (1, 1)
+    assert hand.finals() == {1: (1,)}
+    hand.move(BAR)
+    hand.lift()
+    assert len(hand.faults) == 1
+
+
+def test_strokes_long_final_are_forgotten_so_that_a_pen_may_write_for_years() -> None:
+    hand = Hand(PenLimits(remembered_strokes=10))
+    for number in range(1, 100):
+        hand.stroke(number)
+        hand.end_glyph()
+    assert len(hand.pen._finals) == 10
+    assert hand.pen.points == 0
+
+
+ACTS = st.one_of(
+    st.tuples(st.just("begin"), st.integers(0, 12)),
+    st.tuples(st.just("move"), st.tuples(st.integers(-60, 120), st.integers(0, 5))),
+    st.tuples(st.just("lift"), st.none()),
+    st.tuples(st.just("erase"), st.integers(0, 12)),
+    st.tuples(st.sampled_from(["end", "clear", "uneven"]), st.none()),
+    st.tuples(st.just("wait"), st.sampled_from([0.05, 0.3, 0.7, 200.0])),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(ACTS, max_size=60), st.booleans(), st.integers(0, 60))
+def test_whatever_a_pen_does_its_ink_ends_in_exactly_one_final_answer(
+    acts: list[tuple[str, object]], boxed: bool, interims: int
+) -> None:
+    limits = replace(PenLimits(), strokes_per_glyph=4, points_per_stroke=8, glyph_seconds=20)
+    hand = Hand(limits, boxes=boxes() if boxed else [], interims_per_second=interims)
+    accepted: list[int] = []
+    taken: Counter[int] = Counter()
+    for kind, value in acts:
+        faults = len(hand.faults)
+        if kind == "begin":
+            assert isinstance(value, int)
+            hand.begin(value)
+            if len(hand.faults) == faults:
+                accepted.append(value)
+        elif kind == "move":
+            assert isinstance(value, tuple)
+            at, count = value
+            hand.move([(at, step) for step in range(count)])
+        elif kind == "lift":
+            hand.lift()
+        elif kind == "erase":
+            hand.do(hand.pen.erase, value, hand.now)
+            if len(hand.faults) == faults:
+                taken[value] += 1  # type: ignore[index]
+        elif kind == "end":
+            hand.end_glyph()
+        elif kind == "clear":
+            glyph, drawn = hand.pen.glyph, hand.pen._stroke
+            lost = set(glyph.strokes) if glyph else set()
+            taken.update(lost | ({drawn.number} if drawn is not None else set()))
+            hand.do(hand.pen.clear)
+        elif kind == "uneven":
+            hand.do(hand.pen.move, [1], [], [], [], hand.now, ROOM)
+        else:
+            assert isinstance(value, float)
+            hand.wait(value)
+        held = hand.pen.glyph
+        assert held is None or len(held.strokes) <= limits.strokes_per_glyph
+        assert hand.pen.points <= limits.strokes_per_glyph * 8 + 8
+    hand.end_glyph()
+    assert hand.pen.due() is None
+    finals = [it for it in hand.asked if it.state == "final"]
+    numbers = [it.glyph.number for it in hand.asked if it.state in ("final", "dropped")]
+    assert len(numbers) == len(set(numbers)), "two endings of one glyph"
+    assert {it.glyph.number for it in hand.asked} == set(numbers), "a glyph without an ending"
+    answered = Counter(stroke for it in finals for stroke in it.strokes)
+    assert answered + taken == Counter(accepted)
+    last = {it.glyph.number: it.state for it in hand.asked}
+    assert set(last.values()) <= {"final", "dropped"}, "an answer after the final one"
