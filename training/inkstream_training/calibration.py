@@ -24,7 +24,9 @@ def softmax(logits: npt.NDArray[Any], temperature: float = 1.0) -> npt.NDArray[n
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def fit_temperature(logits: npt.NDArray[Any], labels: npt.NDArray[Any]) -> float:
+def fit_temperature(
+    logits: npt.NDArray[Any], labels: npt.NDArray[Any], weights: npt.NDArray[Any] | None = None
+) -> float:
     """The temperature, 0.05 to 20, with the lowest negative log-likelihood, to four places.
 
     The likelihood has one minimum in 1/T, so golden-section search on ln T finds it. Above 1 the
@@ -33,6 +35,7 @@ def fit_temperature(logits: npt.NDArray[Any], labels: npt.NDArray[Any]) -> float
     Args:
         logits: float (n, 10), of images the model was not trained on.
         labels: integer (n,).
+        weights: float (n,), how much each counts; None: all the same.
 
     Raises:
         ValueError: nothing to fit on.
@@ -44,16 +47,17 @@ def fit_temperature(logits: npt.NDArray[Any], labels: npt.NDArray[Any]) -> float
         )
     low, high = np.log(_LOWEST), np.log(_HIGHEST)
     left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-    loss_left, loss_right = _loss(logits, labels, left), _loss(logits, labels, right)
+    weights = np.ones(len(labels)) if weights is None else weights
+    loss_left, loss_right = (_loss(logits, labels, weights, at) for at in (left, right))
     while high - low > 1e-5:
         if loss_left < loss_right:
             high, right, loss_right = right, left, loss_left
             left = high - _GOLDEN * (high - low)
-            loss_left = _loss(logits, labels, left)
+            loss_left = _loss(logits, labels, weights, left)
         else:
             low, left, loss_left = left, right, loss_right
             right = low + _GOLDEN * (high - low)
-            loss_right = _loss(logits, labels, right)
+            loss_right = _loss(logits, labels, weights, right)
     return round(float(np.exp((low + high) / 2.0)), 4)
 
 
@@ -68,8 +72,14 @@ def fold_temperature(model: keras.Model, temperature: float) -> None:
     layer.set_weights([weights / np.float32(temperature) for weights in layer.get_weights()])
 
 
-def _loss(logits: npt.NDArray[Any], labels: npt.NDArray[Any], log_temperature: float) -> float:
+def _loss(
+    logits: npt.NDArray[Any],
+    labels: npt.NDArray[Any],
+    weights: npt.NDArray[Any],
+    log_temperature: float,
+) -> float:
     scaled = logits.astype(np.float64) * np.exp(-log_temperature)
     scaled -= scaled.max(axis=1, keepdims=True)
     chosen = scaled[np.arange(len(labels)), labels]
-    return float((np.log(np.exp(scaled).sum(axis=1)) - chosen).mean())
+    losses = np.log(np.exp(scaled).sum(axis=1)) - chosen
+    return float(np.average(losses, weights=weights))

@@ -1,6 +1,6 @@
 """The model card: what a model is, where it comes from and what it does. Data and its JSON form.
 
-The server reads `name`, `version` and `files`; keys are only ever added.
+The server reads `name`, `version`, `files` and `reject`; keys are only ever added.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from inkstream_training.ink.collection import Split
+from inkstream_training.ink.figures import InkFigures
+from inkstream_training.ink.gates import GateResult
+from inkstream_training.ink.rejection import RejectRule
 from inkstream_training.metrics import Metrics
 from inkstream_training.train import Epoch
 
@@ -69,6 +73,9 @@ class SeedResult:
     temperature: float
     """Temperature fitted to this run; 1 where none is."""
 
+    gates: dict[str, float] | None = None
+    """Its figure for each of the card's `gates`, measured once, after the run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
@@ -108,7 +115,14 @@ class ModelFile:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """All of `card.json`; each field is a key of that name."""
+    """All of `card.json`; each field is a key of that name.
+
+    A server that rejects reads `reject`: null or absent where the model answers everything, else an
+    object of `not_a_digit_below`, `unsure_below` (numbers, 0 to 1, the first not above the second)
+    and `score`. With c the largest of the ten probabilities of a tensor, where `score` is
+    "max_probability": c < `not_a_digit_below` is NOT_A_DIGIT; else c < `unsure_below` is UNSURE;
+    else the answer stands. NO_INK is decided before the model is asked.
+    """
 
     name: str
     """Served name and folder."""
@@ -173,6 +187,18 @@ class Card:
     training_seconds: float
     """Wall time of the served run."""
 
+    reject: RejectRule | None = None
+    """When to answer with a reason in place of a digit; None: never."""
+
+    splits: dict[str, Split] | None = None
+    """Held-out writers of each collection of pen ink; None without ink."""
+
+    ink: InkFigures | None = None
+    """The served files on the pen ink of the writers in `splits` under `test`."""
+
+    gates: dict[str, GateResult] | None = None
+    """What a model for ink has to reach, as the mean over `seeds`; None without ink."""
+
     def write(self, path: Path) -> None:
         """Write as indented JSON."""
         path.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
@@ -229,11 +255,15 @@ def _parse(kind: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind):
         _require(isinstance(value, dict), where, "an object", value)
         hints = typing.get_type_hints(kind)
-        missing = [field for field in hints if field not in value]
+        optional = {
+            f.name for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING
+        }
+        missing = [field for field in hints if field not in value and field not in optional]
         if missing:
             raise CardError(f"{where}: expected the keys {', '.join(missing)}, which are missing")
         make: Any = kind
-        return make(**{k: _parse(h, value[k], f"{where}: {k}") for k, h in hints.items()})
+        given = {k: h for k, h in hints.items() if k in value}
+        return make(**{k: _parse(h, value[k], f"{where}: {k}") for k, h in given.items()})
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     _require(isinstance(value, kind), where, kind.__name__, value)

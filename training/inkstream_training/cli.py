@@ -17,14 +17,13 @@ import click
 from inkstream.mnist import DatasetUnavailable
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from inkstream_training.quiet import quiet
 from inkstream_training.recipes import RECIPES, Recipe
+from inkstream_training.tables import print_card, print_evaluation
 
 if TYPE_CHECKING:
     from inkstream_training.card import Card
-    from inkstream_training.evaluate import Evaluation
     from inkstream_training.train import Epoch
 
 __all__ = ["main"]
@@ -35,6 +34,12 @@ _MNIST = click.option(
     "mnist_folder",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of the four MNIST files.  [default: $INKSTREAM_DATA/mnist, the cache, a download]",
+)
+_INK = click.option(
+    "--data",
+    "ink_folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of pen ink: pendigits/, unipen/, uji/.  [default: $INKSTREAM_DATA]",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
@@ -72,9 +77,10 @@ def _seeds(_: click.Context, __: click.Parameter, value: str | None) -> tuple[in
 @click.option(
     "--out", type=_FOLDER, default=Path("models"), show_default=True, help="Folder of models."
 )
-@click.option("--model-version", default="1", show_default=True, help="Folder below the name.")
+@click.option("--model-version", help="Folder below the name.  [default: the recipe's]")
 @click.option("--force", is_flag=True, help="Replace a model that is there already.")
 @_MNIST
+@_INK
 @_JSON
 def train(
     *,
@@ -83,9 +89,10 @@ def train(
     seeds: tuple[int, ...] | None,
     epochs: int | None,
     out: Path,
-    model_version: str,
+    model_version: str | None,
     force: bool,
     mnist_folder: Path | None,
+    ink_folder: Path | None,
     as_json: bool,
 ) -> None:
     """Train a recipe and write OUT/NAME/VERSION/{model.keras, model.tflite, card.json}.
@@ -94,30 +101,37 @@ def train(
     Examples:
       inkstream-train train --recipe plain --seed 1
       inkstream-train train --recipe augmented --seeds 1,2,3 --out models
+      inkstream-train train --recipe ink --out models
       inkstream-train train --recipe augmented --seed 7 --epochs 20 --json
     """
     if seed is not None and seeds is not None:
         raise click.UsageError("--seed and --seeds: give one of them")
-    if not model_version.strip() or Path(model_version).name != model_version:
-        raise click.BadParameter(
-            f"expected a plain folder name, got {model_version!r}", param_hint="--model-version"
-        )
     chosen = RECIPES[recipe]
+    version = chosen.version if model_version is None else model_version
+    if not version.strip() or Path(version).name != version:
+        raise click.BadParameter(
+            f"expected a plain folder name, got {version!r}", param_hint="--model-version"
+        )
     if epochs is not None:
         chosen = dataclasses.replace(chosen, epochs=epochs)
     wanted = (seed,) if seed is not None else seeds or chosen.seeds
-    folder = out / chosen.model_name / model_version
+    folder = out / chosen.model_name / version
     if folder.exists() and not force:
         _fail(f"{folder}: there is a model already; choose another --model-version, or --force")
-    card = _produce(chosen, wanted, folder, model_version, mnist_folder)
+    card = _produce(chosen, wanted, folder, version, mnist_folder, ink_folder)
     if as_json:
         click.echo(json.dumps({"folder": str(folder), "card": card.to_json()}, indent=2))
     else:
-        _print_card(card, folder)
+        print_card(card, folder)
 
 
 def _produce(
-    recipe: Recipe, seeds: tuple[int, ...], folder: Path, version: str, mnist_folder: Path | None
+    recipe: Recipe,
+    seeds: tuple[int, ...],
+    folder: Path,
+    version: str,
+    mnist_folder: Path | None,
+    ink_folder: Path | None,
 ) -> Card:
     """Train beside the target and move it there when all of it is written."""
     with quiet():  # imported here and not above, so that --help is quick
@@ -127,25 +141,38 @@ def _produce(
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f} epochs"),
+        TextColumn("{task.completed:.0f}{task.fields[of]}"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[state]}"),
         console=Console(stderr=True),
     )
-    bars: dict[int, Any] = {}
+    bars: dict[int | str, Any] = {}
 
     def show(seed: int, epoch: Epoch) -> None:
         if seed not in bars:
-            bars[seed] = progress.add_task(f"seed {seed}", total=recipe.epochs, state="")
+            of = f"/{recipe.epochs} epochs"
+            bars[seed] = progress.add_task(f"seed {seed}", total=recipe.epochs, of=of, state="")
         held = epoch.validation_accuracy
         state = f"loss {epoch.loss:.4f}" + ("" if held is None else f", held out {held:.2%}")
         progress.update(bars[seed], completed=epoch.number, state=state)
+
+    def drawn(glyphs: int) -> None:
+        if "ink" not in bars:
+            bars["ink"] = progress.add_task("drawing ink", total=None, of=" glyphs", state="")
+        progress.advance(bars["ink"], glyphs)
 
     partial = folder.with_name(folder.name + ".partial")
     try:
         with progress:
             card = produce(
-                recipe, seeds, partial, version, mnist_folder=mnist_folder, on_epoch=show
+                recipe,
+                seeds,
+                partial,
+                version,
+                mnist_folder=mnist_folder,
+                ink_folder=ink_folder,
+                on_epoch=show,
+                on_glyphs=drawn,
             )
         shutil.rmtree(folder, ignore_errors=True)
         partial.replace(folder)
@@ -160,13 +187,20 @@ def _produce(
 
 @main.command()
 @click.argument("model", type=_FOLDER, required=False)
-@click.option("--plots", type=_FOLDER, help="Write learning curves and confusion matrix here.")
+@click.option(
+    "--plots", type=_FOLDER, help="Draw here: learning, confusion, reliability, coverage, mistakes."
+)
 @_MNIST
+@_INK
 @_JSON
 def evaluate(
-    model: Path | None, plots: Path | None, mnist_folder: Path | None, as_json: bool
+    model: Path | None,
+    plots: Path | None,
+    mnist_folder: Path | None,
+    ink_folder: Path | None,
+    as_json: bool,
 ) -> None:
-    """Repeat every figure of a model's card from its files and MNIST's 10,000 test images.
+    """Repeat every figure of a model's card from its files, MNIST's test images and held-out ink.
 
     MODEL is a folder of model.keras, model.tflite and card.json; by default the model that comes
     with the server. Exits with 1 where a figure differs from the card.
@@ -182,17 +216,20 @@ def evaluate(
         from inkstream_training.card import CardError
 
     try:
-        found = evaluation_module.evaluate(model or evaluation_module.DEFAULT_MODEL, mnist_folder)
+        found = evaluation_module.evaluate(
+            model or evaluation_module.DEFAULT_MODEL, mnist_folder, ink_folder
+        )
     except (DatasetUnavailable, CardError, OSError, ValueError) as error:
         _fail(str(error))
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
     else:
-        _print_evaluation(found)
+        print_evaluation(found)
     if plots is not None:
-        from inkstream_training.plots import draw_evaluation
+        from inkstream_training.pictures import draw_all
 
-        click.echo(f"picture: {draw_evaluation(found, plots)}", err=True)
+        for path in draw_all(found, plots):
+            click.echo(f"picture: {path}", err=True)
     if not found.agrees:
         differing = ", ".join(figure.name for figure in found.figures if not figure.agrees)
         click.echo(
@@ -201,46 +238,6 @@ def evaluate(
             err=True,
         )
         raise SystemExit(1)
-
-
-def _print_card(card: Card, folder: Path) -> None:
-    table = Table(
-        "seed", "test", "held out", "temperature", "", title=f"{card.name}: test accuracy"
-    )
-    for one in card.seeds:
-        held = "" if one.validation_accuracy is None else f"{one.validation_accuracy:.2%}"
-        served = "served" if one.seed == card.seed else ""
-        temperature = f"{one.temperature:.3f}"
-        table.add_row(str(one.seed), f"{one.test_accuracy:.2%}", held, temperature, served)
-    spread = "" if card.test_accuracy_sd is None else f" ± {card.test_accuracy_sd:.2%}"
-    table.add_row("mean", f"{card.test_accuracy_mean:.2%}{spread}")
-    table.add_row("baseline", f"{card.baseline.accuracy:.2%}", "", "", card.baseline.source)
-    console = Console()
-    console.print(table)
-    console.print(f"ECE {card.metrics.ece:.2%}, {card.metrics.errors} errors", highlight=False)
-    click.echo(f"{folder}\nNext: inkstream-train evaluate {folder}")
-
-
-def _print_evaluation(found: Evaluation) -> None:
-    card = found.card
-    figures = Table("figure", "card", "measured", "", title=f"{card.name}/{card.version}")
-    for figure in found.figures:
-        mark = "[green]same[/]" if figure.agrees else "[red]differs[/]"
-        figures.add_row(figure.name, _short(figure.stated), _short(figure.measured), mark)
-    matrix = Table("written", *map(str, range(10)), title="Confusion: written (rows), answered")
-    for digit, row in enumerate(found.confusion.tolist()):
-        cells = (f"[bold]{n}[/]" if n and d != digit else str(n) for d, n in enumerate(row))
-        matrix.add_row(str(digit), *(cell if cell != "0" else "" for cell in cells))
-    console = Console()
-    console.print(figures)
-    console.print(matrix)
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    text = str(value)
-    return text if len(text) <= 20 else f"{text[:16]}…"
 
 
 def _fail(message: str) -> Any:

@@ -1,4 +1,4 @@
-"""Repeats a card's figures from the model's files and MNIST's test set, and says which differ."""
+"""Repeats a card's figures from the model's files and the test data, and says which differ."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from inkstream import mnist
-from inkstream_server.model_store import BUNDLED
+from inkstream_server.model_store import BUNDLED, find
 
 from inkstream_training.architecture import predict
 from inkstream_training.card import Card, mean_and_sd
@@ -23,13 +23,15 @@ from inkstream_training.export import (
     infer_litert,
     load_keras,
 )
+from inkstream_training.ink import collection, gates
+from inkstream_training.ink.figures import InkFigures, flat, measure_ink
 from inkstream_training.metrics import confusion, measure
-from inkstream_training.produce import CARD_FILE
+from inkstream_training.produce import CARD_FILE, answers_to
 
-__all__ = ["DEFAULT_MODEL", "Evaluation", "Figure", "evaluate"]
+__all__ = ["DEFAULT_MODEL", "Evaluation", "Figure", "Answers", "evaluate"]
 
-DEFAULT_MODEL = BUNDLED / "digits" / "1"
-"""The model that comes with the server."""
+DEFAULT_MODEL = find(BUNDLED, "digits")
+"""The model that the server serves by default."""
 
 _FLOAT_TOLERANCE = 1e-4
 _COVERAGE_TOLERANCE = 2e-3
@@ -60,6 +62,26 @@ class Figure:
         return bool(self.stated == self.measured)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """One test set with what the model made of it."""
+
+    name: str
+    """"MNIST" or "pen"."""
+
+    images: npt.NDArray[np.uint8]
+    """uint8 (n, 28, 28)."""
+
+    labels: npt.NDArray[Any]
+    """Integer (n,)."""
+
+    probabilities: npt.NDArray[np.float32]
+    """Float32 (n, 10)."""
+
+    writers: npt.NDArray[np.str_] | None
+    """Who wrote each, as "unipen aga/x"; None where unknown."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """What `evaluate` found."""
@@ -72,6 +94,9 @@ class Evaluation:
 
     confusion: npt.NDArray[np.int64]
     """Counts (10, 10) on the test images: row the digit written, column the digit answered."""
+
+    answers: tuple[Answers, ...]
+    """What came out for every test image: MNIST first, then pen digits where the model has ink."""
 
     @property
     def agrees(self) -> bool:
@@ -92,33 +117,48 @@ class Evaluation:
         }
 
 
-def evaluate(model: Path = DEFAULT_MODEL, mnist_folder: Path | None = None) -> Evaluation:
-    """Measure both files of a model on MNIST's 10,000 test images.
+def evaluate(
+    model: Path = DEFAULT_MODEL, mnist_folder: Path | None = None, ink_folder: Path | None = None
+) -> Evaluation:
+    """Measure both files of a model on MNIST's 10,000 test images and held-out writers' ink.
 
     The figures are those of `model.tflite`, run by the engine that serves it; `model.keras` is run
-    by Keras for the parity. A few seconds on one core.
+    by Keras for the parity. A few seconds on one core, ten more where the model has ink.
 
     Args:
         model: folder of `model.keras`, `model.tflite` and `card.json`.
         mnist_folder: see `inkstream.mnist.load`.
+        ink_folder: see `inkstream_training.ink.sources.load`; not looked at without ink.
 
     Raises:
         CardError: no card, or one that cannot be read.
         FileNotFoundError: a model file is missing.
-        DatasetUnavailable: no MNIST.
+        DatasetUnavailable: no MNIST, or no pen ink for a model that has figures on it.
     """
     card = Card.read(model / CARD_FILE)
     images, labels = mnist.load("test", mnist_folder)
     reference = load_keras(model / KERAS_FILE)
     served = infer_litert(model / LITERT_FILE, images)
-    figures = (
+    answers = [Answers("MNIST", images, labels, served, None)]
+    figures = [
         *_files(card, model),
         Figure("parameters", card.parameters, int(reference.count_params())),
         *_metrics(card, served, labels),
         *_parity(card, predict(reference, images), served),
         *_seeds(card),
-    )
-    return Evaluation(card, figures, confusion(served, labels))
+    ]
+    if card.ink is not None and card.reject is not None:
+        ink, splits = collection.test_set(ink_folder)
+        found = answers_to(ink, lambda frames: infer_litert(model / LITERT_FILE, frames))
+        measured = measure_ink(found, ink, (served, labels), card.reject)
+        names = np.char.add(np.char.add(ink.sources, " "), ink.writers)
+        answers.append(Answers("pen", ink.digits, ink.labels, found.digits, names))
+        figures += [
+            Figure("splits", card.splits, splits),
+            *_ink(card.ink, measured),
+            *_gates(card, gates.values(card.metrics, measured)),
+        ]
+    return Evaluation(card, tuple(figures), confusion(served, labels), tuple(answers))
 
 
 def _files(card: Card, model: Path) -> list[Figure]:
@@ -181,3 +221,36 @@ def _seeds(card: Card) -> list[Figure]:
             card.temperature,
         ),
     ]
+
+
+def _ink(stated: InkFigures, found: InkFigures) -> list[Figure]:
+    rows, measured = flat(stated), flat(found)
+    return [
+        Figure(f"ink.{name}", rows.get(name), measured.get(name), _tolerance(name))
+        for name in measured | rows
+    ]
+
+
+def _tolerance(name: str) -> float:
+    if ".coverage." in name:
+        return _COVERAGE_TOLERANCE
+    # What a threshold divides may fall on its other side by the last bit of a probability.
+    divided = ("half_ink", "no_digits", "look_alikes", "mnist_answered", "pen_answered")
+    if name.startswith(divided):
+        return _COVERAGE_TOLERANCE
+    return _FLOAT_TOLERANCE if name.endswith((".nll", ".ece")) else 0.0
+
+
+def _gates(card: Card, served: dict[str, float]) -> list[Figure]:
+    """The served seed's figures are measured; of the others only the means can be repeated."""
+    own = next((one.gates for one in card.seeds if one.seed == card.seed), None) or {}
+    results = gates.check([one.gates for one in card.seeds if one.gates is not None] or [served])
+    figures = [
+        Figure(f"seeds[{card.seed}].gates.{name}", own.get(name), value, _COVERAGE_TOLERANCE)
+        for name, value in served.items()
+    ]
+    for name, result in results.items():
+        stated = (card.gates or {}).get(name)
+        figures.append(Figure(f"gates.{name}.mean", stated and stated.mean, result.mean, 1e-6))
+        figures.append(Figure(f"gates.{name}.holds", stated and stated.holds, result.holds))
+    return figures

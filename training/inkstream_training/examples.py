@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from inkstream import mnist
 
-from inkstream_training.recipes import Recipe
+from inkstream_training.ink.collection import InkParts
+from inkstream_training.recipes import InkMixture, Recipe
 
 __all__ = ["Examples", "gather"]
 
@@ -23,13 +24,17 @@ class Examples:
     """uint8 (n, 28, 28), ink high."""
 
     labels: npt.NDArray[np.int32]
-    """int32 (n,), 0 to 9."""
+    """int32 (n,), 0 to 9, or -1 for what is no digit."""
 
     validation_images: npt.NDArray[np.uint8]
     """uint8 (m, 28, 28); m is 0 where a recipe holds nothing out."""
 
     validation_labels: npt.NDArray[np.int32]
     """int32 (m,)."""
+
+    validation_weights: npt.NDArray[np.float64] | None = None
+    """float64 (m,), summing to 1: how much each held-out image counts in the fit of the temperature
+    and in the choice of a seed. None: all the same."""
 
     @staticmethod
     def split(images: npt.NDArray[Any], labels: npt.NDArray[Any], held_out: int) -> Examples:
@@ -47,15 +52,30 @@ class Examples:
         return Examples(images[:kept], labels[:kept], images[kept:], labels[kept:])
 
 
-def gather(recipe: Recipe, folder: Path | None = None) -> Examples:
-    """The examples of a recipe: MNIST's training file, the end of it held out.
+def gather(recipe: Recipe, folder: Path | None = None, ink: InkParts | None = None) -> Examples:
+    """The examples of a recipe: MNIST's training file, the end of it held out, and pen ink.
 
     Args:
-        recipe: its `sources` and `validation_examples` count.
+        recipe: its `validation_examples` and `ink` count.
         folder: where the MNIST files are; None looks where `inkstream.mnist.load` does.
+        ink: what `inkstream_training.ink.collection.prepare` gave, where the recipe has ink.
+
+    Returns: with ink, MNIST's held-out images come first and weigh as much as all pen digits.
 
     Raises:
         DatasetUnavailable: the files are neither there nor to be fetched.
     """
     images, labels = mnist.load("train", folder)
-    return Examples.split(images, labels, recipe.validation_examples)
+    examples = Examples.split(images, labels, recipe.validation_examples)
+    return examples if ink is None or recipe.ink is None else _with_ink(examples, recipe.ink, ink)
+
+
+def _with_ink(examples: Examples, mixture: InkMixture, ink: InkParts) -> Examples:
+    held = (len(examples.validation_labels), len(ink.validation.labels))
+    return Examples(
+        np.concatenate([examples.images] * mixture.mnist_repeats + [ink.frames]),
+        np.concatenate([examples.labels] * mixture.mnist_repeats + [ink.labels]),
+        np.concatenate([examples.validation_images, ink.validation.digits]),
+        np.concatenate([examples.validation_labels, ink.validation.labels]),
+        np.repeat([0.5 / max(1, n) for n in held], held),
+    )

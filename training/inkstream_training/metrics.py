@@ -77,10 +77,15 @@ def measure(probabilities: Array, labels: Array) -> Metrics:
     )
 
 
-def negative_log_likelihood(probabilities: Array, labels: Array) -> float:
-    """Mean of -ln p(right digit), nats; probabilities below 1e-12 count as 1e-12."""
+def negative_log_likelihood(
+    probabilities: Array, labels: Array, weights: Array | None = None
+) -> float:
+    """Mean of -ln p(right digit), nats; probabilities below 1e-12 count as 1e-12.
+
+    With `weights` (n,) the mean is weighted by them.
+    """
     chosen = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.maximum(chosen, _LEAST_PROBABILITY)).mean())
+    return float(np.average(-np.log(np.maximum(chosen, _LEAST_PROBABILITY)), weights=weights))
 
 
 def expected_calibration_error(probabilities: Array, labels: Array, bins: int = ECE_BINS) -> float:

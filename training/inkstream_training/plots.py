@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Picture
@@ -11,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter
 
 from inkstream_training.evaluate import Evaluation
 
-__all__ = ["draw_evaluation"]
+__all__ = ["draw_confusion", "draw_evaluation"]
 
 
 def draw_evaluation(evaluation: Evaluation, folder: Path) -> Path:
@@ -26,7 +28,7 @@ def draw_evaluation(evaluation: Evaluation, folder: Path) -> Path:
     FigureCanvasAgg(picture)
     curves, matrix = picture.subplots(1, 2)
     _draw_curves(evaluation, curves)
-    _draw_confusion(evaluation, matrix)
+    draw_confusion(evaluation.confusion, matrix)
     picture.suptitle(
         f"{card.name}/{card.version}: {card.metrics.accuracy:.2%} of MNIST's test images, "
         f"{card.metrics.errors} errors"
@@ -64,9 +66,11 @@ def _draw_curves(evaluation: Evaluation, axes: Axes) -> None:
     axes.legend()
 
 
-def _draw_confusion(evaluation: Evaluation, axes: Axes) -> None:
-    """Only the errors are shaded: beside a thousand right answers they would all look white."""
-    counts = evaluation.confusion
+def draw_confusion(counts: npt.NDArray[np.int64], axes: Axes) -> None:
+    """Draw counts (10, 10), written against answered.
+
+    Only the errors are shaded: beside a thousand right answers they would all look white.
+    """
     errors = counts.copy()
     errors[range(10), range(10)] = 0
     axes.imshow(errors, cmap="Oranges", vmax=2 * max(1, int(errors.max())))

@@ -1,31 +1,32 @@
 """From a recipe to a model folder: train the seeds, calibrate, choose, export, write the card.
 
-All choices are made on held-out training images. The test set is looked at once a finished seed.
+All choices are made on held-out training images and validation's writers. The test images and the
+test writers are looked at once a finished seed.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import keras
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 from inkstream import mnist
 
 from inkstream_training.architecture import LAYERS, logits_of, predict
 from inkstream_training.calibration import fit_temperature, fold_temperature, softmax
-from inkstream_training.card import BASELINE, Card, DataFile, SeedResult, mean_and_sd
+from inkstream_training.card import BASELINE, Card, SeedResult, mean_and_sd
 from inkstream_training.examples import Examples, gather
 from inkstream_training.export import describe_files, export
+from inkstream_training.ink import gates, rejection
+from inkstream_training.ink.collection import InkParts, InkSet, OnGlyphs, prepare
+from inkstream_training.ink.figures import InkAnswers, InkFigures, measure_ink
 from inkstream_training.metrics import Metrics, measure, negative_log_likelihood
+from inkstream_training.provenance import data_files, libraries, plain, rounded
 from inkstream_training.recipes import Recipe
 from inkstream_training.train import Epoch, TrainedSeed, train_seed
 
@@ -47,6 +48,12 @@ class Finished:
     metrics: Metrics
     """All figures on the test images."""
 
+    reject: rejection.RejectRule | None = None
+    """Thresholds, where the recipe has ink."""
+
+    ink: InkFigures | None = None
+    """All figures on the test writers, where the recipe has ink."""
+
 
 def produce(
     recipe: Recipe,
@@ -55,7 +62,9 @@ def produce(
     version: str = "1",
     *,
     mnist_folder: Path | None = None,
+    ink_folder: Path | None = None,
     on_epoch: Callable[[int, Epoch], None] = lambda seed, epoch: None,
+    on_glyphs: OnGlyphs = lambda drawn: None,
 ) -> Card:
     """Train every seed and export the chosen one.
 
@@ -65,18 +74,21 @@ def produce(
         folder: `model.keras`, `model.tflite` and `card.json` are written here.
         version: goes into the card.
         mnist_folder: see `inkstream.mnist.load`.
+        ink_folder: see `inkstream_training.ink.sources.load`; a recipe without ink does not look.
         on_epoch: called with the seed after each epoch.
+        on_glyphs: called now and then with the number of glyphs drawn since the last call.
 
     Returns: the card that was written.
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds: expected at least one, each once, got {list(seeds)}")
-    examples = gather(recipe, mnist_folder)
+    ink = None if recipe.ink is None else prepare(recipe.ink, ink_folder, on_glyphs)
+    examples = gather(recipe, mnist_folder, ink)
     test_images, test_labels = mnist.load("test", mnist_folder)
     finished = []
     for seed in seeds:
         run = train_seed(recipe, examples, seed, on_epoch=partial(on_epoch, seed))
-        finished.append(finish(recipe, run, examples, test_images, test_labels))
+        finished.append(finish(recipe, run, examples, test_images, test_labels, ink))
     served = select(finished)
     parity = export(served.run.model, folder, test_images)
     mean, spread = mean_and_sd([one.result.test_accuracy for one in finished])
@@ -87,8 +99,8 @@ def produce(
         created=datetime.now(UTC).date().isoformat(),
         architecture=list(LAYERS),
         parameters=int(served.run.model.count_params()),
-        recipe=_plain(dataclasses.asdict(recipe)),
-        data=_data_files(recipe),
+        recipe=plain(dataclasses.asdict(recipe)),
+        data=data_files(recipe, ink),
         seed=served.run.seed,
         selection=recipe.selection,
         temperature=served.result.temperature,
@@ -98,10 +110,14 @@ def produce(
         test_accuracy_sd=spread,
         baseline=BASELINE,
         parity=parity,
-        history=[_rounded(epoch) for epoch in served.run.history],
+        history=[rounded(epoch) for epoch in served.run.history],
         files=describe_files(folder),
-        libraries=_libraries(),
+        libraries=libraries(),
         training_seconds=round(served.run.seconds, 1),
+        reject=served.reject,
+        splits=None if ink is None else ink.splits,
+        ink=served.ink,
+        gates=_gates([one.result for one in finished]),
     )
     card.write(folder / CARD_FILE)
     return card
@@ -113,22 +129,46 @@ def finish(
     examples: Examples,
     test_images: npt.NDArray[np.uint8],
     test_labels: npt.NDArray[np.uint8],
+    ink: InkParts | None = None,
 ) -> Finished:
-    """Fit and fold in the temperature where the recipe has one, then test, once."""
-    temperature, accuracy, nll = 1.0, None, None
+    """Fit and fold in the temperature, choose thresholds where there is ink, then test, once."""
+    temperature, accuracy, nll, rule = 1.0, None, None, None
+    weights = examples.validation_weights
     if len(examples.validation_images):
         images = examples.validation_images.astype(np.float32) / np.float32(255)
+        labels = examples.validation_labels
         logits = np.asarray(logits_of(run.model.get_weights(), images))
         if recipe.fits_temperature:
-            temperature = fit_temperature(logits, examples.validation_labels)
+            temperature = fit_temperature(logits, labels, weights)
             fold_temperature(run.model, temperature)
         probabilities = softmax(logits, temperature)
-        right = probabilities.argmax(axis=1) == examples.validation_labels
+        right = probabilities.argmax(axis=1) == labels
         accuracy = round(float(right.mean()), 6)
-        nll = round(negative_log_likelihood(probabilities, examples.validation_labels), 6)
-    metrics = measure(predict(run.model, test_images), test_labels)
+        nll = round(negative_log_likelihood(probabilities, labels, weights), 6)
+        if ink is not None:
+            first = recipe.validation_examples
+            rule = rejection.choose(
+                {
+                    "mnist": (probabilities[:first], labels[:first]),
+                    "pen": (probabilities[first:], labels[first:]),
+                }
+            )
+    tested = predict(run.model, test_images)
+    metrics = measure(tested, test_labels)
     result = SeedResult(run.seed, metrics.accuracy, accuracy, nll, temperature)
-    return Finished(run, result, metrics)
+    if ink is None or rule is None:
+        return Finished(run, result, metrics)
+    answers = answers_to(ink.test, partial(predict, run.model))
+    figures = measure_ink(answers, ink.test, (tested, test_labels), rule)
+    result = dataclasses.replace(result, gates=gates.values(metrics, figures))
+    return Finished(run, result, metrics, rule, figures)
+
+
+def answers_to(
+    ink: InkSet, infer: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
+) -> InkAnswers:
+    """A model's probabilities for all of a set; `infer` takes frames (n, 28, 28)."""
+    return InkAnswers(infer(ink.digits), infer(ink.halves), infer(ink.letters))
 
 
 def select(finished: Sequence[Finished]) -> Finished:
@@ -140,37 +180,6 @@ def select(finished: Sequence[Finished]) -> Finished:
     return min(finished, key=loss)
 
 
-def _data_files(recipe: Recipe) -> list[DataFile]:
-    held_out = recipe.validation_examples
-    learned = "training" if not held_out else f"training; the last {held_out:,} are validation"
-    return [
-        DataFile(file.name, file.sha256, file.shape[0], use)
-        for files, use in ((mnist.FILES["train"], learned), (mnist.FILES["test"], "test"))
-        for file in files
-    ]
-
-
-def _rounded(epoch: Epoch) -> Epoch:
-    held = epoch.validation_accuracy
-    return Epoch(
-        epoch.number,
-        round(epoch.loss, 4),
-        round(epoch.accuracy, 4),
-        None if held is None else round(held, 4),
-    )
-
-
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Tuples as lists, so that a card read back equals the one written."""
-    return {
-        key: list(value) if isinstance(value, tuple) else value for key, value in values.items()
-    }
-
-
-def _libraries() -> dict[str, str]:
-    return {
-        "python": platform.python_version(),
-        "tensorflow": str(tf.__version__),
-        "keras": str(keras.__version__),
-        "numpy": str(np.__version__),
-    }
+def _gates(results: Sequence[SeedResult]) -> dict[str, gates.GateResult] | None:
+    measured = [result.gates for result in results if result.gates is not None]
+    return gates.check(measured) if measured else None

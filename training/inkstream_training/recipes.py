@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["RECIPES", "Augmentation", "Recipe"]
+__all__ = ["RECIPES", "Augmentation", "InkMixture", "Recipe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,44 @@ class Augmentation:
 
     elastic_sigma: float = 5.0
     """Standard deviation of the Gaussian that smooths the displacement, pixels."""
+
+    eases_from: float = 0.5
+    """Share of the run, below 1, after which all amounts fall linearly."""
+
+    eases_to: float = 1.0
+    """Factor on all amounts that they fall to at the end; 1: they do not."""
+
+
+@dataclass(frozen=True, slots=True)
+class InkMixture:
+    """How much pen ink an epoch holds beside MNIST, each count before the random distortion."""
+
+    pen_widths: tuple[float, ...] = (2.0, 2.4, 3.0)
+    """Pen widths in pixels that digits and letters are drawn with; a server draws with 2.4."""
+
+    mnist_repeats: int = 2
+    """How often an epoch holds each of MNIST's images."""
+
+    digit_repeats: int = 2
+    """How often an epoch holds each drawing of a digit."""
+
+    prefixes: tuple[int, ...] = (1, 2, 1, 1, 1, 1, 1, 1, 3, 3)
+    """Digits cut short that are made of each 0, each 1, … each 9, drawn with the server's width.
+
+    Only a server sees ink unfinished, and other widths would take digits of MNIST with them, sticks
+    above all. Half a 1 is a 1 again, and half an 8 or a 9 is a 0: hence more of them."""
+
+    letter_repeats: int = 1
+    """How often an epoch holds each drawing of a letter or symbol."""
+
+    scribbles: int = 1_000
+    """Scribbles, drawn with the server's width."""
+
+    blanks: int = 200
+    """Frames without ink."""
+
+    seed: int = 1
+    """What prefixes and scribbles are drawn from, the same for every seed of training."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +119,14 @@ class Recipe:
     fits_temperature: bool = False
     """Whether a temperature is fitted on the held-out images and folded into the last layer."""
 
-    sources: tuple[Literal["mnist"], ...] = ("mnist",)
+    sources: tuple[str, ...] = ("mnist",)
     """Where examples come from, in order."""
+
+    ink: InkMixture | None = None
+    """What is learned beside MNIST; None: nothing."""
+
+    version: str = "1"
+    """Version below the model's name that `train` writes by default."""
 
     seeds: tuple[int, ...] = (1, 2, 3)
     """Seeds trained by default; one of them is served (see `selection`)."""
@@ -102,10 +146,13 @@ class Recipe:
         """Which of the trained seeds is served, in a sentence. The test set has no part in it."""
         if not self.validation_examples:
             return "the first seed: nothing is held out to choose by"
-        return (
-            f"the seed with the lowest negative log-likelihood after temperature on the last "
-            f"{self.validation_examples:,} images of the MNIST training file, held out of training"
+        held_out = (
+            f"the last {self.validation_examples:,} images of the MNIST training file, "
+            f"held out of training"
         )
+        if self.ink is not None:
+            held_out += ", and, weighing as much, the digits of validation's writers"
+        return f"the seed with the lowest negative log-likelihood after temperature on {held_out}"
 
 
 RECIPES: dict[str, Recipe] = {
@@ -139,6 +186,25 @@ RECIPES: dict[str, Recipe] = {
             augmentation=Augmentation(),
             validation_examples=5_000,
             fits_temperature=True,
+        ),
+        Recipe(
+            name="ink",
+            model_name="digits",
+            description=(
+                "The same network for tensors and pen ink: MNIST, rendered pen strokes of three "
+                "collections, and what is no digit with a uniform target."
+            ),
+            epochs=100,
+            batch_size=256,
+            learning_rate=2e-3,
+            schedule="cosine",
+            ema_decay=0.999,
+            augmentation=Augmentation(),
+            validation_examples=5_000,
+            fits_temperature=True,
+            sources=("mnist", "pendigits", "unipen", "uji"),
+            ink=InkMixture(),
+            version="2",
         ),
     )
 }

@@ -34,7 +34,7 @@ class Epoch:
     """Mean cross-entropy of the training batches, as they were trained on, nats."""
 
     accuracy: float
-    """Share of right answers on those batches."""
+    """Share of right answers on those batches, among digits."""
 
     validation_accuracy: float | None
     """Share of right answers of the weights that would be kept, on the held-out images as they are;
@@ -146,34 +146,41 @@ def _fit_augmented(
         distorted = warp(batch_images, draws, amounts)
         with tf.GradientTape() as tape:
             logits = logits_of([weight.value for weight in weights], distorted)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch_labels, logits)
+            losses = tf.nn.softmax_cross_entropy_with_logits(_targets(batch_labels), logits)
             loss = tf.reduce_mean(losses)
         optimizer.apply(tape.gradient(loss, [weight.value for weight in weights]), weights)
         for average, weight in zip(averages, weights, strict=True):
             average.assign(decay * average + (1.0 - decay) * weight.value)
         right = tf.argmax(logits, axis=1, output_type=tf.int32) == batch_labels
-        return loss, tf.reduce_mean(tf.cast(right, tf.float32))
+        return loss, tf.stack([_count(right), _count(batch_labels >= 0)])
 
     compiled_step = tf.function(step, jit_compile=True)
 
-    def epoch(order: Any, number: Any) -> tuple[Any, Any]:
-        loss, accuracy = tf.constant(0.0), tf.constant(0.0)
+    def epoch(order: Any, number: Any, strength: Any) -> tuple[Any, Any]:
+        loss, right_of_digits = tf.constant(0.0), tf.constant([0.0, 0.0])
         for index in tf.range(steps):
             chosen = order[index]
             at = tf.stack([seed, 2 * (number * steps + index)])
-            step_loss, step_accuracy = compiled_step(
-                tf.gather(images, chosen), tf.gather(labels, chosen), draw(batch, at)
+            affine, elastic = draw(batch, at)
+            step_loss, step_right = compiled_step(
+                tf.gather(images, chosen),
+                tf.gather(labels, chosen),
+                Draws(affine * strength, elastic * strength),
             )
             loss += step_loss
-            accuracy += step_accuracy
-        return loss / steps, accuracy / steps
+            right_of_digits += step_right
+        return loss / steps, right_of_digits[0] / right_of_digits[1]
 
     compiled_epoch = tf.function(epoch)
     orders = np.random.default_rng(seed)
     history: list[Epoch] = []
     for number in range(recipe.epochs):
         order = orders.permutation(len(examples.images))[: steps * batch].reshape(steps, batch)
-        loss, accuracy = compiled_epoch(tf.constant(order, tf.int32), tf.constant(number))
+        loss, accuracy = compiled_epoch(
+            tf.constant(order, tf.int32),
+            tf.constant(number),
+            tf.constant(strength_at(amounts, number / recipe.epochs), tf.float32),
+        )
         kept = averages if recipe.ema_decay is not None else weights
         history.append(
             Epoch(number + 1, float(loss), float(accuracy), _validation_accuracy(kept, examples))
@@ -182,6 +189,22 @@ def _fit_augmented(
     if recipe.ema_decay is not None:
         model.set_weights([average.numpy() for average in averages])
     return history
+
+
+def strength_at(amounts: Augmentation, progress: float) -> float:
+    """Factor on all amounts of distortion after `progress` (0 to 1) of the run."""
+    easing = max(0.0, (progress - amounts.eases_from) / (1.0 - amounts.eases_from))
+    return 1.0 - easing * (1.0 - amounts.eases_to)
+
+
+def _count(marks: Any) -> Any:
+    return tf.reduce_sum(tf.cast(marks, tf.float32))
+
+
+def _targets(labels: Any) -> Any:
+    """Float32 (n, 10): all on the digit, or the same on each where a label is none (-1)."""
+    none = tf.cast(labels < 0, tf.float32)[:, None]
+    return tf.one_hot(labels, 10) + none / 10.0
 
 
 def _rate(recipe: Recipe, steps: int) -> Any:

@@ -16,6 +16,10 @@ pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip insta
 
 from inkstream import mnist
 
+from .ink_fixtures import ink_files, small_ink
+
+__all__ = ["bars", "ink_files", "mnist_test", "small_ink", "small_mnist"]
+
 Images = npt.NDArray[np.uint8]
 
 

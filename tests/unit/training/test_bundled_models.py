@@ -1,16 +1,17 @@
-"""What the committed models promise, checked on the real test set."""
+"""What the committed models promise, checked on the real test data."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
+from inkstream_server.model_store import BUNDLED
 from inkstream_training.card import BASELINE, Card
 from inkstream_training.evaluate import DEFAULT_MODEL, evaluate
 from inkstream_training.export import infer_litert
+from inkstream_training.ink import gates, sources
 from inkstream_training.recipes import RECIPES
 
-PLAIN_MODEL = DEFAULT_MODEL.parent.parent / "digits-plain" / "1"
-MODELS = [DEFAULT_MODEL, PLAIN_MODEL]
+MODELS = sorted(path.parent for path in BUNDLED.glob("*/*/card.json"))
 
 
 def name(model: Path) -> str:
@@ -19,31 +20,45 @@ def name(model: Path) -> str:
 
 @pytest.mark.parametrize("model", MODELS, ids=name)
 def test_a_bundled_model_does_what_its_card_says(model: Path, mnist_test: object) -> None:
+    if Card.read(model / "card.json").ink is not None and sources.locate() is None:
+        pytest.skip("pen ink is not here: set INKSTREAM_DATA to the folder that holds unipen/")
     wrong = [figure for figure in evaluate(model).figures if not figure.agrees]
     assert wrong == []
 
 
-def test_the_default_model_reads_at_least_99_2_percent(
+def test_the_default_model_reads_at_least_99_percent(
     mnist_test: tuple[np.ndarray, np.ndarray],
 ) -> None:
     images, labels = mnist_test
-    accuracy = (
-        infer_litert(DEFAULT_MODEL / "model.tflite", images).argmax(axis=1) == labels
-    ).mean()
-    assert accuracy >= 0.992
+    answers = infer_litert(DEFAULT_MODEL / "model.tflite", images).argmax(axis=1)
+    accuracy = (answers == labels).mean()
+    assert accuracy >= 0.99
     assert accuracy == pytest.approx(Card.read(DEFAULT_MODEL / "card.json").metrics.accuracy)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=name)
 def test_a_bundled_card_is_whole(model: Path) -> None:
     card = Card.read(model / "card.json")
-    recipe = next(r for r in RECIPES.values() if r.model_name == card.name)
+    recipe = next(
+        r for r in RECIPES.values() if (r.model_name, r.version) == (card.name, card.version)
+    )
     assert name(model) == f"{card.name}/{card.version}"
     assert card.recipe["epochs"] == recipe.epochs == len(card.history)
     assert card.selection == recipe.selection
     assert sorted(one.seed for one in card.seeds) == [1, 2, 3]
     assert card.baseline == BASELINE
     assert card.parameters == 118_282
+    assert (card.gates is not None) == (recipe.ink is not None)
+
+
+def test_every_bundled_model_for_ink_reaches_every_gate() -> None:
+    stated = {name(model): Card.read(model / "card.json").gates for model in MODELS}
+    found = {label: results for label, results in stated.items() if results is not None}
+    assert all(set(results) == set(gates.GATES) for results in found.values())
+    failing = [
+        (n, key) for n, results in found.items() for key in results if not results[key].holds
+    ]
+    assert failing == []
 
 
 @pytest.mark.parametrize("model", MODELS, ids=name)

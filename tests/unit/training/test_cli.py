@@ -86,7 +86,7 @@ def test_missing_images_say_what_to_do(tmp_path: Path) -> None:
         (["--seeds", "1,x"], "numbers with commas"),
         (["--seeds", "1,1"], "each once"),
         (["--epochs", "0"], "--epochs"),
-        (["--recipe", "ink"], "'plain', 'augmented'"),
+        (["--recipe", "oak"], "'plain', 'augmented', 'ink'"),
         (["--model-version", "../2"], "plain folder name"),
     ],
 )

@@ -21,9 +21,21 @@ def test_augmented_holds_out_images_to_choose_by() -> None:
     assert "test" not in augmented.selection
 
 
-def test_every_recipe_trains_three_seeds_and_serves_under_its_own_name() -> None:
+def test_every_recipe_trains_three_seeds_into_a_folder_of_its_own() -> None:
     assert all(len(recipe.seeds) == 3 for recipe in RECIPES.values())
-    assert len({recipe.model_name for recipe in RECIPES.values()}) == len(RECIPES)
+    assert len({(r.model_name, r.version) for r in RECIPES.values()}) == len(RECIPES)
+
+
+def test_ink_succeeds_augmented_as_the_newest_version_of_one_model() -> None:
+    augmented, ink = RECIPES["augmented"], RECIPES["ink"]
+    assert ink.model_name == augmented.model_name
+    assert int(ink.version) > int(augmented.version)
+
+
+def test_ink_chooses_by_digits_of_its_own_writers_too() -> None:
+    assert RECIPES["ink"].sources == ("mnist", "pendigits", "unipen", "uji")
+    assert "validation's writers" in RECIPES["ink"].selection
+    assert "test" not in RECIPES["ink"].selection
 
 
 def test_a_recipe_cannot_be_changed_by_accident() -> None:

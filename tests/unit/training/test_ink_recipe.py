@@ -1,0 +1,70 @@
+"""The recipe `ink` from files of strokes to a card that `evaluate` repeats, by the command line."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from inkstream_server.rejection import rule_of
+from inkstream_training.card import Card
+from inkstream_training.cli import main
+from inkstream_training.ink.gates import GATES
+from inkstream_training.recipes import RECIPES, InkMixture
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipe with little of everything."""
+    few = InkMixture(mnist_repeats=1, digit_repeats=1, scribbles=50, blanks=10)
+    recipe = dataclasses.replace(RECIPES["ink"], epochs=2, validation_examples=200, ink=few)
+    monkeypatch.setitem(RECIPES, "ink", recipe)
+
+
+def test_ink_is_learned_measured_drawn_and_repeated(
+    quick: None, small_mnist: Path, small_ink: Path, tmp_path: Path
+) -> None:
+    common = ("--mnist", small_mnist, "--data", small_ink)
+    trained = run("train", "--recipe", "ink", "--seeds", "1,2", "--out", tmp_path, *common)
+    assert trained.exit_code == 0, trained.output
+    assert "no_digits_auroc" in trained.stdout
+    folder = tmp_path / "digits" / "2"
+    card = Card.read(folder / "card.json")
+    assert card.splits is not None
+    assert card.splits["pendigits"].test == ["5", "10", "15", "20", "25", "30"]
+    assert card.gates is not None
+    assert set(card.gates) == set(GATES)
+    assert all(len(gate.seeds) == 2 for gate in card.gates.values())
+    assert card.reject is not None
+    server = rule_of((folder / "card.json").read_text())
+    assert server.not_a_digit_below == card.reject.not_a_digit_below
+    assert server.unsure_below == card.reject.unsure_below
+
+    shown = run("evaluate", folder, "--plots", tmp_path / "plots", *common)
+    assert shown.exit_code == 0, shown.output
+    assert "Pen digits by writer" in shown.stdout
+    assert "half_ink_sure" in shown.stdout
+    names = {path.name.removeprefix("digits-2-") for path in (tmp_path / "plots").iterdir()}
+    assert {"confusion-pen.png", "reliability.png", "coverage.png"} <= names
+
+    content = json.loads((folder / "card.json").read_text())
+    content["ink"]["sources"]["uji"]["metrics"]["errors"] += 1
+    content["gates"]["mnist_accuracy"]["mean"] += 0.01
+    (folder / "card.json").write_text(json.dumps(content))
+    tampered = run("evaluate", folder, *common)
+    assert tampered.exit_code == 1
+    assert "ink.sources.uji.metrics.errors" in tampered.stderr
+    assert "gates.mnist_accuracy.mean" in tampered.stderr
+
+
+def test_missing_ink_says_what_to_do(quick: None, small_mnist: Path, tmp_path: Path) -> None:
+    result = run(
+        "train", "--recipe", "ink", "--mnist", small_mnist, "--data", tmp_path, "--out", tmp_path
+    )
+    assert result.exit_code == 2
+    assert "INKSTREAM_DATA" in result.stderr
+    assert "pendigits-orig.tra.gz" in result.stderr

@@ -1,0 +1,90 @@
+"""What a model for ink has to reach, as the mean of its seeds: names, bounds and who passes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from inkstream_training.ink.figures import InkFigures
+from inkstream_training.metrics import Metrics
+
+__all__ = ["GATES", "Bound", "GateResult", "check", "values"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """One figure's bound."""
+
+    limit: float
+    """The bound; a share, 0 to 1."""
+
+    at_least: bool
+    """Whether it is a lower bound."""
+
+    def holds(self, value: float) -> bool:
+        """Whether a figure is within the bound."""
+        return value >= self.limit if self.at_least else value <= self.limit
+
+
+GATES: dict[str, Bound] = {
+    "mnist_accuracy": Bound(0.991, at_least=True),
+    "pendigits_accuracy": Bound(0.984, at_least=True),
+    "pendigits_worst_writer": Bound(0.88, at_least=True),
+    "unipen_accuracy": Bound(0.965, at_least=True),
+    "uji_accuracy": Bound(0.975, at_least=True),
+    "mnist_ece": Bound(0.004, at_least=False),
+    "pen_ece": Bound(0.008, at_least=False),
+    "no_digits_auroc": Bound(0.97, at_least=True),
+    "half_ink_sure": Bound(0.05, at_least=False),
+}
+"""The bounds by figure, of the mean over seeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """One gate of the card."""
+
+    limit: float
+    """The bound."""
+
+    at_least: bool
+    """Whether it is a lower bound."""
+
+    mean: float
+    """Mean over the seeds, which is what is held against the bound."""
+
+    holds: bool
+    """Whether it does."""
+
+    seeds: list[float]
+    """Each seed's figure, in the order of `seeds`."""
+
+
+def values(mnist: Metrics, ink: InkFigures) -> dict[str, float]:
+    """One model's figure for each gate."""
+    return {
+        "mnist_accuracy": mnist.accuracy,
+        "pendigits_accuracy": ink.sources["pendigits"].metrics.accuracy,
+        "pendigits_worst_writer": ink.sources["pendigits"].worst_accuracy,
+        "unipen_accuracy": ink.sources["unipen"].metrics.accuracy,
+        "uji_accuracy": ink.sources["uji"].metrics.accuracy,
+        "mnist_ece": mnist.ece,
+        "pen_ece": ink.pen.ece,
+        "no_digits_auroc": ink.no_digits.auroc,
+        "half_ink_sure": ink.half_ink.sure,
+    }
+
+
+def check(seeds: Sequence[dict[str, float]]) -> dict[str, GateResult]:
+    """Hold the mean of the seeds against every bound.
+
+    Args:
+        seeds: what `values` gave for each, at least one.
+    """
+    results = {}
+    for name, bound in GATES.items():
+        each = [seed[name] for seed in seeds]
+        # Rounded as the figures are, so that 0.1 + 0.2 does not fail a bound of 0.15.
+        mean = round(sum(each) / len(each), 6)
+        results[name] = GateResult(bound.limit, bound.at_least, mean, bound.holds(mean), each)
+    return results
