@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -238,6 +239,48 @@ def evaluate(
             err=True,
         )
         raise SystemExit(1)
+
+
+@main.command()
+@click.argument("model", type=_FOLDER, required=False)
+@_INK
+def stability(model: Path | None, ink_folder: Path | None) -> None:
+    """Learn how likely a model's early answers to ink are to last, from validation's writers.
+
+    Prints the tables of inkstream_server/pens/stability.py; how far they are off on held-out
+    writers goes to stderr. MODEL is a folder with model.tflite; by default the server's.
+
+    \b
+    Example:
+      inkstream-train stability models/digits/2
+    """
+    with quiet():
+        from inkstream_training.evaluate import DEFAULT_MODEL
+        from inkstream_training.export import LITERT_FILE, infer_litert
+        from inkstream_training.ink import sources
+        from inkstream_training.ink.stability import expected_error, fit, observe, stabilities
+
+    try:
+        files = sources.load(ink_folder)
+        glyphs = [glyph for of_file in files.values() for glyph in of_file]
+        infer = partial(infer_litert, (model or DEFAULT_MODEL) / LITERT_FILE)
+        tables = fit(observe(glyphs, "validation", infer))
+        held_out = observe(glyphs, "test", infer)
+    except (DatasetUnavailable, OSError, ValueError) as error:
+        _fail(str(error))
+    for state, table in tables.items():
+        click.echo(f'    "{state}": (')
+        for row in table:
+            click.echo("        (" + ", ".join(f"{value:.2f}" for value in row) + "),")
+        click.echo("    ),")
+        cuts = held_out[state]
+        off = expected_error(stabilities(tables, state, cuts), cuts)
+        click.echo(
+            f"{state}: {len(cuts.lasted)} held-out answers, {cuts.lasted.mean():.1%} last; "
+            f"expected error {off:.1%}, of confidence in its place "
+            f"{expected_error(cuts.confidences, cuts):.1%}",
+            err=True,
+        )
 
 
 def _fail(message: str) -> Any:
