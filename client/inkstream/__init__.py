@@ -7,6 +7,11 @@
         for result in client.stream(images):      # many, in order
             print(result.digit, result.confidence)
 
+        with client.pen(y="down", units="px") as pen:  # somebody writing
+            pen.down(10, 12); pen.move(11, 15); pen.up()
+            for result in pen:                      # provisional, then final
+                print(result.state, result.digit, result.alternatives)
+
 `AsyncClient` is the same for asyncio. Errors are drawn as a tree in `inkstream._exceptions`.
 """
 
@@ -31,14 +36,18 @@ from inkstream._exceptions import (
     ServerDraining,
     Unsupported,
 )
+from inkstream._glyphs import GlyphResult, GlyphState
 from inkstream._options import Tls
+from inkstream._pens import AsyncPen, Pen
 from inkstream._results import ImageWarning, Model, RejectReason, Result
+from inkstream.ink import Ink, InvalidInk, Stroke
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AccessDenied",
     "AsyncClient",
+    "AsyncPen",
     "Client",
     "ClientClosed",
     "ConnectionFailed",
@@ -46,19 +55,25 @@ __all__ = [
     "DeadlineExceeded",
     "EngineFailed",
     "FatalError",
+    "GlyphResult",
+    "GlyphState",
     "ImageWarning",
+    "Ink",
     "InkstreamError",
     "InputError",
     "InvalidImage",
+    "InvalidInk",
     "InvalidRequest",
     "Model",
     "ModelNotFound",
     "Overloaded",
+    "Pen",
     "ProtocolError",
     "RejectReason",
     "Result",
     "RetryableError",
     "ServerDraining",
+    "Stroke",
     "Tls",
     "Unsupported",
     "__version__",

@@ -9,11 +9,16 @@ from typing import Any, Literal, Self, overload
 
 from inkstream._base import ClientBase, parcel_of
 from inkstream._exceptions import DeadlineExceeded, InkstreamError
+from inkstream._glyphs import GlyphResult
 from inkstream._images import Images, frames_of
 from inkstream._outbox import Parcel
+from inkstream._pen_base import OnResult
+from inkstream._pen_options import Boxes, Rectangle
+from inkstream._pens import AsyncPen
 from inkstream._results import Model, Result
 from inkstream._sinks import Collector, LoopFuture
 from inkstream._streams import stream_by_task
+from inkstream.ink import Ink, YDirection
 
 
 class AsyncClient(ClientBase):
@@ -127,6 +132,78 @@ class AsyncClient(ClientBase):
         self._put(parcel_of(frames_of(image).single(), sink, deadline))
         return sink.future
 
+    def pen(
+        self,
+        *,
+        y: YDirection = "down",
+        units: Literal["px", "mm"] | None = None,
+        counts_per_unit: float | None = None,
+        area: Rectangle | None = None,
+        boxes: Boxes = (),
+        quiet_ms: int | None = None,
+        short_quiet_ms: int | None = None,
+        interims_per_second: int = 0,
+        alternatives: int = 3,
+        on_result: OnResult | None = None,
+    ) -> AsyncPen:
+        """Begin a session of somebody who writes.
+
+        All pens of a client share its stream. Nothing is sent before the first stroke.
+
+        Args:
+            y: which way y grows: "down" as on screens, "up" as on many tablets.
+            units: "px", "mm", or None where the size of a unit is unknown.
+            counts_per_unit: coordinates travel as whole numbers of one over so many units; None for 16,
+                with millimetres for 100. Raise it where whole digits are a few units large.
+            area: x, y, width and height of what can be written on, in units; None if unknown.
+            boxes: areas that take one digit each, as the combs of a form: by number, or numbered from 1
+                in order; `GlyphResult.box` names them.
+            quiet_ms: pause in milliseconds after which a digit is final; None for the server's choice.
+            short_quiet_ms: the same for digits that are rarely continued.
+            interims_per_second: results while the pen is down, at most so many a second; 0 for none.
+            alternatives: number of best digits in each result, 0 to 10.
+            on_result: called with each result, and with each error, instead of yielding or raising it.
+                In the event loop: it must not block.
+
+        Returns: the pen, to be used in `async with` or closed.
+
+        Raises:
+            InvalidRequest: an option is out of range.
+            ClientClosed: the client was closed.
+        """
+        options = self._pen_options(
+            y=y,
+            units=units,
+            counts_per_unit=counts_per_unit,
+            area=area,
+            boxes=boxes,
+            quiet_ms=quiet_ms,
+            short_quiet_ms=short_quiet_ms,
+            interims_per_second=interims_per_second,
+            alternatives=alternatives,
+        )
+        return AsyncPen(self._ink, options, self._wake, on_result)
+
+    async def recognize_ink(
+        self, ink: Ink, *, alternatives: int = 3, deadline: float | None = None
+    ) -> GlyphResult:
+        """Recognise one digit whose ink is complete.
+
+        Args:
+            ink: its strokes.
+            alternatives: number of best digits in the result, 0 to 10.
+            deadline: seconds after which the answer is worthless; None waits.
+
+        Returns: the final result; its strokes are numbered from 1.
+
+        Raises:
+            InvalidInk: the ink cannot be taken as it is.
+            InkstreamError: another branch of the tree.
+        """
+        request = self._ink_request(ink, alternatives, deadline)
+        self._settle()
+        return self._ink_result(await self._connection.recognize(request, deadline))
+
     async def model(self) -> Model:
         """Ask the server to describe the model.
 
@@ -160,6 +237,10 @@ class AsyncClient(ClientBase):
             self._settle()
         if self._outbox.put(parcel):
             self._connection.wake()
+
+    def _wake(self) -> None:
+        self._settle()
+        self._connection.wake()
 
     def _settle(self) -> None:
         """Belong to the running loop from the first use on."""

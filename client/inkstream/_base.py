@@ -1,4 +1,4 @@
-"""What the sync and the async client have in common: options, outbox, connection."""
+"""What the sync and the async client have in common: options, outboxes, connection."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from typing import Any
 
 import grpc
 
+from inkstream._columns import StrokeCoder, scale_for
 from inkstream._connection import Connection
-from inkstream._exceptions import InvalidRequest
+from inkstream._exceptions import InvalidRequest, ProtocolError, from_item_error
+from inkstream._glyphs import GlyphResult
 from inkstream._images import Frames
+from inkstream._ink_outbox import InkOutbox
 from inkstream._options import Metadata, Options, Tls
 from inkstream._outbox import Outbox, Parcel, Sink
+from inkstream._pen_options import PenOptions
+from inkstream.ink import Ink, InvalidInk
+from inkstream.v1 import recognition_service_pb2 as wire
 
 
 class ClientBase:
@@ -29,6 +35,8 @@ class ClientBase:
         metadata: Metadata = (),
         tls: Tls | grpc.ChannelCredentials | None = None,
         connect_timeout: float = 10.0,
+        packet_ms: float = 20.0,
+        ink_buffer: int = 250_000,
         channel_options: tuple[tuple[str, Any], ...] = (),
     ) -> None:
         """Set up a client. Nothing is connected before its first use.
@@ -43,6 +51,9 @@ class ClientBase:
             metadata: sent with every call, for example `(("authorization", "Bearer ..."),)`.
             tls: `Tls(...)` or gRPC's own credentials to encrypt; None for plain text.
             connect_timeout: seconds until an address that neither answers nor refuses is given up.
+            packet_ms: milliseconds that a pen's points wait for others to share their message. Where
+                the pen lifts, they leave at once.
+            ink_buffer: points that may wait to be sent, of all pens together, before more are refused.
             channel_options: gRPC channel arguments that replace the client's own.
 
         Raises:
@@ -58,10 +69,13 @@ class ClientBase:
             metadata=metadata,
             tls=tls,
             connect_timeout=connect_timeout,
+            packet_ms=packet_ms,
+            ink_buffer=ink_buffer,
             channel_options=channel_options,
         )
         self._outbox = Outbox()
-        self._connection = Connection(self._options, self._outbox)
+        self._ink = InkOutbox(packet_seconds=packet_ms / 1000, most_points=ink_buffer)
+        self._connection = Connection(self._options, self._outbox, self._ink)
 
     @property
     def address(self) -> str:
@@ -70,6 +84,50 @@ class ClientBase:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._options.address!r})"
+
+    def _pen_options(self, **said: Any) -> PenOptions:
+        return PenOptions(timings=self._options.timings, **said)
+
+    def _ink_request(
+        self, ink: Ink, alternatives: int, deadline: float | None
+    ) -> wire.RecognizeRequest:
+        """The unary call for one ink.
+
+        Raises:
+            InvalidRequest: an option is out of range.
+        """
+        if deadline is not None:
+            _require_deadline(deadline)
+        request = wire.RecognizeRequest(model=self._options.model)
+        request.answers.top_k = alternatives
+        request.answers.timings = self._options.timings
+        strokes = ink.arrays()
+        scale = scale_for(strokes)
+        # Where the unit's size is known, so is that of a mere tap.
+        units = ink.units if ink.units != "count" and 1e-9 <= scale.counts_per_unit <= 1e9 else None
+        counts = scale.counts_per_unit if units else 1.0
+        pen = PenOptions(y=ink.y, units=units, counts_per_unit=counts, alternatives=alternatives)
+        request.ink.pen.CopyFrom(pen.opening())
+        for stroke in strokes:
+            points = request.ink.strokes.add()
+            if len(stroke):
+                coder = StrokeCoder(1.0, None, has_pressure=False)
+                dx, dy, _, _ = coder.points(scale.apply(stroke))
+                points.dx.extend(dx)
+                points.dy.extend(dy)
+        return request
+
+    def _ink_result(self, response: wire.RecognizeResponse) -> GlyphResult:
+        """What the unary call for one ink was answered.
+
+        Raises:
+            InkstreamError: the ink got no result.
+        """
+        for refused in response.errors:
+            raise from_item_error(refused, invalid=InvalidInk)
+        if not response.HasField("glyph"):
+            raise ProtocolError("the server answered an ink with neither a result nor an error")
+        return GlyphResult.from_wire(response.glyph, timed=self._options.timings)
 
     def _images_ahead(self) -> int:
         """How far a stream runs ahead of its reader: a window under way and one packed behind."""
@@ -84,9 +142,13 @@ def parcel_of(frames: Frames, sink: Sink, deadline: float | None, position: int 
     """
     expires = None
     if deadline is not None:
-        if not deadline > 0:
-            raise InvalidRequest(f"deadline: expected seconds above 0, got {deadline}")
+        _require_deadline(deadline)
         expires = time.monotonic() + deadline
     return Parcel(
         frames.frame_bytes, frames.buffer, frames.count, sink, position=position, expires=expires
     )
+
+
+def _require_deadline(deadline: float) -> None:
+    if not deadline > 0:
+        raise InvalidRequest(f"deadline: expected seconds above 0, got {deadline}")

@@ -10,12 +10,17 @@ from typing import Any, Literal, Self, overload
 
 from inkstream._base import ClientBase, parcel_of
 from inkstream._exceptions import DeadlineExceeded, InkstreamError
+from inkstream._glyphs import GlyphResult
 from inkstream._images import Images, frames_of
 from inkstream._loop import shared_loop, wait_for
 from inkstream._outbox import Parcel
+from inkstream._pen_base import OnResult
+from inkstream._pen_options import Boxes, Rectangle
+from inkstream._pens import Pen
 from inkstream._results import Model, Result
 from inkstream._sinks import Collector, ThreadFuture
 from inkstream._streams import stream_by_thread
+from inkstream.ink import Ink, YDirection
 
 
 class Client(ClientBase):
@@ -126,6 +131,77 @@ class Client(ClientBase):
         self._put(parcel_of(frames_of(image).single(), sink, deadline))
         return sink.future
 
+    def pen(
+        self,
+        *,
+        y: YDirection = "down",
+        units: Literal["px", "mm"] | None = None,
+        counts_per_unit: float | None = None,
+        area: Rectangle | None = None,
+        boxes: Boxes = (),
+        quiet_ms: int | None = None,
+        short_quiet_ms: int | None = None,
+        interims_per_second: int = 0,
+        alternatives: int = 3,
+        on_result: OnResult | None = None,
+    ) -> Pen:
+        """Begin a session of somebody who writes.
+
+        All pens of a client share its stream. Nothing is sent before the first stroke.
+
+        Args:
+            y: which way y grows: "down" as on screens, "up" as on many tablets.
+            units: "px", "mm", or None where the size of a unit is unknown.
+            counts_per_unit: coordinates travel as whole numbers of one over so many units; None for 16,
+                with millimetres for 100. Raise it where whole digits are a few units large.
+            area: x, y, width and height of what can be written on, in units; None if unknown.
+            boxes: areas that take one digit each, as the combs of a form: by number, or numbered from 1
+                in order; `GlyphResult.box` names them.
+            quiet_ms: pause in milliseconds after which a digit is final; None for the server's choice.
+            short_quiet_ms: the same for digits that are rarely continued.
+            interims_per_second: results while the pen is down, at most so many a second; 0 for none.
+            alternatives: number of best digits in each result, 0 to 10.
+            on_result: called with each result, and with each error, instead of yielding or raising it.
+                In the thread of the connection: it must not block.
+
+        Returns: the pen, to be used in `with` or closed.
+
+        Raises:
+            InvalidRequest: an option is out of range.
+            ClientClosed: the client was closed.
+        """
+        options = self._pen_options(
+            y=y,
+            units=units,
+            counts_per_unit=counts_per_unit,
+            area=area,
+            boxes=boxes,
+            quiet_ms=quiet_ms,
+            short_quiet_ms=short_quiet_ms,
+            interims_per_second=interims_per_second,
+            alternatives=alternatives,
+        )
+        return Pen(self._ink, options, self._wake, on_result)
+
+    def recognize_ink(
+        self, ink: Ink, *, alternatives: int = 3, deadline: float | None = None
+    ) -> GlyphResult:
+        """Recognise one digit whose ink is complete.
+
+        Args:
+            ink: its strokes.
+            alternatives: number of best digits in the result, 0 to 10.
+            deadline: seconds after which the answer is worthless; None waits.
+
+        Returns: the final result; its strokes are numbered from 1.
+
+        Raises:
+            InvalidInk: the ink cannot be taken as it is.
+            InkstreamError: another branch of the tree.
+        """
+        request = self._ink_request(ink, alternatives, deadline)
+        return self._ink_result(wait_for(self._connection.recognize(request, deadline)))
+
     def model(self) -> Model:
         """Ask the server to describe the model.
 
@@ -155,4 +231,7 @@ class Client(ClientBase):
 
     def _put(self, parcel: Parcel) -> None:
         if self._outbox.put(parcel):
-            shared_loop().call_soon_threadsafe(self._connection.wake)
+            self._wake()
+
+    def _wake(self) -> None:
+        shared_loop().call_soon_threadsafe(self._connection.wake)

@@ -1,7 +1,7 @@
 """Holds a client's one long-lived stream: opens it when needed, writes, reads, ends it.
 
-Lives in one event loop, and so do all its methods. What goes into messages is the outbox's and the
-exchange's business.
+Lives in one event loop, and so do all its methods. What goes into messages is the business of
+the outboxes and exchanges, one for tensors and one for ink.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from inkstream._exceptions import (
     unreachable,
 )
 from inkstream._exchange import Exchange
+from inkstream._ink_exchange import InkExchange
+from inkstream._ink_outbox import InkOutbox
 from inkstream._options import Options
 from inkstream._outbox import Outbox
 from inkstream._results import Model
@@ -36,19 +38,20 @@ WINDOW_UNTIL_TOLD = 1024
 """Frames that may be unanswered as long as no server has said how many it takes."""
 
 _GATHERED = 64
-"""Parcels that fill a message well enough not to wait for more."""
+"""Parcels and pens that fill a message well enough not to wait for more."""
 
 
 class Connection:
-    """One stream at a time to one address, from the first parcel on.
+    """One stream at a time to one address, from the first parcel or point on.
 
     When a stream breaks, everything unanswered fails with a RetryableError and the next parcel
     opens another stream.
     """
 
-    def __init__(self, options: Options, outbox: Outbox) -> None:
+    def __init__(self, options: Options, outbox: Outbox, ink: InkOutbox) -> None:
         self._options = options
         self._outbox = outbox
+        self._ink = ink
         self._channel: grpc.aio.Channel | None = None
         self._work = asyncio.Event()
         self._streaming: asyncio.Task[None] | None = None
@@ -58,7 +61,7 @@ class Connection:
         """Frames that the server lets one stream leave unanswered."""
 
     def wake(self) -> None:
-        """Look at the outbox: `Outbox.put` said so."""
+        """Look at the outboxes: one of them said so."""
         self._work.set()
         if self._streaming is None:
             self._streaming = asyncio.create_task(self._stream(), name="inkstream stream")
@@ -82,6 +85,24 @@ class Connection:
             raise from_status(failed, self._options.address) from failed
         return Model.from_wire(response.model)
 
+    async def recognize(
+        self, request: wire.RecognizeRequest, deadline: float | None
+    ) -> wire.RecognizeResponse:
+        """Make one unary call.
+
+        Raises:
+            InkstreamError: it failed as a whole.
+        """
+        if self._is_closing:
+            raise ClientClosed("the client is closed: make a new one")
+        try:
+            response: wire.RecognizeResponse = await self._stub().Recognize(
+                request, timeout=deadline, metadata=tuple(self._options.metadata)
+            )
+            return response
+        except grpc.aio.AioRpcError as failed:
+            raise from_status(failed, self._options.address) from failed
+
     async def close(self, grace: float) -> None:
         """Wait up to `grace` seconds for what is unanswered, fail the rest and disconnect.
 
@@ -89,6 +110,7 @@ class Connection:
         """
         self._is_closing = True
         self._outbox.close()
+        self._ink.close()
         streaming = self._streaming
         try:
             if streaming is not None:
@@ -98,7 +120,7 @@ class Connection:
             if streaming is not None and not streaming.done():
                 streaming.cancel()
                 await asyncio.wait([streaming])
-            self._outbox.fail(ClientClosed("the client was closed before the image was sent"))
+            self._fail_waiting(ClientClosed("the client was closed before it was sent"))
             if self._channel is not None:
                 await self._channel.close()
                 self._channel = None
@@ -111,12 +133,12 @@ class Connection:
     async def _stream(self) -> None:
         """Open streams one after the other as long as there is something to send."""
         try:
-            while not self._outbox.rest():
+            while not (self._outbox.rest() and self._ink.seconds_left() is None):
                 await self._one_stream()
         except InkstreamError as error:
-            self._outbox.fail(error)
+            self._fail_waiting(error)
         except BaseException:
-            self._outbox.fail(_closed())
+            self._fail_waiting(_closed())
             raise
         finally:
             self._streaming = None
@@ -125,19 +147,22 @@ class Connection:
         """Open a stream and use it until either side ends it."""
         call: _Call = self._stub().StreamRecognize(metadata=tuple(self._options.metadata))
         exchange: Exchange | None = None
+        pens = InkExchange(self._ink)
         writing: asyncio.Task[None] | None = None
         failure: InkstreamError = _closed()
         self._is_draining = False
         try:
             exchange = await self._open(call)
-            writing = asyncio.create_task(self._write(call, exchange), name="inkstream writer")
-            await self._read(call, exchange)
+            writing = asyncio.create_task(
+                self._write(call, exchange, pens), name="inkstream writer"
+            )
+            await self._read(call, exchange, pens)
             failure = ConnectionLost(
                 f"{self._options.address} ended the stream before it had answered everything; "
                 "send again what was not answered"
             )
-            if self._outbox and exchange.is_unused:
-                raise ServerDraining(f"{self._options.address} takes no images any more")
+            if self._has_work() and exchange.is_unused and pens.is_unused:
+                raise ServerDraining(f"{self._options.address} takes nothing any more")
         except grpc.aio.AioRpcError as failed:
             failure = from_status(failed, self._options.address, opened=exchange is not None)
             raise failure from failed
@@ -151,6 +176,7 @@ class Connection:
                 await asyncio.wait([writing])
             if exchange is not None:
                 exchange.fail(failure)
+            pens.fail(failure)
 
     async def _open(self, call: _Call) -> Exchange:
         """Send the configuration and wait for the server's."""
@@ -182,26 +208,47 @@ class Connection:
             max_frames_per_message=opened.max_frames_per_message or self.window,
         )
 
-    async def _write(self, call: _Call, exchange: Exchange) -> None:
+    async def _write(self, call: _Call, exchange: Exchange, pens: InkExchange) -> None:
         """Send what waits; what comes while a write is under way goes into the next message."""
         try:
             while True:
                 self._work.clear()
-                if self._is_draining or (self._is_closing and not self._outbox):
+                if self._is_draining or (self._is_closing and not self._has_work()):
                     await call.done_writing()
                     return
                 await self._gather()
-                message = exchange.next_message(time.monotonic())
-                if message is None:
-                    await self._work.wait()
-                else:
-                    await call.write(message)
+                images = exchange.next_message(time.monotonic())
+                if images is not None:
+                    await call.write(images)
+                ink = pens.next_message(at_once=self._is_closing)
+                if ink is not None:
+                    await call.write(ink)
+                if images is None and ink is None:
+                    await self._rest(self._ink.seconds_left())
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             # The call is over. The reader learns why, and tells.
             return
         except BaseException:
             call.cancel()
             raise
+
+    async def _rest(self, seconds: float | None) -> None:
+        """Wait for work, or until ink that waits is due."""
+        if seconds is None or self._is_closing:
+            await self._work.wait()
+            return
+        alarm = asyncio.get_running_loop().call_later(seconds, self._work.set)
+        try:
+            await self._work.wait()
+        finally:
+            alarm.cancel()
+
+    def _has_work(self) -> bool:
+        return bool(self._outbox) or bool(self._ink)
+
+    def _fail_waiting(self, error: InkstreamError) -> None:
+        self._outbox.fail(error)
+        self._ink.fail(error)
 
     async def _gather(self) -> None:
         """Let others add to the next message as long as every turn of the loop brings more.
@@ -212,18 +259,20 @@ class Connection:
         `Client.recognize`: 5.5 k calls a second without it, 25 k with it.)
         """
         waiting = 0
-        while waiting < len(self._outbox) < _GATHERED:
-            waiting = len(self._outbox)
+        while waiting < (now := len(self._outbox) + len(self._ink)) < _GATHERED:
+            waiting = now
             await asyncio.sleep(0)
 
-    async def _read(self, call: _Call, exchange: Exchange) -> None:
+    async def _read(self, call: _Call, exchange: Exchange, pens: InkExchange) -> None:
         """Hand out answers until the server has no more."""
         while (response := await _next(call)) is not None:
             exchange.receive(response)
+            if response.glyphs or response.errors:
+                pens.receive(response)
             if response.HasField("draining"):
                 # What is in the outbox goes to the next stream, elsewhere by then.
                 self._is_draining = True
-            if self._outbox or self._is_draining:
+            if self._has_work() or self._is_draining:
                 self._work.set()
 
 

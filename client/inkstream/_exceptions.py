@@ -3,8 +3,10 @@
 * InkstreamError
   x InputError                  mend what was passed; repeating it does not help
     - InvalidImage              an image has the wrong shape, dtype or range (also a ValueError)
+    - InvalidInk                ink, or a file of ink, is malformed (also a ValueError)
     - InvalidRequest            the server does not take an option of the call
     - ModelNotFound             the server has no model of that name
+    - NoTablet                  no tablet is there, or it may not be read (also a LookupError)
   x RetryableError              the same thing may work later, see `retry_after`
     - ConnectionFailed          nobody answers at the address (also a ConnectionError)
     - ConnectionLost            the stream broke with items unanswered (also a ConnectionError)
@@ -16,10 +18,14 @@
     - AccessDenied              credentials are missing or not good enough
     - Unsupported               the server knows the call but does not do it
     - ProtocolError             the other side broke the contract, or is no inkstream server
-    - ClientClosed              the client was closed
+    - ClientClosed              the client, or the pen, was closed
+
+InvalidInk lives in `inkstream.ink` and NoTablet in `inkstream.tablet`, beside what raises them.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import grpc
 
@@ -103,7 +109,7 @@ class ProtocolError(FatalError):
 
 
 class ClientClosed(FatalError):
-    """The client was closed, before or meanwhile."""
+    """The client, or the pen, was closed before or meanwhile."""
 
 
 #: gRPC status codes by number. The contract's ErrorCode has the same numbers, so one table serves
@@ -121,10 +127,17 @@ _BY_CODE: dict[int, type[InkstreamError]] = {
 }
 
 
-def from_item_error(refused: error_pb2.ItemError) -> InkstreamError:
-    """The exception for an item that the server answered with an error."""
+def from_item_error(
+    refused: error_pb2.ItemError, *, invalid: Callable[[str], InputError] | None = None
+) -> InkstreamError:
+    """The exception for an item that the server answered with an error.
+
+    Args:
+        refused: the error.
+        invalid: what to draw for a malformed item; None for InvalidImage.
+    """
     kind = _BY_CODE.get(refused.code, ProtocolError)
-    error = (InvalidImage if kind is InvalidRequest else kind)(
+    error = ((invalid or InvalidImage) if kind is InvalidRequest else kind)(
         refused.message or f"the server refused the item with code {refused.code} and no message"
     )
     if isinstance(error, InputError):

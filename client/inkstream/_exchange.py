@@ -69,7 +69,7 @@ class Exchange:
             self._deliver(columns)
         for refused in response.errors:
             if refused.WhichOneof("item") != "sequence":
-                raise ProtocolError("the server reported an error about ink, and none was sent")
+                continue  # The ink exchange's.
             run = self._run_of(refused.sequence)
             position = self._answered(run, refused.sequence - run.first, 1)
             run.sink.fail(position, 1, from_item_error(refused))

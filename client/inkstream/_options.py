@@ -55,6 +55,10 @@ class Options:
     """How to encrypt; None for plain text. Tls() trusts the roots that gRPC ships."""
     connect_timeout: float = 10.0
     """Seconds until an address that neither answers nor refuses is given up."""
+    packet_ms: float = 20.0
+    """Milliseconds that a pen's points wait for others to share their message, 10 to 50 as a rule."""
+    ink_buffer: int = 250_000
+    """Points that may wait to be sent before more are refused; 40 minutes of one pen, some 20 MB."""
     channel_options: tuple[tuple[str, Any], ...] = ()
     """gRPC channel arguments that come after, and so replace, those of `channel_arguments`."""
 
@@ -65,6 +69,10 @@ class Options:
             raise InvalidRequest(
                 f"connect_timeout: expected seconds above 0, got {self.connect_timeout}"
             )
+        if not 0 <= self.packet_ms <= 1000:
+            raise InvalidRequest(f"packet_ms: expected 0 to 1000, got {self.packet_ms}")
+        if self.ink_buffer < 1:
+            raise InvalidRequest(f"ink_buffer: expected points above 0, got {self.ink_buffer}")
         if not self.address:
             raise InvalidRequest('address: expected HOST:PORT such as "localhost:50051", got ""')
 

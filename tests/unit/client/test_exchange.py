@@ -229,7 +229,6 @@ def test_deadlines_are_one_a_frame_where_they_differ(outbox: Outbox, exchange: E
         results([(99, 0)]),
         refusal(99),
         wire.StreamRecognizeResponse(tensors=[tensor_pb2.TensorResults(sequences=[1])]),
-        wire.StreamRecognizeResponse(errors=[error_pb2.ItemError(ink=error_pb2.InkItem(pen=1))]),
     ],
 )
 def test_answers_to_nothing_break_the_contract(

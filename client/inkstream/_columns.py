@@ -1,0 +1,198 @@
+"""Turns points into the wire's columns: whole counts, each as the difference to the one before.
+
+Pure arithmetic, one coder a stroke.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from inkstream.ink import InvalidInk
+
+Columns: TypeAlias = tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[int]]
+"""dx, dy, dt_ms and pressure; the last two are empty where the stroke has none."""
+
+FARTHEST = 1 << 30
+"""Counts from 0 that a coordinate may be: differences of two then fit the wire's 32 bits."""
+FULL_PRESSURE = 65535
+_LONGEST_MS = (1 << 32) - 1
+
+
+class StrokeCoder:
+    """Codes one stroke's points, as they come."""
+
+    __slots__ = ("_before", "_counts", "_t", "_x", "_y", "has_pressure", "has_time", "time_ms")
+
+    def __init__(self, counts_per_unit: float, t: float | None, *, has_pressure: bool) -> None:
+        """Begin a stroke.
+
+        Args:
+            counts_per_unit: counts of the wire in one unit of the caller.
+            t: when it begins, in milliseconds; None if its points have no times.
+            has_pressure: whether its points have a pressure.
+
+        Raises:
+            InvalidInk: `t` is no finite number.
+        """
+        self._counts = counts_per_unit
+        self._x = self._y = 0
+        self.has_time = t is not None
+        self.has_pressure = has_pressure
+        self._t = self.time_ms = 0 if t is None else max(0, _whole("t", t))
+        """When it began, in whole milliseconds."""
+        self._before = (0, 0, self._t)
+
+    def point(self, x: float, y: float, t: float | None, pressure: float | None) -> Columns:
+        """Code one point.
+
+        Raises:
+            InvalidInk: a coordinate is not finite or too far out, or a column comes and goes.
+        """
+        if (t is not None) != self.has_time or (pressure is not None) != self.has_pressure:
+            raise self._uneven(t is not None, pressure is not None)
+        try:
+            across, along = round(x * self._counts), round(y * self._counts)
+        except (TypeError, ValueError, OverflowError):
+            raise InvalidInk(f"x, y: expected finite numbers, got {x!r}, {y!r}") from None
+        if not (-FARTHEST <= across <= FARTHEST and -FARTHEST <= along <= FARTHEST):
+            raise self._too_far(x, y)
+        # Checked as a whole before anything of it counts.
+        force: Sequence[int] = () if pressure is None else (_force(pressure),)
+        now = self._t if t is None else _whole("t", t)
+        self._before = (self._x, self._y, self._t)
+        times: Sequence[int] = ()
+        if t is not None:
+            times = (min(max(0, now - self._t), _LONGEST_MS),)
+            self._t = max(now, self._t)
+        columns = (across - self._x,), (along - self._y,), times, force
+        self._x, self._y = across, along
+        return columns
+
+    def points(self, table: npt.NDArray[np.float64]) -> Columns:
+        """Code many points.
+
+        Args:
+            table: float64 of shape (n, 2 to 4), n at least 1: x, y, t in ms, pressure from 0 to 1.
+
+        Raises:
+            InvalidInk: as `point`; then none of them counts.
+        """
+        width = table.shape[1]
+        if (width > 2) != self.has_time or (width > 3) != self.has_pressure:
+            raise self._uneven(width > 2, width > 3)
+        if not np.isfinite(table).all():
+            raise InvalidInk("points: expected finite numbers, got NaN or infinity")
+        counts = np.rint(table[:, :2] * self._counts)
+        if not (np.abs(counts) <= FARTHEST).all():
+            raise self._too_far(*np.abs(table[:, :2]).max(axis=0))
+        whole = counts.astype(np.int64)
+        self._before = (self._x, self._y, self._t)
+        dx, dy = np.diff(whole, axis=0, prepend=[[self._x, self._y]]).T.tolist()
+        times: Sequence[int] = ()
+        if width > 2:
+            # Clocks that step back stand still instead.
+            clock = np.maximum.accumulate(np.append(self._t, np.rint(table[:, 2]))).astype(np.int64)
+            times = np.minimum(np.diff(clock), _LONGEST_MS).tolist()
+            self._t = int(clock[-1])
+        force: Sequence[int] = ()
+        if width > 3:
+            levels = np.rint(np.clip(table[:, 3], 0.0, 1.0) * FULL_PRESSURE)
+            force = levels.astype(np.int64).tolist()
+        self._x, self._y = map(int, whole[-1])
+        return dx, dy, times, force
+
+    def take_back(self) -> None:
+        """Forget what was coded last: it goes nowhere."""
+        self._x, self._y, self._t = self._before
+
+    def _uneven(self, timed: bool, pressed: bool) -> InvalidInk:
+        name = "t" if timed != self.has_time else "pressure"
+        had = self.has_time if name == "t" else self.has_pressure
+        return InvalidInk(
+            f"{name}: expected it for all points of a stroke or for none; "
+            f"this stroke began {'with' if had else 'without'} it"
+        )
+
+    def _too_far(self, x: float, y: float) -> InvalidInk:
+        return InvalidInk(
+            f"x, y: expected at most {FARTHEST / self._counts:g} units from 0, got {x:g}, {y:g}; "
+            "move the origin nearer, or choose fewer counts_per_unit"
+        )
+
+
+def table_of(points: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Check points that a caller hands over together.
+
+    Args:
+        points: array-like of shape (n, 2): x, y; a third column is t in ms, a fourth the pressure.
+
+    Raises:
+        InvalidInk: it is no such array.
+    """
+    try:
+        table = np.asarray(points, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInk(f"points: expected numbers ({error})") from None
+    if table.ndim != 2 or not 2 <= table.shape[1] <= 4:
+        raise InvalidInk(f"points: expected shape (n, 2), (n, 3) or (n, 4), got {table.shape}")
+    return table
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How a whole ink is brought into counts."""
+
+    counts_per_unit: float
+    """A power of 2, so that scaling rounds nothing."""
+    origin: tuple[float, float] = (0.0, 0.0)
+    """Subtracted first."""
+
+    def apply(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Bring points into counts, not yet rounded; shape (n, 2) as they are."""
+        return (points - self.origin) * self.counts_per_unit
+
+
+def scale_for(strokes: Sequence[npt.NDArray[np.float64]]) -> Scale:
+    """Choose counts so fine that nothing of an ink is lost that a digit's picture could show.
+
+    Whole numbers of some size stay as they are; other ink gets at least 4,096 counts on its longest side.
+
+    Args:
+        strokes: each float64 of shape (n, 2), finite.
+    """
+    strokes = [stroke for stroke in strokes if len(stroke)]
+    if not strokes:
+        return Scale(1.0)
+    points = np.concatenate(strokes)
+    low, high = points.min(axis=0), points.max(axis=0)
+    # Halved before they are subtracted: the difference of two floats may be too large for a float.
+    half = float((high / 2 - low / 2).max())
+    if half >= 4 and np.abs(points).max() <= FARTHEST / 4 and (points == np.rint(points)).all():
+        return Scale(1.0)
+    if not half > 0:
+        return Scale(1.0, (float(low[0]), float(low[1])))
+    finer = 12 - math.frexp(half)[1]
+    counts = math.ldexp(1.0, min(finer, 1000))
+    if np.abs(points).max() * counts <= FARTHEST / 4:
+        return Scale(counts)
+    return Scale(counts, (float(low[0]), float(low[1])))
+
+
+def _whole(name: str, value: float) -> int:
+    try:
+        return round(value)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidInk(f"{name}: expected a finite number, got {value!r}") from None
+
+
+def _force(pressure: float) -> int:
+    try:
+        return round(min(max(pressure, 0.0), 1.0) * FULL_PRESSURE)
+    except (TypeError, ValueError):
+        raise InvalidInk(f"pressure: expected a number from 0 to 1, got {pressure!r}") from None

@@ -1,0 +1,127 @@
+"""The pens of one stream: packs what they did into messages and hands each its answers.
+
+Pure: it knows neither sockets nor event loops.
+"""
+
+from __future__ import annotations
+
+from inkstream._exceptions import InkstreamError, ProtocolError, from_item_error
+from inkstream._glyphs import GlyphResult
+from inkstream._ink_line import Line, Run, whole_strokes
+from inkstream._ink_outbox import InkOutbox
+from inkstream.ink import InvalidInk
+from inkstream.v1 import error_pb2, ink_pb2
+from inkstream.v1 import recognition_service_pb2 as wire
+
+
+class InkExchange:
+    """Pens that are open on one stream, from their first event there to their last answer."""
+
+    def __init__(self, outbox: InkOutbox) -> None:
+        self._outbox = outbox
+        self._lines: dict[int, Line] = {}
+        self._highest = 0
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether the stream has carried no ink."""
+        return not self._highest
+
+    def next_message(self, *, at_once: bool = False) -> wire.StreamRecognizeRequest | None:
+        """Pack what is due into the next message; None where nothing is.
+
+        Args:
+            at_once: pack what waits even if it is not due.
+        """
+        taken = self._outbox.take(at_once=at_once)
+        if not taken:
+            return None
+        message = wire.StreamRecognizeRequest()
+        events = message.ink.events
+        for line, waited in taken:
+            is_new = line.number not in self._lines
+            waiting = whole_strokes(waited) if is_new else waited
+            if is_new and waiting:
+                events.add(pen=line.number, open=line.opening)
+                self._lines[line.number] = line
+                self._highest = max(self._highest, line.number)
+            for each in waiting:
+                if isinstance(each, Run):
+                    points = events.add(pen=line.number).points
+                    points.dx.extend(each.dx)
+                    points.dy.extend(each.dy)
+                    points.dt_ms.extend(each.dt_ms)
+                    points.pressure.extend(each.pressure)
+                else:
+                    events.append(each)
+            self._forget(line)
+        return message if events else None
+
+    def receive(self, response: wire.StreamRecognizeResponse) -> None:
+        """Hand what a message says about pens to those who wrote.
+
+        Raises:
+            ProtocolError: it answers a pen that was never open on the stream.
+        """
+        for answer in response.glyphs:
+            line = self._line_of(answer.pen)
+            if line is not None:
+                self._deliver(line, answer)
+        for refused in response.errors:
+            if refused.WhichOneof("item") == "ink":
+                line = self._line_of(refused.ink.pen)
+                if line is not None:
+                    self._refuse(line, refused)
+
+    def fail(self, error: InkstreamError) -> None:
+        """The stream is gone: fail what was written on it and is not answered."""
+        lines, self._lines = self._lines, {}
+        for line in lines.values():
+            self._outbox.lose(line, error)
+
+    def _deliver(self, line: Line, answer: ink_pb2.GlyphResult) -> None:
+        result = GlyphResult.from_wire(
+            answer,
+            glyphs_before=line.glyphs_before,
+            timed=line.opening.answers.timings,
+        )
+        with self._outbox.lock:
+            line.glyphs_seen = max(line.glyphs_seen, result.glyph)
+            if result.is_final:
+                line.glyphs.pop(result.glyph, None)
+                line.strike(result.strokes)
+            else:
+                line.glyphs[result.glyph] = set(result.strokes)
+        line.reader.deliver(result)
+        self._forget(line)
+
+    def _refuse(self, line: Line, refused: error_pb2.ItemError) -> None:
+        """What is refused: the pen, a digit's final answer, a stroke, or a single event."""
+        item, error = refused.ink, from_item_error(refused, invalid=InvalidInk)
+        if not item.glyph and not item.stroke:
+            # The pen itself: it is opened anew with its next stroke.
+            del self._lines[line.number]
+            self._outbox.lose(line, error)
+            return
+        with self._outbox.lock:
+            glyph = item.glyph + line.glyphs_before
+            if not item.stroke:
+                line.strike(line.glyphs.pop(glyph, ()))
+            elif refused.field.startswith("stroke_begin"):
+                line.strike([item.stroke])
+            elif item.glyph:
+                line.glyphs.setdefault(glyph, set()).add(item.stroke)
+        line.reader.fail(error)
+        self._forget(line)
+
+    def _line_of(self, pen: int) -> Line | None:
+        """The pen; None for one that was closed or refused before."""
+        line = self._lines.get(pen)
+        if line is None and not 0 < pen <= self._highest:
+            raise ProtocolError(f"the server answered pen {pen}, which wrote nothing")
+        return line
+
+    def _forget(self, line: Line) -> None:
+        """Let go of a pen that is closed and owed nothing."""
+        if line.is_closed and not line.unanswered and not line.waiting:
+            self._lines.pop(line.number, None)
