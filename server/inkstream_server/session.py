@@ -296,7 +296,7 @@ class Session:
                 due.append(response)
                 items += due.items
             if not _says_something(response):
-                # An interim was renewed while it waited, or its batch failed: nothing to say.
+                # An interim was replaced while it waited, or its batch failed.
                 self._leave(items)
                 continue
             answers.finish_doubts(response.tensors, self._metrics)
@@ -314,7 +314,6 @@ class Session:
         for due in self._due:
             due.withdraw()
         self._due.clear()
-        self._ink.withdraw()
 
 
 def _says_something(response: StreamRecognizeResponse) -> bool:

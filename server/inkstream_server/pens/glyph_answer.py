@@ -22,10 +22,7 @@ _STATES: Final[dict[State, ink_pb2.GlyphState]] = {
 
 
 class GlyphDue:
-    """One answer to one glyph. Satisfies `due.Due`.
-
-    An interim that waits is renewed in place when the ink moves on, so that a pen owes at most one.
-    """
+    """One answer to one glyph. Satisfies `due.Due`."""
 
     items = 1
 
@@ -53,20 +50,25 @@ class GlyphDue:
         self._metrics = metrics
         self._waiter: asyncio.Future[None] | None = None
         self._left = False
-        self.renew(wanted, drawing, quiet)
-
-    @property
-    def is_waiting_interim(self) -> bool:
-        """Whether it is an interim answer that has not left."""
-        return self._wanted.state == "interim" and not self._left
-
-    def renew(self, wanted: Wanted, drawing: Drawing, quiet: float = 0.0) -> None:
-        """Answer this instead, in the same place of the order; `quiet` as in the constructor."""
         self._wanted = wanted
         self._drawing = drawing
         self._quiet = quiet
         self._asked = perf_counter()
         drawing.on_settled(self._wake)
+
+    def replace(self) -> bool:
+        """Give up an interim answer because the ink has moved on; tells whether it still waited.
+
+        Its place in the order stays empty: were its successor to take it, an interim that is replaced
+        faster than it is drawn would hold up all that waits behind it.
+        """
+        if self._left:
+            return False
+        self._left = True
+        # An interim's edition is its own: nobody else waits for its drawing.
+        self._drawing.withdraw()
+        self._wake()
+        return True
 
     def is_complete(self) -> bool:
         """See `Due`."""
@@ -79,7 +81,9 @@ class GlyphDue:
             await self._waiter
 
     def append(self, response: StreamRecognizeResponse) -> None:
-        """See `Due`."""
+        """See `Due`. An interim that was replaced says nothing."""
+        if self._left:
+            return
         self._left = True
         wanted, metrics = self._wanted, self._metrics
         failure = self._drawing.failure

@@ -65,9 +65,13 @@ class _Writer:
     alarm: float = float("inf")
     """When the stream looks at it next; infinity for never."""
     drawn: tuple[Glyph, int, Drawing] | None = None
-    """The last drawing, with its glyph and edition."""
+    """The last drawing of the open glyph, with its glyph and edition."""
     interim: GlyphDue | None = None
-    """Its last interim answer."""
+    """Its last interim answer, unless another answer was asked for since."""
+    points: int = 0
+    """Points that it held when the stream last looked."""
+    has_glyph: bool = False
+    """Whether it had an open glyph then."""
 
 
 class FaultsDue:
@@ -117,7 +121,6 @@ class InkSession:
         self._alarms: list[tuple[float, int]] = []
         self._timer: Timer | None = None
         self._timer_at = float("inf")
-        self._open_glyphs = 0
 
     async def take(self, message: ink_pb2.InkEvents, room: Callable[[], Awaitable[None]]) -> None:
         """Take what pens did. Gives others their turn after every EVENTS_PER_TURN events.
@@ -126,121 +129,119 @@ class InkSession:
             message: the events.
             room: waits until the stream may owe more.
         """
+        now = self._clock.time()
         strangers: set[int] = set()
         for index, event in enumerate(message.events):
             if index and not index % EVENTS_PER_TURN:
                 await asyncio.sleep(0)
                 await room()
-            try:
-                self._apply(event, strangers)
-            except InkFault as fault:
-                self._put(FaultsDue([fault.to_error(event.pen)], self._ground.metrics))
+                now = self._clock.time()
+            writer = self._writers.get(event.pen)
+            if writer is not None:
+                self._act(writer, event, now)
+            elif event.WhichOneof("event") == "open":
+                self._open(event)
+            elif event.pen not in strangers:
+                # Told once a message, not once an event.
+                strangers.add(event.pen)
+                fault = InkFault("pen", f"pen {event.pen} is not open: open it first")
+                self._refuse(event.pen, fault)
 
     def end(self) -> None:
         """The stream will bring no more: ask for the final answer of every open glyph."""
-        for writer in self._writers.values():
-            self._drive(writer, lambda pen, now: pen.end_glyph(now))
-        self._ground.metrics.ink.open_pens.dec(len(self._writers))
-        self._writers.clear()
+        now = self._clock.time()
+        for writer in [*self._writers.values()]:
+            self._close(writer, now)
         self._alarms.clear()
         self._arm()
 
-    def withdraw(self) -> None:
-        """The stream is gone: drop all ink."""
-        ink = self._ground.metrics.ink
-        ink.open_pens.dec(len(self._writers))
-        ink.open_glyphs.dec(self._open_glyphs)
-        self._ground.metrics.ended("ink", "cancelled", self._open_glyphs)
-        self._open_glyphs = 0
-        self._writers.clear()
-        self._alarms.clear()
-        self._arm()
-
-    def _apply(self, event: ink_pb2.InkEvent, strangers: set[int]) -> None:
-        kind = event.WhichOneof("event")
-        writer = self._writers.get(event.pen)
-        if kind == "open":
-            self._open(event.pen, event.open, writer)
-        elif writer is None:
-            if event.pen not in strangers:
-                # Told once a message, not once an event.
-                strangers.add(event.pen)
-                raise InkFault("pen", f"pen {event.pen} is not open: open it first")
-        elif kind == "points":
-            points = event.points
-            room = self._ground.limits.points_per_stream - self._points
-            self._ground.metrics.ink.points.inc(len(points.dx))
-            self._drive(
-                writer,
-                lambda pen, now: pen.move(
-                    points.dx, points.dy, points.dt_ms, points.pressure, now, room
-                ),
-            )
-        elif kind == "stroke_begin":
-            begin = event.stroke_begin
-            self._drive(writer, lambda pen, now: pen.begin(begin.stroke, begin.time_ms, now))
-        elif kind == "stroke_end":
-            self._drive(writer, lambda pen, now: pen.lift(now))
-        elif kind == "stroke_remove":
-            stroke = event.stroke_remove.stroke
-            self._drive(writer, lambda pen, now: pen.erase(stroke, now))
-        elif kind == "glyph_end":
-            self._drive(writer, lambda pen, now: pen.end_glyph(now))
-        elif kind == "clear":
-            self._drive(writer, lambda pen, _: pen.clear())
-        elif kind == "close":
-            self._drive(writer, lambda pen, now: pen.end_glyph(now))
-            del self._writers[event.pen]
-            self._ground.metrics.ink.open_pens.dec()
-        else:
-            raise InkFault("event", "expected something that the pen did, got nothing")
-
-    def _open(self, number: int, open_: ink_pb2.PenOpen, writer: _Writer | None) -> None:
-        if writer is not None:
-            raise InkFault("open", f"pen {number} is open already: close it first")
+    def _open(self, event: ink_pb2.InkEvent) -> None:
         limits = self._ground.limits
-        if len(self._writers) >= limits.pens:
-            raise NoRoom("open", f"a stream may have {limits.pens} pens open: close one first")
-        settings = read_settings(open_, self._ground.quiet, limits)
-        self._writers[number] = _Writer(number, Pen(settings, limits), settings)
+        try:
+            if len(self._writers) >= limits.pens:
+                raise NoRoom("open", f"a stream may have {limits.pens} pens open: close one first")
+            settings = read_settings(event.open, self._ground.quiet, limits)
+        except InkFault as fault:
+            self._refuse(event.pen, fault)
+            return
+        self._writers[event.pen] = _Writer(event.pen, Pen(settings, limits), settings)
         self._ground.metrics.ink.open_pens.inc()
 
-    def _drive(self, writer: _Writer, act: Callable[[Pen, float], None]) -> None:
-        """Let a pen act, and see to what it wants then.
-
-        Raises:
-            InkFault: as the pen does, after that.
-        """
-        pen, now = writer.pen, self._clock.time()
-        points, was_open = pen.points, pen.glyph is not None
+    def _act(self, writer: _Writer, event: ink_pb2.InkEvent, now: float) -> None:
+        """Let a pen do what it did, and see to what it wants then."""
+        pen = writer.pen
+        kind = event.WhichOneof("event")
         try:
-            act(pen, now)
-        finally:
+            if kind == "points":
+                points = event.points
+                dx = points.dx[:]
+                self._ground.metrics.ink.points.inc(len(dx))
+                room = self._ground.limits.points_per_stream - self._points
+                columns = (dx, points.dy[:], points.dt_ms[:], points.pressure[:])
+                pen.move(*columns, now, room)
+            elif kind == "stroke_begin":
+                pen.begin(event.stroke_begin.stroke, event.stroke_begin.time_ms, now)
+            elif kind == "stroke_end":
+                pen.lift(now)
+            elif kind == "stroke_remove":
+                pen.erase(event.stroke_remove.stroke, now)
+            elif kind == "glyph_end":
+                pen.end_glyph(now)
+            elif kind == "clear":
+                pen.clear()
+            elif kind == "close":
+                self._close(writer, now)
+            elif kind == "open":
+                raise InkFault("open", f"pen {event.pen} is open already: close it first")
+            else:
+                raise InkFault("event", "expected something that the pen did, got nothing")
+        except InkFault as fault:
+            self._settle(writer, now)
+            self._refuse(writer.number, fault)
+        else:
+            self._settle(writer, now)
+
+    def _close(self, writer: _Writer, now: float) -> None:
+        writer.pen.end_glyph(now)
+        self._settle(writer, now)
+        del self._writers[writer.number]
+        self._ground.metrics.ink.open_pens.dec()
+
+    def _refuse(self, pen: int, fault: InkFault) -> None:
+        self._put(FaultsDue([fault.to_error(pen)], self._ground.metrics))
+
+    def _settle(self, writer: _Writer, now: float) -> None:
+        """See to what a pen wants and holds, and to when it is looked at next."""
+        pen = writer.pen
+        self._points += pen.points - writer.points
+        writer.points = pen.points
+        if pen.wanted:
             wanted, pen.wanted = pen.wanted, []
             for one in wanted:
                 self._want(writer, one, now)
-            self._points += pen.points - points
-            opened = (pen.glyph is not None) - was_open
-            if opened:
-                self._open_glyphs += opened
-                self._ground.metrics.ink.open_glyphs.inc(opened)
-            self._set_alarm(writer)
+        has_glyph = pen.glyph is not None
+        if has_glyph != writer.has_glyph:
+            writer.has_glyph = has_glyph
+            self._ground.metrics.ink.open_glyphs.inc(1 if has_glyph else -1)
+        self._set_alarm(writer)
 
     def _want(self, writer: _Writer, wanted: Wanted, now: float) -> None:
         metrics = self._ground.metrics
+        interim, writer.interim = writer.interim, None
+        if interim is not None and interim.replace():
+            metrics.ink.interims_replaced.inc()
         if wanted.state == "dropped":
+            writer.drawn = None
             metrics.ended("ink", "cancelled", 1)
             return
         drawing = self._drawing(writer, wanted)
+        if wanted.state == "final":
+            writer.drawn = None  # A pen at rest must not hold a whole batch.
         quiet = now - wanted.inked if wanted.state == "final" else 0.0
-        waiting = writer.interim
-        if waiting is not None and waiting.is_waiting_interim:
-            waiting.renew(wanted, drawing, quiet)
-            metrics.ink.interims_replaced.inc()
-            return
         answers = writer.settings.answers
         due = GlyphDue(writer.number, wanted, drawing, answers, metrics, quiet)
-        writer.interim = due if wanted.state == "interim" else None
+        if wanted.state == "interim":
+            writer.interim = due
         self._put(due)
 
     def _drawing(self, writer: _Writer, wanted: Wanted) -> Drawing:
@@ -249,8 +250,6 @@ class InkSession:
             glyph, edition, drawing = writer.drawn
             if glyph is wanted.glyph and edition == wanted.edition and not drawing.failure:
                 return drawing
-            if writer.interim is not None and writer.interim.is_waiting_interim:
-                drawing.withdraw()
         settings = writer.settings
         drawing = Drawing(wanted.ink, y_up=settings.y_up, tap=settings.tap)
         writer.drawn = (wanted.glyph, wanted.edition, drawing)
@@ -299,7 +298,10 @@ class InkSession:
                 continue
             writer.alarm = float("inf")
             try:
-                self._drive(writer, lambda pen, now: pen.tick(now))
+                writer.pen.tick(now)
             except InkFault as fault:
-                self._put(FaultsDue([fault.to_error(number)], self._ground.metrics))
+                self._settle(writer, now)
+                self._refuse(number, fault)
+            else:
+                self._settle(writer, now)
         self._arm()

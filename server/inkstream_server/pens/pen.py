@@ -4,7 +4,6 @@ A state machine without a clock: every method is told the time. Knows nothing of
 or the batcher. What it asks for lies in `wanted` until it is taken out.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,6 +53,8 @@ class Pen:
         self._glyphs = 0
         self._finals: dict[int, int] = {}
         self._next_interim = 0.0
+        self.points = 0
+        """Points that are held."""
         self.wanted: list[Wanted] = []
         """What is asked for, in order. Whoever drives the pen takes it out."""
 
@@ -61,14 +62,6 @@ class Pen:
     def glyph(self) -> Glyph | None:
         """The glyph that is open."""
         return self._glyph
-
-    @property
-    def points(self) -> int:
-        """Points that are held."""
-        held = sum(map(len, self._glyph.strokes.values())) if self._glyph else 0
-        if self._stroke is not None and not self._is_placed:
-            held += len(self._stroke)
-        return held
 
     def due(self) -> float | None:
         """When `tick` has something to do; None for never as things stand."""
@@ -116,10 +109,10 @@ class Pen:
 
     def move(
         self,
-        dx: Sequence[int],
-        dy: Sequence[int],
-        dt_ms: Sequence[int],
-        pressure: Sequence[int],
+        dx: list[int],
+        dy: list[int],
+        dt_ms: list[int],
+        pressure: list[int],
         now: float,
         room: int,
     ) -> None:
@@ -152,6 +145,7 @@ class Pen:
         if not dx:
             return
         stroke.add(dx, dy, dt_ms)
+        self.points += len(dx)
         if not self._is_placed:
             self._place(stroke)
         glyph = self._glyph
@@ -191,14 +185,14 @@ class Pen:
             InkFault: the stroke has its final answer already, or is unknown.
         """
         glyph, stroke = self._glyph, self._stroke
-        is_drawn = stroke is not None and stroke.number == number
-        if is_drawn:
+        if stroke is not None and stroke.number == number:
             self._stroke = None
             self._is_deaf = True
             if not self._is_placed:
+                self.points -= len(stroke)
                 return
         if glyph is not None and number in glyph.strokes:
-            del glyph.strokes[number]
+            self.points -= len(glyph.strokes.pop(number))
             glyph.changed(now)
             self._want(glyph, "provisional")
         elif number in self._finals:
@@ -229,6 +223,7 @@ class Pen:
         if self._stroke is not None:
             self._stroke = None
             self._is_deaf = True
+        self.points = 0
         if glyph is not None:
             self._want(glyph, "dropped")
 
@@ -267,16 +262,19 @@ class Pen:
                 settings.quiet, ended_ms, stroke.began_ms
             ):
                 self._finish()
-            elif not settings.boxes and self._is_beyond(glyph, stroke):
+            elif self._is_beyond(glyph, stroke):
                 return  # Told at pen-up, or when the stroke comes back.
         self._join(stroke)
         assert self._glyph is not None, "joining opens a glyph"
         self._glyph.box = self._glyph.box or box
 
     def _is_beyond(self, glyph: Glyph, stroke: Stroke) -> bool:
-        if self._settings.boxes or not glyph.size:
+        if self._settings.boxes:
             return False
-        return stroke.left > segment.right_limit(glyph.right, max(glyph.size, stroke.extent))
+        extent, new = glyph.extent, stroke.extent
+        if extent is None or not extent.size:
+            return False
+        return new.left > segment.right_limit(extent.right, max(extent.size, new.size))
 
     def _join(self, stroke: Stroke) -> None:
         """Put a stroke into the open glyph, opening one where none is."""
@@ -291,6 +289,7 @@ class Pen:
         glyph, self._glyph = self._glyph, None
         if glyph is None:
             return
+        self.points -= glyph.points
         self._want(glyph, "final")
         for number in glyph.strokes:
             self._finals[number] = glyph.number

@@ -79,7 +79,8 @@ def _read(ink: ink_pb2.Ink, ground: Ground) -> Drawing:
         pen = Pen(settings, limits)
         pen.begin(number, 0, 0.0)
         room = limits.points_per_stream
-        pen.move(points.dx, points.dy, points.dt_ms, points.pressure, 0.0, room)
+        columns = (points.dx[:], points.dy[:], points.dt_ms[:], points.pressure[:])
+        pen.move(*columns, 0.0, room)
         pen.lift(0.0)
         strokes += pen.wanted[-1].ink
     return Drawing(tuple(strokes), y_up=settings.y_up, tap=settings.tap)

@@ -1,9 +1,8 @@
 """A stroke as it grows, and the glyph that strokes make. Data and its bookkeeping only."""
 
 from array import array
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,22 +11,27 @@ Ink = tuple[NDArray[np.float64], ...]
 """Strokes, each of shape (n, 2), x and y in the pen's counts."""
 
 
-class Stroke:
-    """Points between a pen-down and a pen-up."""
+class Extent(NamedTuple):
+    """The upright box around ink, in the pen's counts."""
 
-    __slots__ = (
-        "_whole",
-        "_x",
-        "_y",
-        "began",
-        "began_ms",
-        "bottom",
-        "ends_ms",
-        "left",
-        "number",
-        "right",
-        "top",
-    )  # fmt: skip
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def size(self) -> float:
+        """The longest side."""
+        return max(self.right - self.left, self.bottom - self.top)
+
+
+class Stroke:
+    """Points between a pen-down and a pen-up.
+
+    They are kept as they came, as differences: most of them are never looked at before the pen lifts.
+    """
+
+    __slots__ = ("_dx", "_dy", "_extent", "_points", "began", "began_ms", "ends_ms", "number")
 
     def __init__(self, number: int, began: float, time_ms: int) -> None:
         """Begin.
@@ -41,44 +45,42 @@ class Stroke:
         self.began = began
         self.began_ms = self.ends_ms = time_ms
         """Time of the last point on the caller's clock; 0 where unknown."""
-        self.left = self.top = float("inf")
-        self.right = self.bottom = float("-inf")
-        self._x = array("d")
-        self._y = array("d")
-        self._whole: NDArray[np.float64] | None = None
+        self._dx = array("i")
+        self._dy = array("i")
+        self._points: NDArray[np.float64] | None = None
+        self._extent: Extent | None = None
 
     def __len__(self) -> int:
-        return len(self._x)
+        return len(self._dx)
 
     @property
-    def first(self) -> tuple[float, float]:
+    def first(self) -> tuple[int, int]:
         """The first point; there must be one."""
-        return self._x[0], self._y[0]
+        return self._dx[0], self._dy[0]
 
     @property
-    def extent(self) -> float:
-        """Longest side of its box; 0 without points."""
-        return max(self.right - self.left, self.bottom - self.top, 0.0)
+    def extent(self) -> Extent:
+        """The box around its points; there must be one. Found anew only when some were added."""
+        if self._extent is None:
+            points = self.points()
+            self._extent = Extent(*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
+        return self._extent
 
-    def add(self, dx: Sequence[int], dy: Sequence[int], dt_ms: Sequence[int]) -> None:
+    def add(self, dx: list[int], dy: list[int], dt_ms: list[int]) -> None:
         """Append points, each given as the difference to the one before; columns of equal length."""
-        x = [*accumulate(dx, initial=int(self._x[-1]) if self._x else 0)][1:]
-        y = [*accumulate(dy, initial=int(self._y[-1]) if self._y else 0)][1:]
-        self._x.extend(x)
-        self._y.extend(y)
-        self.left, self.right = min(self.left, *x), max(self.right, *x)
-        self.top, self.bottom = min(self.top, *y), max(self.bottom, *y)
+        self._dx.fromlist(dx)
+        self._dy.fromlist(dy)
         if not dt_ms:
             self.ends_ms = 0
         elif self.ends_ms:
             self.ends_ms += sum(dt_ms)
-        self._whole = None
+        self._points = self._extent = None
 
     def points(self) -> NDArray[np.float64]:
         """Give the points so far, float64 of shape (n, 2). Made anew only when some were added."""
-        if self._whole is None:
-            self._whole = np.array((self._x, self._y)).T
-        return self._whole
+        if self._points is None:
+            self._points = np.array((self._dx, self._dy), np.float64).cumsum(axis=1).T
+        return self._points
 
 
 @dataclass(slots=True, eq=False)
@@ -108,20 +110,18 @@ class Glyph:
         self.inked = now
 
     @property
-    def right(self) -> float:
-        """Greatest x of its ink; minus infinity where there is none."""
-        return max((stroke.right for stroke in self.strokes.values()), default=float("-inf"))
+    def extent(self) -> Extent | None:
+        """The box around its ink; None where there is none."""
+        extents = [stroke.extent for stroke in self.strokes.values() if len(stroke)]
+        if not extents:
+            return None
+        lefts, tops, rights, bottoms = zip(*extents, strict=True)
+        return Extent(min(lefts), min(tops), max(rights), max(bottoms))
 
     @property
-    def size(self) -> float:
-        """Longest side of the box of its ink; 0 where there is none."""
-        inked = [stroke for stroke in self.strokes.values() if len(stroke)]
-        if not inked:
-            return 0.0
-        return max(
-            max(it.right for it in inked) - min(it.left for it in inked),
-            max(it.bottom for it in inked) - min(it.top for it in inked),
-        )
+    def points(self) -> int:
+        """Points of all its strokes."""
+        return sum(map(len, self.strokes.values()))
 
     def ink(self) -> Ink:
         """Give its points as they stand, stroke by stroke."""

@@ -39,7 +39,7 @@ class Hand:
 
     def move(self, points: Line, start: Sequence[int] = (0, 0)) -> None:
         columns = moved(points, start=start).points
-        self.do(self.pen.move, columns.dx, columns.dy, [], [], self.now, ROOM)
+        self.do(self.pen.move, columns.dx[:], columns.dy[:], [], [], self.now, ROOM)
 
     def begin(self, number: int, time_ms: int = 0) -> None:
         self.do(self.pen.begin, number, time_ms, self.now)
@@ -411,7 +411,10 @@ def test_whatever_a_pen_does_its_ink_ends_in_exactly_one_final_answer(
             hand.wait(value)
         held = hand.pen.glyph
         assert held is None or len(held.strokes) <= limits.strokes_per_glyph
-        assert hand.pen.points <= limits.strokes_per_glyph * 8 + 8
+        inked = [*held.strokes.values()] if held else []
+        drawn = hand.pen._stroke
+        inked += [drawn] if drawn is not None and drawn not in inked else []
+        assert hand.pen.points == sum(map(len, inked)) <= limits.strokes_per_glyph * 8 + 8
     hand.end_glyph()
     assert hand.pen.due() is None
     finals = [it for it in hand.asked if it.state == "final"]
