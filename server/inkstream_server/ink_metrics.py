@@ -1,6 +1,6 @@
 """What Prometheus sees of pens: latencies as writers feel them, interims, points, drawing."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -16,6 +16,13 @@ WRITER_BUCKETS = (
 DRAW_BUCKETS = (
     0.00002, 0.00004, 0.00006, 0.00008, 0.0001, 0.00015, 0.0002, 0.0005, 0.001, 0.002, 0.005,
 )  # fmt: skip
+
+Unanswered = Literal["failed", "overloaded", "cleared", "cancelled"]
+"""How a glyph ends without a final answer: refused with an error, or because its writer cleared it or
+its caller went away."""
+
+ANSWERED = ("recognized", "no_ink", "not_a_digit", "unsure")
+"""How a glyph ends with its final answer, by the number of the `RejectReason`."""
 
 
 class InkMetrics:
@@ -54,6 +61,16 @@ class InkMetrics:
         self.points = ItemCounter(
             "inkstream_points", "Points of pens that arrived.", registry
         ).count()
+        unanswered: tuple[Unanswered, ...] = get_args(Unanswered)
+        glyphs = ItemCounter(
+            "inkstream_glyphs",
+            "Glyphs that ended, by their final answer or the lack of one.",
+            registry,
+            ["outcome"],
+            [[outcome] for outcome in (*ANSWERED, *unanswered)],
+        )
+        self.answered = [glyphs.count(outcome) for outcome in ANSWERED]
+        self.unanswered = {outcome: glyphs.count(outcome) for outcome in unanswered}
         self.open_glyphs = Gauge(
             "inkstream_open_glyphs", "Glyphs without a final answer.", registry=registry
         )

@@ -10,7 +10,7 @@ from inkstream_server import doubts
 from inkstream_server.batching import Batch
 from inkstream_server.counters import ItemCounter
 from inkstream_server.histograms import ItemHistogram
-from inkstream_server.ink_metrics import InkMetrics
+from inkstream_server.ink_metrics import InkMetrics, Unanswered
 from inkstream_server.model_store import Model
 
 Kind = Literal["tensor", "ink"]
@@ -162,6 +162,23 @@ class Metrics:
     def handed_over(self, kind: Kind, seconds: float, items: int) -> None:
         """Note that answers go to the transport, `seconds` after their items arrived."""
         self._latency[kind].observe(seconds, items)
+
+    def glyph_answered(self, reason: int, seconds: float) -> None:
+        """Note that a glyph's final answer goes to the transport, `seconds` after it was asked for.
+
+        Args:
+            reason: why it should not be trusted, a `RejectReason`; 0 for none.
+            seconds: what passed.
+        """
+        self.ink.answered[reason].inc()
+        self.handed_over("ink", seconds, 1)
+        self.ended("ink", "ok", 1)
+        self.rejected(reason)
+
+    def glyph_unanswered(self, outcome: Unanswered) -> None:
+        """Note that a glyph ended without a final answer."""
+        self.ink.unanswered[outcome].inc()
+        self.ended("ink", "cancelled" if outcome == "cleared" else outcome, 1)
 
     def computed(self, batch: Batch, waits: Sequence[tuple[float, int]]) -> None:
         """See `batching.Observer`."""

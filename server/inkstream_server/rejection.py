@@ -12,6 +12,9 @@ NO_INK = error_pb2.REJECT_REASON_NO_INK
 NOT_A_DIGIT = error_pb2.REJECT_REASON_NOT_A_DIGIT
 UNSURE = error_pb2.REJECT_REASON_UNSURE
 
+SCORE = "max_probability"
+"""What thresholds are compared with: the only score that is known here."""
+
 
 @dataclass(frozen=True, slots=True)
 class RejectRule:
@@ -61,6 +64,8 @@ def rule_of(card_json: str) -> RejectRule:
         raise ValueError(
             f"reject: expected not_a_digit_below and unsure_below, got {stated!r:.80}"
         ) from error
+    if stated.get("score", SCORE) != SCORE:
+        raise ValueError(f"reject.score: expected {SCORE!r}, got {stated['score']!r:.80}")
     if not (0 <= rule.not_a_digit_below <= 1 and 0 <= rule.unsure_below <= 1):
         raise ValueError(f"reject: expected thresholds from 0 to 1, got {stated!r:.80}")
     return rule

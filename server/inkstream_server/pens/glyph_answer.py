@@ -9,6 +9,8 @@ from inkstream.v1 import error_pb2, ink_pb2, tensor_pb2
 from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
 
 from inkstream_server import answers
+from inkstream_server.batching import QueueFull
+from inkstream_server.ink_metrics import Unanswered
 from inkstream_server.metrics import Metrics
 from inkstream_server.pens.easel import Drawing
 from inkstream_server.pens.pen import State, Wanted
@@ -88,10 +90,10 @@ class GlyphDue:
         wanted, metrics = self._wanted, self._metrics
         failure = self._drawing.failure
         if failure is not None:
-            error = self._error(failure)
-            if error is not None:
-                response.errors.append(error)
-                metrics.ended("ink", answers.OUTCOME_OF_CODE[error.code], 1)
+            if wanted.state != "interim":
+                response.errors.append(self._error(failure))
+            if wanted.state == "final":
+                metrics.glyph_unanswered(unanswered(failure))
             return
         wanted.glyph.revision += 1
         result = response.glyphs.add(
@@ -110,26 +112,22 @@ class GlyphDue:
             metrics.ink.to_provisional.observe(waited)
         else:
             metrics.ink.to_final.observe(waited + self._quiet)
-            metrics.handed_over("ink", waited, 1)
-            metrics.ended("ink", "ok", 1)
-            metrics.rejected(result.reject_reason)
+            metrics.glyph_answered(result.reject_reason, waited)
 
     def withdraw(self) -> None:
         """See `Due`."""
         self._left = True
         self._drawing.withdraw()
         if self._wanted.state == "final":
-            self._metrics.ended("ink", "cancelled", 1)
+            self._metrics.glyph_unanswered("cancelled")
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _error(self, failure: Exception) -> error_pb2.ItemError | None:
-        """The final answer's error ends the glyph; a provisional one's names the last stroke instead."""
+    def _error(self, failure: Exception) -> error_pb2.ItemError:
+        """The final answer's error ends the glyph; a provisional one's names the last stroke, too."""
         wanted = self._wanted
-        if wanted.state == "interim":
-            return None
         (error,) = answers.refuse([0], failure)
         stroke = 0
         if wanted.state == "provisional":
@@ -138,6 +136,11 @@ class GlyphDue:
         item = error_pb2.InkItem(pen=self._pen, glyph=wanted.glyph.number, stroke=stroke)
         error.ink.CopyFrom(item)
         return error
+
+
+def unanswered(failure: Exception) -> Unanswered:
+    """How a glyph ends whose drawing had this failure."""
+    return "overloaded" if isinstance(failure, QueueFull) else "failed"
 
 
 def fill(

@@ -232,7 +232,7 @@ class InkSession:
             metrics.ink.interims_replaced.inc()
         if wanted.state == "dropped":
             writer.drawn = None
-            metrics.ended("ink", "cancelled", 1)
+            metrics.glyph_unanswered("cleared")
             return
         drawing = self._drawing(writer, wanted)
         if wanted.state == "final":

@@ -8,10 +8,9 @@ from inkstream.v1 import error_pb2, ink_pb2, tensor_pb2
 from numpy.typing import NDArray
 
 from inkstream_server import answers
-from inkstream_server.metrics import Metrics
 from inkstream_server.pens.easel import Drawing
 from inkstream_server.pens.faults import InkFault
-from inkstream_server.pens.glyph_answer import fill
+from inkstream_server.pens.glyph_answer import fill, unanswered
 from inkstream_server.pens.ink_session import Ground
 from inkstream_server.pens.pen import Pen
 from inkstream_server.pens.settings import read_settings
@@ -32,7 +31,8 @@ async def recognize_ink(
     try:
         drawing = _read(ink, ground)
     except InkFault as fault:
-        return _refused(fault.to_error(0), metrics)
+        metrics.ended("ink", "invalid", 1)
+        return fault.to_error(0)
     metrics.ink.points.inc(sum(map(len, drawing.ink)))
     settled = asyncio.get_running_loop().create_future()
     drawing.on_settled(lambda: settled.set_result(None) if not settled.done() else None)
@@ -41,12 +41,13 @@ async def recognize_ink(
         await settled
     except asyncio.CancelledError:
         drawing.withdraw()
-        metrics.ended("ink", "cancelled", 1)
+        metrics.glyph_unanswered("cancelled")
         raise
     if drawing.failure is not None:
         (error,) = answers.refuse([0], drawing.failure)
         error.ink.CopyFrom(error_pb2.InkItem(glyph=1))
-        return _refused(error, metrics)
+        metrics.glyph_unanswered(unanswered(drawing.failure))
+        return error
     result = ink_pb2.GlyphResult(
         glyph=1,
         revision=1,
@@ -54,9 +55,7 @@ async def recognize_ink(
         strokes=range(1, len(ink.strokes) + 1),
     )
     fill(result, drawing, options, "final", asked)
-    metrics.handed_over("ink", perf_counter() - asked, 1)
-    metrics.ended("ink", "ok", 1)
-    metrics.rejected(result.reject_reason)
+    metrics.glyph_answered(result.reject_reason, perf_counter() - asked)
     return result
 
 
@@ -84,8 +83,3 @@ def _read(ink: ink_pb2.Ink, ground: Ground) -> Drawing:
         pen.lift(0.0)
         strokes += pen.wanted[-1].ink
     return Drawing(tuple(strokes), y_up=settings.y_up, tap=settings.tap)
-
-
-def _refused(error: error_pb2.ItemError, metrics: Metrics) -> error_pb2.ItemError:
-    metrics.ended("ink", answers.OUTCOME_OF_CODE[error.code], 1)
-    return error
