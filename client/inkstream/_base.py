@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 
-from inkstream._columns import StrokeCoder, scale_for
+from inkstream._columns import StrokeCoder, fit
 from inkstream._connection import Connection
 from inkstream._exceptions import InvalidRequest, ProtocolError, from_item_error
 from inkstream._glyphs import GlyphResult
@@ -101,18 +101,19 @@ class ClientBase:
         request = wire.RecognizeRequest(model=self._options.model)
         request.answers.top_k = alternatives
         request.answers.timings = self._options.timings
-        strokes = ink.arrays()
-        scale = scale_for(strokes)
-        # Where the unit's size is known, so is that of a mere tap.
-        units = ink.units if ink.units != "count" and 1e-9 <= scale.counts_per_unit <= 1e9 else None
-        counts = scale.counts_per_unit if units else 1.0
-        pen = PenOptions(y=ink.y, units=units, counts_per_unit=counts, alternatives=alternatives)
+        fitted = fit(ink)
+        pen = PenOptions(
+            y=ink.y,
+            units=fitted.units,
+            counts_per_unit=fitted.counts_per_unit,
+            alternatives=alternatives,
+        )
         request.ink.pen.CopyFrom(pen.opening())
-        for stroke in strokes:
+        for stroke in fitted.strokes:
             points = request.ink.strokes.add()
             if len(stroke):
-                coder = StrokeCoder(1.0, None, has_pressure=False)
-                dx, dy, _, _ = coder.points(scale.apply(stroke))
+                coder = StrokeCoder(fitted.counts_per_unit, None, has_pressure=False)
+                dx, dy, _, _ = coder.points(stroke)
                 points.dx.extend(dx)
                 points.dy.extend(dy)
         return request

@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from inkstream.ink import InvalidInk
+from inkstream.ink import Ink, InvalidInk
 
 Columns: TypeAlias = tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[int]]
 """dx, dy, dt_ms and pressure; the last two are empty where the stroke has none."""
@@ -182,6 +182,28 @@ def scale_for(strokes: Sequence[npt.NDArray[np.float64]]) -> Scale:
     if np.abs(points).max() * counts <= FARTHEST / 4:
         return Scale(counts)
     return Scale(counts, (float(low[0]), float(low[1])))
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A whole ink, and the pen that would write it without loss."""
+
+    units: Literal["px", "mm"] | None
+    """What the strokes count; None where that is not known, or cannot be said on the wire."""
+    counts_per_unit: float
+    """Counts of the wire in one unit."""
+    strokes: list[npt.NDArray[np.float64]]
+    """Each of shape (n, 2), in units, y as the ink has it."""
+
+
+def fit(ink: Ink) -> Fitted:
+    """Choose the pen for an ink, see `scale_for`. Where the unit is known, so is the size of a mere tap."""
+    strokes = ink.arrays()
+    scale = scale_for(strokes)
+    if ink.units != "count" and 1e-9 <= scale.counts_per_unit <= 1e9:
+        moved = [stroke - scale.origin for stroke in strokes]
+        return Fitted(ink.units, scale.counts_per_unit, moved)
+    return Fitted(None, 1.0, [scale.apply(stroke) for stroke in strokes])
 
 
 def _whole(name: str, value: float) -> int:

@@ -5,6 +5,8 @@ Pure: it knows neither sockets nor event loops.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from inkstream._exceptions import InkstreamError, ProtocolError, from_item_error
 from inkstream._glyphs import GlyphResult
 from inkstream._ink_line import Line, Run, whole_strokes
@@ -63,15 +65,24 @@ class InkExchange:
         Raises:
             ProtocolError: it answers a pen that was never open on the stream.
         """
+        # Nothing counts as answered before all is handed over: who reads in another thread must not
+        # take a final answer for the last word when the message holds an error, too.
+        answered: dict[Line, list[int]] = {}
         for answer in response.glyphs:
             line = self._line_of(answer.pen)
             if line is not None:
-                self._deliver(line, answer)
+                answered.setdefault(line, []).extend(self._deliver(line, answer))
         for refused in response.errors:
             if refused.WhichOneof("item") == "ink":
                 line = self._line_of(refused.ink.pen)
                 if line is not None:
-                    self._refuse(line, refused)
+                    answered.setdefault(line, []).extend(self._refuse(line, refused))
+        for line, strokes in answered.items():
+            if strokes:
+                with self._outbox.lock:
+                    line.strike(strokes)
+                line.reader.look()
+            self._forget(line)
 
     def fail(self, error: InkstreamError) -> None:
         """The stream is gone: fail what was written on it and is not answered."""
@@ -79,40 +90,42 @@ class InkExchange:
         for line in lines.values():
             self._outbox.lose(line, error)
 
-    def _deliver(self, line: Line, answer: ink_pb2.GlyphResult) -> None:
+    def _deliver(self, line: Line, answer: ink_pb2.GlyphResult) -> Iterable[int]:
+        """Hand over a result; gives the strokes that need no further answer."""
         result = GlyphResult.from_wire(
             answer,
             glyphs_before=line.glyphs_before,
             timed=line.opening.answers.timings,
         )
-        with self._outbox.lock:
-            line.glyphs_seen = max(line.glyphs_seen, result.glyph)
-            if result.is_final:
-                line.glyphs.pop(result.glyph, None)
-                line.strike(result.strokes)
-            else:
-                line.glyphs[result.glyph] = set(result.strokes)
+        line.glyphs_seen = max(line.glyphs_seen, result.glyph)
+        if result.is_final:
+            line.glyphs.pop(result.glyph, None)
+        else:
+            line.glyphs[result.glyph] = set(result.strokes)
         line.reader.deliver(result)
-        self._forget(line)
+        return result.strokes if result.is_final else ()
 
-    def _refuse(self, line: Line, refused: error_pb2.ItemError) -> None:
-        """What is refused: the pen, a digit's final answer, a stroke, or a single event."""
+    def _refuse(self, line: Line, refused: error_pb2.ItemError) -> Iterable[int]:
+        """Hand over an error; gives the strokes that get no further answer.
+
+        Refused is the pen, a digit's final answer, a stroke, or a single event.
+        """
         item, error = refused.ink, from_item_error(refused, invalid=InvalidInk)
         if not item.glyph and not item.stroke:
             # The pen itself: it is opened anew with its next stroke.
             del self._lines[line.number]
             self._outbox.lose(line, error)
-            return
-        with self._outbox.lock:
-            glyph = item.glyph + line.glyphs_before
-            if not item.stroke:
-                line.strike(line.glyphs.pop(glyph, ()))
-            elif refused.field.startswith("stroke_begin"):
-                line.strike([item.stroke])
-            elif item.glyph:
-                line.glyphs.setdefault(glyph, set()).add(item.stroke)
+            return ()
+        over: Iterable[int] = ()
+        glyph = item.glyph + line.glyphs_before
+        if not item.stroke:
+            over = line.glyphs.pop(glyph, ())
+        elif refused.field.startswith("stroke_begin"):
+            over = (item.stroke,)
+        elif item.glyph:
+            line.glyphs.setdefault(glyph, set()).add(item.stroke)
         line.reader.fail(error)
-        self._forget(line)
+        return over
 
     def _line_of(self, pen: int) -> Line | None:
         """The pen; None for one that was closed or refused before."""

@@ -11,6 +11,7 @@ from inkstream.cli._demo import demo
 from inkstream.cli._eval import evaluate
 from inkstream.cli._model import model
 from inkstream.cli._recognize import recognize
+from inkstream.cli._replay import replay
 
 
 @click.group(
@@ -30,5 +31,5 @@ def app() -> None:
     """
 
 
-for command in (recognize, evaluate, model, bench, demo):
+for command in (recognize, replay, evaluate, model, bench, demo):
     app.add_command(command)

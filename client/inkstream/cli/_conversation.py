@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
@@ -88,6 +89,15 @@ def print_json(result: dict[str, Any]) -> None:
 
 def progress(items: Iterable[_T], *, total: int, label: str) -> Iterator[_T]:
     """Iterate with a progress bar on stderr, where that is a terminal."""
+    with progress_bar(total=total, label=label) as advance:
+        for item in items:
+            yield item
+            advance()
+
+
+@contextmanager
+def progress_bar(*, total: int, label: str) -> Iterator[Callable[[], None]]:
+    """Show a progress bar on stderr, where that is a terminal; gives what moves it on by one."""
     console = stderr()
     with Progress(
         TextColumn("{task.description}"),
@@ -98,7 +108,8 @@ def progress(items: Iterable[_T], *, total: int, label: str) -> Iterator[_T]:
         disable=not console.is_terminal,
         transient=True,
     ) as bars:
-        yield from bars.track(items, total=total, description=label)
+        task = bars.add_task(label, total=total)
+        yield lambda: bars.advance(task)
 
 
 def percentiles_ms(seconds: npt.ArrayLike, *percents: float) -> dict[str, float]:

@@ -29,7 +29,7 @@ def draw_digits(count: int, seed: int = 0) -> tuple[npt.NDArray[np.uint8], npt.N
     labels = np.arange(count, dtype=np.uint8) % 10
     images = np.zeros((count, 28, 28), np.uint8)
     for image, label in zip(images, labels, strict=True):
-        image[:] = _draw(_write(_TEMPLATES[label], random), random.uniform(1.9, 2.9))
+        image[:] = draw_strokes(_write(_TEMPLATES[label], random), random.uniform(1.9, 2.9))
     return images, labels
 
 
@@ -45,8 +45,15 @@ def _write(template: Sequence[_Stroke], random: np.random.Generator) -> list[_St
     return [(stroke - low) * (18 / extent) + 1 for stroke in strokes]
 
 
-def _draw(strokes: Sequence[_Stroke], width: float) -> npt.NDArray[np.uint8]:
-    """Ink falls off within one pixel around half the pen's width from the line."""
+def draw_strokes(strokes: Sequence[_Stroke], width: float) -> npt.NDArray[np.uint8]:
+    """Draw strokes with a round pen; ink falls off within one pixel around half its width from the line.
+
+    Args:
+        strokes: each of shape (n, 2), n at least 2, x right, y down, within the 20-px box.
+        width: of the pen, in pixels.
+
+    Returns: uint8 of shape (28, 28), ink high, centred by mass.
+    """
     ends = np.concatenate([np.hstack([stroke[:-1], stroke[1:]]) for stroke in strokes])
     start, step = ends[:, :2], ends[:, 2:] - ends[:, :2]
     y, x = np.mgrid[0:20, 0:20]

@@ -223,6 +223,23 @@ def test_an_error_is_raised_in_its_turn_and_the_loop_may_go_on(desk: Desk) -> No
     assert list(pen) == []
 
 
+def test_an_error_that_came_with_the_final_answer_is_not_passed_over(desk: Desk) -> None:
+    with desk.pen() as pen:
+        pen.stroke([(0, 0)])
+    desk.sent()
+    error = error_pb2.ItemError(
+        ink=error_pb2.InkItem(pen=1, stroke=1),
+        code=error_pb2.ERROR_CODE_INVALID_ARGUMENT,
+        field="points",
+    )
+    with ThreadPoolExecutor() as threads:
+        reader = threads.submit(list, pen)
+        final = ink_pb2.GlyphResult(pen=1, glyph=1, state=FINAL, strokes=[1])
+        desk.exchange.receive(wire.StreamRecognizeResponse(glyphs=[final], errors=[error]))
+        assert isinstance(reader.exception(30), InvalidInk)
+    assert list(pen) == []
+
+
 def test_a_callback_gets_results_and_errors_and_may_fail(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
