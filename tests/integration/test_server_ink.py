@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -207,6 +209,46 @@ async def test_a_unary_call_without_ink_or_with_bad_ink_says_so(server: RunningS
     assert not answer.HasField("glyph")
 
 
+@pytest.mark.parametrize(
+    ("thresholds", "reason", "name"),
+    [((1.0, 1.0), error_pb2.REJECT_REASON_NOT_A_DIGIT, "not_a_digit"),
+     ((0.0, 1.0), error_pb2.REJECT_REASON_UNSURE, "unsure")],
+    ids=["not a digit", "unsure"],
+)  # fmt: skip
+async def test_ink_and_tensors_are_rejected_by_the_thresholds_of_the_models_card(
+    start_server: StartServer,
+    tmp_path: Path,
+    thresholds: tuple[float, float],
+    reason: int,
+    name: str,
+) -> None:
+    store = tmp_path / "models"
+    shutil.copytree(model_store.BUNDLED / "digits" / "1", store / "digits" / "1")
+    card_file = store / "digits" / "1" / "card.json"
+    card = json.loads(card_file.read_text())
+    card["reject"] = dict(zip(("not_a_digit_below", "unsure_below"), thresholds, strict=True))
+    card_file.write_text(json.dumps(card))
+    server = start_server("--model-store", str(store))
+    frame = tensor_of([np.array(BAR)], y_up=False)
+    assert frame is not None
+    async with stub(server.address) as service:
+        stream = await open_stream(service)
+        await stream.send(sequences=[1], uint8=frame.tobytes())
+        await send_ink(stream, [opened(), *stroke(1), ended()])
+        await stream.finish()
+        one = ink_pb2.Ink(strokes=[moved(BAR).points])
+        unary = await service.Recognize(pb.RecognizeRequest(ink=one))
+    (last,) = finals(stream)
+    (tensors,) = (group for it in stream.answers.responses for group in it.tensors)
+    assert last.reject_reason == unary.glyph.reject_reason == tensors.reject_reasons[0] == reason
+    assert last.digit == unary.glyph.digit == tensors.digits[0], (
+        "the best digit is told all the same"
+    )
+    metrics = server.metrics()
+    assert metrics.value("inkstream_glyphs_total", outcome=name) == 2
+    assert metrics.value("inkstream_rejects_total", reason=name) == 3
+
+
 async def test_tensors_that_look_wrong_are_answered_with_warnings_and_counted(
     start_server: StartServer, mnist: Mnist
 ) -> None:
@@ -246,6 +288,7 @@ async def test_metrics_tell_what_pens_did(start_server: StartServer) -> None:
     assert metrics.value("inkstream_item_latency_seconds_count", kind="ink") == 2
     assert metrics.value("inkstream_pen_up_to_provisional_seconds_count") == 2
     assert metrics.value("inkstream_last_ink_to_final_seconds_count") == 2
+    assert metrics.value("inkstream_glyphs_total", outcome="recognized") == 2
     assert metrics.value("inkstream_points_total") == 2 * len(BAR)
     assert metrics.value("inkstream_rasterize_seconds_count") >= 2
     assert metrics.value("inkstream_open_pens") == 0

@@ -6,7 +6,7 @@ Knows the event loop's time and the easel; what leaves the stream, and when, is 
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from inkstream.v1 import error_pb2, ink_pb2
 from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
@@ -27,6 +27,9 @@ from inkstream_server.pens.strokes import Glyph
 
 EVENTS_PER_TURN = 256
 """Events of one message after which other streams get their turn: about a millisecond."""
+
+SLACK = 64
+"""Stale alarms that are not worth sweeping out."""
 
 SURE = 0.95
 """Stability from which on a provisional answer may shorten the quiet time: half of a 4 or 5 looks like a 6
@@ -117,7 +120,8 @@ class InkSession:
         self._clock: Clock = clock or asyncio.get_running_loop()
         self._writers: dict[int, _Writer] = {}
         self._points = 0
-        # Pens by the time at which they are looked at; entries that a pen's alarm has left are stale.
+        # Pens by the time at which they are looked at; entries that a pen's alarm has left are stale,
+        # and swept out when they are the most.
         self._alarms: list[tuple[float, int]] = []
         self._timer: Timer | None = None
         self._timer_at = float("inf")
@@ -277,9 +281,14 @@ class InkSession:
         if due is not None and due < writer.alarm:
             writer.alarm = due
             heappush(self._alarms, (due, writer.number))
+            if len(self._alarms) > 2 * len(self._writers) + SLACK:
+                self._alarms = [(it.alarm, it.number) for it in self._writers.values()]
+                heapify(self._alarms)
             self._arm()
 
     def _arm(self) -> None:
+        while self._alarms and self._is_stale(*self._alarms[0]):
+            heappop(self._alarms)
         at = self._alarms[0][0] if self._alarms else float("inf")
         if at == self._timer_at:
             return
@@ -288,14 +297,18 @@ class InkSession:
         self._timer_at = at
         self._timer = self._clock.call_at(at, self._ring) if self._alarms else None
 
+    def _is_stale(self, at: float, number: int) -> bool:
+        writer = self._writers.get(number)
+        return writer is None or writer.alarm != at or at == float("inf")
+
     def _ring(self) -> None:
         self._timer, self._timer_at = None, float("inf")
         now = self._clock.time()
         while self._alarms and self._alarms[0][0] <= now:
             at, number = heappop(self._alarms)
-            writer = self._writers.get(number)
-            if writer is None or writer.alarm != at:
+            if self._is_stale(at, number):
                 continue
+            writer = self._writers[number]
             writer.alarm = float("inf")
             try:
                 writer.pen.tick(now)

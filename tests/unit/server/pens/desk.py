@@ -1,0 +1,126 @@
+"""The pens of one stream on a real easel and batcher, with a clock that moves when told to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
+
+from inkstream.v1 import error_pb2, ink_pb2
+from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
+from inkstream_server.due import Due
+from inkstream_server.pens.ink_session import Ground, InkSession
+from inkstream_server.pens.limits import PenLimits
+
+from tests.patience import PATIENCE_SECONDS
+from tests.unit.server.builders import NumberEngine, Workshop
+
+
+class Alarm:
+    """Satisfies `clock.Timer`."""
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+
+class HandClock:
+    """Satisfies `clock.Clock`."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._alarms: list[tuple[float, int, Alarm]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Alarm:
+        alarm = Alarm(callback)
+        heappush(self._alarms, (when, id(alarm), alarm))
+        return alarm
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and every alarm ring at its time."""
+        until = self.now + seconds
+        while self._alarms and self._alarms[0][0] <= until:
+            self.now, _, alarm = heappop(self._alarms)
+            if alarm.callback is not None:
+                alarm.callback()
+        self.now = until
+
+    @property
+    def pending(self) -> int:
+        """Alarms that will ring."""
+        return sum(alarm.callback is not None for *_, alarm in self._alarms)
+
+
+class Desk:
+    """An `InkSession` whose answers are read as soon as they are complete."""
+
+    def __init__(self, limits: PenLimits | None = None, engine: NumberEngine | None = None) -> None:
+        self.workshop = Workshop(engine)
+        self.clock = HandClock()
+        self.due: list[Due] = []
+        ground = Ground.over(self.workshop.batcher, self.workshop.metrics, limits)
+        self.session = InkSession(ground, self.due.append, self.clock)
+        self.glyphs: list[ink_pb2.GlyphResult] = []
+        self.errors: list[error_pb2.ItemError] = []
+
+    async def take(self, *events: ink_pb2.InkEvent) -> None:
+        """Bring one message."""
+
+        async def room() -> None:
+            return
+
+        await self.session.take(ink_pb2.InkEvents(events=events), room)
+
+    async def read(self) -> None:
+        """Read every answer that is due."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.due:
+                await self.due[0].ready()
+                self.read_complete()
+
+    def read_complete(self) -> None:
+        """Read answers in order, up to the first that is not complete."""
+        response = StreamRecognizeResponse()
+        while self.due and self.due[0].is_complete():
+            self.due.pop(0).append(response)
+        self.glyphs += response.glyphs
+        self.errors += response.errors
+
+    def story(self, pen: int = 1) -> list[tuple[str, int, tuple[int, ...]]]:
+        """What a pen was answered: (state, glyph, strokes)."""
+        return [
+            (
+                ink_pb2.GlyphState.Name(it.state).removeprefix("GLYPH_STATE_").lower(),
+                it.glyph,
+                (*it.strokes,),
+            )
+            for it in self.glyphs
+            if it.pen == pen
+        ]
+
+    def faults(self, pen: int) -> list[tuple[str, int]]:
+        """What a pen was told was wrong: (field, stroke)."""
+        return [(it.field, it.ink.stroke) for it in self.errors if it.ink.pen == pen]
+
+    def glyphs_ended(self) -> dict[str, int]:
+        """Counts by outcome, without zeros."""
+        outcomes = ("recognized", "no_ink", "not_a_digit", "unsure", "failed", "overloaded")
+        counts = {
+            outcome: int(self.workshop.value("inkstream_glyphs_total", outcome=outcome))
+            for outcome in (*outcomes, "cleared", "cancelled")
+        }
+        return {outcome: count for outcome, count in counts.items() if count}
+
+
+async def written(*messages: Iterable[ink_pb2.InkEvent]) -> Desk:
+    """A desk after these messages, everything answered."""
+    desk = Desk()
+    for events in messages:
+        await desk.take(*events)
+    await desk.read()
+    return desk

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+from inkstream_server.pens import segment
+from inkstream_server.pens.settings import Box, QuietTimes
+
+TIMES = QuietTimes(0.6, 0.25)
+BOXES = (Box(4, 0, 0, 10, 10), Box(9, 10, 0, 20, 10))
+
+
+@pytest.mark.parametrize("digit", range(10))
+def test_digits_that_are_rarely_continued_have_the_short_quiet_time(digit: int) -> None:
+    wanted = 0.6 if digit in (1, 4, 5, 7) else 0.25
+    assert segment.quiet_seconds(TIMES, digit) == wanted
+
+
+def test_what_is_not_known_may_be_continued() -> None:
+    assert segment.quiet_seconds(TIMES, None) == 0.6
+
+
+@pytest.mark.parametrize(
+    ("ended_ms", "began_ms", "paused"),
+    [(1000, 1599, False), (1000, 1600, True), (0, 9999, False), (1000, 0, False), (900, 10, False)],
+    ids=["shorter", "as long", "end unknown", "beginning unknown", "a clock that was set back"],
+)
+def test_a_pause_is_told_from_times_that_are_known(
+    ended_ms: int, began_ms: int, paused: bool
+) -> None:
+    assert segment.has_paused(TIMES, ended_ms, began_ms) is paused
+
+
+def test_a_stroke_belongs_to_the_first_box_that_it_begins_in() -> None:
+    assert [segment.box_at(BOXES, x, 5) for x in (0, 10, 11, 20, 21)] == [4, 4, 9, 9, 0]
+    assert segment.box_at(BOXES, 5, 11) == segment.box_at((), 5, 5) == 0
+
+
+@pytest.mark.parametrize(("current", "claimed"), [(0, 4), (4, 0), (4, 4), (0, 0)])
+def test_ink_beside_all_boxes_claims_none(current: int, claimed: int) -> None:
+    assert not segment.is_other_box(current, claimed)
+    assert segment.is_other_box(4, 9)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from inkstream.v1 import ink_pb2, tensor_pb2
+from inkstream_server.pens.faults import InkFault
+from inkstream_server.pens.limits import PenLimits
+from inkstream_server.pens.settings import PenSettings, QuietTimes, read_settings
+
+Area, Box = ink_pb2.Area, ink_pb2.Box
+SQUARE = Area(width=10, height=10)
+
+
+def read(**fields: Any) -> PenSettings:
+    return read_settings(ink_pb2.PenOpen(**fields), QuietTimes(), PenLimits(boxes=2))
+
+
+def test_a_pen_that_says_nothing_gets_defaults() -> None:
+    settings = read()
+    assert (settings.y_up, settings.tap, settings.boxes) == (False, 0, ())
+    assert settings.quiet == QuietTimes(0.6, 0.25)
+    assert settings.interim_seconds == 0
+
+
+def test_every_length_is_brought_into_counts() -> None:
+    settings = read(
+        unit=ink_pb2.UNIT_MILLIMETRE,
+        counts_per_unit=100,
+        boxes=[Box(box=3, area=Area(x=1, y=2, width=10, height=20))],
+    )
+    (box,) = settings.boxes
+    assert (box.number, box.left, box.top, box.right, box.bottom) == (3, 100, 200, 1100, 2200)
+    assert settings.tap == 50
+
+
+@pytest.mark.parametrize(
+    ("fields", "tap"),
+    [({"unit": ink_pb2.UNIT_PIXEL}, 2), ({"area": Area(width=500, height=100)}, 2), ({}, 0)],
+)
+def test_a_tap_is_as_small_as_the_unit_or_the_area_says(fields: Any, tap: float) -> None:
+    assert read(**fields).tap == tap
+
+
+def test_a_pen_may_choose_quiet_times_and_the_short_one_is_never_the_longer() -> None:
+    assert read(quiet_ms=900, short_quiet_ms=300).quiet == QuietTimes(0.9, 0.3)
+    assert read(quiet_ms=100).quiet == QuietTimes(0.1, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"counts_per_unit": float("nan")}, "open.counts_per_unit"),
+        ({"counts_per_unit": -1}, "open.counts_per_unit"),
+        ({"counts_per_unit": 1e300}, "open.counts_per_unit"),
+        ({"unit": 9}, "open.unit"),
+        ({"y_direction": 9}, "open.y_direction"),
+        ({"area": Area(x=float("inf"), width=1, height=1)}, "open.area"),
+        ({"area": Area(width=1)}, "open.area"),
+        ({"answers": tensor_pb2.AnswerOptions(top_k=11)}, "open.answers.top_k"),
+        ({"interims_per_second": 61}, "open.interims_per_second"),
+        ({"quiet_ms": 60_001}, "open.quiet_ms"),
+        ({"short_quiet_ms": 60_001}, "open.short_quiet_ms"),
+        ({"boxes": [Box(area=SQUARE)]}, "open.boxes.box"),
+        ({"boxes": [Box(box=1, area=SQUARE)] * 2}, "open.boxes.box"),
+        ({"boxes": [Box(box=1)]}, "open.boxes.area"),
+        ({"boxes": [Box(box=n, area=SQUARE) for n in (1, 2, 3)]}, "open.boxes"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_its_field(fields: Any, field: str) -> None:
+    with pytest.raises(InkFault) as fault:
+        read(**fields)
+    assert fault.value.field == field
+    assert "expected" in str(fault.value)
