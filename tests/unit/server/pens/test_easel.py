@@ -28,7 +28,10 @@ async def test_a_pen_with_much_to_draw_holds_up_no_other(monkeypatch: pytest.Mon
     assert "".join(order) == "abcabaaaaaa"
 
 
-async def test_glyphs_that_are_drawn_in_one_turn_share_a_batch() -> None:
+async def test_glyphs_that_are_drawn_in_one_turn_share_a_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(easel_module, "TURN_SECONDS", 60.0)
     workshop = Workshop()
     easel = Easel(workshop.batcher, workshop.metrics.ink)
     drawings = [drawing() for _ in range(5)]

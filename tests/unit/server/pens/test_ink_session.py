@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import Counter
 from dataclasses import dataclass
 
@@ -66,6 +67,18 @@ async def test_a_final_answer_is_that_of_the_last_provisional_one_and_costs_no_i
     desk = await written([opened(), *stroke(1), ended()])
     assert [it.revision for it in desk.glyphs] == [1, 2]
     assert sum(map(len, desk.workshop.engine.batches)) == 1
+
+
+async def test_a_pen_at_rest_holds_no_batch() -> None:
+    desk = await written([opened(), *stroke(1)])
+    drawn = desk.session._writers[1].drawn
+    assert drawn is not None
+    assert drawn[2].share is not None
+    batch = weakref.ref(drawn[2].share.batch)
+    del drawn
+    await desk.take(ended())
+    await desk.read()
+    assert batch() is None
 
 
 async def test_interims_that_wait_are_replaced_and_the_rest_is_never_dropped() -> None:
