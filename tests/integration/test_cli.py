@@ -81,6 +81,23 @@ def test_demo_starts_and_stops_a_server_of_its_own() -> None:
     assert figures["images"] == 1000
     assert figures["accuracy"] >= 0.9
     assert figures["mean_batch"] > 1
+    assert figures["ink"]["digits"] == 18
+    assert figures["ink"]["accuracy"] >= 0.8
+    assert figures["ink"]["pen_up_to_answer_ms"]["p50"] > 0
+
+
+def test_demo_shows_pens_without_a_terminal_and_without_real_ink(
+    server: RunningServer, mnist: Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = mnist_files.locate()
+    assert folder is not None
+    (tmp_path / "mnist").symlink_to(folder)
+    monkeypatch.setenv("INKSTREAM_DATA", str(tmp_path))
+    ended = run("demo", "--server", server.address, "--pens", 2, "--images", 10)
+    assert ended.returncode == 0, ended.stderr
+    assert "digits of a pen simulator" in ended.stdout
+    assert ended.stdout.count("final") == 6
+    assert "ms after pen-up" in ended.stdout
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -7,9 +7,12 @@ import click
 import inkstream
 from inkstream.cli._bench import bench
 from inkstream.cli._conversation import Commands
+from inkstream.cli._convert import convert
 from inkstream.cli._demo import demo
+from inkstream.cli._draw import draw
 from inkstream.cli._eval import evaluate
 from inkstream.cli._model import model
+from inkstream.cli._pen import pen
 from inkstream.cli._recognize import recognize
 from inkstream.cli._replay import replay
 
@@ -28,8 +31,9 @@ def app() -> None:
     Example:
       inkstream-server serve &
       inkstream recognize seven.png
+      inkstream replay digits.jsonl --limit 100
     """
 
 
-for command in (recognize, replay, evaluate, model, bench, demo):
+for command in (recognize, pen, replay, draw, convert, evaluate, model, bench, demo):
     app.add_command(command)

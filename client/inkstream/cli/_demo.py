@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 from contextlib import ExitStack
 from typing import Any
 
 import click
 import numpy as np
+from rich.console import Console
 from rich.text import Text
 
 from inkstream import Client
-from inkstream.cli._conversation import json_option, notice, print_json, stdout
-from inkstream.cli._digits import labelled_digits
+from inkstream.cli._conversation import json_option, notice, percentiles_ms, print_json, stdout
+from inkstream.cli._digits import labelled_digits, labelled_ink
 from inkstream.cli._eval import Evaluation, latency_alone, recognize_all
 from inkstream.cli._gallery import choose, gallery
+from inkstream.cli._live_pens import Page, write_pages
+from inkstream.cli._live_view import live_view
 from inkstream.cli._server_process import scrape, server_process
 
 _SHOWN = 8
+_DIGITS_A_PEN = 3
 
 
 @click.command()
@@ -31,16 +37,24 @@ _SHOWN = 8
 @click.option(
     "--images", type=click.IntRange(min=1), default=10_000, show_default=True, help="At most."
 )
+@click.option(
+    "--pens", type=click.IntRange(0, 64), default=6, show_default=True, help="That write at once."
+)
 @json_option
-def demo(server: str | None, metrics: str | None, images: int, as_json: bool) -> None:
-    """Stream real digits through a server and show what it recognised.
+def demo(server: str | None, metrics: str | None, images: int, pens: int, as_json: bool) -> None:
+    """Stream pen strokes and images through a server and show what it recognised.
 
-    Uses MNIST's test images from the folder INKSTREAM_DATA or from the public mirror; where neither
-    can be had, digits drawn by a pen simulator.
+    First several pens write in real time, and what is read appears while they do: dim as long as the
+    tip is down, yellow when it lifts, green or red once it is final. Then images are streamed as fast
+    as they are answered.
+
+    Uses pendigits and MNIST from the folder INKSTREAM_DATA, MNIST also from the public mirror; where
+    they cannot be had, digits of a pen simulator.
 
     \b
-    Example:
-      inkstream demo --images 2000
+    Examples:
+      inkstream demo
+      inkstream demo --pens 12 --images 2000
     """
     pixels, labels, said = labelled_digits(images)
     if said:
@@ -50,6 +64,7 @@ def demo(server: str | None, metrics: str | None, images: int, as_json: bool) ->
             notice("Starting a server ...")
             own = stack.enter_context(server_process())
             server, metrics = own.address, own.metrics_url
+        written = _let_pens_write(server, pens, quietly=as_json)
         with Client(server) as client:
             latency = latency_alone(client, pixels)
             before = scrape(metrics) if metrics else {}
@@ -60,6 +75,7 @@ def demo(server: str | None, metrics: str | None, images: int, as_json: bool) ->
         "latency_ms": latency,
         "mean_batch": batch,
         "digits": "drawn" if said else "MNIST test set",
+        "ink": written,
         "server": server,
     }
     if as_json:
@@ -71,6 +87,31 @@ def demo(server: str | None, metrics: str | None, images: int, as_json: bool) ->
     captions = [_caption(int(shown.digits[index]), int(labels[index])) for index in chosen]
     for row in gallery(pixels[np.array(chosen, int)], captions, console):
         console.print(row)
+
+
+def _let_pens_write(server: str, pens: int, *, quietly: bool) -> dict[str, Any] | None:
+    """Show pens at work; gives what was measured, None where there are none."""
+    if not pens:
+        return None
+    inks, source = labelled_ink(pens * _DIGITS_A_PEN)
+    pages = [Page(number) for number in range(1, pens + 1)]
+    console = Console(file=io.StringIO()) if quietly else stdout()
+    with live_view(pages, console) as on_answer:
+        asyncio.run(write_pages(server, inks, pages, on_answer))
+    answers = [answer for page in pages for answer in page.answers]
+    right = sum(str(result.digit) == label for label, result in answers)
+    latency = percentiles_ms([each for page in pages for each in page.latencies], 50, 99)
+    console.print(
+        f"{pens} pens wrote {len(answers)} {source} over one stream, {right} were read right\n"
+        f"  pen-up to answer  p50 {latency['p50']:.2f} ms, p99 {latency['p99']:.2f} ms\n"
+    )
+    return {
+        "pens": pens,
+        "digits": len(answers),
+        "accuracy": right / len(answers),
+        "pen_up_to_answer_ms": latency,
+        "source": source,
+    }
 
 
 def _mean_batch(before: dict[str, float], after: dict[str, float]) -> float | None:

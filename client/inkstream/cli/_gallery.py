@@ -39,15 +39,20 @@ def gallery(
     for start in range(0, len(images), abreast):
         table = Table.grid(padding=(0, 2))
         shown = images[start : start + abreast]
-        table.add_row(*(_picture(image, console) for image in shown))
+        table.add_row(*(half_blocks(_small(image), console) for image in shown))
         table.add_row(*captions[start : start + abreast])
         rows.append(table)
     return rows
 
 
-def _picture(image: npt.NDArray[np.uint8], console: Console) -> Text:
-    small = image.reshape(_SIDE, 2, _SIDE, 2).mean(axis=(1, 3))
-    upper, lower = small[0::2], small[1::2]
+def half_blocks(image: npt.NDArray[np.floating | np.integer], console: Console) -> Text:
+    """Draw grey levels, two pixels a character.
+
+    Args:
+        image: 0 to 255 of shape (an even number, any), ink high.
+        console: decides on colours and characters.
+    """
+    upper, lower = image[0::2], image[1::2]
     picture = Text(no_wrap=True)
     if console.color_system is not None:
         for tops, bottoms in zip(upper, lower, strict=True):
@@ -60,6 +65,11 @@ def _picture(image: npt.NDArray[np.uint8], console: Console) -> Text:
         picture.append("".join(blocks[t + 2 * b] for t, b in zip(tops, bottoms, strict=True)))
         picture.append("\n")
     return picture
+
+
+def _small(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    small: npt.NDArray[np.float64] = image.reshape(_SIDE, 2, _SIDE, 2).mean(axis=(1, 3))
+    return small
 
 
 def _grey(level: float) -> str:

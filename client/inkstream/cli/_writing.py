@@ -6,18 +6,19 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from inkstream import AsyncClient, AsyncPen, GlyphResult
+from inkstream import AsyncClient, GlyphResult
 from inkstream._columns import Fitted, fit
 from inkstream._exceptions import InkstreamError, ProtocolError
 from inkstream.ink import Ink, Stroke
 
 PACKET_SECONDS = 0.020
 """Time between two packets of a pen that writes."""
-AIR_SECONDS = 0.15
+_AIR_SECONDS = 0.15
 """From pen-up to pen-down within a digit, where the ink does not tell."""
 _LONGEST_PAUSE = 2.0
 """A pause within a digit that is longer is cut: nobody wants to watch it."""
@@ -102,7 +103,9 @@ async def write_glyph(
                 for stroke, points in strokes:
                     if before is not None:
                         await asyncio.sleep(pause_seconds(before, stroke) / speed)
-                    await _draw(pen, points, point_seconds(stroke, ink.points_per_second) / speed)
+                    await draw_stroke(
+                        pen, points, point_seconds(stroke, ink.points_per_second) / speed
+                    )
                     lifted = perf_counter()
                     before = stroke
                 pen.close()
@@ -133,12 +136,33 @@ async def write_patiently(
             await asyncio.sleep(wait)
 
 
-async def _draw(
-    pen: AsyncPen, points: npt.NDArray[np.float64], times: npt.NDArray[np.float64]
-) -> None:
-    """Draw one stroke; `times` are seconds from its beginning."""
+class Tip(Protocol):
+    """What of a pen draws."""
+
+    def down(self, x: float, y: float) -> int:
+        """As `Pen.down`."""
+
+    def points(self, points: npt.NDArray[np.float64]) -> None:
+        """As `Pen.points`."""
+
+    def up(self) -> None:
+        """As `Pen.up`."""
+
+
+async def draw_stroke(
+    pen: Tip, points: npt.NDArray[np.float64], times: npt.NDArray[np.float64]
+) -> int:
+    """Draw one stroke in real time.
+
+    Args:
+        pen: with the tip up.
+        points: shape (n, 2), n at least 1, in the pen's units.
+        times: shape (n,), seconds from the stroke's beginning, none falling.
+
+    Returns: the stroke's number.
+    """
     began = perf_counter()
-    pen.down(*points[0].tolist())
+    number = pen.down(*points[0].tolist())
     place = 1
     while place < len(points):
         ahead = times[place] - (perf_counter() - began)
@@ -148,6 +172,7 @@ async def _draw(
             pen.points(points[place:stop])
             place = stop
     pen.up()
+    return number
 
 
 def point_seconds(stroke: Stroke, rate: float | None) -> npt.NDArray[np.float64]:
@@ -164,7 +189,7 @@ def point_seconds(stroke: Stroke, rate: float | None) -> npt.NDArray[np.float64]
 def pause_seconds(before: Stroke, after: Stroke) -> float:
     """Seconds between two strokes."""
     if before.t_ms is None or after.t_ms is None:
-        return AIR_SECONDS
+        return _AIR_SECONDS
     return float(min(max(after.t_ms[0] - before.t_ms[-1], 0.0) / 1000, _LONGEST_PAUSE))
 
 

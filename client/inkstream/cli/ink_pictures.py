@@ -13,6 +13,8 @@ _COLOURS = ((31, 78, 161), (192, 57, 43), (39, 135, 70), (142, 68, 173), (211, 1
 """Of the strokes, in the order of writing."""
 _FINER = 4
 """Pixels drawn for one that is shown: Pillow's lines have hard edges."""
+_BRAILLE = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
+"""Bits of a Braille character's dots, from U+2800 on (Unicode, Braille Patterns)."""
 _MOST_POINTS = 400
 """Points of a thumbnail; more cannot be seen."""
 
@@ -55,6 +57,47 @@ def portrait(ink: Ink, side: int) -> Image.Image:
             ring = pen * 3
             brush.ellipse((x - ring, y - ring, x + ring, y + ring), None, colour, max(1, pen // 2))
     return big.resize((side, side), Image.Resampling.LANCZOS)
+
+
+def dots(ink: Ink, columns: int, *, utf: bool = True) -> str:
+    """Draw ink as lines of text, `columns` wide and half as many high.
+
+    Args:
+        ink: any.
+        columns: width in characters, even.
+        utf: draw with Braille's dots, eight a character; else with one number sign a character.
+    """
+    across, along = (2, 4) if utf else (1, 1)
+    grid = np.zeros((columns // 2 * along, columns * across), bool)
+    strokes = _upright(ink)
+    if strokes:
+        height, width = grid.shape
+        # Characters are twice as high as wide: Braille's dots are as far apart both ways.
+        shape = np.array([1.0, 1.0 if utf else 0.5])
+        low, extent = _extent(strokes)
+        scale = (min(width, height / shape[1]) - 1) / extent * shape
+        size = (np.concatenate(strokes).max(axis=0) - low) * scale
+        offset = (np.array([width - 1, height - 1]) - size) / 2
+        for stroke in strokes:
+            x, y = np.rint(_filled((stroke - low) * scale + offset)).astype(int).T
+            grid[y, x] = True
+    cells = grid.reshape(columns // 2, along, columns, across).swapaxes(1, 2)
+    if not utf:
+        return "\n".join("".join(" #"[int(cell.any())] for cell in row) for row in cells)
+    return "\n".join(
+        "".join(chr(0x2800 + int((cell * _BRAILLE).sum())) for cell in row) for row in cells
+    )
+
+
+def _filled(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Points of a line, so dense that none of its cells is left out."""
+    steps = np.diff(points, axis=0)
+    counts = np.maximum(np.ceil(2 * np.abs(steps).max(axis=1, initial=0)).astype(int), 1)
+    pieces = [
+        start + step * np.arange(count)[:, None] / count
+        for start, step, count in zip(points[:-1], steps, counts, strict=True)
+    ]
+    return np.concatenate([*pieces, points[-1:]])
 
 
 def _upright(ink: Ink) -> list[npt.NDArray[np.float64]]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkstream.cli.pictures import centre_by_mass
+from inkstream.ink import Ink, Stroke
 
 _Stroke = npt.NDArray[np.float64]
 
@@ -31,6 +32,35 @@ def draw_digits(count: int, seed: int = 0) -> tuple[npt.NDArray[np.uint8], npt.N
     for image, label in zip(images, labels, strict=True):
         image[:] = draw_strokes(_write(_TEMPLATES[label], random), random.uniform(1.9, 2.9))
     return images, labels
+
+
+def write_digits(count: int, seed: int = 0) -> list[Ink]:
+    """Write digits, all ten in turn, as a pen at 100 points a second would.
+
+    Args:
+        count: how many.
+        seed: the same one writes the same digits.
+
+    Returns: inks with label, y down; digits of 18 pixels and about half a second.
+    """
+    random = np.random.default_rng(seed)
+    return [
+        Ink(
+            tuple(Stroke.of(_dense(stroke)) for stroke in _write(_TEMPLATES[digit], random)),
+            y="down",
+            units="px",
+            points_per_second=100.0,
+            label=str(digit),
+        )
+        for digit in (n % 10 for n in range(count))
+    ]
+
+
+def _dense(stroke: _Stroke) -> _Stroke:
+    """The same line with a point every pixel or so."""
+    along = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(stroke, axis=0).T))])
+    places = np.linspace(0, along[-1], max(2, round(along[-1]) + 1))
+    return np.stack([np.interp(places, along, stroke[:, axis]) for axis in (0, 1)], axis=1)
 
 
 def _write(template: Sequence[_Stroke], random: np.random.Generator) -> list[_Stroke]:

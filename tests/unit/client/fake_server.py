@@ -1,7 +1,8 @@
 """A server that keeps the contract, on a real port, whose behaviour a test can bend.
 
 A frame is "recognised" by its first two pixels: the digit is the first modulo 10, the confidence
-the second over 255. A first pixel of REFUSED is refused as an invalid argument.
+the second over 255. A first pixel of REFUSED is refused as an invalid argument. A glyph is what a pen
+wrote until its end is told; its digit is the number of its strokes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import grpc
 import numpy as np
-from inkstream.v1 import error_pb2, model_pb2, recognition_service_pb2_grpc, tensor_pb2
+from inkstream.v1 import error_pb2, ink_pb2, model_pb2, recognition_service_pb2_grpc, tensor_pb2
 from inkstream.v1 import recognition_service_pb2 as wire
 
 REFUSED = 255
@@ -73,8 +74,12 @@ class FakeServer(recognition_service_pb2_grpc.RecognitionServiceServicer):
                 max_frames_per_message=self.max_frames,
             )
         )
+        desk = Desk()
         try:
             for number, request in enumerate(request_iterator, 1):
+                if request.HasField("ink"):
+                    yield desk.answer(request.ink)
+                    continue
                 self.messages.append(request.tensors)
                 self.arrived.release()
                 self.answering.wait()
@@ -94,6 +99,42 @@ class FakeServer(recognition_service_pb2_grpc.RecognitionServiceServicer):
             name="digits", version="1", engine="fake", sha256="ab" * 32, card_json=self.card_json
         )
         return wire.GetModelResponse(model=model)
+
+
+class Desk:
+    """The pens of one stream."""
+
+    def __init__(self) -> None:
+        self._strokes: dict[int, list[int]] = {}
+        self._glyphs: dict[int, int] = {}
+
+    def answer(self, ink: ink_pb2.InkEvents) -> wire.StreamRecognizeResponse:
+        response = wire.StreamRecognizeResponse()
+        for event in ink.events:
+            kind, strokes = event.WhichOneof("event"), self._strokes.setdefault(event.pen, [])
+            if kind == "stroke_begin":
+                strokes.append(event.stroke_begin.stroke)
+            elif kind == "stroke_end":
+                self._result(response, event.pen, ink_pb2.GLYPH_STATE_PROVISIONAL)
+            elif kind in ("glyph_end", "close") and strokes:
+                self._result(response, event.pen, ink_pb2.GLYPH_STATE_FINAL)
+                self._glyphs[event.pen] = self._glyphs.get(event.pen, 0) + 1
+                strokes.clear()
+        return response
+
+    def _result(
+        self, response: wire.StreamRecognizeResponse, pen: int, state: ink_pb2.GlyphState
+    ) -> None:
+        strokes = self._strokes[pen]
+        response.glyphs.add(
+            pen=pen,
+            glyph=self._glyphs.get(pen, 0) + 1,
+            state=state,
+            digit=len(strokes),
+            confidence=0.5,
+            strokes=strokes,
+            model_version="digits/1",
+        )
 
 
 def pixels_of(tensors: tensor_pb2.Tensors) -> np.ndarray:

@@ -186,7 +186,14 @@ def test_bench_counts_what_was_not_answered(run: Run, fake: FakeServer) -> None:
 def test_demo_shows_a_server_at_work(run: Run) -> None:
     shown = run("demo", "--images", 30)
     assert shown.exit_code == 0
-    for figure in ("accuracy", "throughput", "latency", "mean batch", "but it is"):
+    for figure in (
+        "pen-up to answer",
+        "accuracy",
+        "throughput",
+        "latency",
+        "mean batch",
+        "but it is",
+    ):
         assert figure in shown.stdout
     assert "pen simulator" in shown.stderr
 
@@ -194,6 +201,9 @@ def test_demo_shows_a_server_at_work(run: Run) -> None:
 def test_demo_speaks_json(run: Run) -> None:
     figures = only_object(run("demo", "--images", 30, "--json"))
     assert (figures["images"], figures["digits"], figures["mean_batch"]) == (30, "drawn", None)
+    assert (figures["ink"]["pens"], figures["ink"]["digits"]) == (6, 18)
+    bare = only_object(run("demo", "--images", 30, "--pens", 0, "--json"))
+    assert bare["ink"] is None
 
 
 def test_a_missing_server_is_said_with_what_to_try(run: Run) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from inkstream.cli._app import app
-from inkstream.cli._writing import AIR_SECONDS, pause_seconds, point_seconds
+from inkstream.cli._writing import pause_seconds, point_seconds
 from inkstream.ink import Stroke
 
 
@@ -31,7 +31,7 @@ def test_the_pause_between_strokes_is_the_files_within_reason() -> None:
     assert pause_seconds(timed(0, 100), timed(350)) == pytest.approx(0.25)
     assert pause_seconds(timed(0, 100), timed(50)) == 0
     assert pause_seconds(timed(0), timed(1e9)) == 2
-    assert pause_seconds(timed(0), Stroke.of([(0, 0)])) == AIR_SECONDS
+    assert pause_seconds(timed(0), Stroke.of([(0, 0)])) == pytest.approx(0.15)
 
 
 @pytest.mark.parametrize("speed", ["slow", "0", "-1", "nan", "inf"])
