@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +174,22 @@ def test_without_a_server_the_end_is_a_sentence(tmp_path: Path) -> None:
     assert ended.returncode == 3
     assert "Traceback" not in ended.stderr
     assert "localhost:1" in ended.stderr
+
+
+def test_a_reader_who_has_seen_enough_gets_no_traceback(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    file = tmp_path / "many.jsonl"
+    write(file, [seven()] * 2000)
+    command = [sys.executable, "-m", "inkstream", "replay", str(file), "--json"]
+    replay = subprocess.Popen(
+        [*command, "--server", server.address], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert replay.stdout is not None
+    assert replay.stderr is not None
+    with replay.stdout, replay.stderr:
+        assert b'"digit": 7' in replay.stdout.readline()
+        replay.stdout.close()
+        said = replay.stderr.read()
+        assert replay.wait(60) != 0
+    assert b"Traceback" not in said

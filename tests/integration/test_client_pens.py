@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,22 @@ async def test_many_pens_share_one_stream_and_few_messages(start_server: StartSe
     assert {result.digit for each in finals for result in each} == {7}
     assert metrics.value("inkstream_streams") == 1
     assert metrics.total("grpc_server_msg_received_total", grpc_method="StreamRecognize") < 250
+
+
+def test_threads_may_each_have_a_pen_of_one_client(server: RunningServer) -> None:
+    with Client(server.address) as client:
+
+        def write(place: int) -> list[int]:
+            with client.pen(units="px", quiet_ms=LONG_MS, short_quiet_ms=LONG_MS) as pen:
+                for digit in range(10):
+                    pen.down(*moved(100 * digit + place)[0])
+                    pen.points(moved(100 * digit + place)[1:])
+                    pen.up()
+                pen.end_glyph()
+                return [result.digit for result in pen if result.is_final]
+
+        with ThreadPoolExecutor(16) as threads:
+            assert list(threads.map(write, range(32))) == [[7] * 10] * 32
 
 
 def test_a_stroke_far_to_the_right_begins_another_digit(server: RunningServer) -> None:

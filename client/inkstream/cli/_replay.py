@@ -131,6 +131,8 @@ def replay(
                     await stack.enter_async_context(AsyncClient(server, model=model))
                     for _ in range(min(streams or pens, pens, len(inks)))
                 ]
+                # Connecting is not part of the measurement.
+                await asyncio.gather(*(client.model() for client in clients))
                 await _replay(inks, clients, min(pens, len(inks)), speed, on_row)
 
         asyncio.run(run())
@@ -176,8 +178,8 @@ async def _replay(
         async with asyncio.TaskGroup() as writers:
             for client in islice(cycle(clients), pens):
                 writers.create_task(write(client))
-    except* InkstreamError as failed:
-        # Writers that share a server fail alike.
+    except* (InkstreamError, OSError) as failed:
+        # Writers that share a server, or the pipe that rows are printed to, fail alike.
         raise failed.exceptions[0] from None
 
 

@@ -179,7 +179,7 @@ def _table(
             wrong = Counter(row.digit for row in group if not row.is_correct)
             cells.append(
                 ", ".join(
-                    f"{'nothing' if digit is None else digit} {count}x"
+                    f"{'nothing' if digit is None else digit} ({count})"
                     for digit, count in wrong.most_common(3)
                 )
             )
@@ -211,10 +211,9 @@ def _show_mistakes(rows: Sequence[Row], inks: Sequence[Ink], console: Console) -
 
 
 def _caption(row: Row) -> Text:
-    digit = "nothing" if row.digit is None else f"{row.digit} ({row.confidence:.0%})"
-    if row.rejected:
-        return Text(f"{row.label}, not {digit}\nrejected", "yellow")
-    return Text(f"{row.label}, not {digit}", "red")
+    digit = "nothing" if row.digit is None else row.digit
+    sure = f"rejected, {row.confidence:.0%}" if row.rejected else f"{row.confidence:.1%} sure"
+    return Text(f"{row.label}, not {digit}\n{sure}", "yellow" if row.rejected else "red")
 
 
 def _percent(share: float | None) -> str:
