@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from inkstream import Client, GlyphResult
+from inkstream import Client, ConnectionFailed, GlyphResult
 from inkstream.cli import _pen
 from inkstream.cli._app import app
 from inkstream.cli._digits import labelled_ink
@@ -266,3 +266,8 @@ async def test_pages_are_shown_as_they_are_written(fake: FakeServer, is_terminal
     shown = console.file.getvalue()
     assert "pen  1" in shown or "pen 1" in shown
     assert "final" in shown
+
+
+async def test_pages_that_nobody_reads_end_with_the_reason() -> None:
+    with pytest.raises(ConnectionFailed):
+        await write_pages("127.0.0.1:1", write_digits(2), [Page(1), Page(2)], lambda *_: None)

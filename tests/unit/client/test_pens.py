@@ -134,6 +134,28 @@ def test_a_point_that_found_no_room_may_be_written_again() -> None:
     assert [*first.dx, *second.points.dx] == [0, 5, 4]
 
 
+def test_an_array_that_found_no_room_leaves_the_stroke_as_it_was() -> None:
+    desk = Desk(most_points=3)
+    pen = desk.pen(counts_per_unit=1)
+    pen.down(1, 1)
+    with pytest.raises(Overloaded):
+        pen.points([(2, 2), (3, 3), (4, 4)])
+    pen.points([(5, 5), (9, 9)])
+    assert [*desk.sent()[2].points.dx] == [1, 4, 4]
+
+
+def test_a_closed_client_takes_no_points(desk: Desk) -> None:
+    pen = desk.pen()
+    pen.down(0, 0)
+    desk.outbox.close()
+    with pytest.raises(ClientClosed):
+        pen.move(1, 1)
+    with pytest.raises(ClientClosed):
+        pen.points([(1, 1)])
+    with pytest.raises(ClientClosed):
+        pen.up()
+
+
 def test_ending_a_digit_lifts_the_tip_and_means_nothing_without_ink(desk: Desk) -> None:
     pen = desk.pen()
     pen.end_glyph()
