@@ -42,10 +42,10 @@ class Config:
         "Most items a batch. Lower it to bound how long one batch holds up the next.",
     )
     linger_ms: float = _setting(
-        2.0,
+        8.0,
         "milliseconds",
-        "How long items may wait for company while the process is busy, so that batches and "
-        "answers are larger; an idle server never waits. 0 to never wait.",
+        "Most that items wait for company while the process is busy, so that batches and answers "
+        "are larger; they go at once when nobody speaks, or when the server is idle. 0 to never wait.",
     )
     max_queue: int = _setting(
         16384,

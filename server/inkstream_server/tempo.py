@@ -10,12 +10,9 @@ BUSY_SHARE = 0.75
 """Share of a core from which on the process counts as busy. One caller who waits for each answer keeps a
 server at 0.3 to 0.6: it never counts."""
 
-SILENCE_SECONDS = 0.001
-"""After such a pause an arrival comes alone, however busy it was before."""
-
 
 class Tempo:
-    """Watches arrivals and the processor time between them."""
+    """Watches the processor time that passes between arrivals."""
 
     def __init__(
         self,
@@ -30,17 +27,15 @@ class Tempo:
         """
         self._clock = clock
         self._cpu_clock = cpu_clock
-        self._since = self._last = clock()
+        self._since = clock()
         self._cpu_since = cpu_clock()
         self._busy = False
 
-    def arrival(self) -> bool:
-        """Note an arrival; tell whether it should wait for others."""
+    def is_busy(self) -> bool:
+        """Tell whether an arrival should wait for others; to be asked at every one."""
         now = self._clock()
-        alone = now - self._last > SILENCE_SECONDS
-        self._last = now
         if now - self._since >= SAMPLE_SECONDS:
             cpu = self._cpu_clock()
             self._busy = cpu - self._cpu_since >= BUSY_SHARE * (now - self._since)
             self._since, self._cpu_since = now, cpu
-        return self._busy and not alone
+        return self._busy

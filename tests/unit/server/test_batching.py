@@ -7,6 +7,7 @@ from itertools import count
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from inkstream_server.batching import (
     QueueFull,
     Share,
 )
+from inkstream_server.engines import Frames, Probabilities
 
 from tests.patience import PATIENCE_SECONDS
 from tests.unit.server.builders import (
@@ -345,3 +347,82 @@ async def test_a_block_given_up_after_its_failure_leaves_no_complaint() -> None:
     assert not will_not_complain(failed)
     failed.cancel()
     assert will_not_complain(failed)
+
+
+async def gather(blocks: int, *, linger: float, is_busy: bool) -> Notes:
+    """Submit single frames a few turns of the loop apart; give what the batcher made of them."""
+    notes = Notes()
+    batcher = Batcher(
+        NumberEngine(),
+        "digits/1",
+        notes,
+        max_batch=64,
+        max_queue=1000,
+        linger=linger,
+        is_busy=lambda: is_busy,
+    )
+    answers = []
+    for number in range(blocks):
+        answers.append(batcher.submit(numbered([number])))
+        await turns(5)
+    await asyncio.wait_for(asyncio.gather(*answers), PATIENCE_SECONDS)
+    assert [answered(answer) for answer in answers] == [[number] for number in range(blocks)]
+    await batcher.close()
+    return notes
+
+
+async def test_a_busy_process_gathers_what_comes_in_many_turns_of_the_loop() -> None:
+    assert max((await gather(40, linger=PATIENCE_SECONDS * 10, is_busy=True)).sizes) > 1
+
+
+async def test_a_batch_waits_for_company_no_longer_than_somebody_speaks() -> None:
+    # Were it to wait for its time to be over, gather's patience would end first.
+    assert (await gather(1, linger=PATIENCE_SECONDS * 10, is_busy=True)).sizes == [1]
+
+
+async def test_a_full_batch_waits_for_nobody() -> None:
+    batcher = Batcher(
+        NumberEngine(),
+        "digits/1",
+        Notes(),
+        max_batch=4,
+        max_queue=1000,
+        linger=PATIENCE_SECONDS,
+        is_busy=lambda: True,
+    )
+    answers = [batcher.submit(numbered([number])) for number in range(3)]
+    await turns()
+    assert not any(answer.done() for answer in answers)
+    answers.append(batcher.submit(numbered([3])))
+    await turns()
+    assert all(answer.done() for answer in answers)
+    await batcher.close()
+
+
+@pytest.mark.parametrize(("linger", "is_busy"), [(0.0, True), (PATIENCE_SECONDS * 10, False)])
+async def test_nothing_waits_for_company_in_a_process_at_rest(linger: float, is_busy: bool) -> None:
+    assert (await gather(10, linger=linger, is_busy=is_busy)).sizes == [1] * 10
+
+
+async def test_small_blocks_are_computed_as_one_and_bytes_never_beside_floats() -> None:
+    notes = Notes()
+    seen: list[list[tuple[int, str]]] = []
+
+    class Watched(NumberEngine):
+        def infer(self, blocks: Sequence[Frames]) -> Probabilities:
+            seen.append([(len(block), block.dtype.name) for block in blocks])
+            return super().infer(blocks)
+
+    batcher = Batcher(Watched(), "digits/1", notes, max_batch=64, max_queue=1000)
+    alike = [batcher.submit(numbered([number]).astype(np.float32)) for number in (1, 2, 3)]
+    await asyncio.wait_for(asyncio.gather(*alike), PATIENCE_SECONDS)
+    mixed = [batcher.submit(numbered([4]).astype(np.float32)), batcher.submit(numbered([4]))]
+    await asyncio.wait_for(asyncio.gather(*mixed), PATIENCE_SECONDS)
+    large = [batcher.submit(numbered([*range(20)]).astype(np.float32)) for _ in range(2)]
+    await asyncio.wait_for(asyncio.gather(*large), PATIENCE_SECONDS)
+    assert seen == [
+        [(3, "float32")],
+        [(1, "float32"), (1, "uint8")],
+        [(20, "float32"), (20, "float32")],
+    ]
+    await batcher.close()
