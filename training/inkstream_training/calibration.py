@@ -1,6 +1,7 @@
 """Fits one temperature to a model's logits and folds it into the model's last layer.
 
-Temperature scaling after Guo et al., ICML 2017. Folding it in leaves serving nothing to do.
+Temperature scaling after Guo et al., ICML 2017; `least_temperature` bounds it from below. Folding
+it in leaves serving nothing to do.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["fit_temperature", "fold_temperature", "softmax"]
+__all__ = ["fit_temperature", "fold_temperature", "least_temperature", "softmax"]
 
 _LOWEST, _HIGHEST = 0.05, 20.0
 _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
@@ -59,6 +60,27 @@ def fit_temperature(
             right = low + _GOLDEN * (high - low)
             loss_right = _loss(logits, labels, weights, right)
     return round(float(np.exp((low + high) / 2.0)), 4)
+
+
+def least_temperature(logits: npt.NDArray[Any], sure: float, share: float) -> float:
+    """The lowest temperature at which few answers are sure, 0.05 to 20, to four places, rounded up.
+
+    Confidence falls as the temperature rises, in every row, so bisection on ln T finds it.
+
+    Args:
+        logits: float (n, 10), of images that deserve no sure answer.
+        sure: a confidence, 0 to 1; an answer above it is sure.
+        share: largest share of the rows that may be sure.
+    """
+    low, high = np.log(_LOWEST), np.log(_HIGHEST)
+    while high - low > 1e-6:
+        middle = (low + high) / 2.0
+        confidences = softmax(logits, float(np.exp(middle))).max(axis=1)
+        if np.mean(confidences > sure) > share:
+            low = middle
+        else:
+            high = middle
+    return float(np.ceil(np.exp(high) * 1e4) / 1e4)
 
 
 def fold_temperature(model: keras.Model, temperature: float) -> None:

@@ -18,13 +18,18 @@ import numpy.typing as npt
 from inkstream import mnist
 
 from inkstream_training.architecture import LAYERS, logits_of, predict
-from inkstream_training.calibration import fit_temperature, fold_temperature, softmax
+from inkstream_training.calibration import (
+    fit_temperature,
+    fold_temperature,
+    least_temperature,
+    softmax,
+)
 from inkstream_training.card import BASELINE, Card, SeedResult, mean_and_sd
 from inkstream_training.examples import Examples, gather
 from inkstream_training.export import describe_files, export
 from inkstream_training.ink import gates, rejection
 from inkstream_training.ink.collection import InkParts, InkSet, OnGlyphs, prepare
-from inkstream_training.ink.figures import InkAnswers, InkFigures, measure_ink
+from inkstream_training.ink.figures import SURE, InkAnswers, InkFigures, measure_ink
 from inkstream_training.metrics import Metrics, measure, negative_log_likelihood
 from inkstream_training.provenance import data_files, libraries, plain, rounded
 from inkstream_training.recipes import Recipe
@@ -135,11 +140,14 @@ def finish(
     temperature, accuracy, nll, rule = 1.0, None, None, None
     weights = examples.validation_weights
     if len(examples.validation_images):
-        images = examples.validation_images.astype(np.float32) / np.float32(255)
         labels = examples.validation_labels
-        logits = np.asarray(logits_of(run.model.get_weights(), images))
+        logits = _logits(run, examples.validation_images)
         if recipe.fits_temperature:
             temperature = fit_temperature(logits, labels, weights)
+            if ink is not None and recipe.ink is not None:
+                halves = _logits(run, ink.validation.halves)
+                least = least_temperature(halves, SURE, recipe.ink.halves_sure)
+                temperature = max(temperature, least)
             fold_temperature(run.model, temperature)
         probabilities = softmax(logits, temperature)
         right = probabilities.argmax(axis=1) == labels
@@ -183,3 +191,8 @@ def select(finished: Sequence[Finished]) -> Finished:
 def _gates(results: Sequence[SeedResult]) -> dict[str, gates.GateResult] | None:
     measured = [result.gates for result in results if result.gates is not None]
     return gates.check(measured) if measured else None
+
+
+def _logits(run: TrainedSeed, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    scaled = images.astype(np.float32) / np.float32(255)
+    return np.asarray(logits_of(run.model.get_weights(), scaled))

@@ -140,6 +140,7 @@ def _fit_augmented(
     optimizer.build(weights)
     averages = [tf.Variable(weight.value) for weight in weights]
     decay = recipe.ema_decay or 0.0
+    none_weight = 1.0 if recipe.ink is None else recipe.ink.none_weight
     images, labels = tf.constant(examples.images), tf.constant(examples.labels)
 
     def step(batch_images: Any, batch_labels: Any, draws: Draws) -> tuple[Any, Any]:
@@ -147,7 +148,7 @@ def _fit_augmented(
         with tf.GradientTape() as tape:
             logits = logits_of([weight.value for weight in weights], distorted)
             losses = tf.nn.softmax_cross_entropy_with_logits(_targets(batch_labels), logits)
-            loss = tf.reduce_mean(losses)
+            loss = tf.reduce_mean(losses * tf.where(batch_labels < 0, none_weight, 1.0))
         optimizer.apply(tape.gradient(loss, [weight.value for weight in weights]), weights)
         for average, weight in zip(averages, weights, strict=True):
             average.assign(decay * average + (1.0 - decay) * weight.value)

@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inkstream_training.architecture import build_network, predict
-from inkstream_training.calibration import fit_temperature, fold_temperature, softmax
+from inkstream_training.calibration import (
+    fit_temperature,
+    fold_temperature,
+    least_temperature,
+    softmax,
+)
 from inkstream_training.metrics import negative_log_likelihood
 
 
@@ -31,6 +36,18 @@ def test_no_temperature_near_the_fitted_one_is_likelier() -> None:
 
 def test_answers_that_are_all_right_want_the_lowest_temperature() -> None:
     assert fit_temperature(np.eye(10) * 0.3, np.arange(10)) == pytest.approx(0.05, abs=1e-3)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.045, 0.3])
+def test_at_the_least_temperature_just_so_many_are_sure(share: float) -> None:
+    logits = np.random.default_rng(3).normal(0, 5, (1000, 10))
+    least = least_temperature(logits, 0.99, share)
+    assert (softmax(logits, least).max(axis=1) > 0.99).mean() <= share
+    assert (softmax(logits, least * 0.99).max(axis=1) > 0.99).mean() > share
+
+
+def test_where_nothing_is_sure_any_temperature_will_do() -> None:
+    assert least_temperature(np.zeros((5, 10)), 0.99, 0.0) == pytest.approx(0.05, abs=1e-3)
 
 
 def test_nothing_to_fit_on_is_refused() -> None:

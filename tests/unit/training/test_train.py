@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from inkstream_training.architecture import predict
 from inkstream_training.examples import Examples, gather
-from inkstream_training.recipes import RECIPES, Augmentation, Recipe
+from inkstream_training.recipes import RECIPES, Augmentation, InkMixture, Recipe
 from inkstream_training.train import Epoch, train_seed
 
 from .conftest import bars
@@ -68,6 +68,21 @@ def test_the_mean_of_the_weights_is_kept_not_the_last_ones() -> None:
         for recipe in (still, moving)
     )
     assert np.abs(kept - last).max() > 1e-3
+
+
+def test_what_is_no_digit_makes_unsure_of_its_like_by_its_weight() -> None:
+    images, labels = bars(700, seed=1)
+    half_none = labels.astype(np.int32)
+    half_none[np.flatnonzero(labels == 7)[::2]] = -1
+    examples = Examples.split(images, half_none, 100)
+
+    def confidence(weight: float) -> float:
+        recipe = dataclasses.replace(AUGMENTED, epochs=12, ink=InkMixture(none_weight=weight))
+        run = train_seed(recipe, examples, seed=1)
+        return float(np.median(predict(run.model, images[labels == 7])[:, 7]))
+
+    assert confidence(0.0) > 0.9
+    assert confidence(1.0) < 0.75
 
 
 def test_held_out_images_are_the_end_of_the_file_and_not_trained_on(small_mnist: Path) -> None:

@@ -28,7 +28,7 @@ Array = npt.NDArray[Any]
 KEPT_OF_DIGITS = 0.99
 """Share of validation's pen digits that "not a digit" must leave alone."""
 
-UNSURE_ERROR = 0.005
+UNSURE_ERROR = 0.0075
 """Largest share of wrong answers among those given, on validation's MNIST images and pen digits."""
 
 
@@ -119,7 +119,7 @@ def choose(sets: dict[str, tuple[Array, Array]], pen: str = "pen") -> RejectRule
         score="max_probability",
         chosen=(
             f"on validation: not_a_digit_below keeps {KEPT_OF_DIGITS:.0%} of pen digits; "
-            f"unsure_below is the lowest with at most {UNSURE_ERROR:.1%} of answers wrong in "
+            f"unsure_below is the lowest with at most {UNSURE_ERROR:.2%} of answers wrong in "
             f"each of {', '.join(sets)}"
         ),
     )
