@@ -10,7 +10,7 @@ from inkstream_training.ink.rendering import render_all
 from inkstream_training.ink.sources import Glyph, load
 from inkstream_training.recipes import InkMixture
 
-FEW = InkMixture(digit_repeats=1, scribbles=30, blanks=5)
+FEW = InkMixture(digit_repeats=1, letter_repeats=1, scribbles=30, blanks=5)
 
 
 @pytest.fixture
