@@ -9,6 +9,10 @@ from click.testing import CliRunner, Result
 from inkstream_server.rejection import rule_of
 from inkstream_training.card import Card
 from inkstream_training.cli import main
+from inkstream_training.export import infer_litert
+from inkstream_training.ink import sources
+from inkstream_training.ink.collection import select
+from inkstream_training.ink.figures import SURE
 from inkstream_training.ink.gates import GATES
 from inkstream_training.recipes import RECIPES, InkMixture
 
@@ -43,6 +47,10 @@ def test_ink_is_learned_measured_drawn_and_repeated(
     server = rule_of((folder / "card.json").read_text())
     assert server.not_a_digit_below == card.reject.not_a_digit_below
     assert server.unsure_below == card.reject.unsure_below
+
+    glyphs = [glyph for of_file in sources.load(small_ink).values() for glyph in of_file]
+    halves = infer_litert(folder / "model.tflite", select(glyphs, "validation").halves)
+    assert (halves.max(axis=1) > SURE).mean() <= 0.045
 
     shown = run("evaluate", folder, "--plots", tmp_path / "plots", *common)
     assert shown.exit_code == 0, shown.output
