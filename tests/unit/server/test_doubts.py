@@ -63,3 +63,15 @@ def test_a_batch_without_doubts_costs_no_list() -> None:
 
 def test_every_warning_of_the_contract_has_a_name() -> None:
     assert [*doubts.NAMES] == [INVERTED, OFF_CENTRE, TOO_THIN, SCALE] == [2, 4, 8, 16]
+
+
+def test_a_frame_alone_is_judged_as_in_company(mnist: Mnist) -> None:
+    frames = mnist[0][:300].reshape(-1, 28, 28)
+    shifts = np.arange(len(frames)) % 13 - 6
+    moved = np.stack([np.roll(f, s, axis=1) for f, s in zip(frames, shifts, strict=True)])
+    rows = moved.reshape(-1, 784)
+    masks = doubts_of([rows])
+    assert masks is not None
+    assert any(masks)
+    assert not all(masks)
+    assert [(doubts_of([row[None]]) or [0])[0] for row in rows] == masks
