@@ -1,126 +1,75 @@
 """`make bench`: the server and the transport's floor in turn, on one core, load on the other."""
 
-import json
 import os
-import platform
-import statistics
 from collections import defaultdict
 from pathlib import Path
 
 import click
-import numpy as np
-from inkstream.mnist import load as load_mnist
-from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
-from benchmarks import load, processes
-from benchmarks.load import Load, Speed
-
-CASES = {
-    "1 image a message, 1 stream": Load(1, 1, 20_000),
-    "1 image a message, 8 streams": Load(8, 1, 2_500),
-    "1 image a message, 64 streams": Load(64, 1, 400),
-    "64 images a message, 4 streams": Load(4, 64, 800),
-}
-RIGHT_AT_LEAST = 0.98
-CLIENT_IMAGES = 60_000
-
-Rows = dict[str, dict[str, list[Speed]]]
+from benchmarks import h2load, processes, report
+from benchmarks.cases import CASES, Case
+from benchmarks.digits import Digits, Wrong, mnist
+from benchmarks.figures import Rows
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--rounds", default=3, show_default=True, help="Runs of each case, in turn.")
+@click.option("--only", multiple=True, metavar="TEXT", help="Cases with this in their name.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures here.")
-def main(rounds: int, json_path: Path | None) -> None:
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw them here: .svg or .png.")
+def main(rounds: int, only: tuple[str, ...], json_path: Path | None, picture: Path | None) -> None:
     """Measure the server beside a bare grpc.aio echo of the same message sizes, in the same run.
 
     \b
-    Example:
-      python -m benchmarks --rounds 3 --json bench.json
+    Examples:
+      python -m benchmarks --json bench.json --picture bench.svg
+      python -m benchmarks --rounds 1 --only stream
     """
     console = Console(stderr=True)
+    chosen = [case for case in CASES if not only or any(text in case.name for text in only)]
+    if not chosen:
+        names = "\n  ".join(case.name for case in CASES)
+        raise click.UsageError(f"no case has {' or '.join(only)} in its name; cases are\n  {names}")
+    if not h2load.is_installed():
+        console.print(f"{h2load.MISSING}: its cases are left out")
+        chosen = [case for case in chosen if not case.needs_h2load]
     os.sched_setaffinity(0, {processes.LOAD_CORE})
-    images, labels = load_mnist("test")
-    speeds: Rows = defaultdict(lambda: defaultdict(list))
-    ready: list[tuple[float, float]] = []
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("measuring", total=rounds * (3 * len(CASES) + 1))
-        for _ in range(rounds):
-            if load.have_h2load():
-                for name, case in CASES.items():
-                    for kind in ("raw", "stubs"):
-                        with processes.floor(kind, case.per_message) as floor:
-                            speeds[name][f"floor, {kind}"].append(_run(floor, images, case))
-                        progress.advance(task)
-                    with processes.server() as server:
-                        ready.append((server.ready_seconds, server.resident_mb()))
-                        speeds[name]["inkstream"].append(_run(server, images, case))
-                        progress.advance(task)
-            with processes.server() as server:
-                ready.append((server.ready_seconds, server.resident_mb()))
-                speed, right = load.run_client_stream(server, images, labels, CLIENT_IMAGES)
-                if right < RIGHT_AT_LEAST:
-                    raise click.ClickException(f"only {right:.2%} of the answers were right")
-                speeds["Client.stream, one image at a time"]["inkstream"].append(speed)
-                progress.advance(task)
-    if not load.have_h2load():
-        console.print("h2load is missing (Debian: nghttp2-client): its cases were left out")
-    _print(speeds, ready)
+    try:
+        results = measure(chosen, mnist(), rounds, console)
+    except Wrong as wrong:
+        raise click.ClickException(str(wrong)) from wrong
+    Console(width=None if os.isatty(1) else 150).print(*report.tables(results), sep="\n")
     if json_path is not None:
-        json_path.write_text(json.dumps(_report(speeds, ready, rounds), indent=1) + "\n")
+        report.write_json(results, json_path)
+    if picture is not None:
+        from benchmarks import pictures  # matplotlib may be missing.
+
+        pictures.draw_bench(results, picture)
 
 
-def _run(target: processes.Running, images: NDArray[np.uint8], case: Load) -> Speed:
-    """Warm up, run, and check that a server answered all it was sent."""
-    load.run_h2load(target, images, Load(case.streams, case.per_message, case.messages // 10))
-    before = load.counted(target) if target.metrics else 0
-    speed = load.run_h2load(target, images, case)
-    if target.metrics and load.counted(target) - before != case.images:
-        raise click.ClickException(f"of {case.images} images some were not answered well")
-    return speed
-
-
-def _median(speeds: list[Speed], field: str) -> float:
-    return float(statistics.median(getattr(speed, field) for speed in speeds))
-
-
-def _print(speeds: Rows, ready: list[tuple[float, float]]) -> None:
-    table = Table("case", "who", "images/s", "x raw floor", "CPU us/image", "MB resident")
-    for name, who in speeds.items():
-        for kind, runs in who.items():
-            rate = _median(runs, "images_per_second")
-            floors = who.get("floor, raw")
-            table.add_row(
-                name,
-                kind,
-                f"{rate:,.0f}",
-                f"{rate / _median(floors, 'images_per_second'):.2f}" if floors else "",
-                f"{_median(runs, 'cpu_us_per_image'):.1f}",
-                f"{_median(runs, 'resident_mb'):.0f}",
-            )
-    Console().print(table)
-    seconds, megabytes = (statistics.median(column) for column in zip(*ready, strict=True))
-    click.echo(f"start to ready: {seconds:.2f} s, {megabytes:.0f} MB resident (medians)")
-
-
-def _report(speeds: Rows, ready: list[tuple[float, float]], rounds: int) -> dict[str, object]:
-    return {
-        "machine": {"cores": os.cpu_count(), "python": platform.python_version()},
-        "rounds": rounds,
-        "ready": {"seconds": [row[0] for row in ready], "resident_mb": [row[1] for row in ready]},
-        "medians": {
-            name: {
-                kind: {
-                    field: round(_median(runs, field), 2)
-                    for field in ("images_per_second", "cpu_us_per_image", "resident_mb")
-                }
-                for kind, runs in who.items()
-            }
-            for name, who in speeds.items()
-        },
-    }
+def measure(chosen: list[Case], digits: Digits, rounds: int, console: Console) -> dict[str, Rows]:
+    """Run all cases once a round, so that a disturbance spoils one round of several cases, not one case."""
+    results: dict[str, Rows] = {}
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=sum(1 if case.is_long else rounds for case in chosen))
+        for number in range(rounds):
+            for case in chosen:
+                if case.is_long and number:
+                    continue
+                progress.update(task, description=case.name)
+                try:
+                    measured = case.measure(digits)
+                except FileNotFoundError as missing:
+                    if number == 0:
+                        console.print(f"left out: {case.name} ({missing})")
+                    measured = {}
+                for who, figures in measured.items():
+                    results.setdefault(case.name, defaultdict(list))[who].append(figures)
+                progress.advance(task)
+    return results
 
 
 if __name__ == "__main__":

@@ -1,15 +1,19 @@
-"""What a load generator sends: whole gRPC request bodies, ready to be posted."""
+"""What load generators send: whole gRPC messages, ready to be posted."""
 
 import struct
 
-import numpy as np
 from inkstream.v1.recognition_service_pb2 import (
     StreamConfig,
     StreamRecognizeRequest,
     StreamRecognizeResponse,
 )
 from inkstream.v1.tensor_pb2 import TensorResults, Tensors
-from numpy.typing import NDArray
+
+from benchmarks.digits import Digits
+
+PATH = "/inkstream.v1.RecognitionService/StreamRecognize"
+CONFIG = StreamRecognizeRequest(config=StreamConfig()).SerializeToString()
+"""What a stream begins with."""
 
 
 def framed(message: bytes) -> bytes:
@@ -17,22 +21,18 @@ def framed(message: bytes) -> bytes:
     return struct.pack(">BI", 0, len(message)) + message
 
 
-def stream(images: NDArray[np.uint8], *, messages: int, per_message: int) -> bytes:
-    """Build the body of one stream: the configuration, then images over and over.
+def request(digits: Digits, first: int, count: int, *, sequence: int | None = None) -> bytes:
+    """Build a message of `count` images from `first` on, numbered from `sequence`, else from `first`."""
+    start = first if sequence is None else sequence
+    tensors = Tensors(sequences=range(start, start + count), uint8=digits.pixels(first, count))
+    return StreamRecognizeRequest(tensors=tensors).SerializeToString()
 
-    Args:
-        images: uint8 (n, 28, 28), used in turn.
-        messages: messages after the configuration.
-        per_message: images a message.
-    """
-    parts = [framed(StreamRecognizeRequest(config=StreamConfig()).SerializeToString())]
-    rows = np.arange(messages * per_message) % len(images)
-    for first in range(0, messages * per_message, per_message):
-        sequences = range(first, first + per_message)
-        pixels = images[rows[first : first + per_message]].tobytes()
-        request = StreamRecognizeRequest(tensors=Tensors(sequences=sequences, uint8=pixels))
-        parts.append(framed(request.SerializeToString()))
-    return b"".join(parts)
+
+def stream(digits: Digits, *, messages: int, per_message: int) -> bytes:
+    """Build the body of one stream: the configuration, then so many messages of so many images."""
+    firsts = range(0, messages * per_message, per_message)
+    parts = [framed(request(digits, first, per_message)) for first in firsts]
+    return framed(CONFIG) + b"".join(parts)
 
 
 def answer(per_message: int) -> bytes:

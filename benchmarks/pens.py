@@ -22,16 +22,12 @@ import numpy as np
 import uvloop
 from inkstream.ink import Ink
 from inkstream.v1.ink_pb2 import GLYPH_STATE_FINAL, GLYPH_STATE_PROVISIONAL
-from inkstream.v1.recognition_service_pb2 import (
-    StreamConfig,
-    StreamRecognizeRequest,
-    StreamRecognizeResponse,
-)
+from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import processes
-from benchmarks.load import PATH
+from benchmarks.bodies import CONFIG, PATH
 from benchmarks.writing import Script, real_ink, scripts
 
 LATE_SECONDS = 0.050
@@ -44,8 +40,6 @@ RIGHT_AT_LEAST = 0.9
 STEP = 1.25
 """Between the numbers of pens that are tried once one has failed."""
 MOST_PENS = 20_000
-
-CONFIG = StreamRecognizeRequest(config=StreamConfig()).SerializeToString()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 SERVER_CORE = 0
@@ -25,11 +25,13 @@ class Running:
     pid: int
     ready_seconds: float
     """From the start of the process until it said so."""
+    recognises: bool = True
+    """Whether its answers mean something; a floor's do not."""
 
     def cpu_seconds(self) -> float:
-        """Give user and system time used so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Give user and system time used so far, to the microsecond, unlike /proc/PID/stat."""
+        # What clock_getcpuclockid(3) gives, which Python does not offer.
+        return time.clock_gettime(~self.pid << 3 | 2)
 
     def resident_mb(self) -> float:
         """Give resident memory in MB of 10^6 bytes."""
@@ -43,20 +45,31 @@ def floor(kind: str, per_message: int) -> Iterator[Running]:
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder) / "ready.json"
         with _run(["benchmarks.floor", kind, str(per_message), str(ready)], ready) as running:
-            yield running
+            yield replace(running, recognises=False)
 
 
 @contextmanager
-def server(*flags: str) -> Iterator[Running]:
-    """Run `inkstream-server serve` with extra flags."""
+def server(*flags: str, module: str = "inkstream_server") -> Iterator[Running]:
+    """Run `inkstream-server serve` with extra flags; `module` may stand in for its command."""
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder) / "ready.json"
         command = [
-            *("inkstream_server", "serve", "--port", "0", "--metrics-port", "0"),
+            *(module, "serve", "--port", "0", "--metrics-port", "0"),
             *("--log-level", "warning", "--ready-file", str(ready), *flags),
         ]
         with _run(command, ready) as running:
             yield running
+
+
+@contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """Keep this process on one core for a while."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @contextmanager

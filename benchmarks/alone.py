@@ -1,0 +1,45 @@
+"""Parts of the server's work without the server: the model, and drawing."""
+
+from time import thread_time
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from inkstream_server.ink import tensor_of
+from inkstream_server.model_store import BUNDLED
+
+from benchmarks.digits import Digits
+from benchmarks.figures import CPU, P50, P90, Figures
+from benchmarks.processes import SERVER_CORE, on_core
+from benchmarks.rasterizers import timed
+from benchmarks.writing import real_ink
+
+SECONDS = 0.5
+
+
+def model(digits: Digits, rows: int) -> Figures:
+    """Run the default model on one batch of so many images, over and over, on the server's core.
+
+    Only LiteRT's own work counts: the input is in place, the output stays there.
+    """
+    interpreter = Interpreter(model_path=str(BUNDLED / "digits/1/model.tflite"), num_threads=1)
+    (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
+    interpreter.resize_tensor_input(given["index"], [rows, 28, 28])
+    interpreter.allocate_tensors()
+    frames = np.frombuffer(digits.pixels(0, rows), np.uint8).reshape(rows, 28, 28)
+    interpreter.set_tensor(given["index"], np.divide(frames, 255, dtype=np.float32))
+    interpreter.invoke()
+    with on_core(SERVER_CORE):
+        began, batches = thread_time(), 0
+        while (spent := thread_time() - began) < SECONDS:
+            interpreter.invoke()
+            batches += 1
+    digits.check(interpreter.get_tensor(made["index"]).argmax(axis=1).tolist())
+    return {CPU: spent / (batches * rows) * 1e6}
+
+
+def drawing() -> Figures:
+    """Normalise and rasterise real digits one by one, each the better time of two."""
+    inks = [ink.arrays() for ink in real_ink()]
+    with on_core(SERVER_CORE):
+        median, p90 = timed(lambda strokes: tensor_of(strokes, y_up=True), inks)
+    return {P50: median / 1000, P90: p90 / 1000}

@@ -1,0 +1,156 @@
+"""All that `make bench` measures, case by case: who, beside which floor, under which load."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from statistics import median
+
+from benchmarks import alone, callers, h2load, library, pens, processes
+from benchmarks.digits import Digits
+from benchmarks.figures import CPU, INKSTREAM, MEMORY, P50, P99, RATE, RAW, STUBS, Figures
+from benchmarks.h2load import Load
+from benchmarks.processes import Running
+from benchmarks.writing import real_ink
+
+LITERT = "LiteRT alone"
+UNCOUNTED = "without metrics"
+READY = "ready s"
+RIGHT = "right"
+
+CAPACITY_SHARE = 0.6
+METRICS_TURNS = 5
+PEN_SECONDS = 8.0
+SINGLE_8 = Load(streams=8, per_message=1, messages=2500)
+
+Asking = Callable[[Running, Digits], Figures]
+Measuring = Callable[[Digits], dict[str, Figures]]
+"""Measures once; gives figures by who was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One thing to measure."""
+
+    name: str
+    measure: Measuring
+    is_long: bool = False
+    """Whether once is enough: a run that is long for itself."""
+    needs_h2load: bool = False
+
+
+def beside_floors(ask: Asking, per_message: int = 1) -> Measuring:
+    """Ask both floors and the server in turn, each a new process on the same core."""
+
+    def measure(digits: Digits) -> dict[str, Figures]:
+        measured = {}
+        for who, kind in ((RAW, "raw"), (STUBS, "stubs")):
+            with processes.floor(kind, per_message) as floor:
+                measured[who] = ask(floor, digits)
+        return measured | of_server(ask)(digits)
+
+    return measure
+
+
+def of_server(ask: Asking) -> Measuring:
+    """Ask a new server."""
+
+    def measure(digits: Digits) -> dict[str, Figures]:
+        with processes.server() as server:
+            return {INKSTREAM: ask(server, digits)}
+
+    return measure
+
+
+def flooded(load: Load) -> Measuring:
+    """Measure what gets through at most."""
+    return beside_floors(
+        lambda target, digits: h2load.flood(target, digits, load), load.per_message
+    )
+
+
+def _flooded_beside_model(load: Load) -> Measuring:
+    flood = flooded(load)
+    return lambda digits: flood(digits) | {LITERT: alone.model(digits, load.per_message)}
+
+
+def _poisson(digits: Digits) -> dict[str, Figures]:
+    """Measure what gets through at most, then offer a part of it, to the raw floor as well."""
+
+    def ask(target: Running) -> Figures:
+        return callers.poisson(target, digits, rate=rate, seconds=3.0, streams=SINGLE_8.streams)
+
+    with processes.server() as server:
+        rate = CAPACITY_SHARE * h2load.flood(server, digits, SINGLE_8)[RATE]
+        measured = {INKSTREAM: ask(server)}
+    with processes.floor("raw", 1) as floor:
+        return {RAW: ask(floor)} | measured
+
+
+def _start(digits: Digits) -> dict[str, Figures]:
+    with processes.server() as server:
+        return {INKSTREAM: {READY: server.ready_seconds, MEMORY: server.resident_mb()}}
+
+
+def _metrics_on_and_off(digits: Digits) -> dict[str, Figures]:
+    """Flood two servers in turn, of which one counts; what machines around do hits both alike."""
+    with (
+        processes.server() as counting,
+        processes.server(module="benchmarks.uncounted") as uncounted,
+    ):
+        servers = {INKSTREAM: counting, UNCOUNTED: replace(uncounted, metrics="")}
+        runs: dict[str, list[Figures]] = {who: [] for who in servers}
+        for _ in range(METRICS_TURNS):
+            for who, server in servers.items():
+                runs[who].append(h2load.flood(server, digits, SINGLE_8))
+    return {who: {CPU: median(run[CPU] for run in of_one)} for who, of_one in runs.items()}
+
+
+def _pens(count: int, per_stream: int) -> Measuring:
+    def measure(digits: Digits) -> dict[str, Figures]:
+        streams = count // per_stream
+        run = pens.play(real_ink(), pens=count, streams=streams, seconds=PEN_SECONDS)
+        figures = {P50: run.p50_ms, P99: run.p99_ms, MEMORY: run.resident_mb, RIGHT: run.right}
+        return {INKSTREAM: figures}
+
+    return measure
+
+
+ONE_STREAM = "1 image a message, 1 stream"
+EIGHT_STREAMS = "1 image a message, 8 streams"
+MANY_STREAMS = "1 image a message, 64 streams"
+PACKED = "64 images a message, 4 streams"
+STREAM = "Client.stream, one image at a time"
+ASYNC_STREAM = "AsyncClient.stream, one image at a time"
+THREADS = "Client.recognize, 32 threads"
+TASKS = "AsyncClient.recognize, 32 tasks"
+ALONE = "AsyncClient.recognize, one caller"
+ROUND_TRIP = "closed loop, one caller without the library"
+POISSON = f"Poisson arrivals at {CAPACITY_SHARE:.0%} of capacity, 8 streams"
+OWN_STREAMS = "400 live pens, a stream each"
+GATEWAY = "2,000 live pens, 100 a stream"
+DRAWING = "normalise and rasterise a glyph"
+START = "start to ready"
+METRICS = "metrics on and off, 8 streams"
+
+CASES = (
+    Case(ONE_STREAM, flooded(Load(1, 1, 20_000)), needs_h2load=True),
+    Case(EIGHT_STREAMS, flooded(SINGLE_8), needs_h2load=True),
+    Case(MANY_STREAMS, flooded(Load(64, 1, 400)), needs_h2load=True),
+    Case(PACKED, _flooded_beside_model(Load(4, 64, 800)), needs_h2load=True),
+    Case(STREAM, of_server(lambda server, digits: library.stream(server, digits, 120_000))),
+    Case(
+        ASYNC_STREAM,
+        of_server(lambda server, digits: library.async_stream(server, digits, 120_000)),
+    ),
+    Case(THREADS, of_server(lambda server, digits: library.recognize(server, digits, 15_000, 32))),
+    Case(
+        TASKS, of_server(lambda server, digits: library.async_recognize(server, digits, 20_000, 32))
+    ),
+    Case(ALONE, of_server(lambda server, digits: library.async_recognize(server, digits, 3000, 1))),
+    Case(ROUND_TRIP, beside_floors(lambda who, digits: callers.round_trips(who, digits, 4000))),
+    Case(POISSON, _poisson, needs_h2load=True),
+    Case(DRAWING, lambda _: {INKSTREAM: alone.drawing()}),
+    Case(START, _start),
+    Case(METRICS, _metrics_on_and_off, needs_h2load=True),
+    Case(OWN_STREAMS, _pens(400, 1), is_long=True),
+    Case(GATEWAY, _pens(2000, 100), is_long=True),
+)

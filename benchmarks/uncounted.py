@@ -1,0 +1,40 @@
+"""The server with all counting taken out: what remains is what it would cost without metrics.
+
+python -m benchmarks.uncounted serve ...     as `inkstream-server serve ...`
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from inkstream_server import lifecycle
+from inkstream_server.cli import main
+from inkstream_server.metrics import Metrics
+
+
+class _Uncounted(Metrics):
+    """Registers everything and counts nothing of tensors."""
+
+    def ended(self, *_: object) -> None: ...
+    def rejected(self, *_: object) -> None: ...
+    def warned(self, *_: object) -> None: ...
+    def handed_over(self, *_: object) -> None: ...
+    def computed(self, *_: object) -> None: ...
+    def failed(self, *_: object) -> None: ...
+
+
+class _Unwatched(grpc.aio.ServerInterceptor):
+    """Leaves every handler as it is."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    async def intercept_service(
+        self, continuation: Callable[[Any], Awaitable[Any]], details: Any
+    ) -> Any:
+        return await continuation(details)
+
+
+vars(lifecycle).update(Metrics=_Uncounted, GrpcMetrics=_Unwatched)
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks.uncounted")
