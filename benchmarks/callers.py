@@ -22,20 +22,28 @@ SPIN_SECONDS = 0.002
 def ask_all(
     target: Running, digits: Digits, streams: int, messages: int, per_message: int
 ) -> Figures:
-    """Send everything as fast as it is taken; every answer must be there, in order, and right.
+    """Send everything as fast as it is taken, over so many new streams, and check every answer.
 
     Raises:
-        Wrong: it is not.
+        Wrong: answers are missing, out of order or wrong.
     """
+    with open_streams(target.address, streams) as opened:
+        return ask_over(opened, target, digits, messages, per_message)
+
+
+def ask_over(
+    opened: Sequence[Stream], target: Running, digits: Digits, messages: int, per_message: int
+) -> Figures:
+    """Do what `ask_all` does over streams that are open and have not been used; ends them."""
     firsts = range(0, messages * per_message, per_message)
     sent = [frames(request(digits, first, per_message)) for first in firsts]
     everything = [frame for message in sent for frame in message] + HALF_CLOSE
-    with open_streams(target.address, streams) as opened, _undisturbed():
+    with _undisturbed():
         meter = Meter(target)
         for stream in opened:
             stream.put(everything)
         _read_to_end(opened, Listener(opened))
-        figures = meter.figures(streams * messages * per_message)
+        figures = meter.figures(len(opened) * messages * per_message)
     for stream in opened:
         _answers(target, digits, stream, messages * per_message)
     return figures
@@ -45,7 +53,7 @@ def round_trips(target: Running, digits: Digits, count: int) -> Figures:
     """Send one image, wait for its answer, send the next: the latency of one caller.
 
     Raises:
-        Wrong: answers are missing or wrong.
+        Wrong: see `ask_all`; so do all here.
     """
     sent = [frames(request(digits, number, 1)) for number in range(count)]
     began = np.empty(count)
@@ -77,9 +85,6 @@ def poisson(
         seconds: how long they come.
         streams: connections, each arrival on one at random.
         seed: of the arrivals.
-
-    Raises:
-        Wrong: answers are missing or wrong.
     """
     random = np.random.default_rng(seed)
     due = np.cumsum(random.exponential(1 / rate, size=round(rate * seconds)))

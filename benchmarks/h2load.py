@@ -65,8 +65,9 @@ def flood(target: Running, digits: Digits, load: Load) -> Figures:
     if found is None or int(found[3]) != load.streams:
         raise RuntimeError(f"streams failed: {done.stdout}")
     figures = meter.figures(load.images, float(found[1]) * (0.001 if found[2] == "ms" else 1))
-    if target.metrics and _counted(target) - counted != load.images:
-        raise Wrong(f"of {load.images:,} images some were not answered well")
+    answered = _counted(target) - counted
+    if target.metrics and answered != load.images:
+        raise Wrong(f"of {load.images:,} images {answered:,.0f} were answered well")
     return figures
 
 

@@ -18,20 +18,20 @@ mpl.rcParams["svg.hashsalt"] = "inkstream"  # The same figures give the same fil
 
 
 def draw_bench(results: Results, path: Path) -> None:
-    """Draw what gets through, every round a dot, and latencies by percentile."""
+    """Draw what gets through beside the raw floor, every round a dot, and latencies by percentile."""
     picture, (speeds, latencies) = _sheet(2)
-    with_floor = {case: rows for case, rows in results.items() if RAW in rows}
-    rates = {
-        case: rows for case, rows in with_floor.items() if "images a" in case or "image a" in case
-    }
-    for at, rows in enumerate(rates.values()):
-        for who, runs in rows.items():
-            if RATE in runs[0]:
-                dots = [run[RATE] for run in runs]
-                speeds.plot(dots, [at] * len(dots), "o", alpha=0.4, color=COLOURS[who])
-                speeds.plot([middle(runs, RATE)], [at], "|", ms=24, color=COLOURS[who], label=who)
-    speeds.set(xscale="log", xlabel=RATE, title="what gets through (bar: median)")
-    speeds.set_yticks(range(len(rates)), [name.replace(", ", "\n") for name in rates])
+    beside = [case for case, rows in results.items() if RAW in rows]
+    for at, case in enumerate(beside):
+        rows = results[case]
+        for who in (STUBS, INKSTREAM):
+            pairs = zip(rows.get(who, []), rows[RAW], strict=False)
+            dots = [run[RATE] / floor[RATE] for run, floor in pairs]
+            speeds.plot(dots, [at] * len(dots), "o", alpha=0.6, color=COLOURS[who], label=who)
+    speeds.axvline(1, color=COLOURS[RAW])
+    speeds.set(
+        xlabel="x raw floor", title="messages and answers, beside a bare echo", xlim=(0, None)
+    )
+    speeds.set_yticks(range(len(beside)), [name.replace(", ", "\n") for name in beside])
     speeds.invert_yaxis()
     for case, rows in results.items():
         runs = rows.get(INKSTREAM, [])
@@ -39,6 +39,9 @@ def draw_bench(results: Results, path: Path) -> None:
             values = [middle(runs, name) for name in PERCENTILES]
             latencies.plot(list(PERCENTILES), values, "o-", label=case)
     latencies.set(yscale="log", ylabel="ms", title="latency of inkstream")
+    if latencies.lines:
+        low, high = latencies.get_ylim()
+        latencies.set_ylim(low, high * 10)  # Room for the legend.
     _finish(picture, path)
 
 
@@ -90,6 +93,6 @@ def _finish(picture: Figure, path: Path) -> None:
         axes.grid(alpha=0.3)
         names = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
         if names:
-            axes.legend(names.values(), names.keys(), fontsize="small")
+            axes.legend(names.values(), names.keys(), fontsize="x-small")
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=100)

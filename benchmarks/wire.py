@@ -17,6 +17,8 @@ from benchmarks.bodies import CONFIG, PATH, framed
 
 ANSWER_WITHIN_SECONDS = 30.0
 """After which a server that says nothing is given up."""
+OPEN_AT_ONCE = 200
+"""Streams; from a thousand on a gRPC server refuses some (grpc.server.max_pending_requests)."""
 
 # RFC 9113, section 6; all streams here have number 1.
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
@@ -79,6 +81,8 @@ class Stream:
         """Messages and when they were read, on the clock of `time.perf_counter`."""
         self.has_ended = False
         """Whether the server has ended the stream."""
+        self.trailers = b""
+        """What it ended it with, as HPACK has it; errors show it."""
         self._outgoing: deque[bytes] = deque()
         self._unsent = _opening(address)
         self._stream_room = self._connection_room = self._window = _DEFAULT_WINDOW
@@ -142,10 +146,11 @@ class Stream:
             self._unsent += _frame(_SETTINGS, _ACK, 0, b"")
         elif kind == _PING and not flags & _ACK:
             self._unsent += _frame(_PING, _ACK, 0, payload)
-        elif kind in {_RST_STREAM, _GOAWAY}:
-            raise RuntimeError("the server broke the stream off")
+        elif kind in {_RST_STREAM, _GOAWAY} and not self.has_ended:
+            raise RuntimeError(f"the server broke the stream off: {payload!r}")
         if kind in {_DATA, _HEADERS} and flags & _END_STREAM:
             self.has_ended = True
+            self.trailers = payload
 
     def _flush(self) -> None:
         while True:
@@ -156,7 +161,7 @@ class Stream:
                     frame = self._outgoing.popleft()
                     size += len(frame) - _HEADER.size
                     self._unsent += frame
-                if not size:
+                if not self._unsent:
                     return
                 self._stream_room -= size
                 self._connection_room -= size
@@ -171,10 +176,14 @@ def open_streams(address: str, count: int) -> Iterator[list[Stream]]:
     """Open so many streams, each answered once, with nothing heard yet."""
     streams: list[Stream] = []
     try:
-        streams.extend(Stream(address) for _ in range(count))
-        waiting = Listener(streams)
-        while not all(stream.heard for stream in streams):
-            waiting.listen(1.0)
+        while len(streams) < count:
+            group = [Stream(address) for _ in range(min(OPEN_AT_ONCE, count - len(streams)))]
+            streams += group
+            listener = Listener(group)
+            while waiting := [stream for stream in group if not stream.heard]:
+                listener.listen(1.0)
+                if any(stream.has_ended for stream in waiting):
+                    raise RuntimeError(f"a stream was refused: {waiting[0].trailers!r}")
         for stream in streams:
             stream.heard.clear()
         yield streams
