@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := $(BIN)/pip install --quiet
 ARGS ?=
 
-.PHONY: help demo serve train test lint format protos bench test-system clean
+.PHONY: help demo serve train test lint format protos bench bench-quick test-system clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,8 +61,11 @@ protos: .stamps/protoc ## Generate client/inkstream/v1 from protos/
 	@.venv-protos/bin/python -m grpc_tools.protoc -Iprotos --python_out=$(PROTO_OUT) --pyi_out=$(PROTO_OUT) protos/inkstream/v1/*.proto
 	@.venv-protos/bin/python -m grpc_tools.protoc -Iprotos --grpc_python_out=$(PROTO_OUT) protos/inkstream/v1/recognition_service.proto
 
-bench: .stamps/run ## Measure speed beside the transport's floor (about 5 minutes)
-	@$(BIN)/python -m benchmarks $(ARGS)
+bench: .stamps/bench ## Measure speed beside the transport's floor (about 5 minutes)
+	@$(BIN)/python -m benchmarks --json plots/bench.json --picture plots/bench.svg $(ARGS)
+
+bench-quick: .stamps/run ## Fail if slower beside the floor than committed (ARGS="--update" to commit)
+	@$(BIN)/python -m benchmarks.quick $(ARGS)
 
 clean: ## Remove what the other targets made
 	rm -rf .venv .venv-protos .stamps .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
@@ -75,6 +78,10 @@ $(VENV)/bin/python:
 	@echo "Installing client and server (once)"
 	@$(PIP) -e "client[cli]" -e server
 	@mkdir -p .stamps && touch $@
+
+.stamps/bench: .stamps/run
+	@$(PIP) matplotlib
+	@touch $@
 
 .stamps/dev: .stamps/run Makefile client/pyproject.toml server/pyproject.toml training/pyproject.toml requirements-dev.txt
 	@echo "Installing TensorFlow, training and the tools of development (once, some minutes)"

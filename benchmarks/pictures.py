@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
+from benchmarks.cases import POISSON
 from benchmarks.figures import INKSTREAM, PERCENTILES, RATE, RAW, STUBS, middle
 from benchmarks.targets import Results
 
@@ -20,7 +21,8 @@ mpl.rcParams["svg.hashsalt"] = "inkstream"  # The same figures give the same fil
 def draw_bench(results: Results, path: Path) -> None:
     """Draw what gets through beside the raw floor, every round a dot, and latencies by percentile."""
     picture, (speeds, latencies) = _sheet(2)
-    beside = [case for case, rows in results.items() if RAW in rows]
+    # What is offered is no throughput.
+    beside = [case for case, rows in results.items() if RAW in rows and case != POISSON]
     for at, case in enumerate(beside):
         rows = results[case]
         for who in (STUBS, INKSTREAM):

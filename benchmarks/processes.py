@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-SERVER_CORE = 0
-LOAD_CORE = 1
+_CORES = sorted(os.sched_getaffinity(0))
+SERVER_CORE, LOAD_CORE = _CORES[0], _CORES[-1]
+"""With one core alone both share it, and figures say little."""
 READY_WITHIN_SECONDS = 60.0
 
 

@@ -76,4 +76,5 @@ def write_json(results: Results, path: Path) -> None:
             if (value := measured[target.what]) is not None
         ],
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1) + "\n")

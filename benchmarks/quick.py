@@ -1,0 +1,134 @@
+"""`make bench-quick`: has the server become slower beside the floor than what was committed?"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import click
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks import callers, cases, h2load, library, processes
+from benchmarks.digits import Digits, Wrong, mnist
+from benchmarks.figures import CPU, P50, RATE
+from benchmarks.h2load import Load
+from benchmarks.processes import Running
+
+BASELINE = Path(__file__).with_name("baseline.json")
+WORSE_AT_MOST = 0.25
+TURNS = 7
+
+Cost = Callable[[Running, Digits], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What the server pays for something, beside what the floor pays."""
+
+    name: str
+    server: Cost
+    floor: Cost
+    per_message: int = 1
+
+
+def _flooded(name: str, load: Load) -> Case:
+    # Processor time rather than rate: other programs on the machine hardly touch it.
+    def cost(target: Running, digits: Digits) -> float:
+        return h2load.flood(target, digits, load)[CPU]
+
+    return Case(name, cost, cost, load.per_message)
+
+
+def _round_trip(target: Running, digits: Digits) -> float:
+    return callers.round_trips(target, digits, 1000)[P50]
+
+
+def _streamed(target: Running, digits: Digits) -> float:
+    return 1 / library.async_stream(target, digits, 40_000)[RATE]
+
+
+def _floor_of_one_stream(target: Running, digits: Digits) -> float:
+    return 1 / h2load.flood(target, digits, Load(1, 1, 5000))[RATE]
+
+
+CASES = (
+    _flooded(cases.ONE_STREAM, Load(1, 1, 6000)),
+    _flooded(cases.EIGHT_STREAMS, Load(8, 1, 800)),
+    _flooded(cases.MANY_STREAMS, Load(64, 1, 120)),
+    _flooded(cases.PACKED, Load(4, 64, 200)),
+    Case(f"{cases.ROUND_TRIP}: p50", _round_trip, _round_trip),
+    Case(f"{cases.ASYNC_STREAM}: time an image", _streamed, _floor_of_one_stream),
+)
+
+
+def measure(digits: Digits, console: Console) -> dict[str, list[float]]:
+    """Give the costs of every case, in multiples of the floor's: one a turn.
+
+    All servers run throughout and are asked in turn, so that a disturbance hits neighbours alike.
+    """
+    ratios: dict[str, list[float]] = {case.name: [] for case in CASES}
+    with ExitStack() as running:
+        server = running.enter_context(processes.server())
+        floors = {
+            size: running.enter_context(processes.floor("raw", size))
+            for size in {case.per_message for case in CASES}
+        }
+        turns = [case for _ in range(TURNS) for case in CASES]
+        for case in track(turns, "measuring", console=console, transient=True):
+            floor = case.floor(floors[case.per_message], digits)
+            ratios[case.name].append(case.server(server, digits) / floor)
+    return ratios
+
+
+def complaints(committed: Mapping[str, float], measured: Mapping[str, float]) -> list[str]:
+    """Say which cases cost more than they may, naming case, committed and measured ratio."""
+    said = []
+    for name, ratio in measured.items():
+        if name not in committed:
+            said.append(f"{name}: no ratio is committed; write one with --update")
+        elif ratio > committed[name] * (1 + WORSE_AT_MOST):
+            more = ratio / committed[name] - 1
+            said.append(
+                f"{name}: committed {committed[name]:.2f} x the floor, measured {ratio:.2f}, "
+                f"{more:.0%} more (at most {WORSE_AT_MOST:.0%})"
+            )
+    return said
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--update", is_flag=True, help=f"Commit to what is measured: write {BASELINE.name}.")
+def main(update: bool) -> None:
+    """Compare the server's cost, in multiples of the bare echo's, with the committed one.
+
+    \b
+    Examples:
+      python -m benchmarks.quick             # fails where it is a quarter worse
+      python -m benchmarks.quick --update    # after a change that is worth its price
+    """
+    if not h2load.is_installed():
+        raise click.ClickException(h2load.MISSING)
+    os.sched_setaffinity(0, {processes.LOAD_CORE})
+    try:
+        turns = measure(mnist(), Console(stderr=True))
+    except Wrong as wrong:
+        raise click.ClickException(str(wrong)) from wrong
+    measured = {name: round(median(ratios), 3) for name, ratios in turns.items()}
+    if update:
+        BASELINE.write_text(json.dumps(measured, indent=1) + "\n")
+    committed: dict[str, float] = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+    table = Table("cost in multiples of the floor's", "committed", "measured", "least", "most")
+    for name, ratios in turns.items():
+        figures = (committed.get(name), measured[name], min(ratios), max(ratios))
+        table.add_row(name, *("" if figure is None else f"{figure:.3g}" for figure in figures))
+    Console(width=None if os.isatty(1) else 120).print(table)
+    if said := complaints(committed, measured):
+        raise click.ClickException("\n".join(["slower than committed:", *said]))
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks.quick")
