@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,8 @@ from benchmarks.processes import Running
 
 BASELINE = Path(__file__).with_name("baseline.json")
 WORSE_AT_MOST = 0.25
-TURNS = 7
+TURNS = 5
+TURNS_OF_SUSPECTS = 3
 
 Cost = Callable[[Running, Digits], float]
 
@@ -66,23 +67,29 @@ CASES = (
 )
 
 
-def measure(digits: Digits, console: Console) -> dict[str, list[float]]:
-    """Give the costs of every case, in multiples of the floor's: one a turn.
+def measure(
+    chosen: Sequence[Case], turns: int, digits: Digits, console: Console
+) -> dict[str, list[float]]:
+    """Give the costs of cases, in multiples of the floor's: one a turn.
 
     All servers run throughout and are asked in turn, so that a disturbance hits neighbours alike.
     """
-    ratios: dict[str, list[float]] = {case.name: [] for case in CASES}
+    ratios: dict[str, list[float]] = {case.name: [] for case in chosen}
     with ExitStack() as running:
         server = running.enter_context(processes.server())
         floors = {
             size: running.enter_context(processes.floor("raw", size))
-            for size in {case.per_message for case in CASES}
+            for size in {case.per_message for case in chosen}
         }
-        turns = [case for _ in range(TURNS) for case in CASES]
-        for case in track(turns, "measuring", console=console, transient=True):
+        runs = [case for _ in range(turns) for case in chosen]
+        for case in track(runs, "measuring", console=console, transient=True):
             floor = case.floor(floors[case.per_message], digits)
             ratios[case.name].append(case.server(server, digits) / floor)
     return ratios
+
+
+def _middle(turns: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {name: round(median(ratios), 3) for name, ratios in turns.items()}
 
 
 def complaints(committed: Mapping[str, float], measured: Mapping[str, float]) -> list[str]:
@@ -94,7 +101,7 @@ def complaints(committed: Mapping[str, float], measured: Mapping[str, float]) ->
         elif ratio > committed[name] * (1 + WORSE_AT_MOST):
             more = ratio / committed[name] - 1
             said.append(
-                f"{name}: committed {committed[name]:.2f} x the floor, measured {ratio:.2f}, "
+                f"{name}: committed {committed[name]:.3g} x the floor, measured {ratio:.3g}, "
                 f"{more:.0%} more (at most {WORSE_AT_MOST:.0%})"
             )
     return said
@@ -113,20 +120,27 @@ def main(update: bool) -> None:
     if not h2load.is_installed():
         raise click.ClickException(h2load.MISSING)
     os.sched_setaffinity(0, {processes.LOAD_CORE})
+    committed: dict[str, float] = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+    console, digits = Console(stderr=True), mnist()
     try:
-        turns = measure(mnist(), Console(stderr=True))
+        turns = measure(CASES, TURNS, digits, console)
+        first = _middle(turns)
+        suspects = [case for case in CASES if complaints(committed, {case.name: first[case.name]})]
+        if suspects and not update:
+            # Once more, with new processes: one may have been unlucky in where its memory lies.
+            for name, again in measure(suspects, TURNS_OF_SUSPECTS, digits, console).items():
+                turns[name] += again
     except Wrong as wrong:
         raise click.ClickException(str(wrong)) from wrong
-    measured = {name: round(median(ratios), 3) for name, ratios in turns.items()}
-    if update:
-        BASELINE.write_text(json.dumps(measured, indent=1) + "\n")
-    committed: dict[str, float] = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+    measured = _middle(turns)
     table = Table("cost in multiples of the floor's", "committed", "measured", "least", "most")
     for name, ratios in turns.items():
         figures = (committed.get(name), measured[name], min(ratios), max(ratios))
         table.add_row(name, *("" if figure is None else f"{figure:.3g}" for figure in figures))
     Console(width=None if os.isatty(1) else 120).print(table)
-    if said := complaints(committed, measured):
+    if update:
+        BASELINE.write_text(json.dumps(measured, indent=1) + "\n")
+    elif said := complaints(committed, measured):
         raise click.ClickException("\n".join(["slower than committed:", *said]))
 
 

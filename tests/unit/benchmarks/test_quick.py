@@ -11,7 +11,7 @@ def test_a_quarter_more_is_granted() -> None:
 
 def test_beyond_it_case_and_both_ratios_are_named() -> None:
     (said,) = quick.complaints({"a": 1.0, "b": 2.0}, {"a": 1.0, "b": 3.0})
-    assert said == "b: committed 2.00 x the floor, measured 3.00, 50% more (at most 25%)"
+    assert said == "b: committed 2 x the floor, measured 3, 50% more (at most 25%)"
 
 
 def test_a_case_that_nobody_committed_to_is_no_pass() -> None:
