@@ -1,7 +1,6 @@
 """`make bench`: the server and the transport's floor in turn, on one core, load on the other."""
 
 import os
-from collections import defaultdict
 from pathlib import Path
 
 import click
@@ -10,7 +9,7 @@ from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from benchmarks import h2load, processes, report
 from benchmarks.cases import CASES, Case
-from benchmarks.digits import Digits, Wrong, mnist
+from benchmarks.digits import Digits, mnist
 from benchmarks.figures import Rows
 
 
@@ -36,10 +35,7 @@ def main(rounds: int, only: tuple[str, ...], json_path: Path | None, picture: Pa
         console.print(f"{h2load.MISSING}: its cases are left out")
         chosen = [case for case in chosen if not case.needs_h2load]
     os.sched_setaffinity(0, {processes.LOAD_CORE})
-    try:
-        results = measure(chosen, mnist(), rounds, console)
-    except Wrong as wrong:
-        raise click.ClickException(str(wrong)) from wrong
+    results, failures = measure(chosen, mnist(), rounds, console)
     Console(width=None if os.isatty(1) else 150).print(*report.tables(results), sep="\n")
     if json_path is not None:
         report.write_json(results, json_path)
@@ -47,11 +43,19 @@ def main(rounds: int, only: tuple[str, ...], json_path: Path | None, picture: Pa
         from benchmarks import pictures  # matplotlib may be missing.
 
         pictures.draw_bench(results, picture)
+    if failures:
+        raise click.ClickException("\n".join(["a fast wrong answer is a failure:", *failures]))
 
 
-def measure(chosen: list[Case], digits: Digits, rounds: int, console: Console) -> dict[str, Rows]:
-    """Run all cases once a round, so that a disturbance spoils one round of several cases, not one case."""
+def measure(
+    chosen: list[Case], digits: Digits, rounds: int, console: Console
+) -> tuple[dict[str, Rows], list[str]]:
+    """Run all cases once a round, so that a disturbance spoils one round of several cases, not one case.
+
+    Returns: figures by case and who, and what went wrong.
+    """
     results: dict[str, Rows] = {}
+    failures: list[str] = []
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=sum(1 if case.is_long else rounds for case in chosen))
@@ -61,15 +65,15 @@ def measure(chosen: list[Case], digits: Digits, rounds: int, console: Console) -
                     continue
                 progress.update(task, description=case.name)
                 try:
-                    measured = case.measure(digits)
+                    for who, figures in case.measure(digits).items():
+                        results.setdefault(case.name, {}).setdefault(who, []).append(figures)
                 except FileNotFoundError as missing:
                     if number == 0:
                         console.print(f"left out: {case.name} ({missing})")
-                    measured = {}
-                for who, figures in measured.items():
-                    results.setdefault(case.name, defaultdict(list))[who].append(figures)
+                except (RuntimeError, ExceptionGroup) as failure:
+                    failures.append(f"{case.name}: {failure!r}")
                 progress.advance(task)
-    return results
+    return results, failures
 
 
 if __name__ == "__main__":

@@ -107,8 +107,9 @@ async def _play(call: Any, script: Script, start: float, late: list[float]) -> d
     await call.done_writing()
     async with asyncio.timeout(DRAIN_SECONDS):
         await reader
-    if set(finals) != set(script.labels):
-        raise RuntimeError(f"{len(script.labels)} digits were written, {len(finals)} answered")
+    # A packet that this program sent late may split a digit in two: wrong, but answered.
+    if missing := script.labels.keys() - finals.keys():
+        raise RuntimeError(f"{len(missing)} of {len(script.labels)} digits were not answered")
     heard["right"] = sum(finals[key] == label for key, label in script.labels.items())
     return heard
 
