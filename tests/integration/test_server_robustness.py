@@ -159,6 +159,8 @@ async def test_a_draining_server_turns_new_streams_away_and_says_it_is_not_servi
         before = await health_of(channel).Check(check)
         assert before.status == health_pb2.HealthCheckResponse.SERVING
         busy = Steady(await open_stream(service), heeds_draining=False)
+        # A stream that the drain meets while it opens is turned away without a word.
+        await eventually("the first answer", lambda: busy.stream.answers.order)
         server.signal()
         await eventually("word of the drain", lambda: busy.stream.answers.draining)
 
@@ -262,7 +264,7 @@ def test_a_ready_server_says_where_it_is_in_its_log_and_in_its_file(
     assert ready["address"] == server.address
     assert (ready["metrics"], ready["model"], ready["engine"]) == (
         server.metrics_url,
-        "digits/1",
+        "digits/2",
         "litert",
     )
     assert json.loads(server.ready_file.read_text()) == {
