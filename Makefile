@@ -20,7 +20,7 @@ ARGS ?=
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .stamps/run ## Start a server, stream real digits through it, show what it recognised
+demo: .stamps/run ## Start a server, stream real digits and live pens through it, show what it recognised
 	@$(BIN)/inkstream demo $(ARGS)
 
 serve: .stamps/run ## Run the server in the foreground (ARGS="--port 50051")
