@@ -160,7 +160,7 @@ async def test_a_draining_server_turns_new_streams_away_and_says_it_is_not_servi
         assert before.status == health_pb2.HealthCheckResponse.SERVING
         busy = Steady(await open_stream(service), heeds_draining=False)
         # A stream that the drain meets while it opens is turned away without a word.
-        await eventually("the first answer", lambda: busy.stream.answers.order)
+        await eventually("the first answer", lambda: bool(busy.stream.answers.order))
         server.signal()
         await eventually("word of the drain", lambda: busy.stream.answers.draining)
 
