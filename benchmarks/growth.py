@@ -110,7 +110,7 @@ _RATES: tuple[Cell, ...] = (
     (TO_FLOOR, INKSTREAM, TO_FLOOR),
     ("CPU us/image", INKSTREAM, CPU),
 )
-_BOTH: tuple[Cell, ...] = (("floor, raw", RAW, RATE), ("inkstream", INKSTREAM, RATE))
+_BOTH: tuple[Cell, ...] = ((RAW, RAW, RATE), (INKSTREAM, INKSTREAM, RATE))
 
 SWEEPS = (
     Sweep(
@@ -143,7 +143,7 @@ SWEEPS = (
         (1, 4, 16, 64, 256),
         _batch_limit,
         (("images/s", INKSTREAM, RATE), ("CPU us/image", INKSTREAM, CPU)),
-        (("inkstream", INKSTREAM, RATE),),
+        ((INKSTREAM, INKSTREAM, RATE),),
         "x",
     ),
     Sweep(
@@ -163,7 +163,7 @@ SWEEPS = (
             ("raw floor, CPU us/image", RAW, CPU),
             ("inkstream, CPU us/image", INKSTREAM, CPU),
         ),
-        (("floor, raw: p99", RAW, P99), ("inkstream: p99", INKSTREAM, P99)),
+        ((RAW, RAW, P99), (INKSTREAM, INKSTREAM, P99)),
         "y",
     ),
     Sweep(
@@ -179,7 +179,7 @@ SWEEPS = (
             (IDLE_MEMORY, INKSTREAM, IDLE_MEMORY),
             (OPENING, INKSTREAM, OPENING),
         ),
-        (("inkstream", INKSTREAM, MEMORY),),
+        ((INKSTREAM, INKSTREAM, MEMORY),),
         "",
     ),
 )
@@ -256,7 +256,7 @@ def _heading(rounds: int) -> str:
     about = ", ".join(f"{name} {value}" for name, value in report.machine().items())
     return (
         "# Growth\n\n"
-        f"Medians of {rounds} rounds; the server has one core, the load another ({about}). Repeat with\n"
+        f"Medians of {rounds} rounds; the server has one core, the load another.\n{about}.\n\nRepeat with "
         "`.venv/bin/python -m benchmarks.growth --docs docs`, or one part with `--only NAME`.\n"
     )
 
