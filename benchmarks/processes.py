@@ -82,7 +82,7 @@ def _run(module: Sequence[str], ready: Path) -> Iterator[Running]:
         while not (ready.exists() and ready.stat().st_size):
             if process.poll() is not None or time.perf_counter() - began > READY_WITHIN_SECONDS:
                 raise RuntimeError(f"{' '.join(command)} did not get ready")
-            time.sleep(0.005)
+            time.sleep(0.005)  # The ready file is a file: there is nothing to wait on.
         seconds = time.perf_counter() - began
         told = json.loads(ready.read_text())
         yield Running(told["address"], told.get("metrics", ""), process.pid, seconds)

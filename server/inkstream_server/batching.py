@@ -203,7 +203,7 @@ class Batcher:
         answer: asyncio.Future[list[Share]] = loop.create_future()
         self._blocks.append(_Block(frames, deadline, perf_counter(), answer, []))
         self._rows += len(frames)
-        if self._linger and self._is_busy() and self._rows < self._max_batch:
+        if self._may_linger(deadline) and self._rows < self._max_batch:
             self._schedule_later(loop)
         else:
             self._schedule(loop)
@@ -218,6 +218,12 @@ class Batcher:
                 self._dispatch()
                 await asyncio.sleep(0)
         self._thread.shutdown()
+
+    def _may_linger(self, deadline: float | None) -> bool:
+        """Tell whether waiting for company is worth its time, and cannot cost a block its deadline."""
+        if not self._linger or not self._is_busy():
+            return False
+        return deadline is None or deadline - perf_counter() > 2 * self._linger
 
     def _schedule_later(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._scheduled and self._working is None and self._timer is None:

@@ -130,7 +130,7 @@ class FormatBuilder:
         Raises:
             InvalidInk: channels are given, but not X and Y.
         """
-        made = dataclasses.replace(self._base, **self._changes)  # type: ignore[arg-type]
+        made = dataclasses.replace(self._base, **self._changes)  # type: ignore[arg-type]  # by field name
         if self._channels:
             if not {"X", "Y"} <= {channel.name for channel in self._channels}:
                 raise InvalidInk("traceFormat: expected channels X and Y")

@@ -34,8 +34,8 @@ def read(source: Source) -> Iterator[Ink]:
         ModuleNotFoundError: defusedxml is not installed; `pip install inkstream[inkml]`.
     """
     try:
-        from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped]
-        from defusedxml.ElementTree import DefusedXMLParser  # type: ignore[import-untyped]
+        from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped]  # has no types
+        from defusedxml.ElementTree import DefusedXMLParser  # type: ignore[import-untyped]  # has no types
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "InkML needs defusedxml: pip install 'inkstream[inkml]'", name=error.name

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from xml.sax.saxutils import escape
 
+import numpy as np
+
 from inkstream.ink._errors import InvalidInk
 from inkstream.ink._ink import Ink, Stroke
 from inkstream.ink._numerals import spelled
@@ -26,7 +28,7 @@ def lines_of(inks: Iterable[Ink]) -> Iterator[str]:
     yield '<ink xmlns="http://www.w3.org/2003/InkML">'
     for ink in inks:
         referred = []
-        for stroke in ink.strokes or (Stroke((), ()),):  # type: ignore[arg-type]
+        for stroke in ink.strokes or (Stroke.of(np.empty((0, 2))),):
             context = _context(ink, stroke)
             if context not in contexts:
                 contexts[context] = f"c{len(contexts)}"

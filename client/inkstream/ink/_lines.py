@@ -100,6 +100,7 @@ class _Raw(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    # RawIOBase allows any buffer; BufferedReader gives these.
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         piece = self._file.read(len(buffer))
         buffer[: len(piece)] = piece

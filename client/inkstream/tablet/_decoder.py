@@ -7,8 +7,10 @@ a SYN_REPORT, values only when they change.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
+
+import numpy as np
 
 from inkstream.ink import Stroke, Units
 from inkstream.tablet import _codes
@@ -225,7 +227,7 @@ def strokes_of(events: Iterable[PenEvent]) -> Iterator[Stroke]:
             pressures = [point.pressure for point in points if point.pressure is not None]
             table = [(point.x, point.y, point.t_ms) for point in points]
             stroke = Stroke.of(table)
-            yield Stroke(stroke.x, stroke.y, stroke.t_ms, pressures or None)  # type: ignore[arg-type]
+            yield replace(stroke, pressure=np.array(pressures)) if pressures else stroke
             points = []
 
 

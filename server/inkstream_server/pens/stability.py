@@ -12,7 +12,7 @@ from inkstream_server.pens.pen import State
 BOUNDS: Final = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)
 """Where one bin of confidence ends and the next begins."""
 
-# Printed by `inkstream-train stability` for digits/1; to be made anew for another model.
+# Printed by `inkstream-train stability` for digits/2; to be made anew for another model.
 # fmt: off
 TABLES: Final[dict[State, tuple[tuple[float, ...], ...]]] = {
     "interim": (

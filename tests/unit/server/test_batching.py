@@ -426,3 +426,22 @@ async def test_small_blocks_are_computed_as_one_and_bytes_never_beside_floats() 
         [(20, "float32"), (20, "float32")],
     ]
     await batcher.close()
+
+
+async def test_waiting_for_company_costs_no_block_its_deadline() -> None:
+    batcher = Batcher(
+        NumberEngine(),
+        "digits/1",
+        Notes(),
+        max_batch=64,
+        max_queue=1000,
+        linger=PATIENCE_SECONDS,
+        is_busy=lambda: True,
+    )
+    patient = batcher.submit(numbered([1]), deadline=perf_counter() + 10 * PATIENCE_SECONDS)
+    await turns()
+    assert not patient.done()
+    pressed = batcher.submit(numbered([2]), deadline=perf_counter() + PATIENCE_SECONDS)
+    await turns()
+    assert (answered(patient), answered(pressed)) == ([1], [2])
+    await batcher.close()
