@@ -13,9 +13,10 @@ export INKSTREAM_DATA ?= $(wildcard ../shared/data)
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := $(BIN)/pip install --quiet
+PIP_WHEEL := $(BIN)/pip wheel --quiet --no-deps
 ARGS ?=
 
-.PHONY: help demo serve train test lint format protos bench bench-quick test-system clean
+.PHONY: help demo serve train test lint format protos bench bench-quick test-system dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +34,8 @@ test: .stamps/dev lint ## Check and test everything (ARGS="-k batcher")
 	@$(BIN)/coverage erase
 	$(BIN)/pytest --cov --cov-config=pyproject.toml --cov-report=term $(ARGS)
 
-test-system: .stamps/dev ## Test beside programs that only root can install
-	@echo "no system tests yet: Prometheus, Envoy and Chromium join with the issues that need them"
+test-system: .stamps/dev ## Test as an operator would: wheels, and programs not ours (ARGS="-k wheels")
+	$(BIN)/pytest tests/system $(ARGS)
 
 lint: .stamps/dev .stamps/protoc ## Check style, types, contract and drift of generated code
 	$(BIN)/ruff check .
@@ -67,8 +68,14 @@ bench: .stamps/bench ## Measure speed beside the transport's floor (about 5 minu
 bench-quick: .stamps/run ## Fail if slower beside the floor than committed (ARGS="--update" to commit)
 	@$(BIN)/python -m benchmarks.quick $(ARGS)
 
+DIST ?= dist
+dist: .stamps/run ## Build the three wheels into dist/
+	@rm -f $(DIST)/inkstream*.whl
+	@$(PIP_WHEEL) --wheel-dir $(DIST) ./client ./server ./training
+	@ls $(DIST)/inkstream*.whl
+
 clean: ## Remove what the other targets made
-	rm -rf .venv .venv-protos .stamps .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	rm -rf dist .venv .venv-protos .stamps .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
 
 $(VENV)/bin/python:
 	@echo "Setting up $(VENV) (once)"

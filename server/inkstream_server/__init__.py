@@ -5,4 +5,6 @@ The path of a message: `service` (gRPC) -> `session` (one stream) -> `tensors` (
 wire). Beside it: `model_store`, `metrics`, `config`, `lifecycle` and the command line in `cli`.
 """
 
-__version__ = "0.1.0"
+from importlib.metadata import version
+
+__version__ = version("inkstream-server")

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,16 +84,21 @@ class RunningServer:
 
 
 @contextmanager
-def running_server(folder: Path, *flags: str) -> Iterator[RunningServer]:
+def running_server(
+    folder: Path,
+    *flags: str,
+    program: Sequence[str] = (sys.executable, "-m", "inkstream_server"),
+    environment: Mapping[str, str] = os.environ,
+) -> Iterator[RunningServer]:
     """Run a server as long as the block lasts."""
     ready_file, stderr_file = folder / "ready.json", folder / "stderr.txt"
-    command = [sys.executable, "-m", "inkstream_server", "serve"]
+    command = [*program, "serve"]
     command += ["--port", "0", "--metrics-port", "0", "--ready-file", str(ready_file), *flags]
     settings = {"PORT", "METRICS_PORT", "HOST", "ENGINE", "MODEL", "READY_FILE"}
     unset = {f"INKSTREAM_{name}" for name in settings}
-    environment = {name: value for name, value in os.environ.items() if name not in unset}
+    settled = {name: value for name, value in environment.items() if name not in unset}
     with stderr_file.open("wb") as stderr:
-        process = subprocess.Popen(command, stderr=stderr, env=environment)
+        process = subprocess.Popen(command, stderr=stderr, env=settled)
     try:
         ready = _await_ready(process, ready_file, stderr_file)
         yield RunningServer(

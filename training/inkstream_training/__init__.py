@@ -4,4 +4,6 @@ Reads from top to bottom as `recipes` -> `examples` -> `train` (with `augment`) 
 `export` -> `card` -> `evaluate`; `produce` runs them in that order and `cli` is the command.
 """
 
-__version__ = "0.1.0"
+from importlib.metadata import version
+
+__version__ = version("inkstream-training")

@@ -19,6 +19,7 @@ from inkstream.mnist import DatasetUnavailable
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from inkstream_training import __version__
 from inkstream_training.quiet import quiet
 from inkstream_training.recipes import RECIPES, Recipe
 from inkstream_training.tables import print_card, print_evaluation
@@ -46,7 +47,7 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdo
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="inkstream-training")
+@click.version_option(__version__, prog_name="inkstream-train")
 def main() -> None:
     """Train digit models, and check that a model does what its card says.
 

@@ -1,0 +1,109 @@
+"""What `make dist` builds is installed as anybody would: no checkout beside it, dependencies from their names."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+import inkstream
+import pytest
+from inkstream import mnist as mnist_files
+
+from tests.integration.conftest import RunningServer, running_server
+
+ROOT = Path(__file__).parents[2]
+NAMES = ("inkstream", "inkstream_server", "inkstream_training")
+
+pytestmark = pytest.mark.timeout(400)  # What is installed has to be fetched, the first time.
+
+
+class Place:
+    """A virtual environment of its own, with nothing of ours in reach but what was installed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        venv.create(folder / "venv", with_pip=True)
+        self.bin = folder / "venv" / "bin"
+        self.environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PYTHON", "INKSTREAM_", "COV", "VIRTUAL_ENV"))
+        } | {"PIP_CONSTRAINT": str(ROOT / "constraints.txt"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+
+    def run(self, program: str, *arguments: str) -> str:
+        """Run an installed program outside the checkout and give what it printed."""
+        done = subprocess.run(
+            [str(self.bin / program), *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{program} {arguments}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Where the wheels of the client (with its command line) and of the server are installed."""
+    place = Place(tmp_path_factory.mktemp("fresh"))
+    subprocess.run(
+        ["make", "dist", f"DIST={place.folder}", f"PIP_WHEEL={place.bin}/pip wheel -q --no-deps"],
+        cwd=ROOT,
+        check=True,
+        stdout=sys.stderr,
+    )
+    client, server, training = (next(place.folder.glob(f"{name}-*.whl")) for name in NAMES)
+    place.run("pip", "install", "--quiet", f"{client}[cli]", str(server))
+    # Its TensorFlow would take minutes; what it needs to say its version is here by now.
+    place.run("pip", "install", "--quiet", "--no-deps", str(training))
+    return place
+
+
+@pytest.fixture(scope="module")
+def installed_server(place: Place) -> Iterator[RunningServer]:
+    with running_server(
+        place.folder, program=[str(place.bin / "inkstream-server")], environment=place.environment
+    ) as running:
+        yield running
+
+
+def test_an_installed_server_recognises_digits_for_an_installed_client(
+    place: Place, installed_server: RunningServer
+) -> None:
+    if (mnist := mnist_files.locate()) is None:
+        pytest.skip("MNIST is not here: set INKSTREAM_DATA to the folder that holds mnist/")
+    images, labels = (next(mnist.glob(f"t10k-{kind}*")) for kind in ("images", "labels"))
+    address = ("--server", installed_server.address)
+    said = place.run(
+        "inkstream", "eval", str(images), str(labels), "--limit", "500", "--json", *address
+    )
+    shown = json.loads(said)
+    assert shown["images"] == 500
+    assert shown["accuracy"] > 0.97
+
+
+def test_each_program_tells_the_one_version(place: Place) -> None:
+    for program in ("inkstream", "inkstream-server", "inkstream-train"):
+        assert place.run(program, "--version").split()[-1] == inkstream.__version__
+
+
+def test_each_package_ships_its_types(place: Place) -> None:
+    places = place.run(
+        "python",
+        "-c",
+        "import inkstream, os; print(os.path.dirname(os.path.dirname(inkstream.__file__)))",
+    )
+    for name in NAMES:
+        assert (Path(places.strip()) / name / "py.typed").exists()
+
+
+def test_nothing_installed_comes_from_the_checkout(place: Place) -> None:
+    found = place.run("python", "-c", "import inkstream_server.cli as it; print(it.__file__)")
+    assert found.startswith(str(place.folder))
