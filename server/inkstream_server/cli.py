@@ -9,10 +9,12 @@ import click
 
 from inkstream_server import __version__
 from inkstream_server.config import Config, settings
+from inkstream_server.errors import StartError
 
 _TYPES: dict[object, Any] = {
     int: int,
     float: float,
+    bool: bool,
     str: str,
     Path: click.Path(path_type=Path),
 }
@@ -27,8 +29,9 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
             "--" + setting.name.replace("_", "-"),
             envvar="INKSTREAM_" + setting.name.upper(),
             type=click.Choice(choices) if len(choices) > 1 else _TYPES[kind],
+            is_flag=kind is bool,
             default=setting.default,
-            metavar=None if len(choices) > 1 else f"<{setting.metadata['unit']}>",
+            metavar=None if kind is bool or len(choices) > 1 else f"<{choices[0]}>",
             help=setting.metadata["help"],
             show_default="bundled with the package" if setting.name == "model_store" else True,
             show_envvar=True,
@@ -64,7 +67,6 @@ def serve(**values: Any) -> None:
         raise click.UsageError(str(error)) from error
 
     # gRPC and the engine take a while to import: --help need not wait for them.
-    from inkstream_server.lifecycle import StartError
     from inkstream_server.lifecycle import serve as run
 
     try:

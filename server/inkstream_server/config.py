@@ -36,6 +36,7 @@ class Config:
     engine: str = _setting(
         "litert", "litert|keras", "What computes. keras is the reference, and many times slower."
     )
+    pin: bool = _setting(False, "flag", "Keep the process on one core, the first that it may use.")
     max_batch: int = _setting(
         256,
         "items",

@@ -2,11 +2,8 @@
 
 import asyncio
 import gc
-import json
-import os
 import signal
-import tempfile
-from pathlib import Path
+from collections.abc import Coroutine
 from time import perf_counter
 from types import ModuleType
 
@@ -23,17 +20,18 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
-    start_http_server,
 )
 
-from inkstream_server import logs, model_store
+from inkstream_server import affinity, logs, model_store
 from inkstream_server.batching import Batcher
 from inkstream_server.config import Config
+from inkstream_server.errors import StartError
 from inkstream_server.grpc_metrics import GrpcMetrics
 from inkstream_server.metrics import Metrics
 from inkstream_server.pens.ink_session import Ground
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.settings import QuietTimes
+from inkstream_server.presence import MetricsPage, write_ready_file
 from inkstream_server.rejection import rule_of
 from inkstream_server.service import RecognitionService
 from inkstream_server.session import Limits
@@ -47,54 +45,88 @@ except ImportError:  # Not made for Windows.
 
 SERVICE = recognition_service_pb2.DESCRIPTOR.services_by_name["RecognitionService"]
 
+HEALTH_NAMES = ("", SERVICE.full_name)
+"""What the health service is asked about: the server as a whole, and its service."""
 
 STOP_SECONDS = 1.0
 """What calls that are no streams get to end when the server stops."""
 
 
-class StartError(Exception):
-    """The server cannot start; the message says why and what would mend it."""
-
-
 def serve(config: Config) -> None:
-    """Run a server until SIGTERM or SIGINT, then drain it and return.
+    """Run a server in this process until SIGTERM or SIGINT, then drain it and return.
 
     Raises:
         StartError: the address is taken, or the model cannot be served.
     """
     logs.configure(config.log_format, config.log_level)
+    if config.pin:
+        affinity.pin(0)
+    run_loop(_live(config))
+
+
+def run_loop(main: Coroutine[None, None, None]) -> None:
+    """Run a server's event loop until `main` returns."""
     loop_factory = uvloop.new_event_loop if uvloop else asyncio.new_event_loop
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(_live(config))
+        runner.run(main)
 
 
 async def _live(config: Config) -> None:
     stop = asyncio.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+    began = perf_counter()
     server = Server(config)
+    server.open()
+    page = MetricsPage(config, server.registry)
     await server.start()
-    # What was imported stays: looking through it again would hold up every stream for 40 ms.
-    gc.collect()
-    gc.freeze()
+    await server.announce()
+    if config.ready_file is not None:
+        write_ready_file(config.ready_file, server.address, page.url)
+    logs.get().info(
+        "ready",
+        address=server.address,
+        metrics=page.url,
+        model=server.model.label,
+        engine=server.model.engine.name,
+        seconds=round(perf_counter() - began, 3),
+    )
     await stop.wait()
+    began = perf_counter()
+    logs.get().info("drain", timeout_s=config.drain_timeout)
     await server.drain()
+    page.close()
+    if config.ready_file is not None:
+        config.ready_file.unlink(missing_ok=True)
+    logs.get().info("stopped", seconds=round(perf_counter() - began, 3))
 
 
 class Server:
-    """A server in the running event loop: gRPC on one port, metrics on another."""
+    """A server in the running event loop: `open`, `start`, `announce`, and in the end `drain`."""
 
-    def __init__(self, config: Config) -> None:
-        """Prepare; nothing is loaded or opened yet."""
+    model: model_store.Model
+    """What answers; there once the server is open."""
+    address: str
+    """Where it listens, as clients write it; there once the server is open."""
+
+    def __init__(self, config: Config, *, shares_port: bool = False) -> None:
+        """Prepare; nothing is loaded or opened yet.
+
+        Args:
+            config: its settings.
+            shares_port: whether other processes may listen on the port, too. The kernel then spreads
+                connections over them.
+        """
         self._config = config
+        self._shares_port = shares_port
+        self.registry = CollectorRegistry()
 
-    async def start(self) -> None:
-        """Load and warm the model, open the ports, say that all is ready.
+    def open(self) -> None:
+        """Load and warm the model and take the port, without listening yet.
 
         Raises:
             StartError: see `serve`.
         """
-        began = perf_counter()
         config = self._config
         try:
             model = model_store.load(config.model_store, config.model, config.engine)
@@ -103,9 +135,10 @@ class Server:
             raise StartError(str(error)) from error
         except ValueError as error:
             raise StartError(f"the card of model {config.model}: {error}") from error
+        self.model = model
 
         disable_created_metrics()
-        registry = CollectorRegistry()
+        registry = self.registry
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
         metrics = Metrics(registry, lambda: self._batcher.queue_depth)
@@ -137,8 +170,8 @@ class Server:
                 # The default tolerates one idle ping in five minutes and then hangs up.
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
                 ("grpc.keepalive_permit_without_calls", 1),
-                # Two servers on one port would share its connections without a word.
-                ("grpc.so_reuseport", 0),
+                # Unasked, two servers on one port would share its connections without a word.
+                ("grpc.so_reuseport", int(self._shares_port)),
             ],
         )
         add_RecognitionServiceServicer_to_server(self._service, self._grpc)
@@ -147,46 +180,32 @@ class Server:
         reflection.enable_server_reflection(
             (SERVICE.full_name, health.full_name, reflection.SERVICE_NAME), self._grpc
         )
-        address = self._open(config.host, config.port)
-        metrics_url = self._open_metrics(registry)
+        self.address = self._take_port(config.host, config.port)
+
+    async def start(self) -> None:
+        """Listen and answer calls. The health says NOT_SERVING until `announce`."""
+        for name in HEALTH_NAMES:
+            await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._grpc.start()
-        for name in ("", SERVICE.full_name):
+        # What was imported stays: looking through it again would hold up every stream for 40 ms.
+        gc.collect()
+        gc.freeze()
+
+    async def announce(self) -> None:
+        """Say that the server serves."""
+        for name in HEALTH_NAMES:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        if config.ready_file is not None:
-            ready = {"address": address, "metrics": metrics_url, "pid": os.getpid()}
-            try:
-                _write_whole(config.ready_file, json.dumps(ready))
-            except OSError as error:
-                raise StartError(
-                    f"ready_file: cannot write {config.ready_file} ({error.strerror}): "
-                    "its folder must exist and be writable"
-                ) from error
-        logs.get().info(
-            "ready",
-            address=address,
-            metrics=metrics_url,
-            model=model.label,
-            engine=model.engine.name,
-            seconds=round(perf_counter() - began, 3),
-        )
 
     async def drain(self) -> None:
-        """Answer what was accepted, send callers elsewhere, close the ports."""
-        began = perf_counter()
-        logs.get().info("drain", timeout_s=self._config.drain_timeout)
+        """Answer what was accepted, send callers elsewhere, close the port."""
         await self._health.enter_graceful_shutdown()
         await self._service.drain(self._config.drain_timeout)
         # Streams have their answers; unary calls take milliseconds. What else is open (a watch on the
         # health, a stream never configured) has no end of its own and would use up any time given.
         await self._grpc.stop(STOP_SECONDS)
         await self._batcher.close()
-        self._metrics_server.shutdown()
-        self._metrics_server.server_close()
-        if self._config.ready_file is not None:
-            self._config.ready_file.unlink(missing_ok=True)
-        logs.get().info("stopped", seconds=round(perf_counter() - began, 3))
 
-    def _open(self, host: str, port: int) -> str:
+    def _take_port(self, host: str, port: int) -> str:
         shown = f"[{host}]" if ":" in host else host
         try:
             bound = self._grpc.add_insecure_port(f"{shown}:{port}")
@@ -196,21 +215,3 @@ class Server:
                 "choose another --port, or 0 for a free one"
             ) from error
         return f"{shown}:{bound}"
-
-    def _open_metrics(self, registry: CollectorRegistry) -> str:
-        host, port = self._config.metrics_host, self._config.metrics_port
-        try:
-            self._metrics_server, _ = start_http_server(port, host, registry)
-        except OSError as error:
-            raise StartError(
-                f"metrics_port: cannot listen on {host}:{port} ({error.strerror}): "
-                "choose another --metrics-port, or 0 for a free one"
-            ) from error
-        return f"http://{host}:{self._metrics_server.server_port}/metrics"
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file so that a reader sees all of it or none."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-        file.write(text)
-    Path(file.name).replace(path)

@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 from inkstream_server import __version__, lifecycle
 from inkstream_server.cli import main
 from inkstream_server.config import Config, settings
-from inkstream_server.lifecycle import StartError
+from inkstream_server.errors import StartError
 
 
 @pytest.fixture

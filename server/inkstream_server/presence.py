@@ -1,0 +1,54 @@
+"""How the outside learns that a server is there, beside gRPC: the page of metrics and the ready file."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, start_http_server
+
+from inkstream_server.config import Config
+from inkstream_server.errors import StartError
+
+
+class MetricsPage:
+    """`/metrics` over HTTP, answered in threads of its own."""
+
+    def __init__(self, config: Config, registry: CollectorRegistry) -> None:
+        """Open the page for what is in `registry`.
+
+        Raises:
+            StartError: the port is taken.
+        """
+        host, port = config.metrics_host, config.metrics_port
+        try:
+            self._server, _ = start_http_server(port, host, registry)
+        except OSError as error:
+            raise StartError(
+                f"metrics_port: cannot listen on {host}:{port} ({error.strerror}): "
+                "choose another --metrics-port, or 0 for a free one"
+            ) from error
+        self.url = f"http://{host}:{self._server.server_port}/metrics"
+
+    def close(self) -> None:
+        """Close the port. Takes up to half a second."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def write_ready_file(path: Path, address: str, metrics_url: str) -> None:
+    """Say where the server is, in a file that a reader sees whole or not at all.
+
+    Raises:
+        StartError: the file cannot be written.
+    """
+    ready = {"address": address, "metrics": metrics_url, "pid": os.getpid()}
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+            file.write(json.dumps(ready))
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise StartError(
+            f"ready_file: cannot write {path} ({error.strerror}): "
+            "its folder must exist and be writable"
+        ) from error
