@@ -1,4 +1,4 @@
-"""What `make dist` builds is installed as anybody would: no checkout beside it, dependencies from their names."""
+"""The wheels of `make dist`, installed as anybody would: no checkout in reach, dependencies by name."""
 
 from __future__ import annotations
 
