@@ -96,6 +96,25 @@ class Share:
     stop: int
 
 
+class Network(Protocol):
+    """What computes batches, with all that belongs to it: when a model is swapped, all of it is."""
+
+    @property
+    def label(self) -> str:
+        """Names it in every `Batch`, for example "digits/1"."""
+        ...
+
+    @property
+    def engine(self) -> Engine:
+        """Computes; called by one thread at a time."""
+        ...
+
+    @property
+    def rule(self) -> RejectRule:
+        """When its answers are rejected."""
+        ...
+
+
 class Observer(Protocol):
     """Watches batches. Called in the event loop, so it must be quick and must not raise."""
 
@@ -134,35 +153,29 @@ class Batcher:
 
     def __init__(
         self,
-        engine: Engine,
-        label: str,
+        network: Network,
         observer: Observer,
         *,
         max_batch: int,
         max_queue: int,
         linger: float = 0.0,
-        rule: RejectRule = ACCEPT_ALL,
         is_busy: Callable[[], bool] | None = None,
     ) -> None:
         """Prepare; nothing runs until something is submitted.
 
         Args:
-            engine: computes; called by one thread at a time.
-            label: names the engine's model in every `Batch`.
+            network: computes, until another is served.
             observer: told of every batch.
             max_batch: most frames a batch; lowered to what the engine takes.
             max_queue: most frames that may wait; beyond it blocks are refused.
             linger: most seconds that blocks wait for company while the process is busy.
-            rule: when the engine's answers are rejected; every `Batch` carries it.
             is_busy: tells whether the process is; None to look at its processor time.
         """
-        self._engine = engine
-        self._label = label
         self._observer = observer
-        self._max_batch = min(max_batch, engine.max_rows)
+        self._most_rows = max_batch
+        self.serve(network)
         self._max_queue = max_queue
         self._linger = linger
-        self._rule = rule
         self._is_busy = is_busy or Tempo().is_busy
         self._timer: asyncio.TimerHandle | None = None
         self._blocks: deque[_Block] = deque()
@@ -170,6 +183,11 @@ class Batcher:
         self._scheduled = False
         self._working: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
+
+    def serve(self, network: Network) -> None:
+        """Compute with this network from the next batch on; what waits stays, and a batch is never split."""
+        self._network = network
+        self._max_batch = min(self._most_rows, network.engine.max_rows)
 
     @property
     def queue_depth(self) -> int:
@@ -263,31 +281,34 @@ class Batcher:
         loop = asyncio.get_running_loop()
         rows = sum(stop - start for _, start, stop in parts)
         frames = _frames(parts, rows)
-        if rows <= self._engine.in_place_rows:
+        network = self._network
+        if rows <= network.engine.in_place_rows:
             started = perf_counter()
             try:
-                probabilities = self._engine.infer(frames)
+                probabilities = network.engine.infer(frames)
             # An engine is foreign code: whatever it raises is this batch's answer, not the loop's end.
             except Exception as error:  # noqa: BLE001
                 self._fail(parts, rows, error)
             else:
-                self._answer(parts, frames, probabilities, started)
+                self._answer(network, parts, frames, probabilities, started)
             if self._blocks:
                 # The loop hears the streams between two batches.
                 self._schedule(loop)
         else:
-            self._working = loop.create_task(self._run_in_thread(parts, rows, frames))
+            self._working = loop.create_task(self._run_in_thread(network, parts, rows, frames))
             self._working.add_done_callback(self._thread_is_free)
 
-    async def _run_in_thread(self, parts: "list[_Part]", rows: int, frames: list[Frames]) -> None:
+    async def _run_in_thread(
+        self, network: Network, parts: "list[_Part]", rows: int, frames: list[Frames]
+    ) -> None:
         started = perf_counter()
         loop = asyncio.get_running_loop()
         try:
-            probabilities = await loop.run_in_executor(self._thread, self._engine.infer, frames)
+            probabilities = await loop.run_in_executor(self._thread, network.engine.infer, frames)
         except Exception as error:  # noqa: BLE001 (as in _dispatch)
             self._fail(parts, rows, error)
         else:
-            self._answer(parts, frames, probabilities, started)
+            self._answer(network, parts, frames, probabilities, started)
 
     def _thread_is_free(self, task: asyncio.Task[None]) -> None:
         self._working = None
@@ -323,6 +344,7 @@ class Batcher:
 
     def _answer(
         self,
+        network: Network,
         parts: "list[_Part]",
         frames: list[Frames],
         probabilities: Probabilities,
@@ -336,12 +358,12 @@ class Batcher:
             self._fail(parts, rows, wrong)
             return
         batch = Batch(
-            self._label,
+            network.label,
             probabilities,
             started,
             perf_counter() - started,
             frames,
-            self._rule,
+            network.rule,
         )
         self._observer.computed(
             batch, [(started - block.arrived, stop - start) for block, start, stop in parts]

@@ -33,6 +33,12 @@ class Config:
     model_store: Path = _setting(
         BUNDLED, "folder", "Where models lie, as <name>/<version>/{model.*, card.json}."
     )
+    model_poll: float = _setting(
+        2.0,
+        "seconds",
+        "How often to look for a newer version, or a pinned one; what looks the same twice is checked and "
+        "swapped in. 0 to never look, as when --model names a version.",
+    )
     engine: str = _setting(
         "litert", "litert|keras", "What computes. keras is the reference, and many times slower."
     )
@@ -95,6 +101,7 @@ class Config:
         for name, least, most in (
             ("port", 0, 65535),
             ("metrics_port", 0, 65535),
+            ("model_poll", 0, 3600),
             ("max_batch", 1, 256),
             ("linger_ms", 0, 1000),
             ("max_queue", 1, 10_000_000),

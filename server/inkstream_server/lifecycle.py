@@ -22,17 +22,18 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from inkstream_server import affinity, logs, model_store
+from inkstream_server import affinity, logs
 from inkstream_server.batching import Batcher
 from inkstream_server.config import Config
 from inkstream_server.errors import StartError
 from inkstream_server.grpc_metrics import GrpcMetrics
 from inkstream_server.metrics import Metrics
+from inkstream_server.model_store import Model, ModelError
+from inkstream_server.model_watch import ModelWatch
 from inkstream_server.pens.ink_session import Ground
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.settings import QuietTimes
 from inkstream_server.presence import MetricsPage, write_ready_file
-from inkstream_server.rejection import rule_of
 from inkstream_server.service import RecognitionService
 from inkstream_server.session import Limits
 
@@ -104,8 +105,8 @@ async def _live(config: Config) -> None:
 class Server:
     """A server in the running event loop: `open`, `start`, `announce`, and in the end `drain`."""
 
-    model: model_store.Model
-    """What answers; there once the server is open."""
+    model: Model
+    """What answers now; there once the server is open."""
     address: str
     """Where it listens, as clients write it; there once the server is open."""
 
@@ -120,6 +121,7 @@ class Server:
         self._config = config
         self._shares_port = shares_port
         self.registry = CollectorRegistry()
+        self._watching: asyncio.Task[None] | None = None
 
     def open(self) -> None:
         """Load and warm the model and take the port, without listening yet.
@@ -128,29 +130,23 @@ class Server:
             StartError: see `serve`.
         """
         config = self._config
-        try:
-            model = model_store.load(config.model_store, config.model, config.engine)
-            rule = rule_of(model.card_json)
-        except model_store.ModelError as error:
-            raise StartError(str(error)) from error
-        except ValueError as error:
-            raise StartError(f"the card of model {config.model}: {error}") from error
-        self.model = model
-
         disable_created_metrics()
         registry = self.registry
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
-        metrics = Metrics(registry, lambda: self._batcher.queue_depth)
+        self._metrics = metrics = Metrics(registry, lambda: self._batcher.queue_depth)
+        self._watch = ModelWatch(config.model_store, config.model, config.engine, self)
+        try:
+            self.model = model = self._watch.load_first()
+        except ModelError as error:
+            raise StartError(str(error)) from error
         metrics.serving(model)
         self._batcher = Batcher(
-            model.engine,
-            model.label,
+            model,
             metrics,
             max_batch=config.max_batch,
             max_queue=config.max_queue,
             linger=config.linger_ms / 1000,
-            rule=rule,
         )
         limits = Limits(config.window, config.max_frames_per_message)
         ground = Ground.over(
@@ -187,6 +183,8 @@ class Server:
         for name in HEALTH_NAMES:
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._grpc.start()
+        if self._config.model_poll:
+            self._watching = asyncio.create_task(self._watch.run(self._config.model_poll))
         # What was imported stays: looking through it again would hold up every stream for 40 ms.
         gc.collect()
         gc.freeze()
@@ -196,14 +194,32 @@ class Server:
         for name in HEALTH_NAMES:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
+    def swapped(self, model: Model) -> None:
+        """See `model_watch.Recipients`."""
+        self.model = model
+        self._batcher.serve(model)
+        self._service.serve(model)
+        self._metrics.serving(model)
+        self._metrics.model_changed("swapped")
+
+    def refused(self) -> None:
+        """See `model_watch.Recipients`."""
+        self._metrics.model_changed("refused")
+
     async def drain(self) -> None:
         """Answer what was accepted, send callers elsewhere, close the port."""
+        await self._stop_watching()
         await self._health.enter_graceful_shutdown()
         await self._service.drain(self._config.drain_timeout)
         # Streams have their answers; unary calls take milliseconds. What else is open (a watch on the
         # health, a stream never configured) has no end of its own and would use up any time given.
         await self._grpc.stop(STOP_SECONDS)
         await self._batcher.close()
+
+    async def _stop_watching(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
 
     def _take_port(self, host: str, port: int) -> str:
         shown = f"[{host}]" if ":" in host else host

@@ -41,6 +41,11 @@ BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 REJECT_REASONS = {1: "no_ink", 2: "not_a_digit", 3: "unsure"}
 """Names of the contract's reasons."""
 
+SwapOutcome = Literal["swapped", "refused"]
+"""What became of a new version of the model."""
+
+SWAP_OUTCOMES: tuple[SwapOutcome, ...] = ("swapped", "refused")
+
 CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
 
 
@@ -138,11 +143,23 @@ class Metrics:
             ["name", "version", "engine", "sha256"],
             registry=registry,
         )
+        swaps = ItemCounter(
+            "inkstream_model_swaps",
+            "Versions of the model that were swapped in, or refused because they are not sound.",
+            registry,
+            ["outcome"],
+            [[outcome] for outcome in SWAP_OUTCOMES],
+        )
+        self._swaps = {outcome: swaps.count(outcome) for outcome in SWAP_OUTCOMES}
 
     def serving(self, model: Model) -> None:
         """Say which model answers."""
         self._model.clear()
         self._model.labels(model.name, model.version, model.engine.name, model.sha256).set(1)
+
+    def model_changed(self, outcome: SwapOutcome) -> None:
+        """Note that a version of the model was swapped in, or refused."""
+        self._swaps[outcome].inc()
 
     def ended(self, kind: Kind, outcome: Outcome, items: int) -> None:
         """Note how items ended."""

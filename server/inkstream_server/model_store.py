@@ -1,15 +1,26 @@
-"""Finds models in a folder of `<name>/<version>/{model.keras, model.tflite, card.json}` and loads them."""
+"""Finds models in a folder of `<name>/<version>/{model.keras, model.tflite, card.json}` and loads them.
+
+Of a name's versions the newest is served, or the one that its file `<name>/serving` names. A version is
+there when its card is: the card is written last. What was published never changes; a change is a version.
+"""
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from inkstream_server import model_sample
 from inkstream_server.engines import Engine
+from inkstream_server.rejection import ACCEPT_ALL, RejectRule, rule_of
 
 BUNDLED = Path(__file__).parent / "models"
 """The models that come with the package."""
+
+CARD = "card.json"
+PIN = "serving"
+"""File beside the versions: one line, the version to serve in place of the newest."""
 
 
 class ModelError(Exception):
@@ -30,6 +41,8 @@ class Model:
     """The card, as its file holds it."""
     engine: Engine
     """Computes its answers."""
+    rule: RejectRule = ACCEPT_ALL
+    """When they are rejected, as the card says."""
 
     @property
     def label(self) -> str:
@@ -63,17 +76,20 @@ Modules of engines are imported when one is asked for: TensorFlow takes seconds 
 
 
 def load(store: Path, wanted: str, engine: str = "litert") -> Model:
-    """Load a model and warm it for every batch bucket.
+    """Load the model to serve; see `find` and `load_folder`."""
+    return load_folder(find(store, wanted), engine)
+
+
+def load_folder(folder: Path, engine: str = "litert") -> Model:
+    """Load a version, warm it for every batch bucket, and try it.
 
     Args:
-        store: the folder of models.
-        wanted: "name" for its newest version, or "name/version".
+        folder: its `<name>/<version>`.
         engine: a key of `ENGINES`.
 
     Raises:
         ModelError: not there, not what its card says, or not a digit model.
     """
-    folder = find(store, wanted)
     file, make = ENGINES[engine]
     card_json, expected = _read_card(folder, file)
     try:
@@ -86,42 +102,115 @@ def load(store: Path, wanted: str, engine: str = "litert") -> Model:
             "the file was changed after the card was written; export the model again"
         )
     try:
+        rule = rule_of(card_json)
+    except ValueError as error:
+        raise ModelError(f"the card of model {_label(folder)}: {error}") from error
+    try:
         loaded = make(folder)
+        model_sample.check(loaded, card_json)
+    except model_sample.SampleError as error:
+        raise ModelError(
+            f"{folder / file} does not answer the built-in sample as it should: {error}"
+        ) from error
     except (ValueError, RuntimeError, OSError) as error:
         raise ModelError(f"{folder / file} cannot be loaded: {error}") from error
-    return Model(folder.parent.name, folder.name, sha256, card_json, loaded)
+    return Model(folder.parent.name, folder.name, sha256, card_json, loaded, rule)
 
 
 def find(store: Path, wanted: str) -> Path:
-    """Find a model's folder, the newest version when none is named.
+    """Find a model's folder.
 
-    Versions that are numbers are ordered as numbers.
+    Args:
+        store: the folder of models.
+        wanted: "name/version", or "name" for the version that is pinned, else the newest.
 
     Raises:
         ModelError: no such model; the message lists what there is.
     """
     name, _, version = wanted.partition("/")
-    versions = sorted((store / name).glob("*/card.json"), key=lambda card: _order(card.parent.name))
-    folders = [card.parent for card in versions if not version or card.parent.name == version]
-    if not folders:
-        there = sorted(
-            f"{card.parent.parent.name}/{card.parent.name}" for card in store.glob("*/*/card.json")
-        )
-        raise ModelError(f"model: no {wanted!r} in {store}; there: {', '.join(there) or 'none'}")
-    return folders[-1]
+    pinned = None if version else pinned_version(store, name)
+    return _one(store, name, version or pinned, wanted, PIN if pinned else "model")
 
 
-def _order(version: str) -> tuple[int, str]:
+def versions(store: Path, name: str) -> list[Path]:
+    """Give the folders of a name's versions, oldest first; numbers are ordered as numbers."""
+    cards = (store / name).glob(f"*/{CARD}")
+    return sorted((card.parent for card in cards), key=lambda folder: order(folder.name))
+
+
+def order(version: str) -> tuple[int, str]:
+    """Give what versions are sorted by: numbers as numbers, and after all that are none."""
     return (int(version), "") if version.isdecimal() else (-1, version)
+
+
+def pinned_version(store: Path, name: str) -> str | None:
+    """Give the version that is pinned; None for the newest.
+
+    Raises:
+        ModelError: the file of the pin cannot be read.
+    """
+    path = store / name / PIN
+    try:
+        return path.read_text(encoding="utf-8").strip() or None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
+
+
+def pin(store: Path, name: str, version: str | None) -> None:
+    """Say which version of a name is to be served; servers that watch the store follow.
+
+    Args:
+        store: the folder of models.
+        name: the model.
+        version: the version; None for the newest, whichever that is.
+
+    Raises:
+        ModelError: no such version, or the store may not be written.
+    """
+    path = store / name / PIN
+    try:
+        if version is None:
+            path.unlink(missing_ok=True)
+            return
+        _one(store, name, version, f"{name}/{version}", "model")
+        # Written aside, so that a reader sees all of it or none.
+        part = path.with_name(f".{PIN}.{os.getpid()}")
+        part.write_text(version + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _one(store: Path, name: str, version: str | None, wanted: str, field: str) -> Path:
+    """Give a version's folder, the newest for None; `field` says who asked, should there be none."""
+    folders = [it for it in versions(store, name) if version in (None, it.name)]
+    if folders:
+        return folders[-1]
+    there = ", ".join(sorted(_label(card.parent) for card in store.glob(f"*/*/{CARD}")))
+    if field == PIN:
+        path = store / name / PIN
+        raise ModelError(
+            f"{path} names version {version!r}, which is not there; there: {there or 'none'}: "
+            f"`inkstream-server models serve {name}` serves the newest again"
+        )
+    raise ModelError(f"model: no {wanted!r} in {store}; there: {there or 'none'}")
+
+
+def _label(folder: Path) -> str:
+    return f"{folder.parent.name}/{folder.name}"
 
 
 def _read_card(folder: Path, file: str) -> tuple[str, str]:
     """Give the card's text and the sha256 that it states for `file`."""
-    path = folder / "card.json"
-    text = path.read_text()
+    path = folder / CARD
     try:
+        text = path.read_text(encoding="utf-8")
         stated = json.loads(text)["files"][file]
         expected = stated["sha256"] if isinstance(stated, dict) else stated
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}: export the model again") from error
+    except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: states no sha256 for {file}: export the model again") from error
     return text, str(expected)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class RecognitionService(RecognitionServiceServicer):
-    """`inkstream.v1.RecognitionService` over one batcher and one model."""
+    """`inkstream.v1.RecognitionService` over one batcher and one model at a time."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class RecognitionService(RecognitionServiceServicer):
         limits: Limits,
         ground: Ground | None = None,
     ) -> None:
-        """Serve `model`, whose engine `batcher` runs; pens write on `ground`, None for its defaults."""
+        """Serve `model`, which `batcher` runs; pens write on `ground`, None for its defaults."""
         self._model = model
         self._batcher = batcher
         self._metrics = metrics
@@ -119,6 +119,10 @@ class RecognitionService(RecognitionServiceServicer):
         """Describe the model."""
         await self._require_model(request.model, context)
         return GetModelResponse(model=_describe(self._model))
+
+    def serve(self, model: Model) -> None:
+        """Tell callers of this model from now on. A stream that named a version when it opened goes on."""
+        self._model = model
 
     async def drain(self, grace_seconds: float) -> None:
         """Refuse new streams, tell the open ones to go elsewhere, and wait until each has its answers."""

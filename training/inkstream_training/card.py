@@ -1,6 +1,6 @@
 """The model card: what a model is, where it comes from and what it does. Data and its JSON form.
 
-The server reads `name`, `version`, `files` and `reject`; keys are only ever added.
+The server reads `name`, `version`, `files`, `reject` and `sample`; keys are only ever added.
 """
 
 from __future__ import annotations
@@ -195,6 +195,9 @@ class Card:
 
     ink: InkFigures | None = None
     """The served files on the pen ink of the writers in `splits` under `test`."""
+
+    sample: dict[str, Any] | None = None
+    """Answers of `model.keras` to the frames that servers try a model on; see `model_sample.record`."""
 
     gates: dict[str, GateResult] | None = None
     """What a model for ink has to reach, as the mean over `seeds`; None without ink."""

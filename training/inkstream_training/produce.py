@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from inkstream import mnist
+from inkstream_server import model_sample
 
 from inkstream_training.architecture import LAYERS, logits_of, predict
 from inkstream_training.calibration import (
@@ -122,6 +123,7 @@ def produce(
         reject=served.reject,
         splits=None if ink is None else ink.splits,
         ink=served.ink,
+        sample=model_sample.record(predict(served.run.model, _sample_images())),
         gates=_gates([one.result for one in finished]),
     )
     card.write(folder / CARD_FILE)
@@ -186,6 +188,10 @@ def select(finished: Sequence[Finished]) -> Finished:
         return 0.0 if one.result.validation_nll is None else one.result.validation_nll
 
     return min(finished, key=loss)
+
+
+def _sample_images() -> npt.NDArray[np.uint8]:
+    return model_sample.frames().reshape(-1, 28, 28)
 
 
 def _gates(results: Sequence[SeedResult]) -> dict[str, gates.GateResult] | None:

@@ -10,8 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from inkstream_server.batching import Batcher
-from inkstream_server.engines import DIGITS, PIXELS, Frames, Probabilities
+from inkstream_server.engines import DIGITS, PIXELS, Engine, Frames, Probabilities
 from inkstream_server.metrics import Metrics
+from inkstream_server.model_store import Model
+from inkstream_server.rejection import ACCEPT_ALL, RejectRule
 from prometheus_client import CollectorRegistry
 
 from tests.patience import PATIENCE_SECONDS
@@ -96,6 +98,12 @@ class GatedEngine(NumberEngine):
         self._gate.release(batches)
 
 
+def network(engine: Engine, label: str = "number/1", rule: RejectRule = ACCEPT_ALL) -> Model:
+    """A model around an engine, with nothing else to it."""
+    name, _, version = label.partition("/")
+    return Model(name, version, "", "{}", engine, rule)
+
+
 def numbers_answered(probabilities: Probabilities) -> list[int]:
     """The frames' numbers, read back from what `NumberEngine` computed."""
     numbers = []
@@ -130,7 +138,7 @@ class Workshop:
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, lambda: self.batcher.queue_depth)
         self.batcher = Batcher(
-            self.engine, "number/1", self.metrics, max_batch=max_batch, max_queue=max_queue
+            network(self.engine), self.metrics, max_batch=max_batch, max_queue=max_queue
         )
 
     def value(self, name: str, **labels: str) -> float:

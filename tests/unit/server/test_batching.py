@@ -20,6 +20,7 @@ from inkstream_server.batching import (
     Share,
 )
 from inkstream_server.engines import Frames, Probabilities
+from inkstream_server.rejection import RejectRule
 
 from tests.patience import PATIENCE_SECONDS
 from tests.unit.server.builders import (
@@ -27,6 +28,7 @@ from tests.unit.server.builders import (
     GatedEngine,
     NumberEngine,
     Workshop,
+    network,
     numbered,
     numbers_answered,
     turns,
@@ -111,7 +113,7 @@ async def play(
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
     notes = Notes()
-    batcher = Batcher(engine, "number/1", notes, max_batch=max_batch, max_queue=max_queue)
+    batcher = Batcher(network(engine), notes, max_batch=max_batch, max_queue=max_queue)
     numbers = count(1)
     blocks: list[tuple[Submit, list[int], Answer]] = []
     cancelled: set[int] = set()
@@ -353,8 +355,7 @@ async def gather(blocks: int, *, linger: float, is_busy: bool) -> Notes:
     """Submit single frames a few turns of the loop apart; give what the batcher made of them."""
     notes = Notes()
     batcher = Batcher(
-        NumberEngine(),
-        "digits/1",
+        network(NumberEngine()),
         notes,
         max_batch=64,
         max_queue=1000,
@@ -382,8 +383,7 @@ async def test_a_batch_waits_for_company_no_longer_than_somebody_speaks() -> Non
 
 async def test_a_full_batch_waits_for_nobody() -> None:
     batcher = Batcher(
-        NumberEngine(),
-        "digits/1",
+        network(NumberEngine()),
         Notes(),
         max_batch=4,
         max_queue=1000,
@@ -413,7 +413,7 @@ async def test_small_blocks_are_computed_as_one_and_bytes_never_beside_floats() 
             seen.append([(len(block), block.dtype.name) for block in blocks])
             return super().infer(blocks)
 
-    batcher = Batcher(Watched(), "digits/1", notes, max_batch=64, max_queue=1000)
+    batcher = Batcher(network(Watched()), notes, max_batch=64, max_queue=1000)
     alike = [batcher.submit(numbered([number]).astype(np.float32)) for number in (1, 2, 3)]
     await asyncio.wait_for(asyncio.gather(*alike), PATIENCE_SECONDS)
     mixed = [batcher.submit(numbered([4]).astype(np.float32)), batcher.submit(numbered([4]))]
@@ -430,8 +430,7 @@ async def test_small_blocks_are_computed_as_one_and_bytes_never_beside_floats() 
 
 async def test_waiting_for_company_costs_no_block_its_deadline() -> None:
     batcher = Batcher(
-        NumberEngine(),
-        "digits/1",
+        network(NumberEngine()),
         Notes(),
         max_batch=64,
         max_queue=1000,
@@ -445,3 +444,30 @@ async def test_waiting_for_company_costs_no_block_its_deadline() -> None:
     await turns()
     assert (answered(patient), answered(pressed)) == ([1], [2])
     await batcher.close()
+
+
+async def test_a_network_is_swapped_between_two_batches_with_its_name_and_its_rule() -> None:
+    first = GatedEngine()
+    workshop = Workshop(first)
+    under_way = workshop.batcher.submit(numbered([1]))
+    await first.begun()
+    waiting = workshop.batcher.submit(numbered([2]))
+    second, rule = NumberEngine(), RejectRule(unsure_below=1.0)
+    workshop.batcher.serve(network(second, "number/2", rule))
+    first.release()
+    await asyncio.wait([under_way, waiting], timeout=PATIENCE_SECONDS)
+    assert (first.batches, second.batches) == ([[1]], [[2]])
+    old, new = under_way.result()[0].batch, waiting.result()[0].batch
+    assert (old.label, old.reasons) == ("number/1", None)
+    assert new.label == "number/2"
+    assert new.reasons is not None
+    assert all(new.reasons)
+
+
+async def test_a_swapped_engine_bounds_its_batches_by_what_it_takes_itself() -> None:
+    workshop = Workshop(NumberEngine(max_rows=4))
+    smaller = NumberEngine(max_rows=2)
+    workshop.batcher.serve(network(smaller))
+    await asyncio.wait([workshop.batcher.submit(numbered(range(5)))])
+    workshop.batcher.serve(network(NumberEngine(max_rows=256)))
+    assert [len(batch) for batch in smaller.batches] == [2, 2, 1]

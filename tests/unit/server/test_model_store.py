@@ -109,3 +109,36 @@ def test_the_bundled_models_are_what_their_cards_say(name: str) -> None:
     for file, _ in model_store.ENGINES.values():
         _, stated = model_store._read_card(folder, file)
         assert hashlib.sha256((folder / file).read_bytes()).hexdigest() == stated
+
+
+def test_a_pin_names_the_version_that_is_served(store: Path) -> None:
+    model_store.pin(store, "digits", "2")
+    assert (store / "digits" / "serving").read_text() == "2\n"
+    assert find(store, "digits").name == "2"
+    assert find(store, "digits/10").name == "10", "a version asked for by name beats the pin"
+    model_store.pin(store, "digits", None)
+    assert find(store, "digits").name == "10"
+    model_store.pin(store, "digits", None)
+
+
+def test_a_pin_on_what_is_not_there_is_refused_or_told_with_what_mends_it(store: Path) -> None:
+    with pytest.raises(ModelError, match=r"no 'digits/7' in"):
+        model_store.pin(store, "digits", "7")
+    (store / "digits" / "serving").write_text("7")
+    with pytest.raises(ModelError, match=r"names version '7', .*models serve digits"):
+        find(store, "digits")
+
+
+def test_a_pin_without_a_word_or_without_sense_is_told_apart(store: Path) -> None:
+    (store / "digits" / "serving").write_text("\n")
+    assert find(store, "digits").name == "10"
+    (store / "digits" / "serving").write_bytes(b"\xff")
+    with pytest.raises(ModelError, match="serving cannot be read"):
+        find(store, "digits")
+
+
+def test_a_rule_that_cannot_be_followed_keeps_a_model_from_being_served(store: Path) -> None:
+    path = store / "digits" / "10" / "card.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "reject": {"score": "odd"}}))
+    with pytest.raises(ModelError, match=r"the card of model digits/10: reject: expected"):
+        load(store, "digits")

@@ -2,6 +2,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from inkstream_server.model_store import ModelError, load_folder
 from inkstream_training import produce as produce_module
 from inkstream_training.card import Card
 from inkstream_training.metrics import Metrics, measure
@@ -33,6 +34,18 @@ def test_the_card_tells_every_seed_and_serves_the_likeliest_on_held_out_images(
     assert {file.use for file in card.data} == {"training; the last 200 are validation", "test"}
     assert len(card.history) == 3
     assert card.parity.same_answers
+
+
+def test_a_server_tries_a_model_on_what_its_card_records(small_mnist: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "digits/1"
+    recipe = dataclasses.replace(QUICK, epochs=1)
+    card = produce(recipe, (1,), folder, mnist_folder=small_mnist)
+    assert card.sample is not None
+    assert load_folder(folder).label == "digits/1"
+    card.sample["probabilities"][4] = [0.1] * 10
+    card.write(folder / "card.json")
+    with pytest.raises(ModelError, match="the card records"):
+        load_folder(folder)
 
 
 def test_plain_has_no_temperature_and_serves_the_first_seed(

@@ -1,0 +1,109 @@
+"""Ten frames that every model is tried on before it serves: digits as a calculator shows them.
+
+They are made of whole numbers, so that they are the same on every machine, and no data set is needed to
+try a model. What a card records for them was computed where the model was trained.
+"""
+
+import json
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inkstream_server.engines import DIGITS, PIXELS, Engine
+
+NAME: Final = "seven-segment digits"
+"""What a card calls these frames; others would get another name."""
+
+TOLERANCE: Final = 1e-4
+"""Largest difference of a probability between here and where the model was trained. The two files of a model
+differ by less than 1e-5, and processors by the order in which they add; another model differs by 0.1 to 1."""
+
+_ROUNDING = 1e-3
+"""How far ten float32 probabilities may be from a sum of one."""
+
+# A digit's box is 12 wide and 20 high, as in MNIST; a line is 3 wide.
+_TOP, _MIDDLE, _BOTTOM, _LEFT, _RIGHT = 4, 12, 21, 8, 17
+_LINES = {
+    "a": (slice(_TOP, _TOP + 3), slice(_LEFT, _RIGHT + 3)),
+    "b": (slice(_TOP, _MIDDLE + 3), slice(_RIGHT, _RIGHT + 3)),
+    "c": (slice(_MIDDLE, _BOTTOM + 3), slice(_RIGHT, _RIGHT + 3)),
+    "d": (slice(_BOTTOM, _BOTTOM + 3), slice(_LEFT, _RIGHT + 3)),
+    "e": (slice(_MIDDLE, _BOTTOM + 3), slice(_LEFT, _LEFT + 3)),
+    "f": (slice(_TOP, _MIDDLE + 3), slice(_LEFT, _LEFT + 3)),
+    "g": (slice(_MIDDLE, _MIDDLE + 3), slice(_LEFT, _RIGHT + 3)),
+}
+_DIGITS = ("abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgecd", "abc", "abcdefg", "abcdfg")
+
+
+class SampleError(ValueError):
+    """A model that does not answer the sample as it should; the message says how it does."""
+
+
+def frames() -> NDArray[np.uint8]:
+    """Draw the digits 0 to 9: uint8 of shape (10, 784), ink high."""
+    images = np.zeros((DIGITS, 28, 28), np.uint8)
+    for image, lines in zip(images, _DIGITS, strict=True):
+        for line in lines:
+            image[_LINES[line]] = 255
+    return images.reshape(DIGITS, PIXELS)
+
+
+def record(probabilities: NDArray[np.float32]) -> dict[str, Any]:
+    """Give what a card says under `sample`.
+
+    Args:
+        probabilities: shape (10, 10), the model's answers to `frames()`.
+    """
+    return {
+        "frames": NAME,
+        "probabilities": [[round(float(value), 7) for value in row] for row in probabilities],
+    }
+
+
+def check(engine: Engine, card_json: str) -> None:
+    """Try an engine on the sample, and compare with its card where that has a `sample`.
+
+    Args:
+        engine: loaded and warm.
+        card_json: its model's card.
+
+    Raises:
+        SampleError: answers that are no probabilities, that differ between a batch of one and a batch of
+            ten, or that are not the card's.
+    """
+    sample = frames()
+    answers = engine.infer([sample])
+    if answers.shape != (DIGITS, DIGITS):
+        raise SampleError(f"expected shape ({DIGITS}, {DIGITS}), got {answers.shape}")
+    is_probable = np.isfinite(answers).all() and answers.min() >= 0
+    if not is_probable or abs(answers.sum(axis=1) - 1).max() > _ROUNDING:
+        raise SampleError("expected probabilities that sum to one, got other numbers")
+    alone = engine.infer([sample[:1]])
+    if not abs(alone - answers[:1]).max() <= TOLERANCE:
+        raise SampleError("a frame alone is answered otherwise than in a batch")
+    expected = _recorded(card_json)
+    if expected is None:
+        return
+    difference = float(abs(answers - expected).max())
+    if not difference <= TOLERANCE:
+        raise SampleError(
+            f"expected the probabilities that the card records within {TOLERANCE:g}, "
+            f"got a difference of {difference:.3g}"
+        )
+
+
+def _recorded(card_json: str) -> NDArray[np.float64] | None:
+    card = json.loads(card_json)
+    stated = card.get("sample") if isinstance(card, dict) else None
+    if stated is None:
+        return None
+    if not isinstance(stated, dict) or stated.get("frames") != NAME:
+        raise SampleError(f"card: sample.frames: expected {NAME!r}, got {stated!r:.80}")
+    try:
+        recorded = np.array(stated["probabilities"], np.float64)
+    except (KeyError, TypeError, ValueError) as error:
+        raise SampleError("card: sample.probabilities: expected ten rows of ten") from error
+    if recorded.shape != (DIGITS, DIGITS):
+        raise SampleError(f"card: sample.probabilities: expected 10 x 10, got {recorded.shape}")
+    return recorded
