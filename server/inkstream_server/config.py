@@ -7,8 +7,35 @@ from typing import Any
 from inkstream_server.model_store import BUNDLED
 
 
-def _setting(default: object, unit: str, about: str) -> Any:
-    return field(default=default, metadata={"unit": unit, "help": about})
+def _setting(
+    default: object,
+    unit: str,
+    about: str,
+    *,
+    group: str = "",
+    between: tuple[float, float] | None = None,
+    secret: bool = False,
+) -> Any:
+    """Describe a setting once, for flags, help, checks and the reference page.
+
+    Args:
+        default: what holds where nobody says otherwise.
+        unit: what the value counts; "a|b" are the only values, "flag" is on or off.
+        about: what it does and when to change it, in sentences.
+        group: heading that it and those after it stand under; only the first of them names it.
+        between: least and most that is allowed.
+        secret: whether to keep the value from every screen and log.
+    """
+    return field(
+        default=default,
+        metadata={
+            "unit": unit,
+            "help": about,
+            "group": group,
+            "between": between,
+            "secret": secret,
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,12 +50,16 @@ class Config:
         "127.0.0.1",
         "address",
         "Where to listen. Without TLS keep to loopback unless the network is yours.",
+        group="Serving",
     )
-    port: int = _setting(50051, "port", "Where to listen; 0 picks a free port.")
+    port: int = _setting(50051, "port", "Where to listen; 0 picks a free port.", between=(0, 65535))
     metrics_host: str = _setting("127.0.0.1", "address", "Where Prometheus finds /metrics.")
-    metrics_port: int = _setting(9464, "port", "The same; 0 picks a free port.")
+    metrics_port: int = _setting(9464, "port", "The same; 0 picks a free port.", between=(0, 65535))
     model: str = _setting(
-        "digits", "name[/version]", "Which model to serve; the newest version if none is named."
+        "digits",
+        "name[/version]",
+        "Which model to serve; the newest version if none is named.",
+        group="Model",
     )
     model_store: Path = _setting(
         BUNDLED, "folder", "Where models lie, as <name>/<version>/{model.*, card.json}."
@@ -38,55 +69,83 @@ class Config:
         "seconds",
         "How often to look for a newer version, or a pinned one; what looks the same twice is checked and "
         "swapped in. 0 to never look, as when --model names a version.",
+        between=(0, 3600),
     )
     engine: str = _setting(
         "litert", "litert|keras", "What computes. keras is the reference, and many times slower."
     )
-    pin: bool = _setting(False, "flag", "Keep the process on one core, the first that it may use.")
+    pin: bool = _setting(
+        False, "flag", "Keep the process on one core, the first that it may use.", group="Process"
+    )
     max_batch: int = _setting(
         256,
         "items",
         "Most items a batch. Lower it to bound how long one batch holds up the next.",
+        between=(1, 256),
+        group="Batching",
     )
     linger_ms: float = _setting(
         8.0,
         "milliseconds",
         "Most that items wait for company while the process is busy, so that batches and answers "
         "are larger; they go at once when nobody speaks, or when the server is idle. 0 to never wait.",
+        between=(0, 1000),
     )
     max_queue: int = _setting(
         16384,
         "items",
         "Most items that may wait, over all streams; beyond it items are refused. "
         "At 100,000 items a second the default is a wait of 0.16 s.",
+        between=(1, 10_000_000),
     )
     window: int = _setting(
         4096,
         "items",
         "Most items of one stream that may be unanswered. Lower it to bound memory a stream.",
+        between=(1, 1_000_000),
+        group="Streams",
     )
-    max_frames_per_message: int = _setting(1024, "items", "Most frames that one message may carry.")
+    max_frames_per_message: int = _setting(
+        1024, "items", "Most frames that one message may carry.", between=(1, 65536)
+    )
     max_message_bytes: int = _setting(
-        4 * 1024 * 1024, "bytes", "Largest message that is read; 1024 float frames are 3.2 MB."
+        4 * 1024 * 1024,
+        "bytes",
+        "Largest message that is read; 1024 float frames are 3.2 MB.",
+        between=(4096, 2**30),
     )
     quiet_ms: int = _setting(
         600,
         "milliseconds",
         "Pause after which a digit of a pen is final. Raise it for slow writers; pens may choose.",
+        between=(1, 60_000),
+        group="Ink",
     )
     short_quiet_ms: int = _setting(
-        250, "milliseconds", "The same for digits that are rarely continued: 0 2 3 6 8 9."
+        250,
+        "milliseconds",
+        "The same for digits that are rarely continued: 0 2 3 6 8 9.",
+        between=(1, 60_000),
     )
-    max_pens: int = _setting(4096, "pens", "Most pens that one stream may have open.")
+    max_pens: int = _setting(
+        4096, "pens", "Most pens that one stream may have open.", between=(1, 1_000_000)
+    )
     max_points: int = _setting(
         1_000_000,
         "points",
         "Most points that the open digits of one stream may hold; a million is 16 MB.",
+        between=(1, 100_000_000),
     )
     drain_timeout: float = _setting(
-        10.0, "seconds", "How long streams may go on after SIGTERM before they are ended."
+        10.0,
+        "seconds",
+        "How long streams may go on after SIGTERM before they are ended.",
+        between=(0, 3600),
+        group="Stopping",
     )
-    log_format: str = _setting("text", "text|json", "How log lines on stderr look.")
+    log_format: str = _setting(
+        "text", "text|json", "How log lines on stderr look.", group="Watching"
+    )
     log_level: str = _setting("info", "debug|info|warning|error", "Least level that is logged.")
     ready_file: Path | None = _setting(
         None, "file", "Gets one JSON object (address, metrics, pid) when the server is ready."
@@ -98,25 +157,12 @@ class Config:
         Raises:
             ValueError: names the setting, its value and what is wanted.
         """
-        for name, least, most in (
-            ("port", 0, 65535),
-            ("metrics_port", 0, 65535),
-            ("model_poll", 0, 3600),
-            ("max_batch", 1, 256),
-            ("linger_ms", 0, 1000),
-            ("max_queue", 1, 10_000_000),
-            ("window", 1, 1_000_000),
-            ("max_frames_per_message", 1, 65536),
-            ("max_message_bytes", 4096, 2**30),
-            ("quiet_ms", 1, 60_000),
-            ("short_quiet_ms", 1, 60_000),
-            ("max_pens", 1, 1_000_000),
-            ("max_points", 1, 100_000_000),
-            ("drain_timeout", 0, 3600),
-        ):
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise ValueError(f"{name}: expected {least} to {most}, got {value}")
+        for setting in settings():
+            value, between = getattr(self, setting.name), setting.metadata["between"]
+            if between and not between[0] <= value <= between[1]:
+                raise ValueError(
+                    f"{setting.name}: expected {between[0]} to {between[1]}, got {value}"
+                )
         if self.max_frames_per_message > self.max_queue:
             raise ValueError(
                 f"max_queue: expected at least max_frames_per_message "
