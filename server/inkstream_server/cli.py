@@ -10,6 +10,7 @@ import click
 from inkstream_server import __version__
 from inkstream_server.config import Config, settings
 from inkstream_server.errors import StartError
+from inkstream_server.model_commands import models
 
 _TYPES: dict[object, Any] = {
     int: int,
@@ -47,7 +48,11 @@ def main() -> None:
     \b
     Example:
       inkstream-server serve --port 50051 --metrics-port 9464
+      inkstream-server models list
     """
+
+
+main.add_command(models)
 
 
 @main.command()

@@ -19,10 +19,10 @@ from inkstream.v1 import tensor_pb2
 
 from tests.integration.conftest import STOP_SECONDS, RunningServer, StartServer
 from tests.integration.contract import Stream, open_stream, stub
+from tests.integration.steady import BLANK, Steady
 from tests.patience import eventually
 
 ROOT = Path(__file__).parents[2]
-BLANK = bytes(784)
 
 
 @contextmanager
@@ -36,38 +36,6 @@ def flooding(address: str) -> Iterator[subprocess.Popen[str]]:
             yield client
         finally:
             client.kill()
-
-
-class Steady:
-    """A stream that sends one message after the other until it is told to stop, or to go elsewhere."""
-
-    def __init__(self, stream: Stream, *, heeds_draining: bool = True, frames: int = 8) -> None:
-        self.stream = stream
-        self.sent = 0
-        self._heeds_draining = heeds_draining
-        self._frames = frames
-        self._stop = asyncio.Event()
-        self._sender = asyncio.create_task(self._send())
-        self._receiver = asyncio.create_task(stream.receive_all())
-
-    def stop(self) -> None:
-        self._stop.set()
-
-    async def ended(self) -> None:
-        """Wait until the stream is over, whoever ended it."""
-        await asyncio.gather(self._sender, self._receiver)
-
-    async def _send(self) -> None:
-        answers = self.stream.answers
-        while not self._stop.is_set() and not (self._heeds_draining and answers.draining):
-            numbers = range(self.sent, self.sent + self._frames)
-            try:
-                await self.stream.send(sequences=numbers, uint8=BLANK * self._frames)
-            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                return  # The server ended the stream; what it says of it is for the test to judge.
-            self.sent += self._frames
-            await asyncio.sleep(0.002)  # The pace of a device, not a wait for anything.
-        await self.stream.call.done_writing()
 
 
 def health_of(channel: grpc.aio.Channel) -> health_pb2_grpc.HealthStub:

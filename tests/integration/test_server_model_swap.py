@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from inkstream.v1 import recognition_service_pb2 as pb
+from inkstream_server.model_store import BUNDLED, pin
+
+from tests.integration.conftest import RunningServer, StartServer
+from tests.integration.contract import open_stream, stub
+from tests.integration.steady import Steady
+from tests.patience import eventually
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    shutil.copytree(BUNDLED / "digits" / "1", tmp_path / "store" / "digits" / "1")
+    return tmp_path / "store"
+
+
+def publish(store: Path, version: str, *, of: str) -> None:
+    """Put a bundled version into a store under another number, card last."""
+    source, folder = BUNDLED / "digits" / of, store / "digits" / version
+    folder.mkdir()
+    for file in ("model.keras", "model.tflite", "card.json"):
+        shutil.copy(source / file, folder)
+
+
+def served(server: RunningServer) -> str:
+    (labels,) = server.metrics().labels("inkstream_model_info")
+    return f"{labels['name']}/{labels['version']}"
+
+
+async def test_swaps_under_load_lose_no_item_and_every_answer_names_its_model(
+    start_server: StartServer, store: Path
+) -> None:
+    server = start_server("--model-store", str(store), "--model-poll", "0.05")
+    async with stub(server.address) as service:
+        steady = [Steady(await open_stream(service)) for _ in range(4)]
+        for each in steady:
+            await each.flows()
+        publish(store, "2", of="2")
+        await eventually("version 2 answers", lambda: served(server) == "digits/2")
+        pin(store, "digits", "1")
+        await eventually("version 1 answers again", lambda: served(server) == "digits/1")
+        pin(store, "digits", None)
+        await eventually("version 2 answers again", lambda: served(server) == "digits/2")
+        described = (await service.GetModel(pb.GetModelRequest())).model
+        late = await open_stream(service)
+        for each in steady:
+            await each.flows()
+            each.stop()
+        for each in steady:
+            await each.ended()
+    assert (described.version, late.answers.responses[0].opened.model.version) == ("2", "2")
+    assert described.sha256 == json.loads(described.card_json)["files"]["model.tflite"]["sha256"]
+    for each in steady:
+        answers = each.stream.answers
+        assert answers.order == [*range(each.sent)], "an item was lost, or answered twice"
+        versions = [it.model_version for response in answers.responses for it in response.tensors]
+        changes = [new for old, new in pairwise(versions) if new != old]
+        assert [versions[0], *changes] == ["digits/1", "digits/2", "digits/1", "digits/2"]
+    assert server.metrics().value("inkstream_model_swaps_total", outcome="swapped") == 3
+    assert server.metrics().value("inkstream_model_swaps_total", outcome="refused") == 0
+    assert server.stderr().count("event=model_swapped") == 3
+
+
+async def test_a_broken_version_is_refused_with_a_word_and_the_old_one_answers(
+    start_server: StartServer, store: Path
+) -> None:
+    server = start_server("--model-store", str(store), "--model-poll", "0.05")
+    publish(store, "2", of="2")
+    (store / "digits" / "2" / "model.tflite").write_bytes(b"half of a mod")
+    await eventually(
+        "the refusal",
+        lambda: server.metrics().value("inkstream_model_swaps_total", outcome="refused") == 1,
+    )
+    async with stub(server.address) as service:
+        stream = await open_stream(service)
+        await stream.send(sequences=[1], uint8=bytes(784))
+        await stream.finish()
+    assert stream.answers.responses[0].opened.model.version == "1"
+    assert stream.answers.order == [1]
+    assert served(server) == "digits/1"
+    (line,) = [it for it in server.stderr().splitlines() if "event=model_refused" in it]
+    assert "model=digits/2" in line
+    assert "sha256" in line
+
+
+async def test_a_server_whose_newest_version_is_broken_starts_with_the_one_before(
+    start_server: StartServer, store: Path
+) -> None:
+    publish(store, "2", of="2")
+    (store / "digits" / "2" / "model.tflite").write_bytes(b"half of a mod")
+    server = await asyncio.to_thread(start_server, "--model-store", str(store))
+    assert served(server) == "digits/1"
+    assert server.metrics().value("inkstream_model_swaps_total", outcome="refused") == 1
+    assert "event=model_refused" in server.stderr()
