@@ -34,7 +34,7 @@ test: .stamps/dev lint ## Check and test everything (ARGS="-k batcher")
 	@$(BIN)/coverage erase
 	$(BIN)/pytest --cov --cov-config=pyproject.toml --cov-report=term $(ARGS)
 
-test-system: .stamps/dev ## Test as an operator would: wheels, and programs not ours (ARGS="-k wheels")
+test-system: .stamps/system ## Test as an operator would: wheels, and programs not ours (ARGS="-k wheels")
 	$(BIN)/pytest tests/system $(ARGS)
 
 lint: .stamps/dev .stamps/protoc ## Check style, types, contract and drift of generated code
@@ -93,6 +93,20 @@ $(VENV)/bin/python:
 .stamps/dev: .stamps/run Makefile client/pyproject.toml server/pyproject.toml training/pyproject.toml requirements-dev.txt
 	@echo "Installing TensorFlow, training and the tools of development (once, some minutes)"
 	@$(PIP) -e "client[cli,inkml,tablet]" -e "server[keras]" -e training -r requirements-dev.txt
+	@mkdir -p .stamps && touch $@
+
+# Programs of Debian that root installs; without root their tests are skipped, and say so.
+SYSTEM_PROGRAMS := prometheus chromium
+
+.stamps/system: .stamps/dev requirements-system.txt
+	@$(PIP) -r requirements-system.txt
+	@missing=$$(for program in $(SYSTEM_PROGRAMS); do command -v $$program > /dev/null || echo $$program; done); \
+	if [ -z "$$missing" ]; then :; \
+	elif [ "$$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; \
+	then echo "missing, and only root may install with apt-get:" $$missing "(their tests are skipped)"; \
+	else echo "Installing with apt-get (once):" $$missing; \
+	{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends $$missing; } > /dev/null \
+	|| echo "apt-get failed (tests of what is missing are skipped):" $$missing; fi
 	@mkdir -p .stamps && touch $@
 
 # The compiler is older than what the project runs on, so it has a virtual environment of its own:

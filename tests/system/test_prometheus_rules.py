@@ -1,0 +1,48 @@
+"""Rules and alerts before any server runs: what promtool makes of them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.system.programs import program
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "deploy" / "prometheus"
+
+
+def promtool(*arguments: str) -> str:
+    done = subprocess.run(
+        [program("promtool"), *arguments], cwd=FOLDER, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_configuration_and_its_rules_are_valid() -> None:
+    assert "2 rule files found" in promtool("check", "config", "--lint-fatal", "prometheus.yml")
+    assert "SUCCESS" in promtool("check", "rules", "--lint-fatal", "rules.yml", "alerts.yml")
+
+
+@pytest.mark.parametrize("tests", ["rules_test.yml", "rules_days_test.yml"])
+def test_alerts_fire_when_they_should_and_stay_quiet_otherwise(tests: str) -> None:
+    assert "SUCCESS" in promtool("test", "rules", tests)
+
+
+def test_every_alert_is_tested_both_ways_and_says_what_to_do() -> None:
+    alerts = re.split(r"\n(?=\s+- alert: )", (FOLDER / "alerts.yml").read_text())[1:]
+    tests = "".join(
+        (FOLDER / name).read_text() for name in ("rules_test.yml", "rules_days_test.yml")
+    )
+    checks = re.findall(r"alertname: (\w+)\n( +exp_alerts:)?", tests)
+    runbook = (ROOT / "docs" / "operations.md").read_text()
+    assert alerts
+    for alert in (f"{it}\n" for it in alerts):
+        (name,) = re.findall(r"- alert: (\w+)", alert)
+        assert {bool(fires) for found, fires in checks if found == name} == {True, False}, name
+        assert re.search(r"summary: \"[^\"].+\"\n", alert), name
+        assert f"runbook: docs/operations.md#{name.lower()}\n" in alert, name
+        assert f"### {name}\n" in runbook, f"{name}: no runbook"
