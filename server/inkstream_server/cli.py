@@ -1,14 +1,19 @@
 """The command line `inkstream-server`."""
 
+import json
+import os
 import sys
 from collections.abc import Callable
+from dataclasses import Field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
 import click
+from click.core import ParameterSource
 
 from inkstream_server import __version__
-from inkstream_server.config import Config, settings
+from inkstream_server.config import Config, grouped, settings, variable_of
 from inkstream_server.errors import StartError
 from inkstream_server.model_commands import models
 
@@ -28,7 +33,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
         kind = next((arm for arm in get_args(setting.type) if arm in _TYPES), setting.type)
         command = click.option(
             "--" + setting.name.replace("_", "-"),
-            envvar="INKSTREAM_" + setting.name.upper(),
+            envvar=variable_of(setting),
             type=click.Choice(choices) if len(choices) > 1 else _TYPES[kind],
             is_flag=kind is bool,
             default=setting.default,
@@ -38,6 +43,36 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
             show_envvar=True,
         )(command)
     return command
+
+
+_SOURCES = {
+    ParameterSource.COMMANDLINE: "flag",
+    ParameterSource.ENVIRONMENT: "environment",
+    ParameterSource.DEFAULT: "default",
+}
+_OF_OTHERS = frozenset({"INKSTREAM_SERVER", "INKSTREAM_DATA"})
+"""Variables that the client and the tests read."""
+
+
+def _source(name: str) -> str:
+    """Say where the running command has the value of a setting from."""
+    source = click.get_current_context().get_parameter_source(name)
+    return _SOURCES[source] if source else "default"
+
+
+def _configured(values: dict[str, Any]) -> Config:
+    """Check what was set, by flag or variable, in full.
+
+    Raises:
+        click.UsageError: names the setting, its value, what is wanted and where the value is set.
+    """
+    try:
+        return Config(**values)
+    except ValueError as error:
+        name = str(error).partition(":")[0]
+        origin = _source(name) if name in values else "default"
+        place = f" (set by INKSTREAM_{name.upper()})" if origin == "environment" else ""
+        raise click.UsageError(f"{error}{place}") from error
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -66,11 +101,7 @@ def serve(**values: Any) -> None:
       inkstream-server serve --port 0 --metrics-port 0 --ready-file ready.json
       INKSTREAM_ENGINE=keras inkstream-server serve --log-format json
     """
-    try:
-        config = Config(**values)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-
+    config = _configured(values)
     # gRPC and the engine take a while to import: --help need not wait for them.
     from inkstream_server.lifecycle import serve as run
 
@@ -79,3 +110,46 @@ def serve(**values: Any) -> None:
     except StartError as error:
         click.echo(f"inkstream-server: {error}", err=True)
         sys.exit(1)
+
+
+@main.command("config")
+@_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def show_config(as_json: bool, **values: Any) -> None:
+    """Show the settings that `serve` would run with here, and where each comes from.
+
+    \b
+    Examples:
+      inkstream-server config
+      INKSTREAM_MAX_BATCH=64 inkstream-server config --port 7000 --json
+    """
+    config = _configured(values)
+    known = _OF_OTHERS | {variable_of(setting) for setting in settings()}
+    for name in sorted(os.environ):
+        if name.startswith("INKSTREAM_") and name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            click.echo(f"{name}: the server has no such setting{hint}", err=True)
+    found = {
+        setting.name: (_source(setting.name), shown(setting, getattr(config, setting.name)))
+        for setting in settings()
+    }
+    if as_json:
+        named = {
+            name: {"value": value, "source": source} for name, (source, value) in found.items()
+        }
+        click.echo(json.dumps(named, indent=2))
+        return
+    wide = max(map(len, found))
+    for group, members in grouped().items():
+        click.echo(group)
+        for name in (setting.name for setting in members):
+            source, value = found[name]
+            click.echo(f"  {name:{wide}}  {source:11}  {'-' if value is None else value}")
+
+
+def shown(setting: Field[Any], value: object) -> object:
+    """Make a value fit for JSON and for every eye."""
+    if value is not None and setting.metadata["secret"]:
+        return "(set, not shown)"
+    return str(value) if isinstance(value, Path) else value

@@ -173,3 +173,18 @@ class Config:
 def settings() -> tuple[Field[Any], ...]:
     """Give all fields of `Config`, in the order in which people should meet them."""
     return fields(Config)
+
+
+def grouped() -> dict[str, list[Field[Any]]]:
+    """Give the fields of `Config` by the heading that they stand under."""
+    groups: dict[str, list[Field[Any]]] = {}
+    heading = ""
+    for setting in settings():
+        heading = setting.metadata["group"] or heading
+        groups.setdefault(heading, []).append(setting)
+    return groups
+
+
+def variable_of(setting: Field[Any]) -> str:
+    """Name the environment variable of a setting."""
+    return "INKSTREAM_" + setting.name.upper()

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from inkstream_server import __version__, lifecycle
+from inkstream_server import __version__, cli, lifecycle
 from inkstream_server.cli import main
 from inkstream_server.config import Config, settings
 from inkstream_server.errors import StartError
@@ -97,3 +99,54 @@ def test_a_server_that_cannot_start_says_why_in_one_line(monkeypatch: pytest.Mon
     assert result.exit_code == 1
     assert result.stderr == "inkstream-server: port: cannot listen\n"
     assert result.stdout == ""
+
+
+def test_a_bad_value_of_the_environment_is_named_with_its_variable(served: list[Config]) -> None:
+    result = call("serve", INKSTREAM_MAX_BATCH="1000")
+    assert result.exit_code == 2
+    assert "max_batch: expected 1 to 256, got 1000 (set by INKSTREAM_MAX_BATCH)" in result.stderr
+    assert "INKSTREAM_PORT" in call("serve", INKSTREAM_PORT="tcp://10.0.0.1:50051").stderr
+    assert not served
+
+
+def test_a_bad_value_of_a_flag_is_not_blamed_on_the_environment() -> None:
+    said = call("serve", "--max-batch", "1000", INKSTREAM_MAX_BATCH="8").stderr
+    assert "max_batch: expected 1 to 256, got 1000" in said
+    assert "INKSTREAM_MAX_BATCH" not in said
+
+
+def test_config_tells_what_is_in_force_and_where_each_value_comes_from() -> None:
+    result = call("config", "--json", "--port", "1", INKSTREAM_WINDOW="77")
+    shown = json.loads(result.stdout)
+    assert list(shown) == [setting.name for setting in settings()]
+    assert shown["port"] == {"value": 1, "source": "flag"}
+    assert shown["window"] == {"value": 77, "source": "environment"}
+    assert shown["max_batch"] == {"value": Config().max_batch, "source": "default"}
+
+
+def test_config_is_readable_and_grouped() -> None:
+    lines = call("config", INKSTREAM_WINDOW="77").stdout.splitlines()
+    assert lines[0] == "Serving"
+    assert ["window", "environment", "77"] in [line.split() for line in lines]
+    assert ["ready_file", "default", "-"] in [line.split() for line in lines]
+
+
+def test_config_refuses_what_serve_refuses() -> None:
+    assert "max_batch: expected" in call("config", "--max-batch", "0").stderr
+
+
+def test_config_names_variables_that_set_nothing() -> None:
+    said = call("config", INKSTREAM_MAX_BACTH="8").stderr
+    assert said == (
+        "INKSTREAM_MAX_BACTH: the server has no such setting; did you mean INKSTREAM_MAX_BATCH?\n"
+    )
+
+
+def test_config_keeps_secrets() -> None:
+    @dataclass(frozen=True)
+    class Guarded:
+        token: str | None = field(metadata={"secret": True})
+
+    (secret,) = fields(Guarded)
+    assert cli.shown(secret, "xyzzy") == "(set, not shown)"
+    assert cli.shown(secret, None) is None

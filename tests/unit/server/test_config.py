@@ -4,7 +4,7 @@ from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
-from inkstream_server.config import Config, settings
+from inkstream_server.config import Config, grouped, settings
 from inkstream_server.model_store import BUNDLED, ENGINES
 
 
@@ -67,3 +67,17 @@ def test_every_setting_tells_its_unit_and_what_it_is_for() -> None:
 def test_the_engines_on_offer_are_those_there_are() -> None:
     (unit,) = (it.metadata["unit"] for it in settings() if it.name == "engine")
     assert unit.split("|") == [*ENGINES]
+
+
+def test_every_setting_stands_under_a_heading() -> None:
+    assert [it.name for members in grouped().values() for it in members] == [
+        it.name for it in settings()
+    ]
+    assert all(grouped())
+
+
+def test_a_bounded_setting_allows_its_default() -> None:
+    for setting in settings():
+        if setting.metadata["between"]:
+            least, most = setting.metadata["between"]
+            assert least <= setting.default <= most, setting.name

@@ -1,0 +1,33 @@
+"""Writes the generated pages of docs/, or fails where one differs from what the code says now."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from reference import api, configuration
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = {"api.md": api.page, "configuration.md": configuration.page}
+
+
+def main() -> int:
+    """Run the command; the exit code is 1 where `--check` found a difference."""
+    parser = argparse.ArgumentParser(prog="python -m reference", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, compare")
+    check = parser.parse_args().check
+    stale = []
+    for name, page in PAGES.items():
+        path, text = DOCS / name, page()
+        if check and (not path.exists() or path.read_text() != text):
+            stale.append(f"docs/{name}")
+        elif not check:
+            path.write_text(text)
+    if stale:
+        sys.stderr.write(
+            f"{', '.join(stale)}: not what the code says; run 'make docs' and commit the result\n"
+        )
+    return bool(stale)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

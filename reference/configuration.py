@@ -1,0 +1,63 @@
+"""docs/configuration.md: every setting of the server, from `inkstream_server.config`."""
+
+from dataclasses import Field
+from typing import Any
+
+from inkstream_server.config import grouped, variable_of
+
+_OPENING = """\
+# Configuration
+
+Generated from `server/inkstream_server/config.py` by `make docs`.
+
+Each setting is a flag of `inkstream-server serve` and a variable of the environment; the flag wins.
+A file of settings is a file of variables: `EnvironmentFile=` of systemd, `env_file:` of Compose,
+`envFrom:` of Kubernetes. `inkstream-server config` (`--json`) shows what is in force and where each value
+comes from, and names variables that no setting has. A value that cannot work stops the start with a
+sentence that names setting, value, what is wanted and, where a variable set it, the variable.
+"""
+
+_CLOSING = """\
+## Elsewhere
+| variable | read by | what |
+|---|---|---|
+| `INKSTREAM_SERVER` | the command `inkstream` | `HOST:PORT` in place of `--server` |
+| `INKSTREAM_DATA` | training and tests | folder of data sets |
+"""
+
+
+def page() -> str:
+    """Give the page as Markdown."""
+    parts = [_OPENING]
+    for heading, members in grouped().items():
+        rows = "\n".join(_row(setting) for setting in members)
+        parts.append(
+            f"## {heading}\n"
+            "| flag | variable | default | unit | what it does, and when to change it |\n"
+            f"|---|---|---|---|---|\n{rows}\n"
+        )
+    return "\n".join([*parts, _CLOSING])
+
+
+def _row(setting: Field[Any]) -> str:
+    meta = setting.metadata
+    unit = " or ".join(meta["unit"].split("|"))
+    if meta["between"]:
+        least, most = meta["between"]
+        unit += f", {least:,} to {most:,}"
+    default: object = setting.default
+    if setting.name == "model_store":
+        shown = "bundled"
+    elif default is None:
+        shown = "none"
+    elif isinstance(default, bool):
+        shown = "on" if default else "off"
+    elif isinstance(default, int):
+        shown = f"{default:,}" if default > 65535 else str(default)
+    else:
+        shown = f"{default:g}" if isinstance(default, float) else str(default)
+    about = meta["help"].replace("<", "&lt;").replace("|", "\\|")
+    return (
+        f"| `--{setting.name.replace('_', '-')}` | `{variable_of(setting)}` | {shown} | {unit} | "
+        f"{about}{' Never shown.' if meta['secret'] else ''} |"
+    )

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import inkstream
+from inkstream_server.config import settings, variable_of
+
+from reference import api, configuration
+
+
+def test_the_page_of_settings_has_a_row_for_each() -> None:
+    page = configuration.page()
+    for setting in settings():
+        assert page.count(f"`{variable_of(setting)}`") == 1, setting.name
+
+
+def test_the_page_of_the_api_has_a_part_for_each_public_name() -> None:
+    page = api.page()
+    for name in set(inkstream.__all__) - {"__version__"}:
+        assert f"\n### inkstream.{name}\n" in page
+
+
+def test_the_page_of_the_api_shows_how_things_are_called_and_what_fields_mean() -> None:
+    page = api.page()
+    assert "async def recognize(images: Images, *, deadline: float | None = None) -> Any" in page
+    assert "- raises `InvalidImage`: the images cannot be taken as they are." in page
+    assert "- `certificate_chain: bytes | None = None`: The client's own certificate" in page
+    assert "_outbox" not in page
