@@ -105,6 +105,12 @@ class Config:
         between=(1, 1_000_000),
         group="Streams",
     )
+    stall_timeout: float = _setting(
+        30.0,
+        "seconds",
+        "How long a caller may read no answers before its stream is ended; its window bounds what waits.",
+        between=(0.01, 3600),
+    )
     max_frames_per_message: int = _setting(
         1024, "items", "Most frames that one message may carry.", between=(1, 65536)
     )

@@ -121,7 +121,7 @@ class Server:
         self._config = config
         self._shares_port = shares_port
         self.registry = CollectorRegistry()
-        self._watching: asyncio.Task[None] | None = None
+        self._watchers: list[asyncio.Task[None]] = []
 
     def open(self) -> None:
         """Load and warm the model and take the port, without listening yet.
@@ -183,8 +183,11 @@ class Server:
         for name in HEALTH_NAMES:
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._grpc.start()
-        if self._config.model_poll:
-            self._watching = asyncio.create_task(self._watch.run(self._config.model_poll))
+        config = self._config
+        watching = [self._service.end_stalled_streams(config.stall_timeout)]
+        if config.model_poll:
+            watching.append(self._watch.run(config.model_poll))
+        self._watchers = [asyncio.create_task(it) for it in watching]
         # What was imported stays: looking through it again would hold up every stream for 40 ms.
         gc.collect()
         gc.freeze()
@@ -208,18 +211,15 @@ class Server:
 
     async def drain(self) -> None:
         """Answer what was accepted, send callers elsewhere, close the port."""
-        await self._stop_watching()
         await self._health.enter_graceful_shutdown()
         await self._service.drain(self._config.drain_timeout)
         # Streams have their answers; unary calls take milliseconds. What else is open (a watch on the
         # health, a stream never configured) has no end of its own and would use up any time given.
         await self._grpc.stop(STOP_SECONDS)
+        for watcher in self._watchers:
+            watcher.cancel()
+        await asyncio.wait(self._watchers)
         await self._batcher.close()
-
-    async def _stop_watching(self) -> None:
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.wait([self._watching])
 
     def _take_port(self, host: str, port: int) -> str:
         shown = f"[{host}]" if ":" in host else host

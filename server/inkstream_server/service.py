@@ -21,17 +21,21 @@ from inkstream.v1.recognition_service_pb2 import (
 )
 from inkstream.v1.recognition_service_pb2_grpc import RecognitionServiceServicer
 
-from inkstream_server import answers, tensors
+from inkstream_server import answers, logs, tensors
 from inkstream_server.batching import Batcher, DeadlineExpired, EngineFailed, QueueFull
 from inkstream_server.metrics import Metrics
 from inkstream_server.model_store import Model
 from inkstream_server.pens.ink_session import Ground
 from inkstream_server.pens.single import recognize_ink
-from inkstream_server.session import Limits, ProtocolViolation, Session
+from inkstream_server.session import Limits, ProtocolViolation, ReaderStalled, Session
 
 if TYPE_CHECKING:
     StreamContext = grpc.aio.ServicerContext[StreamRecognizeRequest, StreamRecognizeResponse]
     AnyContext = grpc.aio.ServicerContext[Any, Any]
+
+
+LAST_WORD_SECONDS = 0.1
+"""How long to wait that a status reaches a caller who has read nothing for long."""
 
 
 class RecognitionService(RecognitionServiceServicer):
@@ -87,6 +91,9 @@ class RecognitionService(RecognitionServiceServicer):
                 await session.run()
             except ProtocolViolation as violation:
                 await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(violation))
+            except ReaderStalled as stalled:
+                logs.get().warning("stream_stalled", peer=context.peer(), reason=str(stalled))
+                await _abort_unread(context, str(stalled))
             finally:
                 self._sessions.discard(session)
 
@@ -119,6 +126,14 @@ class RecognitionService(RecognitionServiceServicer):
         """Describe the model."""
         await self._require_model(request.model, context)
         return GetModelResponse(model=_describe(self._model))
+
+    async def end_stalled_streams(self, limit: float) -> None:
+        """End streams whose caller reads no answers for `limit` seconds; until cancelled."""
+        while True:
+            await asyncio.sleep(limit / 8)
+            now = perf_counter()
+            for session in [*self._sessions]:
+                session.end_if_stalled(limit, now)
 
     def serve(self, model: Model) -> None:
         """Tell callers of this model from now on. A stream that named a version when it opened goes on."""
@@ -218,6 +233,19 @@ class _Wire:
             return None
         request: StreamRecognizeRequest = message
         return request
+
+
+async def _abort_unread(context: AnyContext, reason: str) -> None:
+    """Say why a stream ends whose caller does not read.
+
+    The status waits behind the answers that were not read; it reaches a caller who reads on after all. All
+    else the stream held is free.
+    """
+    try:
+        async with asyncio.timeout(LAST_WORD_SECONDS):
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, reason)
+    except TimeoutError:
+        return
 
 
 def _describe(model: Model) -> model_pb2.Model:

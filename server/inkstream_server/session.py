@@ -7,6 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from time import perf_counter
 from typing import Protocol
 
@@ -39,6 +40,10 @@ LAST_ANSWERS_SECONDS = 1.0
 
 class ProtocolViolation(Exception):
     """The caller broke the order of messages; the stream cannot go on. Says what was wrong."""
+
+
+class ReaderStalled(Exception):
+    """The caller has not read its answers for so long that the stream is given up. Says how long."""
 
 
 class Wire(Protocol):
@@ -179,6 +184,9 @@ class Session:
         self._room = asyncio.Event()
         self._finished = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._writing_since = inf
+        self._stalled: ReaderStalled | None = None
 
     async def run(self) -> None:
         """Serve the stream until its caller half-closes and everything is answered.
@@ -187,17 +195,39 @@ class Session:
 
         Raises:
             ProtocolViolation: after everything before it was answered.
+            ReaderStalled: after `end_if_stalled` gave it up.
         """
+        self._task = asyncio.current_task()
         reader = self._reader = asyncio.create_task(self._read())
         try:
             await self._write()
             if not reader.cancelled():
                 reader.result()
+        except asyncio.CancelledError:
+            if self._stalled is None:
+                raise
+            raise self._stalled from None
         finally:
             reader.cancel()
             await asyncio.wait([reader])
             self._withdraw()
             self._finished.set()
+
+    def end_if_stalled(self, limit: float, now: float) -> None:
+        """Give the stream up if one answer has waited too long for its caller to read.
+
+        Until then the window bounds what such a stream holds.
+
+        Args:
+            limit: seconds that a write may take.
+            now: on the clock of `time.perf_counter`, in seconds.
+        """
+        waited = now - self._writing_since
+        if waited > limit and self._stalled is None and self._task is not None:
+            self._stalled = ReaderStalled(
+                f"the caller has read no answer for {waited:.1f} s: the stream is ended"
+            )
+            self._task.cancel()
 
     async def drain(self, grace_seconds: float) -> None:
         """Tell the caller to go elsewhere; stop reading when it half-closes, falls silent or time is up.
@@ -300,9 +330,11 @@ class Session:
                 self._leave(items)
                 continue
             answers.finish_doubts(response.tensors, self._metrics)
+            self._writing_since = perf_counter()
             try:
                 await self._wire.write(response)
             finally:
+                self._writing_since = inf
                 self._leave(items)
 
     def _leave(self, items: int) -> None:

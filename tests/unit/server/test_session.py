@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from inkstream.v1.recognition_service_pb2 import (
     StreamRecognizeResponse,
 )
 from inkstream_server import session as session_module
-from inkstream_server.session import Limits, ProtocolViolation, Session
+from inkstream_server.session import Limits, ProtocolViolation, ReaderStalled, Session
 
 from tests.patience import PATIENCE_SECONDS
 from tests.unit.server.builders import (
@@ -451,3 +452,44 @@ async def test_a_drain_gives_up_on_a_caller_who_does_not_read(
         async with asyncio.timeout(PATIENCE_SECONDS):
             await scene.session.drain(0.01)
         assert not scene.run.done()
+
+
+async def test_a_caller_who_reads_no_answers_is_given_up_after_a_limit() -> None:
+    async with stream(window=3) as scene:
+        scene.wire.hold()
+        for number in range(5):
+            scene.wire.send([number])
+        await turns(20)
+        assert scene.wire.incoming.qsize() == 2, "read beyond the window"
+        began = perf_counter()
+        scene.session.end_if_stalled(limit=30.0, now=began)
+        await turns()
+        assert not scene.run.done(), "ended before its time"
+        scene.session.end_if_stalled(limit=30.0, now=began + 31.0)
+        with pytest.raises(ReaderStalled, match=r"has read no answer for 31\.\d s"):
+            await scene.ended()
+        assert scene.workshop.ended("cancelled") + scene.workshop.ended("ok") == 3
+
+
+async def test_a_stream_that_waits_for_its_caller_or_its_answers_is_not_stalled() -> None:
+    engine = GatedEngine()
+    async with stream(engine) as scene:
+        scene.session.end_if_stalled(limit=1.0, now=1e12)
+        scene.wire.send([1])
+        await engine.begun()
+        scene.session.end_if_stalled(limit=1.0, now=1e12)
+        engine.release()
+        await scene.wire.until(1)
+        scene.session.end_if_stalled(limit=1.0, now=1e12)
+        scene.wire.half_close()
+        await scene.ended()
+
+
+async def test_a_cancelled_stream_is_not_taken_for_a_stalled_one() -> None:
+    async with stream() as scene:
+        scene.wire.hold()
+        scene.wire.send([1])
+        await turns()
+        scene.run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await scene.ended()

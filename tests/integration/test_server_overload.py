@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from inkstream.v1.recognition_service_pb2_grpc import RecognitionServiceStub
+
+from tests.integration.conftest import StartServer
+from tests.integration.contract import open_stream, stub
+from tests.integration.steady import BLANK, Steady
+from tests.patience import eventually
+
+FRAMES = 500
+MESSAGES = 20
+"""With all probabilities 10,000 answers are a megabyte, far more than a caller with a fixed window of 64 KB
+lets through unread."""
+
+
+@asynccontextmanager
+async def narrow_stub(address: str) -> AsyncIterator[Any]:
+    """A stub whose connection takes 64 KB beyond what is read, however fast the network."""
+    options = [("grpc.http2.bdp_probe", 0), ("grpc.use_local_subchannel_pool", 1)]
+    async with grpc.aio.insecure_channel(address, options=options) as channel:
+        yield RecognitionServiceStub(channel)
+
+
+async def test_a_caller_who_reads_no_answers_is_ended_and_told_why_and_its_neighbour_goes_on(
+    start_server: StartServer,
+) -> None:
+    server = start_server("--stall-timeout", "0.5", "--window", str(FRAMES * MESSAGES))
+    async with narrow_stub(server.address) as service, stub(server.address) as another:
+        neighbour = Steady(await open_stream(another))
+        deaf = await open_stream(service, probabilities=True, top_k=10)
+        for message in range(MESSAGES):
+            numbers = range(message * FRAMES, (message + 1) * FRAMES)
+            await deaf.send(sequences=numbers, uint8=BLANK * FRAMES)
+        await eventually(
+            "the deaf stream's end", lambda: server.metrics().value("inkstream_streams") == 1
+        )
+        await neighbour.flows()
+        # What it finds when it reads on after all: answers in order, then the reason.
+        with pytest.raises(grpc.aio.AioRpcError, match="has read no answer for") as ended:
+            await deaf.receive_all()
+        assert ended.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert deaf.answers.order == [*range(len(deaf.answers.order))]
+        assert len(deaf.answers.order) < FRAMES * MESSAGES
+        neighbour.stop()
+        await neighbour.ended()
+        assert neighbour.stream.answers.order == [*range(neighbour.sent)]
+    handled = {"grpc_method": "StreamRecognize", "grpc_code": "RESOURCE_EXHAUSTED"}
+    assert server.metrics().total("grpc_server_handled_total", **handled) == 1
+    assert server.stderr().count("event=stream_stalled") == 1
