@@ -22,7 +22,7 @@ class Steady:
         self._frames = frames
         self._stop = asyncio.Event()
         self._sender = asyncio.create_task(self._send())
-        self._receiver = asyncio.create_task(stream.receive_all())
+        self._receiver = asyncio.create_task(self._receive())
 
     async def flows(self, items: int = 50) -> None:
         """Wait until so many items more have been answered."""
@@ -35,6 +35,15 @@ class Steady:
     async def ended(self) -> None:
         """Wait until the stream is over, whoever ended it."""
         await asyncio.gather(self._sender, self._receiver)
+
+    async def _receive(self) -> None:
+        try:
+            await self.stream.receive_all()
+        except grpc.aio.AioRpcError as error:
+            # A write that the stream's end overtakes is an internal error to grpc.aio's client, and then
+            # hides the status that the server gave; only a caller who does not heed can meet it.
+            if self._heeds_draining or error.code() is not grpc.StatusCode.INTERNAL:
+                raise
 
     async def _send(self) -> None:
         answers = self.stream.answers

@@ -111,7 +111,6 @@ async def test_a_caller_who_does_not_stop_is_ended_when_the_grace_is_over(
         answers = rude.stream.answers
         assert answers.draining
         assert answers.order == [*range(len(answers.order))], "an accepted item has no answer"
-        assert await rude.stream.code() is grpc.StatusCode.OK
     assert server.wait() == 0
 
 
