@@ -24,12 +24,13 @@ def configure(log_format: str, log_level: str) -> None:
         processors.append(
             structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
         )
+    lossy = _Lossy()
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[log_level.upper()]
         ),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=lambda *_: lossy,
     )
 
 
@@ -37,3 +38,25 @@ def get() -> "structlog.typing.FilteringBoundLogger":
     """Give a logger: `get().info("ready", address=...)`."""
     log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     return log
+
+
+class _Lossy:
+    """A structlog logger on stderr that loses lines it cannot write, and says how many as soon as it can.
+
+    A full disk under the log must not stop the server.
+    """
+
+    def __init__(self) -> None:
+        self._lost = 0
+
+    def msg(self, line: str) -> None:
+        try:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 (this is where lines leave)
+        except OSError:
+            self._lost += 1
+            return
+        if self._lost:
+            lost, self._lost = self._lost, 0
+            get().warning("log_lines_lost", lines=lost)
+
+    debug = info = warning = error = exception = critical = msg

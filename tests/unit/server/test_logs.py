@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
+import re
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -48,3 +53,36 @@ def test_what_lies_below_the_level_is_not_written(capsys: pytest.CaptureFixture[
     logs.get().error("failed")
     (line,) = capsys.readouterr().err.splitlines()
     assert "event=failed" in line
+
+
+def test_a_full_disk_costs_lines_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    disk = Disk(tmp_path / "log")
+    monkeypatch.setattr(sys, "stderr", disk)
+    logs.configure("text", "info")
+    logs.get().info("first")
+    disk.is_full = True
+    logs.get().info("second")
+    logs.get().info("third")
+    disk.is_full = False
+    logs.get().info("fourth")
+    events = re.findall(r"event=(.*)", (tmp_path / "log").read_text())
+    assert events == ["first", "fourth", "log_lines_lost lines=2"]
+
+
+class Disk:
+    """A file on a disk that may be full."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.is_full = False
+
+    def write(self, text: str) -> None:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        with self._path.open("a") as file:
+            file.write(text)
+
+    def flush(self) -> None:
+        return
