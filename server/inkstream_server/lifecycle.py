@@ -36,6 +36,7 @@ from inkstream_server.pens.settings import QuietTimes
 from inkstream_server.presence import MetricsPage, write_ready_file
 from inkstream_server.service import RecognitionService
 from inkstream_server.session import Limits
+from inkstream_server.watchdog import Watchdog
 
 try:
     import uvloop as _uvloop
@@ -187,6 +188,9 @@ class Server:
         watching = [self._service.end_stalled_streams(config.stall_timeout)]
         if config.model_poll:
             watching.append(self._watch.run(config.model_poll))
+        if config.stuck_timeout:
+            dog = Watchdog(config.stuck_timeout, lambda: self._batcher.working_on)
+            watching.append(dog.run())
         self._watchers = [asyncio.create_task(it) for it in watching]
         # What was imported stays: looking through it again would hold up every stream for 40 ms.
         gc.collect()

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from tests.patience import PATIENCE_SECONDS
 
-Failure = Literal["raise", "shape", "none"]
+Failure = Literal["raise", "shape", "nan", "none"]
 
 
 def numbered(ids: Sequence[int]) -> npt.NDArray[np.uint8]:
@@ -74,6 +74,8 @@ class NumberEngine:
         probabilities = np.zeros((len(numbers), DIGITS), np.float32)
         probabilities[rows, digits] = 0.9
         probabilities[rows, (digits + 1) % DIGITS] = np.array(numbers) / 2**24
+        if failure == "nan":
+            probabilities[-1, -1] = np.nan
         return probabilities[1:] if failure == "shape" else probabilities
 
 

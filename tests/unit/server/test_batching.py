@@ -102,7 +102,7 @@ steps = st.lists(
     max_size=40,
 )
 failures: st.SearchStrategy[dict[int, Failure]] = st.dictionaries(
-    st.integers(0, 8), st.sampled_from(["raise", "shape", "none"]), max_size=3
+    st.integers(0, 8), st.sampled_from(["raise", "shape", "nan", "none"]), max_size=3
 )
 
 
