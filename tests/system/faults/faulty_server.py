@@ -1,0 +1,51 @@
+"""A real server whose engine fails on demand: reads what to do from a file before every batch.
+
+Run as `python -m tests.system.faults.faulty_server serve ...` with INKSTREAM_TEST_FAULT naming the file.
+The file's words: "" (all is well), "raise", "nan", "shape", "hang", "sleep SECONDS".
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from inkstream_server import model_store
+from inkstream_server.cli import main
+from inkstream_server.engines import Engine, Frames, Probabilities
+
+PLAN = Path(os.environ["INKSTREAM_TEST_FAULT"])
+
+
+class FaultyEngine:
+    """Satisfies `Engine`: another one, until the plan says otherwise."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.name = engine.name
+        self.max_rows = engine.max_rows
+        self.in_place_rows = engine.in_place_rows
+
+    def infer(self, blocks: Sequence[Frames]) -> Probabilities:
+        word, _, amount = PLAN.read_text().strip().partition(" ")
+        if word == "raise":
+            raise RuntimeError("told to fail")
+        if word in ("hang", "sleep"):
+            # The fault itself: an engine that does not come back blocks whoever called it.
+            time.sleep(float(amount or 3600))
+        probabilities = self._engine.infer(blocks)
+        if word == "nan":
+            return np.full_like(probabilities, np.nan)
+        if word == "shape":
+            return probabilities[:, :9]
+        return probabilities
+
+
+_file, _make = model_store.ENGINES["litert"]
+# At import, so that processes which the server spawns fail alike: spawn imports the main module again.
+model_store.ENGINES["litert"] = (_file, lambda folder: FaultyEngine(_make(folder)))
+
+if __name__ == "__main__":
+    main()

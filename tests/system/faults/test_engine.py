@@ -1,0 +1,88 @@
+"""What becomes of items when the engine fails."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from inkstream import AsyncClient, EngineFailed
+from inkstream_server.watchdog import EXIT_STUCK
+
+from tests.integration.conftest import STOP_SECONDS
+from tests.system.faults.conftest import Promises, StartFaulty
+from tests.system.faults.traffic import Images, expected_digits, traffic
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        ("raise", "engine raises"),
+        ("nan", "engine answers NaN"),
+        ("shape", "engine answers with a wrong shape"),
+    ],
+)
+async def test_a_batch_that_fails_is_answered_by_id_and_ends_no_stream(
+    words: str, fault: str, start_faulty: StartFaulty, images: Images, promises: Promises
+) -> None:
+    server = start_faulty()
+    expected = expected_digits(images[:3])
+    async with AsyncClient(server.running.address) as client:
+        assert (await client.recognize(images[0])).digit == expected[0]
+        server.engine(words)
+        outcomes = await _outcomes(client, images[:40])
+        assert outcomes == [EngineFailed] * 40
+        server.engine("")
+        assert (await client.recognize(images[2])).digit == expected[2]
+    metrics = server.running.metrics()
+    assert metrics.total("grpc_server_started_total", grpc_type="bidi_stream") == 1
+    assert metrics.value("inkstream_items_total", kind="tensor", outcome="failed") == 40
+    promises.kept(
+        fault,
+        "its items fail by id with INTERNAL, the stream and later items go on",
+        "40 items failed by id, the next was right, on one stream",
+    )
+
+
+async def test_a_loop_held_up_for_two_seconds_loses_nothing(
+    start_faulty: StartFaulty, images: Images, promises: Promises
+) -> None:
+    server = start_faulty()
+    async with traffic(server.running.address, images) as callers:
+        await callers.more(100)
+        server.engine("sleep 2")
+        await callers.more(1)
+        server.engine("")
+        await callers.more(100)
+    assert callers.outcomes.right == callers.outcomes.items
+    assert callers.outcomes.slowest > 1.5
+    promises.kept(
+        "event loop blocked for 2 s", "every item is answered once and right", callers.outcomes
+    )
+
+
+async def test_a_process_whose_engine_hangs_ends_and_says_where_it_stood(
+    start_faulty: StartFaulty, images: Images, promises: Promises
+) -> None:
+    server = start_faulty("--stuck-timeout", "1")
+    async with AsyncClient(server.running.address, connect_timeout=1) as client:
+        await client.recognize(images[0])
+        server.engine("hang")
+        answer = client.submit(images[0])
+        code = await asyncio.to_thread(server.running.process.wait, STOP_SECONDS)
+        answer.cancel()
+    assert code == EXIT_STUCK
+    assert "event loop" in server.running.stderr()
+    assert "faulty_server.py" in server.running.stderr(), "the stacks name the culprit"
+    promises.kept(
+        "engine hangs",
+        "the process ends within --stuck-timeout with exit 70 and its stacks, for a supervisor "
+        "to start another",
+        f"exit {code}, stacks on stderr",
+    )
+
+
+async def _outcomes(client: AsyncClient, images: Images) -> list[type]:
+    found: list[type] = []
+    async for outcome in client.stream(images, return_exceptions=True):
+        found.append(type(outcome))
+    return found
