@@ -7,7 +7,8 @@ import numpy as np
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from inkstream.v1 import error_pb2, tensor_pb2
 
-from inkstream_server.batching import DeadlineExpired, EngineFailed, QueueFull, Share
+from inkstream_server.batching import DeadlineExpired, EngineFailed, QueueFull
+from inkstream_server.blocks import Share
 from inkstream_server.doubts import NO_INK
 from inkstream_server.metrics import Metrics, Outcome
 

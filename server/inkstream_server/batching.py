@@ -10,17 +10,13 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import cached_property
-from math import isfinite
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
-
+from inkstream_server.blocks import Batch, Block, Part, Share, frames_of
 from inkstream_server.doubts import doubts_of
 from inkstream_server.engines import DIGITS, Engine, Frames, Probabilities
-from inkstream_server.rejection import ACCEPT_ALL, RejectRule
+from inkstream_server.rejection import RejectRule
 from inkstream_server.tempo import Tempo
 
 LOOK_SECONDS = 0.0003
@@ -29,10 +25,9 @@ LOOK_SECONDS = 0.0003
 QUIET_LOOKS = 2
 """Looks in a row that find nothing new, after which a batch has all it will get. One may mean no more than
 that the loop was late, and its timers came before its sockets."""
-
-SMALL_ROWS = 8
-"""Blocks of fewer frames on average are joined before they are computed: a copy of 784 bytes costs less than
-doing each step of a batch once more."""
+ALONE_SECONDS = 0.02
+"""How long nobody is waited for after a wait that brought no company: one caller who waits for each answer
+can keep a core busy, too."""
 
 
 class QueueFull(Exception):
@@ -45,56 +40,6 @@ class DeadlineExpired(Exception):
 
 class EngineFailed(Exception):
     """The engine raised, or gave an array of the wrong shape; `__cause__` tells more."""
-
-
-@dataclass(eq=False)
-class Batch:
-    """A batch that was computed, shared by all blocks that had rows in it."""
-
-    label: str
-    """What computed it, for example "digits/1"."""
-    probabilities: Probabilities
-    """float32 of shape (rows, 10)."""
-    started: float
-    """When the engine began, on the clock of `time.perf_counter`, in seconds."""
-    seconds: float
-    """How long the engine took."""
-    frames: Sequence[Frames] = ()
-    """What was computed, in order."""
-    rule: RejectRule = ACCEPT_ALL
-    """When its model's answers are rejected."""
-
-    @cached_property
-    def digits(self) -> list[int]:
-        """Most probable digit of every row, found once for all who share the batch."""
-        digits: list[int] = self.probabilities.argmax(axis=1).tolist()
-        return digits
-
-    @cached_property
-    def confidences(self) -> list[float]:
-        """Probability of that digit, row by row."""
-        confidences: list[float] = self.probabilities.max(axis=1).tolist()
-        return confidences
-
-    @cached_property
-    def reasons(self) -> list[int] | None:
-        """Why its model's answers are rejected, see `RejectRule.reasons`."""
-        return self.rule.reasons(self.probabilities)
-
-    @cached_property
-    def doubts(self) -> list[int] | None:
-        """What does not look like a digit's image, see `doubts_of`."""
-        return doubts_of(self.frames)
-
-
-# Not frozen: a frozen instance takes a microsecond longer to make, and every message makes one.
-@dataclass(slots=True)
-class Share:
-    """The rows of a batch that belong to one block."""
-
-    batch: Batch
-    start: int
-    stop: int
 
 
 class Network(Protocol):
@@ -126,22 +71,6 @@ class Observer(Protocol):
     def failed(self, error: BaseException, rows: int) -> None:
         """Note a batch that the engine did not compute."""
         ...
-
-
-@dataclass(slots=True, eq=False)
-class _Block:
-    """Frames that came together, and how far they are."""
-
-    frames: Frames
-    deadline: float | None
-    arrived: float
-    answer: asyncio.Future[list[Share]]
-    shares: list[Share]
-    taken: int = 0
-
-    @property
-    def rows_left(self) -> int:
-        return len(self.frames) - self.taken
 
 
 class Batcher:
@@ -179,7 +108,8 @@ class Batcher:
         self._linger = linger
         self._is_busy = is_busy or Tempo().is_busy
         self._timer: asyncio.TimerHandle | None = None
-        self._blocks: deque[_Block] = deque()
+        self._alone_until = 0.0
+        self._blocks: deque[Block] = deque()
         self._rows = 0
         self._scheduled = False
         self._working: asyncio.Task[None] | None = None
@@ -220,13 +150,44 @@ class Batcher:
                 )
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Share]] = loop.create_future()
-        self._blocks.append(_Block(frames, deadline, perf_counter(), answer, []))
+        self._blocks.append(Block(frames, deadline, perf_counter(), answer, []))
         self._rows += len(frames)
         if self._may_linger(deadline) and self._rows < self._max_batch:
             self._schedule_later(loop)
         else:
             self._schedule(loop)
         return answer
+
+    def compute_now(self, frames: Frames, *, deadline: float | None = None) -> list[Share] | None:
+        """Compute a block at once where queueing it would gain nothing: without a future or another turn.
+
+        That is so when nobody waits, the engine may run in place, and waiting for company does not pay.
+        A caller who waits for each answer gets it a third sooner.
+
+        Args:
+            frames: see `submit`.
+            deadline: see `submit`; it is taken for granted that it has not passed.
+
+        Returns: the block's shares; None where it is to be submitted instead.
+
+        Raises:
+            EngineFailed: see `submit`.
+        """
+        network = self._network
+        rows = len(frames)
+        if self._blocks or self._working is not None or self._may_linger(deadline):
+            return None
+        if rows > self._max_batch or rows > network.engine.in_place_rows:
+            return None
+        started = perf_counter()
+        try:
+            probabilities = network.engine.infer([frames])
+            batch = _judged(network, probabilities, rows, started)
+        except Exception as error:
+            self._observer.failed(error, rows)
+            raise _failure(error) from error
+        self._observer.computed(batch, [(0.0, rows)])
+        return [Share(batch, 0, rows)]
 
     @property
     def working_on(self) -> object | None:
@@ -245,7 +206,7 @@ class Batcher:
 
     def _may_linger(self, deadline: float | None) -> bool:
         """Tell whether waiting for company is worth its time, and cannot cost a block its deadline."""
-        if not self._linger or not self._is_busy():
+        if not self._linger or not self._is_busy() or perf_counter() < self._alone_until:
             return False
         return deadline is None or deadline - perf_counter() > 2 * self._linger
 
@@ -265,8 +226,10 @@ class Batcher:
         quiet = quiet + 1 if rows == self._rows else 0
         if quiet < QUIET_LOOKS and loop.time() < end:
             self._timer = loop.call_later(LOOK_SECONDS, self._listen, loop, end, self._rows, quiet)
-        else:
-            self._dispatch()
+            return
+        if len(self._blocks) == 1:
+            self._alone_until = perf_counter() + ALONE_SECONDS
+        self._dispatch()
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._scheduled and self._working is None:
@@ -286,7 +249,7 @@ class Batcher:
             return
         loop = asyncio.get_running_loop()
         rows = sum(stop - start for _, start, stop in parts)
-        frames = _frames(parts, rows)
+        frames = frames_of(parts, rows)
         network = self._network
         if rows <= network.engine.in_place_rows:
             started = perf_counter()
@@ -305,7 +268,7 @@ class Batcher:
             self._working.add_done_callback(self._thread_is_free)
 
     async def _run_in_thread(
-        self, network: Network, parts: "list[_Part]", rows: int, frames: list[Frames]
+        self, network: Network, parts: list[Part], rows: int, frames: list[Frames]
     ) -> None:
         started = perf_counter()
         loop = asyncio.get_running_loop()
@@ -323,9 +286,9 @@ class Batcher:
         if self._blocks:
             self._schedule(task.get_loop())
 
-    def _take(self) -> "list[_Part]":
+    def _take(self) -> list[Part]:
         """Take the next batch off the queue: live blocks in order, the last one perhaps in part."""
-        parts: list[_Part] = []
+        parts: list[Part] = []
         room = self._max_batch
         now = perf_counter()
         while room and self._blocks:
@@ -351,30 +314,16 @@ class Batcher:
     def _answer(
         self,
         network: Network,
-        parts: "list[_Part]",
+        parts: list[Part],
         frames: list[Frames],
         probabilities: Probabilities,
         started: float,
     ) -> None:
-        rows = sum(map(len, frames))
-        # An engine is foreign code: it may give anything, even None.
-        shape = getattr(probabilities, "shape", None)
-        if shape != (rows, DIGITS):
-            wrong = ValueError(f"expected shape ({rows}, {DIGITS}), got {shape}")
-            self._fail(parts, rows, wrong)
+        try:
+            batch = _judged(network, probabilities, sum(map(len, frames)), started)
+        except ValueError as wrong:
+            self._fail(parts, sum(map(len, frames)), wrong)
             return
-        # One sum tells of any NaN or infinity, in 2 microseconds.
-        if not isfinite(probabilities.sum()):
-            self._fail(parts, rows, ValueError("expected probabilities, got NaN or infinity"))
-            return
-        batch = Batch(
-            network.label,
-            probabilities,
-            started,
-            perf_counter() - started,
-            frames,
-            network.rule,
-        )
         self._observer.computed(
             batch, [(started - block.arrived, stop - start) for block, start, stop in parts]
         )
@@ -385,30 +334,33 @@ class Batcher:
             if stop == len(block.frames) and not block.answer.done():
                 block.answer.set_result(block.shares)
 
-    def _fail(self, parts: "list[_Part]", rows: int, cause: BaseException) -> None:
+    def _fail(self, parts: list[Part], rows: int, cause: BaseException) -> None:
         self._observer.failed(cause, rows)
         for block, _, _ in parts:
             if not block.answer.done():
-                failure = EngineFailed(f"the engine failed: {cause}")
-                failure.__cause__ = cause
-                block.answer.set_exception(failure)
+                block.answer.set_exception(_failure(cause))
 
     def _forget_cancelled(self) -> None:
         self._blocks = deque(block for block in self._blocks if not block.answer.done())
         self._rows = sum(block.rows_left for block in self._blocks)
 
 
-_Part = tuple[_Block, int, int]
-"""A block and the first and last-plus-one of its rows that go into a batch."""
+def _judged(network: Network, probabilities: Probabilities, rows: int, started: float) -> Batch:
+    """Make a batch of what an engine just gave for so many rows.
+
+    Raises:
+        ValueError: these are no probabilities of ten digits a row.
+    """
+    seconds = perf_counter() - started
+    # An engine is foreign code: it may give anything, even None.
+    shape = getattr(probabilities, "shape", None)
+    if shape != (rows, DIGITS):
+        raise ValueError(f"expected shape ({rows}, {DIGITS}), got {shape}")
+    doubts = doubts_of(network.engine.pixels)
+    return Batch(network.label, probabilities, started, seconds, network.rule, doubts)
 
 
-def _frames(parts: list[_Part], rows: int) -> list[Frames]:
-    """Give the frames of a batch of so many rows, small blocks of one dtype joined."""
-    blocks: list[Frames] = [
-        block.frames if stop - start == len(block.frames) else block.frames[start:stop]
-        for block, start, stop in parts
-    ]
-    if len(blocks) == 1 or len(blocks) * SMALL_ROWS <= rows or len({b.dtype for b in blocks}) > 1:
-        return blocks
-    joined: Any = np.concatenate(blocks)
-    return [joined]
+def _failure(cause: BaseException) -> EngineFailed:
+    failure = EngineFailed(f"the engine failed: {cause}")
+    failure.__cause__ = cause
+    return failure

@@ -66,10 +66,11 @@ class ItemHistogram(Collector):
 class Series:
     """The counts behind one combination of labels."""
 
-    __slots__ = ("_bounds", "counts", "total")
+    __slots__ = ("_bounds", "_edges", "counts", "total")
 
     def __init__(self, bounds: list[float]) -> None:
         self._bounds = bounds
+        self._edges = np.array(bounds)
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
 
@@ -80,8 +81,6 @@ class Series:
 
     def observe_all(self, values: NDArray[np.float32]) -> None:
         """Note one item for each value of an array."""
-        found = np.bincount(
-            np.searchsorted(self._bounds, values), minlength=len(self.counts)
-        ).tolist()
+        found = np.bincount(self._edges.searchsorted(values), minlength=len(self.counts)).tolist()
         self.counts = [before + more for before, more in zip(self.counts, found, strict=True)]
         self.total += float(values.sum(dtype=np.float64))

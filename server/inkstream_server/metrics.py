@@ -7,7 +7,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry, Gauge
 
 from inkstream_server import doubts
-from inkstream_server.batching import Batch
+from inkstream_server.blocks import Batch
 from inkstream_server.counters import ItemCounter
 from inkstream_server.histograms import ItemHistogram
 from inkstream_server.ink_metrics import InkMetrics, Unanswered
@@ -208,7 +208,7 @@ class Metrics:
             self._confidence.observe(batch.confidences[0])
             self._predictions[batch.digits[0]].inc()
             return
-        self._confidence.observe_all(batch.probabilities.max(axis=1))
+        self._confidence.observe_all(batch.best)
         for digit, count in enumerate(np.bincount(batch.digits, minlength=10).tolist()):
             if count:
                 self._predictions[digit].inc(count)

@@ -25,6 +25,11 @@ class RejectRule:
     unsure_below: float = 0.0
     """Below it the answer is too often wrong. 0 to 1."""
 
+    @property
+    def trusted_from(self) -> float:
+        """Confidence from which on no answer is rejected."""
+        return max(self.unsure_below, self.not_a_digit_below)
+
     def reasons(self, probabilities: Probabilities) -> list[int] | None:
         """Judge a batch.
 
@@ -33,10 +38,8 @@ class RejectRule:
 
         Returns: a `RejectReason` a row, 0 for none; None where no row is rejected.
         """
-        if self.unsure_below <= 0 and self.not_a_digit_below <= 0:
-            return None
         confidences = probabilities.max(axis=1)
-        if confidences.min() >= max(self.unsure_below, self.not_a_digit_below):
+        if confidences.min() >= self.trusted_from:
             return None
         unsure = np.where(confidences < self.unsure_below, UNSURE, 0)
         reasons: list[int] = np.where(

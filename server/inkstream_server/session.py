@@ -24,8 +24,8 @@ from inkstream_server.batching import (
     DeadlineExpired,
     EngineFailed,
     QueueFull,
-    Share,
 )
+from inkstream_server.blocks import Share
 from inkstream_server.due import Due
 from inkstream_server.metrics import Metrics
 from inkstream_server.pens.clock import Clock

@@ -47,6 +47,7 @@ class KerasEngine:
             )
         self._forward = tf.function(lambda images: model(images, training=False))
         self._inputs = {rows: np.zeros((rows, PIXELS), np.float32) for rows in BUCKETS}
+        self.pixels = self._inputs[1]
         for rows in BUCKETS:
             self._run(rows)
 
@@ -55,6 +56,7 @@ class KerasEngine:
         rows = sum(map(len, blocks))
         bucket = bucket_for(rows)
         fill(self._inputs[bucket], blocks)
+        self.pixels = self._inputs[bucket][:rows]
         return self._run(bucket)[:rows]
 
     def _run(self, bucket: int) -> Probabilities:

@@ -9,7 +9,8 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from time import perf_counter
 
-from inkstream_server.batching import Batcher, EngineFailed, QueueFull, Share
+from inkstream_server.batching import Batcher, EngineFailed, QueueFull
+from inkstream_server.blocks import Share
 from inkstream_server.ink import normalize, rasterize
 from inkstream_server.ink_metrics import InkMetrics
 from inkstream_server.pens.strokes import Ink

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from inkstream_server.batching import Batcher
-from inkstream_server.engines import DIGITS, PIXELS, Engine, Frames, Probabilities
+from inkstream_server.engines import DIGITS, PIXELS, Engine, Frames, Probabilities, fill
 from inkstream_server.metrics import Metrics
 from inkstream_server.model_store import Model
 from inkstream_server.rejection import ACCEPT_ALL, RejectRule
@@ -45,6 +45,7 @@ class NumberEngine:
     def __init__(self, in_place_rows: int = 256, max_rows: int = 256) -> None:
         self.in_place_rows = in_place_rows
         self.max_rows = max_rows
+        self.pixels = np.zeros((0, PIXELS), np.float32)
         self.batches: list[list[int]] = []
         self.failures: dict[int, Failure] = {}
         self.failed: set[int] = set()
@@ -54,6 +55,8 @@ class NumberEngine:
     def infer(self, blocks: Sequence[Frames]) -> Probabilities:
         assert self._busy.acquire(blocking=False), "two calls of the engine overlap"
         try:
+            self.pixels = np.zeros((sum(map(len, blocks)), PIXELS), np.float32)
+            fill(self.pixels, blocks)
             probabilities: Probabilities = self._infer(blocks)
             return probabilities
         finally:

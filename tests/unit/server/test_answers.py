@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from inkstream.v1 import error_pb2, tensor_pb2
 from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
 from inkstream_server import answers
-from inkstream_server.batching import Batch, DeadlineExpired, EngineFailed, QueueFull, Share
+from inkstream_server.batching import DeadlineExpired, EngineFailed, QueueFull
+from inkstream_server.blocks import Batch, Share
 from inkstream_server.metrics import OUTCOMES
 
 

@@ -11,14 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inkstream_server.batching import (
-    Batch,
-    Batcher,
-    DeadlineExpired,
-    EngineFailed,
-    QueueFull,
-    Share,
-)
+from inkstream_server.batching import Batcher, DeadlineExpired, EngineFailed, QueueFull
+from inkstream_server.blocks import Batch, Share
 from inkstream_server.engines import Frames, Probabilities
 from inkstream_server.rejection import RejectRule
 
@@ -471,3 +465,66 @@ async def test_a_swapped_engine_bounds_its_batches_by_what_it_takes_itself() -> 
     await asyncio.wait([workshop.batcher.submit(numbered(range(5)))])
     workshop.batcher.serve(network(NumberEngine(max_rows=256)))
     assert [len(batch) for batch in smaller.batches] == [2, 2, 1]
+
+
+async def test_a_lone_block_is_computed_at_once() -> None:
+    notes = Notes()
+    batcher = Batcher(network(NumberEngine()), notes, max_batch=8, max_queue=100)
+    shares = batcher.compute_now(numbered([5, 6]))
+    assert shares is not None
+    (share,) = shares
+    assert numbers_answered(share.batch.probabilities[share.start : share.stop]) == [5, 6]
+    assert (notes.sizes, notes.waits) == ([2], [(0.0, 2)])
+    await batcher.close()
+
+
+async def test_nothing_is_computed_at_once_past_those_who_wait() -> None:
+    workshop = Workshop()
+    waiting = workshop.batcher.submit(numbered([1]))
+    assert workshop.batcher.compute_now(numbered([2])) is None
+    await asyncio.wait([waiting])
+    assert workshop.engine.batches == [[1]]
+    gated = GatedEngine()
+    batcher = Workshop(gated).batcher
+    working = batcher.submit(numbered([1]))
+    await gated.begun()
+    assert batcher.compute_now(numbered([2])) is None
+    gated.release()
+    await asyncio.wait([working])
+
+
+@pytest.mark.parametrize(("rows", "in_place_rows"), [(9, 256), (2, 1), (1, 0)])
+async def test_what_does_not_fit_a_batch_in_place_is_not_computed_at_once(
+    rows: int, in_place_rows: int
+) -> None:
+    workshop = Workshop(NumberEngine(in_place_rows), max_batch=8)
+    assert workshop.batcher.compute_now(numbered([*range(rows)])) is None
+    assert workshop.engine.batches == []
+
+
+@pytest.mark.parametrize("failure", ["raise", "shape", "none"])
+async def test_a_failure_of_what_is_computed_at_once_is_told_and_noted(failure: Failure) -> None:
+    engine, notes = NumberEngine(), Notes()
+    engine.failures = {0: failure}
+    batcher = Batcher(network(engine), notes, max_batch=8, max_queue=100)
+    with pytest.raises(EngineFailed, match="the engine failed") as failed:
+        batcher.compute_now(numbered([1, 2]))
+    assert failed.value.__cause__ is not None
+    assert (notes.failed_rows, notes.sizes) == ([2], [])
+    assert batcher.compute_now(numbered([3])) is not None
+
+
+async def test_a_busy_process_computes_at_once_only_after_a_wait_that_brought_nobody() -> None:
+    batcher = Batcher(
+        network(NumberEngine()),
+        Notes(),
+        max_batch=64,
+        max_queue=1000,
+        linger=PATIENCE_SECONDS,
+        is_busy=lambda: True,
+    )
+    assert batcher.compute_now(numbered([1])) is None
+    alone = batcher.submit(numbered([1]))
+    await asyncio.wait([alone])
+    assert batcher.compute_now(numbered([2])) is not None
+    await batcher.close()

@@ -5,12 +5,16 @@ import numpy.typing as npt
 import pytest
 from inkstream_server import doubts
 from inkstream_server.doubts import INVERTED, NO_INK, OFF_CENTRE, SCALE, TOO_THIN, doubts_of
-from inkstream_server.engines import Frames
 from inkstream_server.ink import tensor_of
 
 from tests.conftest import Mnist
 
 Frame = npt.NDArray[np.uint8]
+
+
+def seen(frames: Frame) -> npt.NDArray[np.float32]:
+    """Frames as an engine sees them."""
+    return frames.astype(np.float32) * np.float32(1 / 255)
 
 
 def drawn(width: float = 2.4) -> Frame:
@@ -31,7 +35,7 @@ def shrunk() -> Frame:
 
 
 def test_digits_as_mnist_has_them_are_not_doubted(mnist: Mnist) -> None:
-    masks = doubts_of([mnist[0].reshape(-1, 784)]) or [0]
+    masks = doubts_of(seen(mnist[0].reshape(-1, 784))) or [0]
     assert sum(mask != 0 for mask in masks) <= 0.001 * len(mnist[0])
 
 
@@ -49,16 +53,13 @@ def test_digits_as_mnist_has_them_are_not_doubted(mnist: Mnist) -> None:
     ids=["good", "inverted", "off centre", "too thin", "scale", "blank", "all ink"],
 )
 def test_what_looks_wrong_is_named_alone_or_in_company(frame: Frame, wanted: int) -> None:
-    floats = (frame / 255).astype(np.float32)
-    for block in (frame, floats):
-        assert (doubts_of([block]) or [0]) == [wanted]
-    company: list[Frames] = [drawn(), frame, floats, drawn()]
-    assert (doubts_of(company) or [0] * 4) == [0, wanted, wanted, 0]
+    assert (doubts_of(seen(frame)) or [0]) == [wanted]
+    company = np.concatenate([drawn(), frame, frame, drawn()])
+    assert (doubts_of(seen(company)) or [0] * 4) == [0, wanted, wanted, 0]
 
 
 def test_a_batch_without_doubts_costs_no_list() -> None:
-    assert doubts_of([drawn(), drawn()]) is None
-    assert doubts_of([]) is None
+    assert doubts_of(seen(np.concatenate([drawn(), drawn()]))) is None
 
 
 def test_every_warning_of_the_contract_has_a_name() -> None:
@@ -70,8 +71,8 @@ def test_a_frame_alone_is_judged_as_in_company(mnist: Mnist) -> None:
     shifts = np.arange(len(frames)) % 13 - 6
     moved = np.stack([np.roll(f, s, axis=1) for f, s in zip(frames, shifts, strict=True)])
     rows = moved.reshape(-1, 784)
-    masks = doubts_of([rows])
+    masks = doubts_of(seen(rows))
     assert masks is not None
     assert any(masks)
     assert not all(masks)
-    assert [(doubts_of([row[None]]) or [0])[0] for row in rows] == masks
+    assert [(doubts_of(seen(row[None])) or [0])[0] for row in rows] == masks

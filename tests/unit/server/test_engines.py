@@ -105,6 +105,16 @@ def test_an_answer_is_not_overwritten_by_the_next_batch(engine: Engine) -> None:
     np.testing.assert_array_equal(first, kept)
 
 
+def test_pixels_are_what_the_network_saw_until_the_next_batch(engine: Engine) -> None:
+    frames = some_frames(5)
+    floats = frames.astype(np.float32) / np.float32(255)
+    batches: list[list[Frames]] = [[frames], [floats], [frames[:2], floats[2:]]]
+    for blocks in batches:
+        engine.infer(blocks)
+        assert engine.pixels.shape == (5, 784)
+        np.testing.assert_allclose(engine.pixels, floats, atol=1e-7)
+
+
 def test_more_than_the_largest_bucket_is_refused(engine: Engine) -> None:
     with pytest.raises(ValueError, match="expected 1 to 256, got 257"):
         engine.infer([some_frames(257)])

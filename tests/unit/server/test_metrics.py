@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from inkstream_server.batching import Batch
+from inkstream_server.blocks import Batch
 from inkstream_server.metrics import KINDS, OUTCOMES
 from inkstream_server.model_store import Model
 

@@ -31,6 +31,7 @@ class Spoiled:
     def __init__(self, engine: Engine, alter: Any) -> None:
         self._engine = engine
         self._alter = alter
+        self.pixels = engine.pixels
 
     def infer(self, blocks: Sequence[Frames]) -> Probabilities:
         answers: Probabilities = self._alter(self._engine.infer(blocks))
