@@ -7,13 +7,11 @@ import numpy as np
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from inkstream.v1 import error_pb2, tensor_pb2
 
-from inkstream_server.batching import DeadlineExpired, EngineFailed, QueueFull
+from inkstream_server.admission import Overloaded, QueueFull, WouldBeLate
+from inkstream_server.batching import DeadlineExpired, EngineFailed
 from inkstream_server.blocks import Share
 from inkstream_server.doubts import NO_INK
 from inkstream_server.metrics import Metrics, Outcome
-
-RETRY_AFTER_MS: Final = 100
-"""What a refused caller is told to wait: some hundred batches, enough for a full queue to empty."""
 
 OUTCOME_OF_CODE: Final[dict[int, Outcome]] = {
     error_pb2.ERROR_CODE_INVALID_ARGUMENT: "invalid",
@@ -26,6 +24,7 @@ OUTCOME_OF_CODE: Final[dict[int, Outcome]] = {
 
 _CODE_OF_EXCEPTION: Final[dict[type[Exception], error_pb2.ErrorCode]] = {
     QueueFull: error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED,
+    WouldBeLate: error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED,
     DeadlineExpired: error_pb2.ERROR_CODE_DEADLINE_EXCEEDED,
     EngineFailed: error_pb2.ERROR_CODE_INTERNAL,
 }
@@ -110,7 +109,7 @@ def finish_doubts(
 def refuse(sequences: Sequence[int], failure: Exception) -> list[error_pb2.ItemError]:
     """Turn what the batcher raised for a block into one error for each of its items."""
     code = _CODE_OF_EXCEPTION[type(failure)]
-    retry = RETRY_AFTER_MS if code == error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED else 0
+    retry = failure.retry_after_ms if isinstance(failure, Overloaded) else 0
     return [
         error_pb2.ItemError(
             sequence=sequence, code=code, message=str(failure), retry_after_ms=retry

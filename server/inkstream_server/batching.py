@@ -7,15 +7,16 @@ together: a batch costs little more than a frame, and answers that leave togethe
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Protocol
 
+from inkstream_server.admission import Admission, Overloaded
 from inkstream_server.blocks import Batch, Block, Part, Share, frames_of
 from inkstream_server.doubts import doubts_of
 from inkstream_server.engines import DIGITS, Engine, Frames, Probabilities
+from inkstream_server.fair_queue import FairQueue, Flow, Priority
 from inkstream_server.rejection import RejectRule
 from inkstream_server.tempo import Tempo
 
@@ -29,9 +30,12 @@ ALONE_SECONDS = 0.02
 """How long nobody is waited for after a wait that brought no company: one caller who waits for each answer
 can keep a core busy, too."""
 
+TURN_SECONDS = 0.002
+"""How long batches may follow one another before the loop hears the streams again. Were it to hear them after
+every batch, a thousand that all have something to say would fill the queue faster than it is emptied."""
 
-class QueueFull(Exception):
-    """The queue has no room for a block. Trying again later makes sense."""
+StreamFlow = Flow[Block]
+"""What one stream has in the queue."""
 
 
 class DeadlineExpired(Exception):
@@ -97,20 +101,24 @@ class Batcher:
             network: computes, until another is served.
             observer: told of every batch.
             max_batch: most frames a batch; lowered to what the engine takes.
-            max_queue: most frames that may wait; beyond it blocks are refused.
+            max_queue: most frames that may wait; see `Admission.admit`.
             linger: most seconds that blocks wait for company while the process is busy.
             is_busy: tells whether the process is; None to look at its processor time.
         """
         self._observer = observer
         self._most_rows = max_batch
         self.serve(network)
-        self._max_queue = max_queue
+        self._admission = Admission(max_queue)
         self._linger = linger
         self._is_busy = is_busy or Tempo().is_busy
         self._timer: asyncio.TimerHandle | None = None
         self._alone_until = 0.0
-        self._blocks: deque[Block] = deque()
-        self._rows = 0
+        self._queue: FairQueue[Block] = FairQueue()
+        self._is_swept = False
+        self._newcomers = 0
+        # When the loop should come round to the queue, and what it did there last if more waited.
+        self._expected = self._now = 0.0
+        self._emptied: tuple[float, int] | None = None
         self._scheduled = False
         self._working: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
@@ -123,36 +131,39 @@ class Batcher:
     @property
     def queue_depth(self) -> int:
         """Frames that wait. May be read from any thread."""
-        return self._rows
+        return self._queue.rows
 
     def submit(
-        self, frames: Frames, *, deadline: float | None = None
+        self,
+        frames: Frames,
+        flow: StreamFlow | None = None,
+        priority: Priority = Priority.TENSOR,
+        *,
+        deadline: float | None = None,
     ) -> asyncio.Future[list[Share]]:
         """Queue a block.
 
         Args:
             frames: shape (n, 784), n >= 1, C-contiguous; must not change until answered. A block larger
                 than a batch is computed in several.
+            flow: what its stream has in the queue; None for a stream of its own.
+            priority: its class.
             deadline: when the answer becomes worthless, on the clock of `time.perf_counter`, in seconds.
 
         Returns: a future of the block's shares, in the order of its rows. Cancelling it withdraws the
             block and harms no other. It fails with `DeadlineExpired` or `EngineFailed`.
 
         Raises:
-            QueueFull: with this block more than `max_queue` frames would wait.
+            Overloaded: the queue is full, or the deadline cannot be met; see `Admission.admit`.
         """
-        if self._rows + len(frames) > self._max_queue:
-            self._forget_cancelled()
-            if self._rows + len(frames) > self._max_queue:
-                raise QueueFull(
-                    f"{self._rows} frames wait, {len(frames)} more would exceed the queue's "
-                    f"limit of {self._max_queue}"
-                )
+        now, flow = perf_counter(), flow or Flow()
+        if self._queue.rows or len(frames) > self._admission.max_rows:
+            self._admit(flow, priority, len(frames), deadline, now)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Share]] = loop.create_future()
-        self._blocks.append(Block(frames, deadline, perf_counter(), answer, []))
-        self._rows += len(frames)
-        if self._may_linger(deadline) and self._rows < self._max_batch:
+        self._queue.push(Block(frames, deadline, now, answer, []), flow, priority)
+        self._newcomers += 1
+        if self._may_linger(deadline) and self._queue.rows < self._max_batch:
             self._schedule_later(loop)
         else:
             self._schedule(loop)
@@ -175,7 +186,7 @@ class Batcher:
         """
         network = self._network
         rows = len(frames)
-        if self._blocks or self._working is not None or self._may_linger(deadline):
+        if self._queue.rows or self._working is not None or self._may_linger(deadline):
             return None
         if rows > self._max_batch or rows > network.engine.in_place_rows:
             return None
@@ -189,6 +200,19 @@ class Batcher:
         self._observer.computed(batch, [(0.0, rows)])
         return [Share(batch, 0, rows)]
 
+    def _admit(
+        self, flow: StreamFlow, priority: Priority, rows: int, deadline: float | None, now: float
+    ) -> None:
+        try:
+            self._admission.admit(self._queue, flow, priority, rows, deadline, now)
+        except Overloaded:
+            if self._is_swept:
+                raise
+            # Once between two batches: what was withdrawn must keep nobody out.
+            self._is_swept = True
+            self._queue.sweep(lambda block: block.answer.done())
+            self._admission.admit(self._queue, flow, priority, rows, deadline, now)
+
     @property
     def working_on(self) -> object | None:
         """What the engine's thread works on, another object for each batch; None while it is idle."""
@@ -196,7 +220,7 @@ class Batcher:
 
     async def close(self) -> None:
         """Wait until everything that was accepted is answered, then release the engine's thread."""
-        while self._blocks or self._working is not None:
+        while self._queue.rows or self._working is not None:
             if self._working is not None:
                 await asyncio.wait([self._working])
             else:
@@ -223,35 +247,42 @@ class Batcher:
             rows: what waited at the last look.
             quiet: looks in a row at which nothing new was there.
         """
-        quiet = quiet + 1 if rows == self._rows else 0
+        waiting = self._queue.rows
+        quiet = quiet + 1 if rows == waiting else 0
         if quiet < QUIET_LOOKS and loop.time() < end:
-            self._timer = loop.call_later(LOOK_SECONDS, self._listen, loop, end, self._rows, quiet)
+            self._expected = perf_counter() + LOOK_SECONDS
+            self._timer = loop.call_later(LOOK_SECONDS, self._listen, loop, end, waiting, quiet)
             return
-        if len(self._blocks) == 1:
+        if self._newcomers == 1:
             self._alone_until = perf_counter() + ALONE_SECONDS
         self._dispatch()
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._scheduled and self._working is None:
             self._scheduled = True
+            self._expected = perf_counter()
             loop.call_soon(self._dispatch)
 
     def _dispatch(self) -> None:
-        """Run one batch in place, or start one in the engine's thread."""
+        """Run batches in place for a while, or start one in the engine's thread."""
         self._scheduled = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self._working is not None:
             return
-        parts = self._take()
-        if not parts:
-            return
+        began = now = perf_counter()
+        self._admission.came_round(began - self._expected)
+        self._newcomers = 0
         loop = asyncio.get_running_loop()
-        rows = sum(stop - start for _, start, stop in parts)
-        frames = frames_of(parts, rows)
-        network = self._network
-        if rows <= network.engine.in_place_rows:
+        while parts := self._take(now):
+            rows = sum(stop - start for _, start, stop in parts)
+            frames = frames_of(parts, rows)
+            network = self._network
+            if rows > network.engine.in_place_rows:
+                self._working = loop.create_task(self._run_in_thread(network, parts, rows, frames))
+                self._working.add_done_callback(self._thread_is_free)
+                return
             started = perf_counter()
             try:
                 probabilities = network.engine.infer(frames)
@@ -260,12 +291,13 @@ class Batcher:
                 self._fail(parts, rows, error)
             else:
                 self._answer(network, parts, frames, probabilities, started)
-            if self._blocks:
-                # The loop hears the streams between two batches.
+            if not self._queue.rows:
+                return
+            now = perf_counter()
+            if now - began >= TURN_SECONDS:
+                # The loop hears the streams before it goes on.
                 self._schedule(loop)
-        else:
-            self._working = loop.create_task(self._run_in_thread(network, parts, rows, frames))
-            self._working.add_done_callback(self._thread_is_free)
+                return
 
     async def _run_in_thread(
         self, network: Network, parts: list[Part], rows: int, frames: list[Frames]
@@ -283,33 +315,33 @@ class Batcher:
         self._working = None
         if not task.cancelled():
             task.result()
-        if self._blocks:
+        if self._queue.rows:
             self._schedule(task.get_loop())
 
-    def _take(self) -> list[Part]:
-        """Take the next batch off the queue: live blocks in order, the last one perhaps in part."""
-        parts: list[Part] = []
-        room = self._max_batch
-        now = perf_counter()
-        while room and self._blocks:
-            block = self._blocks[0]
-            if not block.answer.done() and block.deadline is not None and block.deadline <= now:
-                late_ms = (now - block.deadline) * 1000
-                block.answer.set_exception(
-                    DeadlineExpired(f"the deadline passed {late_ms:.1f} ms before its turn came")
-                )
-            if block.answer.done():
-                self._rows -= block.rows_left
-                self._blocks.popleft()
-                continue
-            rows = min(room, block.rows_left)
-            parts.append((block, block.taken, block.taken + rows))
-            block.taken += rows
-            room -= rows
-            self._rows -= rows
-            if not block.rows_left:
-                self._blocks.popleft()
+    def _take(self, now: float) -> list[Part]:
+        """Take the next batch off the queue, and note how fast it empties."""
+        if self._emptied is not None:
+            since, rows = self._emptied
+            self._admission.emptied(rows, now - since)
+            self._emptied = None
+        self._now = now
+        self._is_swept = False
+        parts = self._queue.take(self._max_batch, self._is_over)
+        if self._queue.rows:
+            self._emptied = now, sum(stop - start for _, start, stop in parts)
         return parts
+
+    def _is_over(self, block: Block) -> bool:
+        """Tell whether a block need not be computed any more; see to those that have expired."""
+        if block.answer.done():
+            return True
+        if block.deadline is None or block.deadline > self._now:
+            return False
+        late_ms = (self._now - block.deadline) * 1000
+        block.answer.set_exception(
+            DeadlineExpired(f"the deadline passed {late_ms:.1f} ms before its turn came")
+        )
+        return True
 
     def _answer(
         self,
@@ -339,10 +371,6 @@ class Batcher:
         for block, _, _ in parts:
             if not block.answer.done():
                 block.answer.set_exception(_failure(cause))
-
-    def _forget_cancelled(self) -> None:
-        self._blocks = deque(block for block in self._blocks if not block.answer.done())
-        self._rows = sum(block.rows_left for block in self._blocks)
 
 
 def _judged(network: Network, probabilities: Probabilities, rows: int, started: float) -> Batch:

@@ -22,7 +22,9 @@ from inkstream.v1.recognition_service_pb2 import (
 from inkstream.v1.recognition_service_pb2_grpc import RecognitionServiceServicer
 
 from inkstream_server import answers, logs, tensors
-from inkstream_server.batching import Batcher, DeadlineExpired, EngineFailed, QueueFull
+from inkstream_server.admission import Overloaded
+from inkstream_server.batching import Batcher, DeadlineExpired, EngineFailed, StreamFlow
+from inkstream_server.fair_queue import Flow
 from inkstream_server.metrics import Metrics
 from inkstream_server.model_store import Model
 from inkstream_server.pens.ink_session import Ground
@@ -164,11 +166,12 @@ class RecognitionService(RecognitionServiceServicer):
         response = RecognizeResponse()
         # All wait at once: one group's turn must not cost the next one its deadline.
         blocks = []
+        flow: StreamFlow = Flow()
         for group in arrival.groups:
             deadline = arrived + group.deadline_ms / 1000 if group.deadline_ms else None
             try:
-                answer = self._batcher.submit(group.frames, deadline=deadline)
-            except QueueFull as full:
+                answer = self._batcher.submit(group.frames, flow, deadline=deadline)
+            except Overloaded as full:
                 errors = errors + answers.refuse(group.sequences, full)
             else:
                 blocks.append((group.sequences, answer))

@@ -19,14 +19,11 @@ from inkstream.v1.recognition_service_pb2 import (
 )
 
 from inkstream_server import answers, tensors
-from inkstream_server.batching import (
-    Batcher,
-    DeadlineExpired,
-    EngineFailed,
-    QueueFull,
-)
+from inkstream_server.admission import Overloaded
+from inkstream_server.batching import Batcher, DeadlineExpired, EngineFailed, StreamFlow
 from inkstream_server.blocks import Share
 from inkstream_server.due import Due
+from inkstream_server.fair_queue import Flow
 from inkstream_server.metrics import Metrics
 from inkstream_server.pens.clock import Clock
 from inkstream_server.pens.ink_session import Ground, InkSession
@@ -175,7 +172,9 @@ class Session:
         self._options = options
         self._limits = limits
         self._last_sequence = -1
-        self._ink = InkSession(ground or Ground.over(batcher, metrics), self._put, clock)
+        self._flow: StreamFlow = Flow()
+        ground = ground or Ground.over(batcher, metrics)
+        self._ink = InkSession(ground, self._put, clock, self._flow)
         self._due: deque[Due] = deque()
         self._in_flight = 0
         self._messages = 0
@@ -298,8 +297,8 @@ class Session:
         for group in arrival.groups:
             deadline = arrived + group.deadline_ms / 1000 if group.deadline_ms else None
             try:
-                answer = self._batcher.submit(group.frames, deadline=deadline)
-            except QueueFull as full:
+                answer = self._batcher.submit(group.frames, self._flow, deadline=deadline)
+            except Overloaded as full:
                 due.errors += answers.refuse(group.sequences, full)
             else:
                 due.blocks.append((group.sequences, answer))

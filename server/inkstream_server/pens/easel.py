@@ -9,8 +9,10 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from time import perf_counter
 
-from inkstream_server.batching import Batcher, EngineFailed, QueueFull
+from inkstream_server.admission import Overloaded
+from inkstream_server.batching import Batcher, EngineFailed, StreamFlow
 from inkstream_server.blocks import Share
+from inkstream_server.fair_queue import Priority
 from inkstream_server.ink import normalize, rasterize
 from inkstream_server.ink_metrics import InkMetrics
 from inkstream_server.pens.strokes import Ink
@@ -22,10 +24,31 @@ TURN_SECONDS = 0.002
 class Drawing:
     """One edition of a glyph's ink on its way to an answer, shared by all who want that edition."""
 
-    __slots__ = ("_answer", "_listeners", "failure", "ink", "is_settled", "share", "tap", "y_up")
+    __slots__ = (
+        *("_answer", "_listeners", "failure", "flow", "ink", "is_settled", "priority", "share"),
+        *("tap", "y_up"),
+    )
 
-    def __init__(self, ink: Ink, *, y_up: bool, tap: float) -> None:
-        """Hold ink that is to be drawn; see `ink.normalize` for `y_up` and `tap`."""
+    def __init__(
+        self,
+        ink: Ink,
+        *,
+        y_up: bool,
+        tap: float,
+        flow: StreamFlow | None = None,
+        priority: Priority = Priority.GLYPH,
+    ) -> None:
+        """Hold ink that is to be drawn.
+
+        Args:
+            ink: its strokes.
+            y_up: see `ink.normalize`.
+            tap: the same.
+            flow: see `Batcher.submit`.
+            priority: the same.
+        """
+        self.flow = flow
+        self.priority = priority
         self.ink = ink
         self.y_up = y_up
         self.tap = tap
@@ -64,8 +87,8 @@ class Drawing:
         frame = rasterize(glyph).reshape(1, -1)
         seconds = perf_counter() - began
         try:
-            self._answer = batcher.submit(frame)
-        except QueueFull as full:
+            self._answer = batcher.submit(frame, self.flow, self.priority)
+        except Overloaded as full:
             self.failure = full
             self._settle()
         else:
@@ -98,16 +121,18 @@ class Easel:
         """Hand what is drawn to `batcher`."""
         self._batcher = batcher
         self._metrics = metrics
-        self._waiting: dict[Hashable, deque[Drawing]] = {}
-        self._turns: deque[Hashable] = deque()
+        self._waiting: dict[tuple[Hashable, bool], deque[Drawing]] = {}
+        # Whose turn it is: guesses at ink that is still written come after all else.
+        self._turns: dict[bool, deque[Hashable]] = {False: deque(), True: deque()}
         self._is_scheduled = False
 
     def add(self, pen: Hashable, drawing: Drawing) -> None:
-        """Queue a drawing behind those of the same pen."""
-        queue = self._waiting.get(pen)
+        """Queue a drawing behind those of the same pen and kind."""
+        is_interim = drawing.priority is Priority.INTERIM
+        queue = self._waiting.get((pen, is_interim))
         if queue is None:
-            self._waiting[pen] = deque((drawing,))
-            self._turns.append(pen)
+            self._waiting[pen, is_interim] = deque((drawing,))
+            self._turns[is_interim].append(pen)
         else:
             queue.append(drawing)
         self._schedule()
@@ -120,17 +145,19 @@ class Easel:
     def _turn(self) -> None:
         self._is_scheduled = False
         end = perf_counter() + TURN_SECONDS
-        while self._turns:
-            pen = self._turns.popleft()
-            queue = self._waiting[pen]
+        while any(self._turns.values()):
+            is_interim = not self._turns[False]
+            turns = self._turns[is_interim]
+            pen = turns.popleft()
+            queue = self._waiting[pen, is_interim]
             seconds = queue.popleft().submit(self._batcher)
             if seconds:
                 self._metrics.drawing.observe(seconds)
             if queue:
-                self._turns.append(pen)
+                turns.append(pen)
             else:
-                del self._waiting[pen]
+                del self._waiting[pen, is_interim]
             if perf_counter() >= end:
                 break
-        if self._turns:
+        if any(self._turns.values()):
             self._schedule()

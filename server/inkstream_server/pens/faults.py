@@ -2,7 +2,8 @@
 
 from inkstream.v1 import error_pb2
 
-from inkstream_server.answers import RETRY_AFTER_MS
+RETRY_AFTER_MS = 100
+"""What a pen without room is told to wait: its neighbours finish a digit or close in some such time."""
 
 
 class InkFault(Exception):

@@ -9,7 +9,7 @@ from inkstream.v1 import error_pb2, ink_pb2, tensor_pb2
 from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
 
 from inkstream_server import answers
-from inkstream_server.batching import QueueFull
+from inkstream_server.admission import Overloaded
 from inkstream_server.ink_metrics import Unanswered
 from inkstream_server.metrics import Metrics
 from inkstream_server.pens.easel import Drawing
@@ -140,7 +140,7 @@ class GlyphDue:
 
 def unanswered(failure: Exception) -> Unanswered:
     """How a glyph ends whose drawing had this failure."""
-    return "overloaded" if isinstance(failure, QueueFull) else "failed"
+    return "overloaded" if isinstance(failure, Overloaded) else "failed"
 
 
 def fill(

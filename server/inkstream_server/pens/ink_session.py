@@ -12,8 +12,9 @@ from inkstream.v1 import error_pb2, ink_pb2
 from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
 
 from inkstream_server.answers import OUTCOME_OF_CODE
-from inkstream_server.batching import Batcher
+from inkstream_server.batching import Batcher, StreamFlow
 from inkstream_server.due import Due
+from inkstream_server.fair_queue import Flow, Priority
 from inkstream_server.metrics import Metrics
 from inkstream_server.pens.clock import Clock, Timer
 from inkstream_server.pens.easel import Drawing, Easel
@@ -107,14 +108,22 @@ class FaultsDue:
 class InkSession:
     """The pens of one stream."""
 
-    def __init__(self, ground: Ground, put: Callable[[Due], None], clock: Clock | None) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        put: Callable[[Due], None],
+        clock: Clock | None,
+        flow: StreamFlow | None = None,
+    ) -> None:
         """Start without pens.
 
         Args:
             ground: what all streams share.
             put: owes an answer; called in the order in which answers are to leave.
             clock: tells quiet times; None for the running event loop's.
+            flow: what the stream has in the batcher's queue; None for one of the pens' own.
         """
+        self._flow: StreamFlow = flow or Flow()
         self._ground = ground
         self._put = put
         self._clock: Clock = clock or asyncio.get_running_loop()
@@ -255,7 +264,13 @@ class InkSession:
             if glyph is wanted.glyph and edition == wanted.edition and not drawing.failure:
                 return drawing
         settings = writer.settings
-        drawing = Drawing(wanted.ink, y_up=settings.y_up, tap=settings.tap)
+        drawing = Drawing(
+            wanted.ink,
+            y_up=settings.y_up,
+            tap=settings.tap,
+            flow=self._flow,
+            priority=Priority.INTERIM if wanted.state == "interim" else Priority.GLYPH,
+        )
         writer.drawn = (wanted.glyph, wanted.edition, drawing)
         if wanted.state == "provisional":
             drawing.on_settled(lambda: self._recognized(writer, wanted, drawing))

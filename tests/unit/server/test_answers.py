@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from inkstream.v1 import error_pb2, tensor_pb2
 from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
 from inkstream_server import answers
-from inkstream_server.batching import DeadlineExpired, EngineFailed, QueueFull
+from inkstream_server.admission import QueueFull, WouldBeLate
+from inkstream_server.batching import DeadlineExpired, EngineFailed
 from inkstream_server.blocks import Batch, Share
 from inkstream_server.metrics import OUTCOMES
 
@@ -100,7 +101,8 @@ def test_shares_of_one_model_form_one_group_and_a_new_model_begins_another() -> 
 @pytest.mark.parametrize(
     ("failure", "code", "outcome"),
     [
-        (QueueFull("full"), error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED, "overloaded"),
+        (QueueFull("full", 250), error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED, "overloaded"),
+        (WouldBeLate("late", 250), error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED, "overloaded"),
         (DeadlineExpired("late"), error_pb2.ERROR_CODE_DEADLINE_EXCEEDED, "expired"),
         (EngineFailed("broken"), error_pb2.ERROR_CODE_INTERNAL, "failed"),
     ],
@@ -117,7 +119,8 @@ def test_a_failure_becomes_one_error_an_item_with_its_code(
 
 
 def test_only_an_overloaded_server_says_when_to_try_again() -> None:
-    assert answers.refuse([1], QueueFull("full"))[0].retry_after_ms == answers.RETRY_AFTER_MS
+    assert answers.refuse([1], QueueFull("full", 250))[0].retry_after_ms == 250
+    assert answers.refuse([1], WouldBeLate("late", 400))[0].retry_after_ms == 400
     assert answers.refuse([1], DeadlineExpired("late"))[0].retry_after_ms == 0
 
 

@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inkstream_server.batching import Batcher, DeadlineExpired, EngineFailed, QueueFull
+from inkstream_server import batching
+from inkstream_server.admission import QueueFull, WouldBeLate
+from inkstream_server.batching import Batcher, DeadlineExpired, EngineFailed, StreamFlow
 from inkstream_server.blocks import Batch, Share
 from inkstream_server.engines import Frames, Probabilities
+from inkstream_server.fair_queue import Flow, Priority
 from inkstream_server.rejection import RejectRule
 
 from tests.patience import PATIENCE_SECONDS
@@ -109,6 +112,7 @@ async def play(
     notes = Notes()
     batcher = Batcher(network(engine), notes, max_batch=max_batch, max_queue=max_queue)
     numbers = count(1)
+    flow: StreamFlow = Flow()
     blocks: list[tuple[Submit, list[int], Answer]] = []
     cancelled: set[int] = set()
     for step in script:
@@ -116,7 +120,7 @@ async def play(
             ids = [next(numbers) for _ in range(step.rows)]
             waiting = batcher.queue_depth
             try:
-                answer = batcher.submit(numbered(ids), deadline=step.deadline)
+                answer = batcher.submit(numbered(ids), flow, deadline=step.deadline)
             except QueueFull:
                 assert waiting + step.rows > max_queue
             else:
@@ -288,7 +292,7 @@ async def test_a_full_queue_refuses_and_says_by_how_much() -> None:
     first = workshop.batcher.submit(numbered([0]))
     await engine.begun()
     waiting = workshop.batcher.submit(numbered([1, 2]))
-    with pytest.raises(QueueFull, match=r"2 frames wait, 2 more .* limit of 3"):
+    with pytest.raises(QueueFull, match=r"2 items wait, 2 more .* limit of 3"):
         workshop.batcher.submit(numbered([3, 4]))
     engine.release(2)
     await asyncio.wait([first, waiting])
@@ -324,7 +328,10 @@ async def test_what_the_engine_takes_bounds_the_batch() -> None:
     assert answered(answer) == [*range(10)]
 
 
-async def test_the_loop_hears_others_between_two_batches() -> None:
+async def test_the_loop_hears_others_however_long_the_queue(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batching, "TURN_SECONDS", 0.0)  # One batch a turn.
     workshop = Workshop(max_batch=1)
     long = workshop.batcher.submit(numbered(range(5)))
     rounds = 0
@@ -332,6 +339,14 @@ async def test_the_loop_hears_others_between_two_batches() -> None:
         rounds += 1
         await asyncio.sleep(0)
     assert rounds >= 5
+
+
+async def test_batches_follow_one_another_within_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "TURN_SECONDS", PATIENCE_SECONDS)
+    workshop = Workshop(max_batch=1)
+    long = workshop.batcher.submit(numbered(range(5)))
+    await asyncio.sleep(0)
+    assert answered(long) == [*range(5)]
 
 
 async def test_a_block_given_up_after_its_failure_leaves_no_complaint() -> None:
@@ -528,3 +543,53 @@ async def test_a_busy_process_computes_at_once_only_after_a_wait_that_brought_no
     await asyncio.wait([alone])
     assert batcher.compute_now(numbered([2])) is not None
     await batcher.close()
+
+
+async def test_ink_goes_before_images_and_guesses_go_last() -> None:
+    engine = GatedEngine()
+    workshop = Workshop(engine, max_batch=2)
+    first = workshop.batcher.submit(numbered([0]))
+    await engine.begun()
+    flow: StreamFlow = Flow()
+    order = [Priority.INTERIM, Priority.TENSOR, Priority.GLYPH] * 2
+    later = [
+        workshop.batcher.submit(numbered([number]), flow, priority)
+        for number, priority in enumerate(order, 1)
+    ]
+    engine.release(4)
+    await asyncio.wait([first, *later], timeout=PATIENCE_SECONDS)
+    assert engine.batches == [[0], [3, 6], [2, 5], [1, 4]]
+
+
+async def test_a_stream_at_full_speed_holds_up_a_slow_one_by_its_share_of_a_batch() -> None:
+    engine = GatedEngine()
+    workshop = Workshop(engine)
+    fast: StreamFlow = Flow()
+    under_way = workshop.batcher.submit(numbered([0]), fast)
+    await engine.begun()
+    flood = [workshop.batcher.submit(numbered([1] * 1000), fast) for _ in range(4)]
+    slow = [workshop.batcher.submit(numbered([2]), Flow()) for _ in range(100)]
+    engine.release(2)
+    await asyncio.wait([under_way, *slow], timeout=PATIENCE_SECONDS)
+    assert not any(answer.done() for answer in flood)
+    engine.release(100)
+    await asyncio.wait(flood, timeout=PATIENCE_SECONDS)
+
+
+async def test_a_deadline_that_cannot_be_met_is_refused_at_once_with_a_time_to_come_back() -> None:
+    engine = GatedEngine()
+    workshop = Workshop(engine, max_batch=1)
+    blocks = [workshop.batcher.submit(numbered([number])) for number in range(50)]
+    for _ in range(3):  # The rate is known once the queue has been seen to shrink.
+        await engine.begun()
+        await asyncio.sleep(0.01)  # The pace of a slow engine, not a wait for anything.
+        engine.release()
+    await engine.begun()
+    with pytest.raises(WouldBeLate, match=r"deadline is \d+ ms away, its turn about") as refused:
+        workshop.batcher.submit(numbered([99]), deadline=perf_counter() + 0.1)
+    assert refused.value.retry_after_ms >= 100
+    patient = workshop.batcher.submit(numbered([100]), deadline=FAR_OFF)
+    engine.release(100)
+    await asyncio.wait([*blocks, patient], timeout=PATIENCE_SECONDS)
+    assert answered(patient) == [100]
+    assert not any(99 in batch for batch in engine.batches)

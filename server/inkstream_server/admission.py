@@ -1,0 +1,119 @@
+"""Decides at the door whether an item can be served in time. Knows rates and waits; computes nothing.
+
+The wait of an item is estimated as Little's law has it: what is ahead of it, divided by the rate at which
+the queue has been emptied lately; and the time after which the event loop, busy with others' messages,
+comes round to the queue. An item that would be late is refused at once, with a time to come back, for
+serving it would cost as much and help nobody.
+"""
+
+from math import ceil, exp
+from typing import Any, Final
+
+from inkstream_server.fair_queue import FairQueue, Flow, Priority
+
+MEMORY_SECONDS: Final = 0.25
+"""How long a measured rate counts: the weight of a sample falls to a third in that time. A hundred batches:
+one that is slow does not turn callers away, and a swap or a noisy neighbour is noticed soon."""
+
+RETRY_WAITS: Final = 4.0
+"""Times the estimated wait that a refused caller is asked to stay away. Being refused costs the server up to
+half of what being served does: who came back after one wait would be a load that serves nobody."""
+
+RETRY_MS: Final = (100, 10_000)
+"""Least and most of that."""
+
+
+class Overloaded(Exception):
+    """There is too much to do for one more block. Trying again makes sense, after `retry_after_ms`."""
+
+    def __init__(self, reason: str, retry_after_ms: int) -> None:
+        """Say why, and when to come back, in milliseconds."""
+        super().__init__(reason)
+        self.retry_after_ms = retry_after_ms
+
+
+class QueueFull(Overloaded):
+    """The queue has no room for a block."""
+
+
+class WouldBeLate(Overloaded):
+    """A block's deadline would pass before its turn comes."""
+
+
+class Admission:
+    """What one queue lets in. Times are seconds on one clock of the caller's choice."""
+
+    def __init__(self, max_rows: int) -> None:
+        """Let at most so many rows wait, but see `admit`."""
+        self.max_rows = max_rows
+        """Rows that may wait, but see `admit`."""
+        self._rate: float | None = None
+        self._lag = 0.0
+
+    def emptied(self, rows: int, seconds: float) -> None:
+        """Note that so many rows left while more waited, from one batch to the next."""
+        if seconds > 0:
+            fresh = 1 - exp(-seconds / MEMORY_SECONDS)
+            rate = rows / seconds
+            self._rate = rate if self._rate is None else self._rate + fresh * (rate - self._rate)
+
+    def came_round(self, seconds: float) -> None:
+        """Note how much later than expected the event loop came round to the queue."""
+        if seconds > 0:
+            self._lag += (seconds - self._lag) / 4
+
+    def wait(self, queue: FairQueue[Any], flow: Flow[Any], priority: Priority, rows: int) -> float:
+        """Estimate the seconds until the last of so many more rows of a stream is in a batch."""
+        ahead = queue.ahead(rows, flow, priority)
+        return self._lag + (ahead + rows) / self._rate if self._rate else self._lag
+
+    def admit(
+        self,
+        queue: FairQueue[Any],
+        flow: Flow[Any],
+        priority: Priority,
+        rows: int,
+        deadline: float | None,
+        now: float,
+    ) -> None:
+        """Let a block in, or refuse it.
+
+        A queue is full for whoever has more than an equal share of it: a stream that fills it keeps nobody
+        else out, and ink is not kept out by images. So it may exceed its limit, to less than twice the
+        limit in a class. An empty queue refuses nobody: the estimate may be old.
+
+        Args:
+            queue: what waits.
+            flow: whose block it is.
+            priority: its class.
+            rows: its size.
+            deadline: when it becomes worthless; None for never. One that has passed is not refused: to
+                have expired is another answer.
+            now: the time.
+
+        Raises:
+            QueueFull: there is no room.
+            WouldBeLate: its turn would come after the deadline.
+        """
+        waiting = sum(queue.class_rows[: priority + 1])
+        if waiting + rows > self.max_rows:
+            share = self.max_rows // queue.streams(priority, flow)
+            if flow.rows[priority] + rows > share:
+                raise QueueFull(
+                    f"{waiting} items wait, {rows} more would exceed the queue's "
+                    f"limit of {self.max_rows}",
+                    self._retry_ms(self.wait(queue, flow, priority, rows)),
+                )
+        if deadline is not None and queue.rows and now < deadline:
+            wait = self.wait(queue, flow, priority, rows)
+            if now + wait > deadline:
+                raise WouldBeLate(
+                    f"the deadline is {(deadline - now) * 1000:.0f} ms away, its turn about "
+                    f"{wait * 1000:.0f} ms",
+                    self._retry_ms(wait),
+                )
+
+    @staticmethod
+    def _retry_ms(wait: float) -> int:
+        least, most = RETRY_MS
+        return min(most, max(least, ceil(wait * RETRY_WAITS * 1000)))

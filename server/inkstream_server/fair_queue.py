@@ -1,0 +1,159 @@
+"""Orders what waits for the engine: urgent classes first, and within a class every stream in its turn.
+
+Knows rows and whose they are; nothing of time, arrays or futures. One stream alone, with one class, is an
+ordinary first-in-first-out.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Final, Generic, Protocol, TypeVar
+
+QUANTUM: Final = 64
+"""Rows that a stream may take of a class before the next one's turn: a fourth of the largest batch, so that
+four streams at full speed share each batch, and so that few blocks are cut."""
+
+
+class Priority(IntEnum):
+    """What goes first when not all can."""
+
+    GLYPH = 0
+    """A provisional or final answer to ink: somebody looks at the pen."""
+    TENSOR = 1
+    """An image."""
+    INTERIM = 2
+    """A guess at ink that is still being written; it is replaced by the next one anyway."""
+
+
+class Block(Protocol):
+    """Rows that came together."""
+
+    taken: int
+    """Rows that left the queue already; the queue counts on."""
+
+    @property
+    def rows_left(self) -> int:
+        """Rows that have not."""
+        ...
+
+
+BlockT = TypeVar("BlockT", bound=Block)
+
+
+class Flow(Generic[BlockT]):
+    """What one stream has in a queue. To be made once a stream, and used with one queue."""
+
+    __slots__ = ("blocks", "credit", "rows")
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.blocks: tuple[deque[BlockT], ...] = tuple(deque() for _ in Priority)
+        """Waiting blocks by class, oldest first."""
+        self.rows: list[int] = [0 for _ in Priority]
+        """Their rows by class."""
+        self.credit: list[int] = [0 for _ in Priority]
+        """Rows that are left of its turn, by class; 0 when its turn has not begun."""
+
+
+class FairQueue(Generic[BlockT]):
+    """Strict priority between classes, deficit round robin between the streams of a class.
+
+    Deficit round robin: Shreedhar and Varghese, "Efficient Fair Queuing Using Deficit Round-Robin" (1996).
+    A block may be cut, so that no turn exceeds its quantum and no deficit is carried over.
+    """
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.rows = 0
+        """Rows that wait. May be read from any thread."""
+        self.class_rows: list[int] = [0 for _ in Priority]
+        """The same by class."""
+        self._turns: tuple[deque[Flow[BlockT]], ...] = tuple(deque() for _ in Priority)
+
+    def push(self, block: BlockT, flow: Flow[BlockT], priority: Priority) -> None:
+        """Put a block behind those of the same stream and class."""
+        blocks, rows = flow.blocks[priority], block.rows_left
+        if not blocks:
+            self._turns[priority].append(flow)
+        blocks.append(block)
+        flow.rows[priority] += rows
+        self.class_rows[priority] += rows
+        self.rows += rows
+
+    def take(self, room: int, is_over: Callable[[BlockT], bool]) -> list[tuple[BlockT, int, int]]:
+        """Take what goes into the next batch.
+
+        Args:
+            room: most rows of it.
+            is_over: tells of the block at the head of its stream whether it need not be computed; then it
+                is dropped.
+
+        Returns: blocks, each with the first and last-plus-one of its rows that were taken.
+        """
+        parts: list[tuple[BlockT, int, int]] = []
+        for priority, turns in enumerate(self._turns):
+            if not turns:
+                continue
+            while room and turns:
+                flow = turns[0]
+                blocks = flow.blocks[priority]
+                credit = flow.credit[priority] or QUANTUM
+                if len(turns) == 1:
+                    credit = room  # Nobody waits for its turn to end.
+                while room and credit and blocks:
+                    block = blocks[0]
+                    if is_over(block):
+                        self._forget(flow, priority, block.rows_left)
+                        blocks.popleft()
+                        continue
+                    rows = min(room, credit, block.rows_left)
+                    parts.append((block, block.taken, block.taken + rows))
+                    block.taken += rows
+                    room -= rows
+                    credit -= rows
+                    self._forget(flow, priority, rows)
+                    if not block.rows_left:
+                        blocks.popleft()
+                if not blocks:
+                    turns.popleft()
+                    credit = 0
+                elif not credit:
+                    turns.rotate(-1)
+                flow.credit[priority] = credit
+            if not room:
+                break
+        return parts
+
+    def sweep(self, is_over: Callable[[BlockT], bool]) -> None:
+        """Drop all blocks that need not be computed, wherever they wait."""
+        for priority, turns in enumerate(self._turns):
+            for flow in [*turns]:
+                blocks = flow.blocks[priority]
+                for block in [block for block in blocks if is_over(block)]:
+                    self._forget(flow, priority, block.rows_left)
+                    blocks.remove(block)
+                if not blocks:
+                    turns.remove(flow)
+                    flow.credit[priority] = 0
+
+    def streams(self, priority: Priority, flow: Flow[BlockT]) -> int:
+        """Count the streams that would share a class if `flow` had something in it, itself included."""
+        return len(self._turns[priority]) + (not flow.blocks[priority])
+
+    def ahead(self, rows: int, flow: Flow[BlockT], priority: Priority) -> int:
+        """Give the rows that would leave before the last of so many more of a stream, at most.
+
+        All of more urgent classes and what the stream has waiting itself; of each other stream of its class
+        no more than what it takes in as many turns as the stream needs.
+        """
+        own = flow.rows[priority]
+        others = self.streams(priority, flow) - 1
+        by_turns = others * (own + rows + QUANTUM)
+        return (
+            sum(self.class_rows[:priority]) + own + min(self.class_rows[priority] - own, by_turns)
+        )
+
+    def _forget(self, flow: Flow[BlockT], priority: int, rows: int) -> None:
+        flow.rows[priority] -= rows
+        self.class_rows[priority] -= rows
+        self.rows -= rows
