@@ -30,10 +30,10 @@ def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pretend:
 
 
 READY = """
+pathlib.Path(%r).write_text(str(os.getpid()))
 pathlib.Path(ready).write_text('{"half')
 said = {"address": "127.0.0.1:1", "metrics": "http://127.0.0.1:2/metrics", "pid": os.getpid()}
 pathlib.Path(ready).write_text(json.dumps(said))
-pathlib.Path(%r).write_text(str(os.getpid()))
 """
 
 
