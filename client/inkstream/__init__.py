@@ -40,6 +40,8 @@ from inkstream._glyphs import GlyphResult, GlyphState
 from inkstream._options import Tls
 from inkstream._pens import AsyncPen, Pen
 from inkstream._results import ImageWarning, Model, RejectReason, Result
+from inkstream._retry import RetryPolicy
+from inkstream._states import ConnectionEvent, ConnectionState
 from inkstream.ink import Ink, InvalidInk, Stroke
 
 __version__ = "0.1.0"
@@ -50,8 +52,10 @@ __all__ = [
     "AsyncPen",
     "Client",
     "ClientClosed",
+    "ConnectionEvent",
     "ConnectionFailed",
     "ConnectionLost",
+    "ConnectionState",
     "DeadlineExceeded",
     "EngineFailed",
     "FatalError",
@@ -71,6 +75,7 @@ __all__ = [
     "ProtocolError",
     "RejectReason",
     "Result",
+    "RetryPolicy",
     "RetryableError",
     "ServerDraining",
     "Stroke",

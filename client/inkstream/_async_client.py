@@ -24,10 +24,10 @@ from inkstream.ink import Ink, YDirection
 class AsyncClient(ClientBase):
     """A client of one inkstream server, for asyncio.
 
-    All calls share one long-lived stream, so a client is worth keeping; after a broken connection
-    the next call opens a new one. It belongs to
-    the event loop in which it is used first, and to no other. Close it with `close` or use it in an
-    `async with` statement.
+    All calls share one long-lived stream, so a client is worth keeping. When it breaks, the client
+    opens another, at another address if it has several, and sends again what is unanswered: each image
+    and each digit gets its one answer all the same (see `RetryPolicy`). It belongs to the event loop in
+    which it is used first, and to no other. Close it with `close` or use it in an `async with` statement.
     """
 
     _loop: asyncio.AbstractEventLoop | None = None
@@ -53,12 +53,14 @@ class AsyncClient(ClientBase):
         collector = Collector(
             frames.count, lambda: None if answered.done() else answered.set_result(None)
         )
-        self._put(parcel_of(frames, collector, deadline))
+        parcel = parcel_of(frames, collector, deadline)
         try:
             if deadline is None:
+                await self._put_when_room(parcel)
                 await answered
             else:
                 async with asyncio.timeout(deadline):
+                    await self._put_when_room(parcel)
                     await answered
         except TimeoutError as late:
             raise DeadlineExceeded(f"no answer within {deadline:g} s") from late
@@ -114,22 +116,32 @@ class AsyncClient(ClientBase):
             return_exceptions=return_exceptions,
         )
 
-    def submit(self, image: Images, *, deadline: float | None = None) -> asyncio.Future[Result]:
-        """Hand over one image and return at once; to be called in the event loop.
-
-        Nothing bounds how many wait: use `stream` where the source may be faster than the server.
+    async def submit(
+        self, image: Images, *, deadline: float | None = None
+    ) -> asyncio.Future[Result]:
+        """Hand over one image; returns at once, unless the client's `buffer` is full. Cancelling it is fine.
 
         Args:
             image: one image as in `recognize`.
-            deadline: seconds after which the answer is worthless; None for no limit.
+            deadline: seconds after which the answer is worthless, the wait for room included; None for
+                no limit.
 
-        Returns: a future of the result. Cancelling it harms no other image.
+        Returns: a future of the result, to be awaited in its turn. Cancelling it harms no other image.
 
         Raises:
             InvalidImage: it cannot be taken as it is, or is not one image.
+            Overloaded: the buffer is full, and `when_full` is "raise".
+            DeadlineExceeded: there was no room in time.
         """
         sink = LoopFuture()
-        self._put(parcel_of(frames_of(image).single(), sink, deadline))
+        parcel = parcel_of(frames_of(image).single(), sink, deadline)
+        try:
+            async with asyncio.timeout(deadline):
+                await self._put_when_room(parcel)
+        except TimeoutError as late:
+            raise DeadlineExceeded(
+                "the deadline passed before there was room to send the image"
+            ) from late
         return sink.future
 
     def pen(
@@ -236,6 +248,25 @@ class AsyncClient(ClientBase):
         if asyncio.get_running_loop() is not self._loop:
             self._settle()
         if self._outbox.put(parcel):
+            self._connection.wake()
+
+    async def _put_when_room(self, parcel: Parcel) -> None:
+        """Put a parcel; wait for room or raise where there is none, as the client was told.
+
+        Raises:
+            Overloaded: there is no room, and waiting for it is not asked for.
+        """
+        if asyncio.get_running_loop() is not self._loop:
+            self._settle()
+        woken = self._outbox.put_if_room(parcel, None)
+        if woken is None:
+            if self._options.when_full == "raise":
+                raise self._too_full()
+            has_room = asyncio.Event()
+            while (woken := self._outbox.put_if_room(parcel, has_room.set)) is None:
+                await has_room.wait()
+                has_room.clear()
+        if woken:
             self._connection.wake()
 
     def _wake(self) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import grpc
 
 from inkstream._columns import StrokeCoder, fit
 from inkstream._connection import Connection
-from inkstream._exceptions import InvalidRequest, ProtocolError, from_item_error
+from inkstream._exceptions import InvalidRequest, Overloaded, ProtocolError, from_item_error
 from inkstream._glyphs import GlyphResult
 from inkstream._images import Frames
 from inkstream._ink_outbox import InkOutbox
 from inkstream._options import Metadata, Options, Tls
 from inkstream._outbox import Outbox, Parcel, Sink
 from inkstream._pen_options import PenOptions
+from inkstream._retry import RetryPolicy
+from inkstream._states import OnState
 from inkstream.ink import Ink, InvalidInk
 from inkstream.v1 import recognition_service_pb2 as wire
 
@@ -25,7 +28,7 @@ class ClientBase:
 
     def __init__(
         self,
-        address: str,
+        address: str | Sequence[str],
         *,
         model: str = "",
         top_k: int = 0,
@@ -37,12 +40,17 @@ class ClientBase:
         connect_timeout: float = 10.0,
         packet_ms: float = 20.0,
         ink_buffer: int = 250_000,
+        buffer: int = 65_536,
+        when_full: Literal["wait", "raise"] = "wait",
+        retry: RetryPolicy | None = None,
+        on_state: OnState | None = None,
         channel_options: tuple[tuple[str, Any], ...] = (),
     ) -> None:
         """Set up a client. Nothing is connected before its first use.
 
         Args:
-            address: host and port, for example "localhost:50051", or any gRPC target.
+            address: host and port, for example "localhost:50051", or any gRPC target; a list of them for
+                several servers, of which one that fails is followed by the next.
             model: name of the model that should answer; "" for the server's default.
             top_k: number of best digits in `Result.alternatives`, 0 to 10.
             probabilities: whether results carry the probabilities of all ten digits.
@@ -54,6 +62,11 @@ class ClientBase:
             packet_ms: milliseconds that a pen's points wait for others to share their message. Where
                 the pen lifts, they leave at once.
             ink_buffer: points that may wait to be sent, of all pens together, before more are refused.
+            buffer: images that may wait to be sent before `submit` and `recognize` wait or fail.
+            when_full: "wait" or "raise" Overloaded.
+            retry: how patiently to reconnect and send again; None for `RetryPolicy()`.
+            on_state: called with a `ConnectionEvent` on every change of the connection, in its thread: it
+                must not block.
             channel_options: gRPC channel arguments that replace the client's own.
 
         Raises:
@@ -71,19 +84,23 @@ class ClientBase:
             connect_timeout=connect_timeout,
             packet_ms=packet_ms,
             ink_buffer=ink_buffer,
+            buffer=buffer,
+            when_full=when_full,
+            retry=retry or RetryPolicy(),
+            on_state=on_state,
             channel_options=channel_options,
         )
-        self._outbox = Outbox()
+        self._outbox = Outbox(buffer)
         self._ink = InkOutbox(packet_seconds=packet_ms / 1000, most_points=ink_buffer)
         self._connection = Connection(self._options, self._outbox, self._ink)
 
     @property
     def address(self) -> str:
-        """Where the server is."""
-        return self._options.address
+        """Where the server is; several with commas between."""
+        return ",".join(self._options.targets)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._options.address!r})"
+        return f"{type(self).__name__}({self.address!r})"
 
     def _pen_options(self, **said: Any) -> PenOptions:
         return PenOptions(timings=self._options.timings, **said)
@@ -129,6 +146,12 @@ class ClientBase:
         if not response.HasField("glyph"):
             raise ProtocolError("the server answered an ink with neither a result nor an error")
         return GlyphResult.from_wire(response.glyph, timed=self._options.timings)
+
+    def _too_full(self) -> Overloaded:
+        return Overloaded(
+            f"{self._options.buffer} images wait to be sent: the server does not keep up, or is away; "
+            'come more slowly, raise buffer, or choose when_full="wait"'
+        )
 
     def _images_ahead(self) -> int:
         """How far a stream runs ahead of its reader: a window under way and one packed behind."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Literal, Self, overload
@@ -12,7 +13,7 @@ from inkstream._base import ClientBase, parcel_of
 from inkstream._exceptions import DeadlineExceeded, InkstreamError
 from inkstream._glyphs import GlyphResult
 from inkstream._images import Images, frames_of
-from inkstream._loop import shared_loop, wait_for
+from inkstream._loop import is_shared_loop, shared_loop, wait_for
 from inkstream._outbox import Parcel
 from inkstream._pen_base import OnResult
 from inkstream._pen_options import Boxes, Rectangle
@@ -26,11 +27,11 @@ from inkstream.ink import Ink, YDirection
 class Client(ClientBase):
     """A client of one inkstream server.
 
-    All calls share one long-lived stream, so a client is worth keeping; after a broken connection
-    the next call opens a new one. It may be
-    used from any number of threads at once; only not from a callback of one of its futures, which
-    must not block. Make it after forking, not before. Close it with `close` or use it in a `with`
-    statement.
+    All calls share one long-lived stream, so a client is worth keeping. When it breaks, the client
+    opens another, at another address if it has several, and sends again what is unanswered: each image
+    and each digit gets its one answer all the same (see `RetryPolicy`). It may be used from any number
+    of threads at once; only not from a callback of one of its futures, which must not block. Make it
+    after forking, not before. Close it with `close` or use it in a `with` statement.
     """
 
     def recognize(self, images: Images, *, deadline: float | None = None) -> Any:
@@ -53,9 +54,11 @@ class Client(ClientBase):
         answered = threading.Lock()
         answered.acquire()
         collector = Collector(frames.count, answered.release)
-        self._put(parcel_of(frames, collector, deadline))
+        parcel = parcel_of(frames, collector, deadline)
+        self._put_when_room(parcel)
         try:
-            if not answered.acquire(timeout=-1 if deadline is None else deadline):
+            left = -1.0 if parcel.expires is None else max(0.0, parcel.expires - time.monotonic())
+            if not answered.acquire(timeout=left):
                 raise DeadlineExceeded(f"no answer within {deadline:g} s")
         finally:
             collector.is_abandoned = True
@@ -113,22 +116,23 @@ class Client(ClientBase):
     def submit(
         self, image: Images, *, deadline: float | None = None
     ) -> concurrent.futures.Future[Result]:
-        """Hand over one image and return at once.
-
-        Nothing bounds how many wait: use `stream` where the source may be faster than the server.
+        """Hand over one image and return at once, unless the client's `buffer` is full.
 
         Args:
             image: one image as in `recognize`.
-            deadline: seconds after which the answer is worthless; None for no limit.
+            deadline: seconds after which the answer is worthless, the wait for room included; None for
+                no limit.
 
         Returns: a future of the result. Cancelling it harms no other image. Its callbacks run in
             the thread of the connection and must not block.
 
         Raises:
             InvalidImage: it cannot be taken as it is, or is not one image.
+            Overloaded: the buffer is full, and `when_full` is "raise" or this is a callback.
+            DeadlineExceeded: there was no room in time.
         """
         sink = ThreadFuture()
-        self._put(parcel_of(frames_of(image).single(), sink, deadline))
+        self._put_when_room(parcel_of(frames_of(image).single(), sink, deadline))
         return sink.future
 
     def pen(
@@ -232,6 +236,32 @@ class Client(ClientBase):
     def _put(self, parcel: Parcel) -> None:
         if self._outbox.put(parcel):
             self._wake()
+
+    def _put_when_room(self, parcel: Parcel) -> None:
+        """Put a parcel; wait for room or raise where there is none, as the client was told.
+
+        Raises:
+            Overloaded: there is no room, and waiting for it is not asked for or would never end.
+            DeadlineExceeded: there was none in time.
+        """
+        woken = self._outbox.put_if_room(parcel, None)
+        if woken is None:
+            if self._options.when_full == "raise" or is_shared_loop():
+                raise self._too_full()
+            woken = self._wait_for_room(parcel)
+        if woken:
+            self._wake()
+
+    def _wait_for_room(self, parcel: Parcel) -> bool:
+        has_room = threading.Event()
+        while (woken := self._outbox.put_if_room(parcel, has_room.set)) is None:
+            left = None if parcel.expires is None else parcel.expires - time.monotonic()
+            if not has_room.wait(left):
+                raise DeadlineExceeded(
+                    "the deadline passed before there was room to send the image"
+                )
+            has_room.clear()
+        return woken
 
     def _wake(self) -> None:
         shared_loop().call_soon_threadsafe(self._connection.wake)

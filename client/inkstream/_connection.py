@@ -1,14 +1,17 @@
-"""Holds a client's one long-lived stream: opens it when needed, writes, reads, ends it.
+"""Keeps a client connected: one stream after the other, at whichever address lives, until nothing is due.
 
-Lives in one event loop, and so do all its methods. What goes into messages is the business of
-the outboxes and exchanges, one for tensors and one for ink.
+Lives in one event loop, and so do all its methods. A stream is the business of `_stream_call`; this decides
+what follows it, and loses nothing in between: what a stream did not answer lies in the outboxes again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import random
 import time
-from typing import TypeAlias
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import grpc
 
@@ -16,55 +19,58 @@ from inkstream._exceptions import (
     ClientClosed,
     ConnectionLost,
     InkstreamError,
-    ProtocolError,
     ServerDraining,
     from_status,
-    unreachable,
 )
-from inkstream._exchange import Exchange
-from inkstream._ink_exchange import InkExchange
 from inkstream._ink_outbox import InkOutbox
 from inkstream._options import Options
 from inkstream._outbox import Outbox
+from inkstream._refused import Refused
 from inkstream._results import Model
+from inkstream._retry import RETRIED
+from inkstream._states import ConnectionEvent, ConnectionState
+from inkstream._stream_call import WINDOW_UNTIL_TOLD, StreamCall
 from inkstream.v1 import recognition_service_pb2 as wire
 from inkstream.v1 import recognition_service_pb2_grpc as service
 
-_Call: TypeAlias = grpc.aio.StreamStreamCall[
-    wire.StreamRecognizeRequest, wire.StreamRecognizeResponse
-]
+_T = TypeVar("_T")
 
-WINDOW_UNTIL_TOLD = 1024
-"""Frames that may be unanswered as long as no server has said how many it takes."""
-
-_GATHERED = 64
-"""Parcels and pens that fill a message well enough not to wait for more."""
+_EXPIRY_SECONDS = 0.05
+"""How late a deadline may be noticed while there is no stream to notice it."""
+_log = logging.getLogger("inkstream")
 
 
 class Connection:
-    """One stream at a time to one address, from the first parcel or point on.
+    """Streams of one client: one that is written to, and those that are left and answer what they have.
 
-    When a stream breaks, everything unanswered fails with a RetryableError and the next parcel
-    opens another stream.
+    A stream that breaks is followed by another as long as something waits or is unanswered; an idle client
+    opens the next one when it is used.
     """
 
     def __init__(self, options: Options, outbox: Outbox, ink: InkOutbox) -> None:
         self._options = options
         self._outbox = outbox
         self._ink = ink
-        self._channel: grpc.aio.Channel | None = None
+        self._channels: dict[str, grpc.aio.Channel] = {}
+        # Clients of one list of addresses begin at different ones.
+        self._turn = random.randrange(len(options.targets))  # noqa: S311 - spreads load
         self._work = asyncio.Event()
-        self._streaming: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._leaving: dict[asyncio.Task[InkstreamError | None], StreamCall] = {}
+        self._refused = Refused(outbox, options.retry, self.wake)
+        self._is_moving = False
         self._is_closing = False
-        self._is_draining = False
+        self._was_open = False
+        self._failures = 0
+        self._failing_since = 0.0
         self.window = WINDOW_UNTIL_TOLD
         """Frames that the server lets one stream leave unanswered."""
 
     def wake(self) -> None:
         """Look at the outboxes: one of them said so."""
         self._work.set()
-        if self._streaming is None:
-            self._streaming = asyncio.create_task(self._stream(), name="inkstream stream")
+        if self._keeping is None:
+            self._keeping = asyncio.create_task(self._keep(), name="inkstream connection")
 
     async def model(self) -> Model:
         """Ask the server to describe the model.
@@ -72,17 +78,8 @@ class Connection:
         Raises:
             InkstreamError: the server cannot be reached, or does not serve it.
         """
-        if self._is_closing:
-            raise ClientClosed("the client is closed: make a new one")
         request = wire.GetModelRequest(model=self._options.model)
-        try:
-            response = await self._stub().GetModel(
-                request,
-                timeout=self._options.connect_timeout,
-                metadata=tuple(self._options.metadata),
-            )
-        except grpc.aio.AioRpcError as failed:
-            raise from_status(failed, self._options.address) from failed
+        response = await self._ask("GetModel", request, self._options.connect_timeout)
         return Model.from_wire(response.model)
 
     async def recognize(
@@ -93,194 +90,238 @@ class Connection:
         Raises:
             InkstreamError: it failed as a whole.
         """
-        if self._is_closing:
-            raise ClientClosed("the client is closed: make a new one")
-        try:
-            response: wire.RecognizeResponse = await self._stub().Recognize(
-                request, timeout=deadline, metadata=tuple(self._options.metadata)
-            )
-            return response
-        except grpc.aio.AioRpcError as failed:
-            raise from_status(failed, self._options.address) from failed
+        response: wire.RecognizeResponse = await self._ask("Recognize", request, deadline)
+        return response
 
     async def close(self, grace: float) -> None:
         """Wait up to `grace` seconds for what is unanswered, fail the rest and disconnect.
 
         Cancelling it disconnects at once.
         """
-        self._is_closing = True
+        was_closing, self._is_closing = self._is_closing, True
         self._outbox.close()
         self._ink.close()
-        streaming = self._streaming
+        keeping = self._keeping
         try:
-            if streaming is not None:
+            if keeping is not None:
                 self._work.set()
-                await asyncio.wait([streaming], timeout=grace)
+                await asyncio.wait([keeping], timeout=grace)
         finally:
-            if streaming is not None and not streaming.done():
-                streaming.cancel()
-                await asyncio.wait([streaming])
+            if keeping is not None and not keeping.done():
+                keeping.cancel()
+                await asyncio.wait([keeping])
             self._fail_waiting(ClientClosed("the client was closed before it was sent"))
-            if self._channel is not None:
-                await self._channel.close()
-                self._channel = None
+            while self._channels:
+                _, channel = self._channels.popitem()
+                await channel.close()
+            if not was_closing:
+                self._tell(ConnectionState.CLOSED)
 
-    def _stub(self) -> service.RecognitionServiceStub:
-        if self._channel is None:
-            self._channel = self._options.open_channel()
-        return service.RecognitionServiceStub(self._channel)
+    @property
+    def _address(self) -> str:
+        """The target whose turn it is."""
+        targets = self._options.targets
+        return targets[self._turn % len(targets)]
 
-    async def _stream(self) -> None:
-        """Open streams one after the other as long as there is something to send."""
-        try:
-            while not (self._outbox.rest() and self._ink.seconds_left() is None):
-                await self._one_stream()
-        except InkstreamError as error:
-            self._fail_waiting(error)
-        except BaseException:
-            self._fail_waiting(_closed())
-            raise
-        finally:
-            self._streaming = None
+    def _stub(self, address: str) -> service.RecognitionServiceStub:
+        channel = self._channels.get(address)
+        if channel is None:
+            channel = self._channels[address] = self._options.open_channel(address)
+        return service.RecognitionServiceStub(channel)
 
-    async def _one_stream(self) -> None:
-        """Open a stream and use it until either side ends it."""
-        call: _Call = self._stub().StreamRecognize(metadata=tuple(self._options.metadata))
-        exchange: Exchange | None = None
-        pens = InkExchange(self._ink)
-        writing: asyncio.Task[None] | None = None
-        failure: InkstreamError = _closed()
-        self._is_draining = False
-        try:
-            exchange = await self._open(call)
-            writing = asyncio.create_task(
-                self._write(call, exchange, pens), name="inkstream writer"
-            )
-            await self._read(call, exchange, pens)
-            failure = ConnectionLost(
-                f"{self._options.address} ended the stream before it had answered everything; "
-                "send again what was not answered"
-            )
-            if self._has_work() and exchange.is_unused and pens.is_unused:
-                raise ServerDraining(f"{self._options.address} takes nothing any more")
-        except grpc.aio.AioRpcError as failed:
-            failure = from_status(failed, self._options.address, opened=exchange is not None)
-            raise failure from failed
-        except InkstreamError as error:
-            failure = error
-            raise
-        finally:
-            call.cancel()
-            if writing is not None:
-                writing.cancel()
-                await asyncio.wait([writing])
-            if exchange is not None:
-                exchange.fail(failure)
-            pens.fail(failure)
+    async def _ask(self, method: str, request: Any, seconds: float | None) -> Any:
+        """Make a unary call at the address whose turn it is, or at the first other one that answers."""
+        if self._is_closing:
+            raise ClientClosed("the client is closed: make a new one")
+        targets = self._options.targets
+        end = None if seconds is None else time.monotonic() + seconds
+        for step in range(len(targets)):
+            address = targets[(self._turn + step) % len(targets)]
+            left = None if end is None else max(0.0, end - time.monotonic())
+            call = getattr(self._stub(address), method)
+            try:
+                return await call(request, timeout=left, metadata=tuple(self._options.metadata))
+            except grpc.aio.AioRpcError as failed:
+                error = from_status(failed, address)
+                if step == len(targets) - 1 or not isinstance(error, RETRIED):
+                    raise error from failed
+        raise AssertionError("there is at least one target")
 
-    async def _open(self, call: _Call) -> Exchange:
-        """Send the configuration and wait for the server's."""
-        config = wire.StreamRecognizeRequest(config=self._options.stream_config())
-        seconds = self._options.connect_timeout
-        try:
-            async with asyncio.timeout(seconds):
-                await call.write(config)
-                response = await _next(call)
-        except TimeoutError as late:
-            raise unreachable(self._options.address, f"silent for {seconds:g} s") from late
-        except asyncio.InvalidStateError:
-            # The call was over before the write: reading says why.
-            response = await _next(call)
-        if response is None:
-            raise ConnectionLost(
-                f"{self._options.address} ended the stream before it had opened it; "
-                "it may be stopping, so try again"
-            )
-        if not response.HasField("opened"):
-            raise ProtocolError(
-                f"{self._options.address} did not open the stream; is it an inkstream server?"
-            )
-        opened = response.opened
-        self.window = opened.window or WINDOW_UNTIL_TOLD
-        return Exchange(
-            self._outbox,
-            window=self.window,
-            max_frames_per_message=opened.max_frames_per_message or self.window,
-        )
-
-    async def _write(self, call: _Call, exchange: Exchange, pens: InkExchange) -> None:
-        """Send what waits; what comes while a write is under way goes into the next message."""
+    async def _keep(self) -> None:
+        """Use one stream after the other as long as something is due."""
+        failure: InkstreamError = ClientClosed("the client was closed before the answer came")
         try:
             while True:
-                self._work.clear()
-                if self._is_draining or (self._is_closing and not self._has_work()):
-                    await call.done_writing()
+                if self._has_work() or self._is_moving:
+                    await self._use_next()
+                elif self._leaving or self._refused:
+                    # What they give back wakes as well.
+                    self._work.clear()
+                    await self._work.wait()
+                else:
                     return
-                await self._gather()
-                images = exchange.next_message(time.monotonic())
-                if images is not None:
-                    await call.write(images)
-                ink = pens.next_message(at_once=self._is_closing)
-                if ink is not None:
-                    await call.write(ink)
-                if images is None and ink is None:
-                    await self._rest(self._ink.seconds_left())
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            # The call is over. The reader learns why, and tells.
+        except InkstreamError as error:
+            failure = error
+        finally:
+            self._keeping = None
+            leaving = [*self._leaving]
+            for task in leaving:
+                task.cancel()
+            self._fail_waiting(failure)
+            if leaving:
+                await asyncio.wait(leaving)
+                self._fail_waiting(failure)
+
+    async def _use_next(self) -> None:
+        """Open a stream and use it until it ends or is left for the next; then wait as the policy says.
+
+        Raises:
+            InkstreamError: there is no point in trying again.
+        """
+        self._is_moving = False
+        stream = self._new_stream()
+        try:
+            await self._while_expiring(stream.open())
+        except InkstreamError as error:
+            stream.close()
+            await self._failed(stream, error)
             return
         except BaseException:
-            call.cancel()
+            stream.close()
             raise
-
-    async def _rest(self, seconds: float | None) -> None:
-        """Wait for work, or until ink that waits is due."""
-        if seconds is None or self._is_closing:
-            await self._work.wait()
-            return
-        alarm = asyncio.get_running_loop().call_later(seconds, self._work.set)
+        self.window = stream.window
+        self._was_open = True
+        for old in self._leaving.values():
+            old.leave_ink()
+        self._ink.date()
+        self._tell(ConnectionState.OPEN)
+        using = asyncio.create_task(self._use(stream), name="inkstream stream")
+        left = asyncio.create_task(stream.leaving.wait(), name="inkstream drain")
         try:
-            await self._work.wait()
+            await asyncio.wait({using, left}, return_when=asyncio.FIRST_COMPLETED)
+        except BaseException:
+            using.cancel()
+            await asyncio.wait({using})
+            raise
         finally:
-            alarm.cancel()
+            left.cancel()
+        if using.done():
+            broken = using.result()
+            if broken is not None:
+                await self._failed(stream, broken)
+            return
+        self._leaving[using] = stream
+        using.add_done_callback(self._left)
+        self._is_moving = stream.is_owing
+        self._tell(ConnectionState.DRAINING)
+        self._turn += 1
+
+    def _new_stream(self) -> StreamCall:
+        address = self._address
+        self._tell(ConnectionState.CONNECTING)
+        return StreamCall(
+            self._stub(address).StreamRecognize(metadata=tuple(self._options.metadata)),
+            address,
+            self._options,
+            self._outbox,
+            self._ink,
+            self._work,
+            self._refused.hold,
+        )
+
+    async def _use(self, stream: StreamCall) -> InkstreamError | None:
+        """Run a stream to its end; gives what was wrong with the end, if anything was."""
+        error: InkstreamError | None = None
+        try:
+            await stream.run()
+            if stream.leaving.is_set():
+                pass  # As it should be.
+            elif stream.is_owing:
+                error = ConnectionLost(
+                    f"{stream.address} ended the stream before it had answered everything"
+                )
+            elif not stream.has_carried:
+                error = ServerDraining(f"{stream.address} takes nothing any more")
+        except InkstreamError as broken:
+            error = broken
+        finally:
+            stream.close(error)
+        return error
+
+    def _left(self, task: asyncio.Task[InkstreamError | None]) -> None:
+        """A stream that was left has ended: what it did not answer, the next one does."""
+        self._leaving.pop(task, None)
+        if self._keeping is not None:
+            self._work.set()
+
+    async def _failed(self, stream: StreamCall, error: InkstreamError) -> None:
+        """A stream broke or did not open: wait until it is time for the next.
+
+        Raises:
+            InkstreamError: it is not to be tried again.
+        """
+        policy, now = self._options.retry, time.monotonic()
+        if not isinstance(error, RETRIED):
+            self._tell(ConnectionState.LOST, error)
+            raise error
+        if stream.has_answered or not self._failures:
+            self._failures, self._failing_since = 0, now
+        self._failures += 1
+        failures, seconds = self._failures, now - self._failing_since
+        if not self._has_work():
+            self._tell(ConnectionState.LOST, error)
+            self._failures = 0
+            self._turn += 1
+            return
+        if policy.is_exhausted(failures, seconds, was_open=self._was_open):
+            if failures > 1:
+                cause, kind = error, type(error)
+                error = kind(f"gave up after {failures} attempts in {seconds:.1f} s: {cause}")
+                error.__cause__ = cause
+            self._tell(ConnectionState.LOST, error)
+            self._failures = 0
+            raise error
+        delay = policy.delay(failures, random.random())  # noqa: S311 - spreads load
+        self._tell(ConnectionState.LOST, error, delay)
+        self._turn += 1
+        await self._while_expiring(asyncio.sleep(delay))
+
+    async def _while_expiring(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Wait for something while there is no stream; deadlines go on meanwhile."""
+        task = asyncio.ensure_future(work)
+        try:
+            while not (await asyncio.wait({task}, timeout=_EXPIRY_SECONDS))[0]:
+                self._outbox.expire(time.monotonic())
+            return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+            if not task.cancelled():
+                task.exception()  # Somebody has it, or nobody wants it: we were cancelled.
 
     def _has_work(self) -> bool:
-        return bool(self._outbox) or bool(self._ink)
+        """Whether something waits; if not, what comes next wakes."""
+        return not self._outbox.rest() or self._ink.seconds_left() is not None
 
     def _fail_waiting(self, error: InkstreamError) -> None:
+        self._refused.release_all()
         self._outbox.fail(error)
         self._ink.fail(error)
 
-    async def _gather(self) -> None:
-        """Let others add to the next message as long as every turn of the loop brings more.
-
-        Callers that were answered together come back together, one after the other: a turn costs
-        them microseconds, a message of their own a quarter of a millisecond. Threads get the
-        interpreter meanwhile, because the loop lets go of it once a turn. (32 threads of
-        `Client.recognize`: 5.5 k calls a second without it, 25 k with it.)
-        """
-        waiting = 0
-        while waiting < (now := len(self._outbox) + len(self._ink)) < _GATHERED:
-            waiting = now
-            await asyncio.sleep(0)
-
-    async def _read(self, call: _Call, exchange: Exchange, pens: InkExchange) -> None:
-        """Hand out answers until the server has no more."""
-        while (response := await _next(call)) is not None:
-            exchange.receive(response)
-            if response.glyphs or response.errors:
-                pens.receive(response)
-            if response.HasField("draining"):
-                # What is in the outbox goes to the next stream, elsewhere by then.
-                self._is_draining = True
-            if self._has_work() or self._is_draining:
-                self._work.set()
-
-
-async def _next(call: _Call) -> wire.StreamRecognizeResponse | None:
-    """The next response; None where the server ended the stream well."""
-    response = await call.read()
-    return response if isinstance(response, wire.StreamRecognizeResponse) else None
-
-
-def _closed() -> ClientClosed:
-    return ClientClosed("the client was closed before the answer came")
+    def _tell(
+        self,
+        state: ConnectionState,
+        error: InkstreamError | None = None,
+        delay: float | None = None,
+    ) -> None:
+        on_state = self._options.on_state
+        if on_state is None:
+            return
+        attempt = self._failures if error is not None else self._failures + 1
+        event = ConnectionEvent(state, self._address, max(1, attempt), error, delay)
+        try:
+            on_state(event)
+        except Exception:  # noqa: BLE001 - whatever it raises
+            # As with callbacks of futures: it is the caller's, and must not end the connection.
+            _log.exception("on_state failed")

@@ -160,7 +160,8 @@ def from_status(
     code, details = failed.code(), failed.details() or "no details"
     if code is grpc.StatusCode.UNAVAILABLE and not opened:
         return unreachable(address, details)
-    if code in _STOPS or (opened and code in _BREAKS):
+    is_torn = code is grpc.StatusCode.INTERNAL and details == _TORN
+    if is_torn or code in _STOPS or (opened and code in _BREAKS):
         return ConnectionLost(
             f"the stream to {address} broke ({code.name}: {details}); "
             "the next call opens a new one, so send again what was not answered"
@@ -177,6 +178,8 @@ def unreachable(address: str, details: str) -> ConnectionFailed:
     )
 
 
+#: What gRPC's own core says of a write that met the end of its call: the server's word is lost then.
+_TORN = "Internal error from Core"
 #: How a call ends when its server stops.
 _STOPS = frozenset({grpc.StatusCode.CANCELLED, grpc.StatusCode.ABORTED})
 #: What a broken connection or a vanished server looks like on a stream that was open.

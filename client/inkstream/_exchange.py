@@ -6,20 +6,51 @@ Pure: it knows neither sockets nor event loops.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from inkstream._exceptions import InkstreamError, ProtocolError, from_item_error
+from inkstream._exceptions import InkstreamError, ProtocolError, RetryableError, from_item_error
 from inkstream._images import UINT8_FRAME
 from inkstream._outbox import Outbox, Parcel, Sink
 from inkstream._results import Answers
+from inkstream._retry import RETRIED_ITEMS
 from inkstream.v1 import recognition_service_pb2 as wire
 from inkstream.v1 import tensor_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Frames that the server refused for now."""
+
+    parcel: Parcel
+    """What to send again."""
+    error: RetryableError
+    """Why it was refused; `retry_after` says when to send it again."""
 
 
 class Exchange:
     """One stream's frames under way, from the message that carries them to their answers."""
 
-    def __init__(self, outbox: Outbox, *, window: int, max_frames_per_message: int) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        *,
+        window: int,
+        max_frames_per_message: int,
+        item_retries: int = 0,
+    ) -> None:
+        """Start with nothing under way.
+
+        Args:
+            outbox: where frames come from, and go back to.
+            window: frames that may be unanswered.
+            max_frames_per_message: frames that one message may carry.
+            item_retries: refusals of one frame that are kept in `refusals` rather than handed over.
+        """
         self._outbox = outbox
+        self._item_retries = item_retries
+        self.refusals: list[Refusal] = []
+        """What was refused and is to be sent again; whoever sees to it takes it out."""
         self._window = max(1, window)
         self._max_frames = max(1, max_frames_per_message)
         self._next_sequence = 1
@@ -72,14 +103,34 @@ class Exchange:
                 continue  # The ink exchange's.
             run = self._run_of(refused.sequence)
             position = self._answered(run, refused.sequence - run.first, 1)
-            run.sink.fail(position, 1, from_item_error(refused))
+            error = from_item_error(refused)
+            if self._item_retries and refused.code in RETRIED_ITEMS:
+                (parcel,) = run.parcels_of(position, 1)
+                if parcel.refusals < self._item_retries:
+                    assert isinstance(error, RetryableError), "the table of codes says so"
+                    parcel.refusals += 1
+                    self.refusals.append(Refusal(parcel, error))
+                    continue
+            run.sink.fail(position, 1, error)
 
-    def fail(self, error: InkstreamError) -> None:
-        """Fail everything under way."""
+    def give_back(self, wreck: InkstreamError | None = None, most_wrecks: int = 0) -> None:
+        """Put what is under way back into the outbox, in its order, for another stream to carry.
+
+        Args:
+            wreck: how the stream broke; None where it did not.
+            most_wrecks: streams that may have broken under one frame; beyond, it fails with `wreck`.
+        """
         runs, self._runs = self._runs, deque()
         self.unanswered = 0
+        kept = []
         for run in runs:
-            run.sink.fail(run.position, run.count, error)
+            for parcel in run.parcels_of(run.position, run.count):
+                parcel.wrecks += wreck is not None
+                if wreck is not None and parcel.wrecks > most_wrecks:
+                    parcel.sink.fail(parcel.position, parcel.count, wreck)
+                else:
+                    kept.append(parcel)
+        self._outbox.put_back(kept)
 
     def _track(self, parcels: list[Parcel]) -> None:
         """Number the frames, neighbours of one sink as one run."""
@@ -92,8 +143,9 @@ class Exchange:
                 and last.position + last.count == parcel.position
             ):
                 last.count += count
+                last.parcels.append(parcel)
             else:
-                last = _Run(self._next_sequence, count, parcel.sink, parcel.position)
+                last = _Run(self._next_sequence, count, parcel.sink, parcel.position, [parcel])
                 self._runs.append(last)
             self._next_sequence += count
             self.unanswered += count
@@ -131,7 +183,7 @@ class Exchange:
         self.unanswered -= count
         if skipped and rest:
             behind = skipped + count
-            after = _Run(run.first + behind, rest, run.sink, run.position + behind)
+            after = _Run(run.first + behind, rest, run.sink, run.position + behind, run.parcels)
             self._runs.insert(self._runs.index(run) + 1, after)
         if skipped:
             run.count = skipped
@@ -147,13 +199,25 @@ class Exchange:
 class _Run:
     """Frames under way with consecutive sequences and one sink."""
 
-    __slots__ = ("count", "first", "position", "sink")
+    __slots__ = ("count", "first", "parcels", "position", "sink")
 
-    def __init__(self, first: int, count: int, sink: Sink, position: int) -> None:
+    def __init__(
+        self, first: int, count: int, sink: Sink, position: int, parcels: list[Parcel]
+    ) -> None:
         self.first = first
         self.count = count
         self.sink = sink
         self.position = position
+        self.parcels = parcels
+        """What holds its frames, by rising position; frames that were answered included."""
+
+    def parcels_of(self, position: int, count: int) -> Iterator[Parcel]:
+        """The `count` frames from the sink's `position` on, as what can be sent again."""
+        for parcel in self.parcels:
+            begin = max(parcel.position, position)
+            end = min(parcel.position + parcel.count, position + count)
+            if begin < end:
+                yield parcel.part(begin - parcel.position, end - begin)
 
 
 def _deadlines_ms(parcels: list[Parcel], now: float) -> list[int]:

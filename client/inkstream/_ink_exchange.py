@@ -6,14 +6,19 @@ Pure: it knows neither sockets nor event loops.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from inkstream._exceptions import InkstreamError, ProtocolError, from_item_error
 from inkstream._glyphs import GlyphResult
-from inkstream._ink_line import Line, Run, whole_strokes
+from inkstream._ink_line import Line
 from inkstream._ink_outbox import InkOutbox
+from inkstream._ink_written import Run, Seen, whole_strokes
 from inkstream.ink import InvalidInk
 from inkstream.v1 import error_pb2, ink_pb2
 from inkstream.v1 import recognition_service_pb2 as wire
+
+QUIET_MS = 600
+"""A server's quiet time where a pen chose none; taken as known only to judge a server that stops."""
 
 
 class InkExchange:
@@ -23,6 +28,8 @@ class InkExchange:
         self._outbox = outbox
         self._lines: dict[int, Line] = {}
         self._highest = 0
+        self.is_leaving = False
+        """Whether the server stops: it ends digits that their writers have not ended."""
 
     @property
     def is_unused(self) -> bool:
@@ -45,6 +52,8 @@ class InkExchange:
             waiting = whole_strokes(waited) if is_new else waited
             if is_new and waiting:
                 events.add(pen=line.number, open=line.opening)
+                with self._outbox.lock:
+                    line.open()
                 self._lines[line.number] = line
                 self._highest = max(self._highest, line.number)
             for each in waiting:
@@ -84,11 +93,27 @@ class InkExchange:
                 line.reader.look()
             self._forget(line)
 
-    def fail(self, error: InkstreamError) -> None:
-        """The stream is gone: fail what was written on it and is not answered."""
+    @property
+    def is_owing(self) -> bool:
+        """Whether the stream owes a final answer."""
+        return any(line.unanswered for line in self._lines.values())
+
+    def give_back(self, wreck: InkstreamError | None = None, most_wrecks: int = 0) -> None:
+        """Leave what is unanswered to the next stream; what this one still answers is passed over.
+
+        Args:
+            wreck: how the stream broke; None where it did not.
+            most_wrecks: streams that may have broken under one stroke; beyond, its pen fails with `wreck`.
+        """
         lines, self._lines = self._lines, {}
         for line in lines.values():
-            self._outbox.lose(line, error)
+            most = 0
+            for written in line.unanswered.values():
+                written.wrecks += wreck is not None and bool(written.sent)
+                most = max(most, written.wrecks)
+            if wreck is not None and most > most_wrecks:
+                self._outbox.lose(line, wreck)
+        self._outbox.say_again(lines.values())
 
     def _deliver(self, line: Line, answer: ink_pb2.GlyphResult) -> Iterable[int]:
         """Hand over a result; gives the strokes that need no further answer."""
@@ -97,13 +122,25 @@ class InkExchange:
             glyphs_before=line.glyphs_before,
             timed=line.opening.answers.timings,
         )
-        line.glyphs_seen = max(line.glyphs_seen, result.glyph)
-        if result.is_final:
-            line.glyphs.pop(result.glyph, None)
+        seen = line.glyphs.get(result.glyph)
+        if seen is not None:
+            if seen.is_known(result):
+                return ()
+            if result.revision <= seen.revision:
+                result = replace(result, revision=seen.revision + 1)
+        if not result.is_final:
+            line.glyphs.setdefault(result.glyph, Seen()).note(result)
+        elif self.is_leaving and line.was_cut(result, self._quiet(line), self._outbox.clock()):
+            return ()
         else:
-            line.glyphs[result.glyph] = set(result.strokes)
+            line.glyphs.pop(result.glyph, None)
+        line.glyphs_seen = max(line.glyphs_seen, result.glyph)
         line.reader.deliver(result)
         return result.strokes if result.is_final else ()
+
+    @staticmethod
+    def _quiet(line: Line) -> float:
+        return (line.opening.quiet_ms or QUIET_MS) / 1000
 
     def _refuse(self, line: Line, refused: error_pb2.ItemError) -> Iterable[int]:
         """Hand over an error; gives the strokes that get no further answer.
@@ -119,12 +156,14 @@ class InkExchange:
         over: Iterable[int] = ()
         glyph = item.glyph + line.glyphs_before
         if not item.stroke:
-            over = line.glyphs.pop(glyph, ())
+            over = line.glyphs.pop(glyph, Seen()).strokes
         elif refused.field.startswith("stroke_begin"):
             over = (item.stroke,)
         elif item.glyph:
-            line.glyphs.setdefault(glyph, set()).add(item.stroke)
-        line.reader.fail(error)
+            line.glyphs.setdefault(glyph, Seen()).strokes.add(item.stroke)
+        written = line.unanswered.get(item.stroke)
+        if written is None or not written.has_told(refused.field, refused.code):
+            line.reader.fail(error)
         return over
 
     def _line_of(self, pen: int) -> Line | None:

@@ -1,13 +1,26 @@
-"""One pen on its way to the server: what of it waits to be sent, and what waits for an answer."""
+"""One pen on its way to the server: what waits to be sent, what waits for an answer, what to say again.
+
+A stream that breaks, or is left, takes the server's memory of its pens along. So a line keeps every stroke
+until the final answer that holds it, and can tell the next stream all that the last one knew.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
-from inkstream._columns import Columns
 from inkstream._exceptions import InkstreamError
 from inkstream._glyphs import GlyphResult
+from inkstream._ink_written import (
+    Run,
+    Seen,
+    Waiting,
+    Written,
+    joined,
+    kind_of,
+    stroke_begun,
+    whole_strokes,
+)
 from inkstream.v1 import ink_pb2
 
 
@@ -24,41 +37,17 @@ class Reader(Protocol):
         """Nothing came, but whoever waits should look whether there is anything left to wait for."""
 
 
-class Run:
-    """Points of one stroke that follow each other and leave in one event."""
-
-    __slots__ = ("dt_ms", "dx", "dy", "pressure")
-
-    def __init__(self, columns: Columns) -> None:
-        self.dx, self.dy, self.dt_ms, self.pressure = map(list, columns)
-
-    def extend(self, columns: Columns) -> None:
-        """Append points."""
-        dx, dy, dt_ms, pressure = columns
-        self.dx += dx
-        self.dy += dy
-        self.dt_ms += dt_ms
-        self.pressure += pressure
-
-    def split(self, most: int) -> Run:
-        """Take the first `most` points out."""
-        first = Run((self.dx[:most], self.dy[:most], self.dt_ms[:most], self.pressure[:most]))
-        del self.dx[:most], self.dy[:most], self.dt_ms[:most], self.pressure[:most]
-        return first
-
-
-Waiting: TypeAlias = Run | ink_pb2.InkEvent
-"""What one event of a message will hold."""
-
-
 class Line:
     """One pen on its way to the server. The outbox's lock guards it."""
 
     __slots__ = (
+        "_at",
+        "erased",
         "glyphs",
         "glyphs_before",
         "glyphs_seen",
         "is_closed",
+        "is_timed",
         "number",
         "opening",
         "reader",
@@ -74,39 +63,182 @@ class Line:
         self.reader = reader
         self.waiting: list[Waiting] = []
         """What has not left yet."""
-        self.unanswered: dict[int, None] = {}
+        self.unanswered: dict[int, Written] = {}
         """Strokes that belong to no final answer yet, in the order of writing."""
         self.stroke = 0
         """The stroke that is open; 0 for none, or for one that the server has given up."""
         self.is_closed = False
-        self.glyphs: dict[int, set[int]] = {}
-        """Strokes of each digit that was answered, but not finally."""
+        self.is_timed = False
+        """Whether the writer tells the time of strokes, by a clock of his own."""
+        self.erased: set[int] = set()
+        """Strokes without a final answer whose erasure waits."""
+        self.glyphs: dict[int, Seen] = {}
+        """Digits that were answered, but not finally."""
         self.glyphs_before = 0
         """Digits that the pen had on earlier streams."""
         self.glyphs_seen = 0
         """The greatest number of a digit so far."""
+        self._at = 0
+        """The last stroke whose beginning has left; 0 for none on this stream."""
+
+    def sent(self, event: Waiting) -> None:
+        """Something leaves: keep what another stream would have to be told."""
+        if isinstance(event, Run):
+            if (written := self.unanswered.get(self._at)) is not None:
+                written.sent.append(event)
+            return
+        kind = event.WhichOneof("event")
+        if kind == "stroke_begin":
+            self._at = event.stroke_begin.stroke
+        elif kind == "stroke_remove":
+            self.erased.discard(event.stroke_remove.stroke)
+            return
+        elif kind == "glyph_end":
+            self._end_glyph_before(self._at + 1)
+            return
+        elif kind != "stroke_end":
+            return
+        if (written := self.unanswered.get(self._at)) is not None:
+            written.sent.append(event)
 
     def strike(self, strokes: Iterable[int]) -> None:
         """These strokes are answered, or will never be; the open one among them is over."""
         for stroke in strokes:
-            self.unanswered.pop(stroke, None)
+            written = self.unanswered.pop(stroke, None)
+            if written is not None and written.ends_glyph:
+                self._end_glyph_before(stroke)
             if stroke == self.stroke:
                 self.stroke = 0
 
-    @property
-    def points(self) -> int:
-        """Points that wait."""
-        return sum(len(event.dx) for event in self.waiting if isinstance(event, Run))
+    def erase(self, strokes: Iterable[int]) -> None:
+        """The writer takes strokes back; an event that waits says so to the server."""
+        gone = [stroke for stroke in strokes if stroke in self.unanswered]
+        self.erased.update(gone)
+        self.strike(gone)
+        for seen in self.glyphs.values():
+            if not seen.strokes.isdisjoint(gone):
+                # Its next answer is news, even if it had looked like this before.
+                seen.settled = ()
 
-    def forget_torn(self) -> None:
-        """Drop what waits for a stroke whose beginning went elsewhere."""
+    def clear(self) -> None:
+        """The writer takes everything back."""
+        self.strike([*self.unanswered])
+        self.glyphs.clear()
+
+    def say_again(self) -> None:
+        """Put all that has left and is unanswered before what waits.
+
+        What waits and made sense only to the stream that is gone is dropped.
+        """
+        waiting = self._without_torn()
+        again: list[Waiting] = []
+        owners = {stroke: glyph for glyph, seen in self.glyphs.items() for stroke in seen.strokes}
+        before = 0
+        for stroke, written in self.unanswered.items():
+            owner = owners.get(stroke, 0)
+            if 0 < before < owner:
+                # The server that is gone had seen a pause, or a gap, that the next one may not.
+                again.append(self._event("glyph_end"))
+            before = owner
+            again += joined(written.sent)
+            if written.ends_glyph:
+                again.append(self._event("glyph_end"))
+            written.is_said_again |= bool(written.sent)
+            written.sent = []
+            written.ends_glyph = False
+        if self.is_closed and not any(kind_of(event) == "close" for event in waiting):
+            waiting.append(self._event("close"))
+        self.waiting = whole_strokes(again + waiting)
+        self._at = 0
+        for seen in self.glyphs.values():
+            seen.is_said_again = True
+
+    def open(self) -> None:
+        """A stream is told of the pen: it numbers the pen's digits from 1."""
+        self.glyphs = {
+            number: seen
+            for number, seen in self.glyphs.items()
+            if not seen.strokes.isdisjoint(self.unanswered)
+        }
+        # Answers come in order, so what is still open is what comes next.
+        self.glyphs_before = min(self.glyphs, default=self.glyphs_seen + 1) - 1
+
+    def forget_sent(self) -> list[int]:
+        """Give up what has left and is unanswered; returns those strokes. What waits whole is kept."""
+        kept = {stroke_begun(event) for event in self.waiting}
+        lost = [stroke for stroke in self.unanswered if stroke not in kept]
         self.waiting = whole_strokes(self.waiting)
+        self.strike(lost)
+        self.glyphs.clear()
+        self._at = 0
+        return lost
 
+    def date(self) -> None:
+        """Tell when waiting strokes were written, where the writer does not.
 
-def whole_strokes(waiting: list[Waiting]) -> list[Waiting]:
-    """What a stream that has not seen the pen can understand: all from the first stroke on."""
-    for place, event in enumerate(waiting):
-        if not isinstance(event, Run) and event.HasField("stroke_begin"):
-            return waiting[place:]
-    # An end is worth nothing to a stream that has not seen the beginning.
-    return []
+        They will arrive together, so the server's clock cannot tell what pauses lay between them.
+        """
+        if self.is_timed:
+            return
+        if sum(1 for event in self.waiting if stroke_begun(event)) < 2:
+            return
+        written: Written | None = None
+        runs: list[Run] = []
+        for event in self.waiting:
+            if isinstance(event, Run):
+                runs.append(event)
+            elif (kind := event.WhichOneof("event")) == "stroke_begin":
+                written, runs = self.unanswered.get(event.stroke_begin.stroke), []
+                if written is not None:
+                    event.stroke_begin.time_ms = max(1, round(written.began * 1000))
+            elif kind == "stroke_end" and runs and written is not None:
+                lasted = (written.lifted or written.began) - written.began
+                for run in runs:
+                    run.dt_ms = [0] * len(run.dx)
+                runs[-1].dt_ms[-1] = round(lasted * 1000)
+
+    def was_cut(self, result: GlyphResult, quiet_seconds: float, now: float) -> bool:
+        """Whether a final answer came only because its server stops, not because the digit was done."""
+        last = max(result.strokes, default=0)
+        written = self.unanswered.get(last)
+        if written is None or written.ends_glyph:
+            return False
+        if any(last < stroke <= self._at for stroke in self.unanswered):
+            return False  # The next stroke began another digit.
+        if written.lifted is None or not written.sent or kind_of(written.sent[-1]) != "stroke_end":
+            return True
+        return not self.is_closed and now - written.lifted < quiet_seconds
+
+    def _end_glyph_before(self, stroke: int) -> None:
+        """A digit ended behind a stroke that is gone: behind the one before, then, if there is one."""
+        before = None
+        for number, written in self.unanswered.items():
+            if number >= stroke:
+                break
+            before = written
+        if before is not None:
+            before.ends_glyph = True
+
+    def _without_torn(self) -> list[Waiting]:
+        """What waits, less what continues a stroke that will not be said again."""
+        begun = {stroke_begun(event) for event in self.waiting}
+        is_torn = self._at not in self.unanswered
+        kept: list[Waiting] = []
+        for event in self.waiting:
+            kind = kind_of(event)
+            if kind == "stroke_begin":
+                is_torn = False
+            elif is_torn and kind in ("points", "stroke_end"):
+                continue
+            elif kind == "stroke_remove" and not isinstance(event, Run):
+                stroke = event.stroke_remove.stroke
+                if stroke in self.erased and stroke not in begun:
+                    self.erased.discard(stroke)
+                    continue
+            kept.append(event)
+        return kept
+
+    def _event(self, kind: str) -> ink_pb2.InkEvent:
+        event = ink_pb2.InkEvent(pen=self.number)
+        getattr(event, kind).SetInParent()
+        return event

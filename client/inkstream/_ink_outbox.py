@@ -12,7 +12,8 @@ from itertools import count
 
 from inkstream._columns import Columns
 from inkstream._exceptions import ClientClosed, InkstreamError, Overloaded
-from inkstream._ink_line import Line, Reader, Run, Waiting
+from inkstream._ink_line import Line, Reader
+from inkstream._ink_written import Run, Waiting, Written, points_in
 from inkstream.v1 import ink_pb2
 
 MOST_POINTS = 8192
@@ -81,8 +82,9 @@ class InkOutbox:
         event.stroke_begin.time_ms = time_ms
         with self.lock:
             self._require_room(len(first[0]))
-            line.unanswered[stroke] = None
+            line.unanswered[stroke] = Written(self._clock())
             line.stroke = stroke
+            line.is_timed = line.is_timed or bool(time_ms or first[2])
             line.waiting += (event, Run(first))
             self._points += len(first[0])
             return self._added(line, is_urgent=False)
@@ -101,22 +103,25 @@ class InkOutbox:
             self._points += len(columns[0])
             return self._added(line, is_urgent=False)
 
-    def put(self, line: Line, event: ink_pb2.InkEvent, *, strikes: Iterable[int] = ()) -> bool:
+    def put(self, line: Line, event: ink_pb2.InkEvent) -> bool:
         """Append anything else, which leaves at once; returns whether the taker has to be woken.
 
-        Never refused for want of room, so that what was begun can be ended.
+        Never refused for want of room, so that what was begun can be ended. What is erased or cleared needs
+        no answer any more.
 
         Args:
             line: the pen.
             event: what it did.
-            strikes: strokes that need no answer any more.
 
         Raises:
             ClientClosed: the outbox was closed.
         """
         with self.lock:
             self.require_open()
-            line.strike([*strikes])
+            if event.HasField("stroke_remove"):
+                line.erase([event.stroke_remove.stroke])
+            elif event.HasField("clear"):
+                line.clear()
             line.waiting.append(event)
             return self._added(line, is_urgent=True)
 
@@ -126,6 +131,8 @@ class InkOutbox:
             if not line.stroke:
                 return False
             self.require_open()
+            if (written := line.unanswered.get(line.stroke)) is not None:
+                written.lifted = self._clock()
             line.stroke = 0
             line.waiting.append(event)
             return self._added(line, is_urgent=True)
@@ -166,6 +173,7 @@ class InkOutbox:
                             assert isinstance(each, Run)
                         points -= len(each.dx)
                         self._points -= len(each.dx)
+                    line.sent(each)
                     place += 1
                 if place < len(waiting):
                     # What is left goes behind the others: one that brings much holds nobody up.
@@ -213,32 +221,46 @@ class InkOutbox:
             self._wakes_for_any = self._wakes_for_urgent = True
             for line in ready:
                 line.waiting.clear()
-        for line in ready:
+        for line in {**dict.fromkeys(ready), **dict.fromkeys(lines)}:
             self.lose(line, error)
-        for line in lines:
-            line.reader.look()
 
     def lose(self, line: Line, error: InkstreamError) -> None:
         """A pen is no longer open: what went with it is failed, strokes that wait whole are kept."""
         with self.lock:
-            line.glyphs_before = line.glyphs_seen
-            line.glyphs.clear()
-            before = line.points
-            line.forget_torn()
-            self._points -= before - line.points
+            before = points_in(line.waiting)
+            lost = line.forget_sent()
+            self._points -= before - points_in(line.waiting)
             if not line.waiting:
                 self._ready.pop(line, None)
-            kept = {
-                event.stroke_begin.stroke
-                for event in line.waiting
-                if not isinstance(event, Run) and event.HasField("stroke_begin")
-            }
-            lost = [stroke for stroke in line.unanswered if stroke not in kept]
-            line.strike(lost)
         if lost:
             line.reader.fail(error)
         else:
             line.reader.look()
+
+    def say_again(self, lines: Iterable[Line]) -> None:
+        """Their stream is gone: what it was told and did not answer goes to the next, before all else."""
+        with self.lock:
+            for line in lines:
+                before = points_in(line.waiting)
+                line.say_again()
+                self._points += points_in(line.waiting) - before
+                if line.waiting:
+                    self._ready[line] = None
+                else:
+                    self._ready.pop(line, None)
+            if self._ready:
+                self._due = 0.0
+
+    def date(self) -> None:
+        """A stream begins: what waited for it tells when it was written."""
+        with self.lock:
+            for line in self._ready:
+                line.date()
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The clock by which strokes are dated."""
+        return self._clock
 
     def _require_room(self, points: int) -> None:
         self.require_open()

@@ -27,6 +27,11 @@ def shared_loop() -> asyncio.AbstractEventLoop:
         return _loop
 
 
+def is_shared_loop() -> bool:
+    """Whether the caller runs in the loop's thread, where nothing may wait."""
+    return _loop is not None and asyncio._get_running_loop() is _loop
+
+
 def wait_for(coroutine: Coroutine[Any, Any, _T]) -> _T:
     """Run a coroutine in the loop and wait for what it returns or raises.
 

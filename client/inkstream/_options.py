@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import grpc
 
 from inkstream._exceptions import InvalidRequest
+from inkstream._retry import RetryPolicy
+from inkstream._states import OnState
 from inkstream.v1 import recognition_service_pb2 as wire
 from inkstream.v1 import tensor_pb2
 
 Metadata = Sequence[tuple[str, str | bytes]]
+
+_BALANCED = ("ipv4:", "ipv6:", "dns:")
+"""Schemes of targets that may stand for several servers; they take lists themselves."""
+_RETRIES = {
+    # Streams are resumed by the client itself.
+    "name": [
+        {"service": "inkstream.v1.RecognitionService", "method": "Recognize"},
+        {"service": "inkstream.v1.RecognitionService", "method": "GetModel"},
+    ],
+    "retryPolicy": {
+        "maxAttempts": 4,
+        "initialBackoff": "0.05s",
+        "maxBackoff": "0.5s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +57,11 @@ class Tls:
 class Options:
     """Everything that a client was told when it was made."""
 
-    address: str
-    """Host and port, for example "localhost:50051", or any gRPC target such as "unix:/run/ink"."""
+    address: str | Sequence[str]
+    """Host and port, for example "localhost:50051", or any gRPC target such as "unix:/run/ink". A list of
+    them, or a string of several with commas between, is used in turn: one that fails or stops is followed
+    by the next. Targets that stand for several servers, "dns:///host:port" and "ipv4:1.2.3.4:5,1.2.3.5:5",
+    are balanced round robin by gRPC."""
     model: str = ""
     """Name of the model that should answer; "" for the server's default."""
     top_k: int = 0
@@ -59,6 +82,15 @@ class Options:
     """Milliseconds that a pen's points wait for others to share their message, 10 to 50 as a rule."""
     ink_buffer: int = 250_000
     """Points that may wait to be sent before more are refused; 40 minutes of one pen, some 20 MB."""
+    buffer: int = 65_536
+    """Images that may wait to be sent before `submit` and `recognize` wait or fail; 51 MB as bytes. A
+    `stream` is bounded by its own reader instead."""
+    when_full: Literal["wait", "raise"] = "wait"
+    """What they do then: wait for room, or raise Overloaded."""
+    retry: RetryPolicy = RetryPolicy()
+    """How patiently the client reconnects and sends again what is unanswered."""
+    on_state: OnState | None = None
+    """Told of every change of the connection, in its thread; must not block."""
     channel_options: tuple[tuple[str, Any], ...] = ()
     """gRPC channel arguments that come after, and so replace, those of `channel_arguments`."""
 
@@ -73,8 +105,23 @@ class Options:
             raise InvalidRequest(f"packet_ms: expected 0 to 1000, got {self.packet_ms}")
         if self.ink_buffer < 1:
             raise InvalidRequest(f"ink_buffer: expected points above 0, got {self.ink_buffer}")
-        if not self.address:
-            raise InvalidRequest('address: expected HOST:PORT such as "localhost:50051", got ""')
+        if self.buffer < 1:
+            raise InvalidRequest(f"buffer: expected images above 0, got {self.buffer}")
+        if self.when_full not in ("wait", "raise"):
+            raise InvalidRequest(f'when_full: expected "wait" or "raise", got {self.when_full!r}')
+        if not self.targets or not all(self.targets):
+            raise InvalidRequest(
+                f'address: expected HOST:PORT such as "localhost:50051", got {self.address!r}'
+            )
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The gRPC targets that the address names."""
+        if not isinstance(self.address, str):
+            return tuple(self.address)
+        if self.address.startswith(_BALANCED):
+            return (self.address,)
+        return tuple(each.strip() for each in self.address.split(","))
 
     def stream_config(self) -> wire.StreamConfig:
         """The first message of a stream."""
@@ -86,29 +133,34 @@ class Options:
             client_label=self.client_label,
         )
 
-    def channel_arguments(self) -> list[tuple[str, Any]]:
-        """Channel arguments of gRPC: keepalive, message sizes, quick reconnects."""
+    def channel_arguments(self, target: str) -> list[tuple[str, Any]]:
+        """Channel arguments of gRPC: keepalive, message sizes, quick reconnects, balancing."""
+        config: dict[str, Any] = {"methodConfig": [_RETRIES]}
+        if target.startswith(_BALANCED):
+            config["loadBalancingConfig"] = [{"round_robin": {}}]
         return [
-            # A dead peer is noticed within 40 s, and middleboxes see traffic on idle streams.
-            ("grpc.keepalive_time_ms", 20_000),
-            ("grpc.keepalive_timeout_ms", 20_000),
+            # A dead peer is noticed within 25 s, and middleboxes see traffic on idle streams.
+            ("grpc.keepalive_time_ms", 15_000),
+            ("grpc.keepalive_timeout_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.max_pings_without_data", 0),
             ("grpc.max_send_message_length", 64 << 20),
             ("grpc.max_receive_message_length", 64 << 20),
-            # A server that comes back is found soon.
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 2_000),
+            # A server that comes back is found soon. The least, despite its name, is what an attempt to
+            # connect may take.
+            ("grpc.initial_reconnect_backoff_ms", 50),
+            ("grpc.min_reconnect_backoff_ms", round(self.connect_timeout * 1000)),
+            ("grpc.max_reconnect_backoff_ms", 1_000),
+            ("grpc.service_config", json.dumps(config)),
             # Clients share no connection: each has its own flow control.
             ("grpc.use_local_subchannel_pool", 1),
             *self.channel_options,
         ]
 
-    def open_channel(self) -> grpc.aio.Channel:
-        """A channel that connects when first used. Belongs to the running event loop."""
-        arguments = self.channel_arguments()
+    def open_channel(self, target: str) -> grpc.aio.Channel:
+        """A channel to one of the targets, connected when first used. Belongs to the running event loop."""
+        arguments = self.channel_arguments(target)
         if self.tls is None:
-            return grpc.aio.insecure_channel(self.address, options=arguments)
+            return grpc.aio.insecure_channel(target, options=arguments)
         credentials = self.tls.credentials() if isinstance(self.tls, Tls) else self.tls
-        return grpc.aio.secure_channel(self.address, credentials, options=arguments)
+        return grpc.aio.secure_channel(target, credentials, options=arguments)

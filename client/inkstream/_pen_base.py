@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeAlias
 
@@ -183,7 +183,7 @@ class PenBase:
             self._coder = None
         event = ink_pb2.InkEvent(pen=self.number)
         event.stroke_remove.stroke = stroke
-        self._put(event, [stroke])
+        self._put(event)
 
     def clear(self) -> None:
         """Take away all ink that has no final result; there will be none for it.
@@ -196,7 +196,7 @@ class PenBase:
         self._has_ink = False
         event = ink_pb2.InkEvent(pen=self.number)
         event.clear.SetInParent()
-        self._put(event, self._line.unanswered)
+        self._put(event)
 
     def close(self) -> None:
         """Write no more: an open digit gets its final result. Does not wait; may be called again."""
@@ -262,9 +262,9 @@ class PenBase:
             if woken:
                 self._wake()
 
-    def _put(self, event: ink_pb2.InkEvent, strikes: Iterable[int] = ()) -> None:
+    def _put(self, event: ink_pb2.InkEvent) -> None:
         self._writer = self._current()
-        if self._outbox.put(self._line, event, strikes=strikes):
+        if self._outbox.put(self._line, event):
             self._wake()
         self.look()
 

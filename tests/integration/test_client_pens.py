@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from inkstream import (
     InkstreamError,
     InvalidInk,
     RejectReason,
-    RetryableError,
+    RetryPolicy,
 )
 from inkstream.ink import Ink, Stroke, read
 
@@ -222,36 +221,12 @@ def test_ink_and_images_share_the_stream(server: RunningServer) -> None:
         assert client.recognize(image).digit == digit
 
 
-def test_a_killed_server_fails_what_was_written_and_its_successor_goes_on(
+def test_a_drained_server_gives_open_digits_their_final_answer_where_no_other_will(
     start_server: StartServer,
 ) -> None:
-    first = start_server()
-    port = first.address.rpartition(":")[2]
-    with Client(first.address) as client, client.pen(quiet_ms=LONG_MS) as pen:
-        pen.stroke(SEVEN)
-        results = iter(pen)
-        assert next(results).state is GlyphState.PROVISIONAL
-        first.signal(signal.SIGKILL)
-        first.wait()
-        with pytest.raises(RetryableError):
-            next(results)
-        start_server("--port", port)
-        while True:
-            pen.stroke(SEVEN)
-            pen.end_glyph()
-            try:
-                final = [result for result in pen if result.is_final][-1]
-                break
-            except RetryableError:
-                # gRPC lets a moment pass between two attempts to connect.
-                continue
-        assert final.digit == 7
-        assert final.glyph > 1
-
-
-def test_a_drained_server_gives_open_digits_their_final_answer(start_server: StartServer) -> None:
     server = start_server()
-    with Client(server.address) as client, client.pen(quiet_ms=LONG_MS) as pen:
+    alone = RetryPolicy(attempts=0)
+    with Client(server.address, retry=alone) as client, client.pen(quiet_ms=LONG_MS) as pen:
         pen.stroke(SEVEN)
         results = iter(pen)
         assert next(results).state is GlyphState.PROVISIONAL

@@ -67,7 +67,7 @@ async def test_a_process_whose_engine_hangs_ends_and_says_where_it_stood(
     async with AsyncClient(server.running.address, connect_timeout=1) as client:
         await client.recognize(images[0])
         server.engine("hang")
-        answer = client.submit(images[0])
+        answer = await client.submit(images[0])
         code = await asyncio.to_thread(server.running.process.wait, STOP_SECONDS)
         answer.cancel()
     assert code == EXIT_STUCK

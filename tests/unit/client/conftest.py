@@ -15,7 +15,7 @@ class Twin(Protocol):
 
     async def recognize(self, images: Any, **options: Any) -> Any: ...
     async def collect(self, images: Iterable[Any], **options: Any) -> list[Any]: ...
-    def submit(self, image: Any) -> asyncio.Future[Result]: ...
+    async def submit(self, image: Any) -> asyncio.Future[Result]: ...
     async def model(self) -> Model: ...
     async def close(self, grace: float = 5.0) -> None: ...
 
@@ -30,8 +30,8 @@ class SyncTwin:
     async def collect(self, images: Iterable[Any], **options: Any) -> list[Any]:
         return await asyncio.to_thread(lambda: list(self.client.stream(images, **options)))
 
-    def submit(self, image: Any) -> asyncio.Future[Result]:
-        return asyncio.wrap_future(self.client.submit(image))
+    async def submit(self, image: Any) -> asyncio.Future[Result]:
+        return asyncio.wrap_future(await asyncio.to_thread(self.client.submit, image))
 
     async def model(self) -> Model:
         return await asyncio.to_thread(self.client.model)
@@ -50,8 +50,8 @@ class AsyncTwin:
     async def collect(self, images: Iterable[Any], **options: Any) -> list[Any]:
         return [result async for result in self.client.stream(images, **options)]
 
-    def submit(self, image: Any) -> asyncio.Future[Result]:
-        return self.client.submit(image)
+    async def submit(self, image: Any) -> asyncio.Future[Result]:
+        return await self.client.submit(image)
 
     async def model(self) -> Model:
         return await self.client.model()

@@ -110,7 +110,7 @@ async def test_leaving_by_an_error_does_not_wait(fake: FakeServer) -> None:
     fake.answering.clear()
     with pytest.raises(ZeroDivisionError):
         async with AsyncClient(fake.address) as client:
-            future = client.submit(frame(1))
+            future = await client.submit(frame(1))
             assert await asyncio.to_thread(fake.arrived.acquire, timeout=30)
             raise ZeroDivisionError
     with pytest.raises(ClientClosed):

@@ -22,6 +22,7 @@ from inkstream import (
     ProtocolError,
     Result,
     RetryableError,
+    RetryPolicy,
     Tls,
 )
 
@@ -130,19 +131,19 @@ async def test_many_streams_and_calls_share_one_stream(twin: Twin, fake: FakeSer
 
 
 async def test_submitted_images_come_back_as_futures(twin: Twin) -> None:
-    futures = [twin.submit(frame(n)) for n in range(8)]
+    futures = [await twin.submit(frame(n)) for n in range(8)]
     assert digits(await asyncio.gather(*futures)) == list(range(8))
     with pytest.raises(InvalidImage):
-        await twin.submit(frame(REFUSED))
+        await (await twin.submit(frame(REFUSED)))
     with pytest.raises(InvalidImage, match="expected one"):
-        twin.submit(np.zeros((2, 28, 28), np.uint8))
+        await twin.submit(np.zeros((2, 28, 28), np.uint8))
 
 
 async def test_a_cancelled_caller_leaves_its_mates_unharmed(twin: Twin, fake: FakeServer) -> None:
     fake.answering.clear()
-    first = twin.submit(frame(0))
+    first = await twin.submit(frame(0))
     await arrival(fake)
-    mates = [twin.submit(frame(n)) for n in range(1, 6)]
+    mates = [await twin.submit(frame(n)) for n in range(1, 6)]
     first.cancel()
     mates[2].cancel()
     fake.answering.set()
@@ -152,9 +153,33 @@ async def test_a_cancelled_caller_leaves_its_mates_unharmed(twin: Twin, fake: Fa
     assert (await twin.recognize(frame(6))).digit == 6
 
 
-async def test_a_broken_stream_fails_what_is_unanswered_and_the_next_call_works(
+IMPATIENT = RetryPolicy(attempts=0)
+
+
+async def test_a_broken_stream_is_followed_by_another_and_the_caller_notices_nothing(
     twin: Twin, fake: FakeServer
 ) -> None:
+    fake.break_after = 2
+    assert [(await twin.recognize(frame(n))).digit for n in range(5)] == list(range(5))
+    assert len(fake.configs) > 2
+
+
+async def test_what_a_broken_stream_carried_is_sent_again_and_answered_once(
+    twin: Twin, fake: FakeServer
+) -> None:
+    fake.break_after = 3
+    results = await twin.collect([frame(n % 10, n % 256) for n in range(300)])
+    assert digits(results) == [n % 10 for n in range(300)]
+    assert [round(result.confidence * 255) for result in results] == [n % 256 for n in range(300)]
+    sent = sum(len(message.sequences) for message in fake.messages)
+    assert sent > 300
+    assert max(len(message.sequences) for message in fake.messages) <= fake.max_frames
+
+
+async def test_a_client_told_not_to_retry_fails_what_is_unanswered_and_the_next_call_works(
+    fake: FakeServer, connect: Callable[..., Twin]
+) -> None:
+    twin = connect(fake.address, retry=IMPATIENT)
     fake.break_after = 2
     assert (await twin.recognize(frame(1))).digit == 1
     with pytest.raises(ConnectionLost) as lost:
@@ -165,7 +190,10 @@ async def test_a_broken_stream_fails_what_is_unanswered_and_the_next_call_works(
     assert (await twin.recognize(frame(3))).digit == 3
 
 
-async def test_each_image_of_a_broken_stream_is_accounted_for(twin: Twin, fake: FakeServer) -> None:
+async def test_each_image_of_a_broken_stream_is_accounted_for(
+    fake: FakeServer, connect: Callable[..., Twin]
+) -> None:
+    twin = connect(fake.address, retry=IMPATIENT)
     fake.break_after = 3
     results = await twin.collect([frame(1)] * 300, return_exceptions=True)
     assert len(results) == 300
@@ -176,10 +204,13 @@ async def test_each_image_of_a_broken_stream_is_accounted_for(twin: Twin, fake: 
     assert lost
 
 
-async def test_a_vanished_server_is_named(twin: Twin, fake: FakeServer) -> None:
+async def test_a_server_that_stays_away_is_given_up_by_name(
+    fake: FakeServer, connect: Callable[..., Twin]
+) -> None:
+    twin = connect(fake.address, retry=RetryPolicy(attempts=2, first_delay=0.01))
     await twin.recognize(frame(1))
     fake.stop()
-    with pytest.raises(RetryableError) as gone:
+    with pytest.raises(ConnectionFailed, match="gave up after 3 attempts") as gone:
         await twin.recognize(frame(1))
     assert fake.address in str(gone.value)
 
@@ -205,7 +236,7 @@ async def test_a_deadline_ends_the_wait(twin: Twin, fake: FakeServer) -> None:
 
 
 async def test_closing_waits_for_what_is_under_way(twin: Twin, fake: FakeServer) -> None:
-    futures = [twin.submit(frame(n % 10)) for n in range(100)]
+    futures = [await twin.submit(frame(n % 10)) for n in range(100)]
     await twin.close()
     assert digits([future.result() for future in futures if await asyncio.wait([future])]) == [
         n % 10 for n in range(100)
@@ -218,7 +249,7 @@ async def test_closing_without_patience_fails_what_is_unanswered(
     twin: Twin, fake: FakeServer
 ) -> None:
     fake.answering.clear()
-    futures = [twin.submit(frame(1)) for _ in range(100)]
+    futures = [await twin.submit(frame(1)) for _ in range(100)]
     await arrival(fake)
     await twin.close(0.0)
     outcomes = await asyncio.gather(*futures, return_exceptions=True)

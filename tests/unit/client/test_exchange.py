@@ -8,7 +8,14 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from inkstream import ClientClosed, DeadlineExceeded, InkstreamError, InvalidImage, ProtocolError
+from inkstream import (
+    ClientClosed,
+    ConnectionLost,
+    DeadlineExceeded,
+    InkstreamError,
+    InvalidImage,
+    ProtocolError,
+)
 from inkstream._exchange import Exchange
 from inkstream._images import FLOAT32_FRAME, UINT8_FRAME
 from inkstream._outbox import Outbox, Parcel
@@ -83,7 +90,7 @@ def refusal(sequence: int) -> wire.StreamRecognizeResponse:
 class AnyInterleaving(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.outbox = Outbox()
+        self.outbox = Outbox(1 << 16)
         self.exchange = Exchange(self.outbox, window=WINDOW, max_frames_per_message=MAX_FRAMES)
         self.sinks = [Ledger() for _ in range(3)]
         self.under_way: list[tuple[int, int]] = []
@@ -125,6 +132,12 @@ class AnyInterleaving(RuleBasedStateMachine):
         answered, self.under_way = self.under_way[:count], self.under_way[count:]
         self.exchange.receive(results(answered))
 
+    @rule(is_wreck=st.booleans())
+    def the_stream_ends(self, is_wreck: bool) -> None:
+        self.exchange.give_back(ConnectionLost("gone") if is_wreck else None, most_wrecks=1 << 30)
+        self.exchange = Exchange(self.outbox, window=WINDOW, max_frames_per_message=MAX_FRAMES)
+        self.under_way, self.last_sequence = [], 0
+
     @rule(sink=st.integers(0, 2))
     def somebody_leaves(self, sink: int) -> None:
         self.sinks[sink].is_abandoned = True
@@ -165,7 +178,7 @@ TestAnyInterleaving = AnyInterleaving.TestCase
 
 @pytest.fixture
 def outbox() -> Outbox:
-    return Outbox()
+    return Outbox(1 << 16)
 
 
 @pytest.fixture
@@ -173,14 +186,12 @@ def exchange(outbox: Outbox) -> Exchange:
     return Exchange(outbox, window=WINDOW, max_frames_per_message=MAX_FRAMES)
 
 
-def test_a_broken_stream_fails_what_is_under_way_and_what_waits_once(
-    outbox: Outbox, exchange: Exchange
-) -> None:
+def test_what_is_given_up_fails_once_under_way_or_not(outbox: Outbox, exchange: Exchange) -> None:
     sink = Ledger()
     outbox.put(sink.parcel(6))
     exchange.next_message(0.0)
     broken = ProtocolError("broken")
-    exchange.fail(broken)
+    exchange.give_back()
     outbox.fail(broken)
     assert sink.answers == dict.fromkeys(range(6), broken)
     assert exchange.unanswered == 0

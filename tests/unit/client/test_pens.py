@@ -239,7 +239,8 @@ def test_an_error_is_raised_in_its_turn_and_the_loop_may_go_on(desk: Desk) -> No
     pen = desk.pen()
     pen.stroke([(0, 0)])
     desk.sent()
-    desk.exchange.fail(ConnectionLost("gone"))
+    desk.exchange.give_back()
+    desk.outbox.fail(ConnectionLost("gone"))
     with pytest.raises(ConnectionLost):
         list(pen)
     assert list(pen) == []
