@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -152,11 +153,17 @@ def test_an_erased_stroke_changes_the_digit_until_it_is_final(server: RunningSer
 def test_interim_results_come_while_the_pen_is_down(server: RunningServer) -> None:
     with Client(server.address) as client:
         results: list[GlyphResult | InkstreamError] = []
-        with client.pen(interims_per_second=60, quiet_ms=LONG_MS, on_result=results.append) as pen:
+        heard = threading.Event()
+
+        def hear(result: GlyphResult | InkstreamError) -> None:
+            results.append(result)
+            heard.set()
+
+        with client.pen(interims_per_second=60, quiet_ms=LONG_MS, on_result=hear) as pen:
             pen.down(*SEVEN[0])
             for point in SEVEN[1:]:
                 pen.move(*point)
-            while not results:
+            while not heard.wait(0.001):  # A stroke may have so many points only.
                 pen.move(18, 41 + np.random.default_rng().random())
         assert list(pen) == []
     assert isinstance(results[0], GlyphResult)
