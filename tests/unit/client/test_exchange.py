@@ -137,6 +137,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.exchange.give_back(ConnectionLost("gone") if is_wreck else None, most_wrecks=1 << 30)
         self.exchange = Exchange(self.outbox, window=WINDOW, max_frames_per_message=MAX_FRAMES)
         self.under_way, self.last_sequence = [], 0
+        self.must_wake = False  # The connection looks at the outbox itself.
 
     @rule(sink=st.integers(0, 2))
     def somebody_leaves(self, sink: int) -> None:
