@@ -16,6 +16,7 @@ from inkstream.v1 import recognition_service_pb2
 from inkstream.v1.recognition_service_pb2_grpc import add_RecognitionServiceServicer_to_server
 from prometheus_client import (
     CollectorRegistry,
+    Gauge,
     GCCollector,
     PlatformCollector,
     ProcessCollector,
@@ -80,9 +81,12 @@ async def _live(config: Config) -> None:
     began = perf_counter()
     server = Server(config)
     server.open()
+    # As a supervisor says it of many, so that rules need not know which it is.
+    Gauge("inkstream_workers", "Processes that serve.", registry=server.registry).set(1)
     page = MetricsPage(config, server.registry)
     await server.start()
     await server.announce()
+    page.is_ready = True
     if config.ready_file is not None:
         write_ready_file(config.ready_file, server.address, page.url)
     logs.get().info(
@@ -94,6 +98,7 @@ async def _live(config: Config) -> None:
         seconds=round(perf_counter() - began, 3),
     )
     await stop.wait()
+    page.is_ready = False
     began = perf_counter()
     logs.get().info("drain", timeout_s=config.drain_timeout)
     await server.drain()

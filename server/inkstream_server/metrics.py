@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from inkstream_server import doubts
 from inkstream_server.blocks import Batch
+from inkstream_server.client_metrics import ClientMetrics
 from inkstream_server.counters import ItemCounter
 from inkstream_server.histograms import ItemHistogram
 from inkstream_server.ink_metrics import InkMetrics, Unanswered
@@ -137,6 +138,12 @@ class Metrics:
         depth = Gauge("inkstream_queue_depth", "Items that wait for a batch.", registry=registry)
         depth.set_function(queue_depth)
         self.streams = Gauge("inkstream_streams", "Streams that are open.", registry=registry)
+        self.held_streams = Gauge(
+            "inkstream_held_streams",
+            "Streams that are not read at the moment, because their window is full.",
+            registry=registry,
+        )
+        self.clients = ClientMetrics(registry)
         self._model = Gauge(
             "inkstream_model_info",
             "The model that answers: always 1.",

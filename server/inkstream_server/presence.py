@@ -1,18 +1,22 @@
-"""How the outside learns that a server is there, beside gRPC: the page of metrics and the ready file."""
+"""How the outside learns that a server is there, beside gRPC: the pages over HTTP and the ready file."""
 
 import json
 import os
 import tempfile
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_server
 
 from inkstream_server.config import Config
 from inkstream_server.errors import StartError
+from inkstream_server.status_page import pages
 
 
 class MetricsPage:
-    """`/metrics` over HTTP, answered in threads of its own."""
+    """`/metrics` and the pages of `status_page` over HTTP, answered in threads of their own."""
+
+    is_ready = False
+    """What `/readyz` says: set while new streams are welcome."""
 
     def __init__(self, config: Config, registry: CollectorRegistry) -> None:
         """Open the page for what is in `registry`.
@@ -28,6 +32,7 @@ class MetricsPage:
                 f"metrics_port: cannot listen on {host}:{port} ({error.strerror}): "
                 "choose another --metrics-port, or 0 for a free one"
             ) from error
+        self._server.set_app(pages(make_wsgi_app(registry), lambda: self.is_ready))
         self.url = f"http://{host}:{self._server.server_port}/metrics"
 
     def close(self) -> None:

@@ -86,7 +86,13 @@ class RecognitionService(RecognitionServiceServicer):
             await wire.write(self._opened())
             await self._require_no_drain(context)  # It may have begun since the stream did.
             session = Session(
-                wire, self._batcher, self._metrics, config.answers, self._limits, self._ground
+                wire,
+                self._batcher,
+                self._metrics,
+                config.answers,
+                self._limits,
+                self._ground,
+                client_label=config.client_label,
             )
             self._sessions.add(session)
             try:

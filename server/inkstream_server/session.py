@@ -154,6 +154,7 @@ class Session:
         limits: Limits,
         ground: Ground | None = None,
         clock: Clock | None = None,
+        client_label: str = "",
     ) -> None:
         """Prepare.
 
@@ -165,12 +166,14 @@ class Session:
             limits: what the stream may ask for.
             ground: what the pens of all streams share; None for defaults and an easel of its own.
             clock: tells the quiet times of pens; None for the event loop's.
+            client_label: what the caller's kind of device calls itself.
         """
         self._wire = wire
         self._batcher = batcher
         self._metrics = metrics
         self._options = options
         self._limits = limits
+        self._client = metrics.clients.of(client_label)
         self._last_sequence = -1
         self._flow: StreamFlow = Flow()
         ground = ground or Ground.over(batcher, metrics)
@@ -199,7 +202,8 @@ class Session:
         self._task = asyncio.current_task()
         reader = self._reader = asyncio.create_task(self._read())
         try:
-            await self._write()
+            with self._client.streaming():
+                await self._write()
             if not reader.cancelled():
                 reader.result()
         except asyncio.CancelledError:
@@ -269,7 +273,8 @@ class Session:
     async def _has_room(self) -> None:
         while self._is_full():
             self._room.clear()
-            await self._room.wait()
+            with self._metrics.held_streams.track_inprogress():
+                await self._room.wait()
 
     async def _accept(self, request: StreamRecognizeRequest) -> None:
         kind = request.WhichOneof("request")
@@ -329,6 +334,7 @@ class Session:
                 self._leave(items)
                 continue
             answers.finish_doubts(response.tensors, self._metrics)
+            self._client.answer(response)
             self._writing_since = perf_counter()
             try:
                 await self._wire.write(response)

@@ -1,0 +1,107 @@
+"""What Prometheus sees of kinds of devices, by the label that clients give their streams."""
+
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import zip_longest
+
+from inkstream.v1 import ink_pb2
+from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+MOST_LABELS = 32
+"""Labels that are told apart in one process; whoever brings one more counts as OTHER."""
+
+OTHER = "other"
+"""Whose label came too late, or is no short name."""
+
+UNNAMED = "unnamed"
+"""Who gives no label."""
+
+_SHORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+
+
+class ClientMetrics(Collector):
+    """Streams, answers and doubts, a series for each label that came. Written from the event loop only."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Register, with the series of those who give no label, and of those who are too many."""
+        self._clients = {UNNAMED: Client(), OTHER: Client()}
+        registry.register(self)
+
+    def of(self, label: str) -> "Client":
+        """Give the figures for a label as a client sent it."""
+        name = (label if _SHORT_NAME.fullmatch(label) else OTHER) if label else UNNAMED
+        if name not in self._clients:
+            if len(self._clients) >= MOST_LABELS:
+                name = OTHER
+            else:
+                self._clients[name] = Client()
+        return self._clients[name]
+
+    def describe(self) -> Iterable[CounterMetricFamily | GaugeMetricFamily]:
+        """Name the metrics without their figures, for the registry."""
+        return self._families()
+
+    def collect(self) -> Iterable[CounterMetricFamily | GaugeMetricFamily]:
+        """Give the figures, for a scrape from any thread."""
+        items, doubted, streams = families = self._families()
+        for name, client in [*self._clients.items()]:
+            items.add_metric([name, "ok"], client.answered)
+            items.add_metric([name, "error"], client.refused)
+            doubted.add_metric([name], client.doubted)
+            streams.add_metric([name], client.streams)
+        return families
+
+    @staticmethod
+    def _families() -> tuple[CounterMetricFamily, CounterMetricFamily, GaugeMetricFamily]:
+        return (
+            CounterMetricFamily(
+                "inkstream_client_items",
+                "Answers to items of streams, final ones of ink, by the client's label.",
+                labels=["client", "outcome"],
+            ),
+            CounterMetricFamily(
+                "inkstream_client_doubted_items",
+                "Answers with a reason not to trust them or a warning, by the client's label.",
+                labels=["client"],
+            ),
+            GaugeMetricFamily(
+                "inkstream_client_streams",
+                "Streams that are open, by the client's label.",
+                labels=["client"],
+            ),
+        )
+
+
+class Client:
+    """The figures behind one label."""
+
+    __slots__ = ("answered", "doubted", "refused", "streams")
+
+    def __init__(self) -> None:
+        self.answered = self.refused = self.doubted = self.streams = 0
+
+    @contextmanager
+    def streaming(self) -> Iterator[None]:
+        """Count a stream as long as the block lasts."""
+        self.streams += 1
+        try:
+            yield
+        finally:
+            self.streams -= 1
+
+    def answer(self, response: StreamRecognizeResponse) -> None:
+        """Count what a message answers, whole columns at a time."""
+        self.refused += len(response.errors)
+        for group in response.tensors:
+            self.answered += len(group.sequences)
+            if group.reject_reasons or group.warnings:
+                columns = zip_longest(group.reject_reasons, group.warnings, fillvalue=0)
+                self.doubted += sum(1 for doubts in columns if any(doubts))
+        for glyph in response.glyphs:
+            if glyph.state == ink_pb2.GLYPH_STATE_FINAL:
+                self.answered += 1
+                self.doubted += bool(glyph.reject_reason)

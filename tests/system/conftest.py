@@ -1,0 +1,67 @@
+"""One scene for all who watch: a server under a load that is written down, and Prometheus over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from time import sleep, time
+
+import numpy as np
+import pytest
+
+from tests.integration.conftest import RunningServer, running_server
+from tests.system.load import Load
+from tests.system.programs import program
+from tests.system.prometheus import WINDOW, Prometheus, running_prometheus
+
+CALM_SECONDS = 0.25
+"""Longest that load and scrapes may be late where figures are compared: 1.2 % of a window."""
+PATIENCE_SECONDS = 60.0
+"""Longest wait for a window in which the machine let everybody keep time."""
+
+
+@dataclass
+class Scene:
+    """What is there to be watched."""
+
+    server: RunningServer
+    load: Load
+    began: float
+    prometheus: Prometheus
+
+    @cached_property
+    def moment(self) -> float:
+        """When figures are compared: the window before it holds nothing but steady load."""
+        give_up = self.began + PATIENCE_SECONDS
+        moment = self.began + WINDOW + 2
+        while True:
+            sleep(max(0.0, moment + 2 - time()))
+            scrapes = self.prometheus.scrapes(moment)
+            moment = scrapes[-1] + 0.05  # So that the edges of the window are nearest to scrapes.
+            gaps = np.diff(self.prometheus.scrapes(moment))
+            late = max(self.load.ledger.longest_gap(moment - WINDOW - 1, moment), gaps.max() - 1)
+            # Prometheus begins some seconds after its start, and rules are evaluated before the moment.
+            is_full = len(self.prometheus.scrapes(moment - 2)) >= WINDOW
+            if (is_full and late <= CALM_SECONDS) or moment > give_up:
+                return moment
+            moment += 2
+
+    def ask(self, expression: str) -> list[tuple[dict[str, str], float]]:
+        """Ask Prometheus at the moment."""
+        return self.prometheus.ask(expression, self.moment)
+
+    def sent(self, what: str) -> float:
+        """Give how many a second were sent between the scrapes of the window before the moment."""
+        scrapes = self.prometheus.scrapes(self.moment)
+        return self.load.ledger.rate(what, scrapes[0], scrapes[-1])
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    program("prometheus")
+    folder = tmp_path_factory.mktemp("scene")
+    with running_server(folder) as server:
+        target = server.metrics_url.split("/")[2]
+        with running_prometheus(folder, target) as prometheus, Load(server.address) as load:
+            yield Scene(server, load, time(), prometheus)

@@ -1,0 +1,92 @@
+"""Debian's Prometheus over a server under load: what rules and alerts say is what was sent."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+
+from tests.system.conftest import Scene
+
+CLOSE = 0.02
+"""Relative difference that rates may have to what the load generator wrote down."""
+
+ONLY_ELSEWHERE = "inkstream_certificate_expiry|inkstream_worker_restarts"
+"""Metrics of servers with TLS, and with workers."""
+
+
+def always_answering(alert: str) -> str:
+    """Give an alert's expression so that it answers 0 or 1 rather than nothing when all is well."""
+    alert = re.sub(r"^absent\((.*)\)$", r"\1", alert)
+    return re.sub(r" (==|>|<) ", r" \1 bool ", alert)
+
+
+def test_every_rule_and_alert_finds_what_it_asks_for(scene: Scene) -> None:
+    assert scene.moment  # By then, each has been evaluated.
+    rules = [rule for group in scene.prometheus.get("rules")["groups"] for rule in group["rules"]]
+    assert len(rules) > 40
+    for rule in rules:
+        assert rule["health"] == "ok", rule
+        is_alert = rule["type"] == "alerting"
+        expression = always_answering(rule["query"]) if is_alert else rule["name"]
+        if re.search(ONLY_ELSEWHERE, expression):
+            continue
+        found = scene.ask(expression)
+        assert found, f"no data: {expression}"
+        assert all(math.isfinite(value) for _, value in found), f"{expression}: {found}"
+
+
+def test_rates_are_what_was_sent(scene: Scene) -> None:
+    ask = scene.ask
+    by_ending = {
+        (labels["kind"], labels["outcome"]): value
+        for labels, value in ask("job_kind_outcome:inkstream_items:rate5m")
+    }
+    for ending, what in (
+        (("tensor", "ok"), "good"),
+        (("tensor", "invalid"), "invalid"),
+        (("ink", "ok"), "glyphs"),
+    ):
+        assert by_ending.pop(ending) == pytest.approx(scene.sent(what), rel=CLOSE), ending
+    assert not any(by_ending.values()), by_ending
+    ((_, items),) = ask("job:inkstream_items:rate5m")
+    assert items == pytest.approx(scene.sent("tensors") + scene.sent("glyphs"), rel=CLOSE)
+
+
+def test_promises_are_kept_and_nobody_is_woken(scene: Scene) -> None:
+    ask = scene.ask
+    assert ask("job:inkstream_items_unanswered:ratio_rate1h") == [
+        ({"__name__": "job:inkstream_items_unanswered:ratio_rate1h", "job": "inkstream"}, 0.0)
+    ]
+    for kind in ("tensor", "ink"):
+        ((_, half),) = ask(f'job_kind:inkstream_item_latency_seconds:p50_rate5m{{kind="{kind}"}}')
+        ((_, most),) = ask(f'job_kind:inkstream_item_latency_seconds:p99_rate5m{{kind="{kind}"}}')
+        assert 0 < half <= most
+    ((_, batch),) = ask("job:inkstream_batch_size:mean_rate5m")
+    assert 1 <= batch <= 256
+    ((_, confidence),) = ask("job:inkstream_confidence:mean_rate1h")
+    assert 0.1 <= confidence <= 1
+    firing = {
+        alert["labels"]["alertname"]
+        for alert in scene.prometheus.get("alerts")["alerts"]
+        if alert["state"] == "firing"
+    }
+    assert not firing - {
+        "InkstreamItemsLate",
+        "InkstreamRejectsDrift",
+        "InkstreamConfidenceDrift",
+    }, firing
+
+
+def test_devices_are_told_apart(scene: Scene) -> None:
+    found = {
+        (labels["client"], labels["outcome"]): value
+        for labels, value in scene.ask("rate(inkstream_client_items_total[20s])")
+    }
+    bad = scene.sent("invalid")
+    assert found["tablet", "error"] == pytest.approx(bad, rel=CLOSE)
+    assert found["tablet", "ok"] == pytest.approx(scene.sent("tablet") - bad, rel=CLOSE)
+    assert found["kiosk", "ok"] == pytest.approx(scene.sent("kiosk"), rel=CLOSE)
+    assert found["pens", "ok"] == pytest.approx(scene.sent("pens"), rel=CLOSE)
+    assert not found["other", "ok"]

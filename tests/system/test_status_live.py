@@ -1,0 +1,90 @@
+"""The server's own page in real Chromium, over a server under load; takes the README's picture of it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.system.conftest import Scene
+from tests.system.programs import program
+
+PICTURES = Path(os.environ.get("INKSTREAM_PICTURES", "plots"))
+"""Where pictures go; `make test-system INKSTREAM_PICTURES=docs/pictures` renews those that are committed."""
+WIDE, PHONE = {"width": 1180, "height": 1060}, {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        # In a container, root may not make Chromium's sandbox; nothing but our own page is opened.
+        yield playwright.chromium.launch(
+            executable_path=program("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+
+
+def opened(
+    browser: Browser, scene: Scene, size: dict[str, int], scheme: str, least: int = 8
+) -> tuple[Page, list[str]]:
+    """Open the page and wait until its charts have `least` points; gives it and complaints."""
+    page = browser.new_page(viewport=size, color_scheme=scheme, device_scale_factor=2)  # type: ignore[arg-type]  # A size and a scheme as playwright's own types name them.
+    complaints: list[str] = []
+    page.on(
+        "console",
+        lambda it: complaints.append(it.text) if it.type in ("error", "warning") else None,
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+    page.goto(scene.server.metrics_url.removesuffix("metrics"))
+    page.wait_for_selector("#state.ready")
+    # The page's policy forbids what wait_for_function does; asking it now and then is allowed.
+    give_up = monotonic() + 60
+    while page.evaluate("points.length") < least:
+        assert monotonic() < give_up, "no points"
+        page.wait_for_timeout(250)
+    return page, complaints
+
+
+def figure(page: Page, name: str) -> str:
+    return page.locator(".tile", has_text=name).locator("b").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("size", "scheme", "picture"),
+    [(WIDE, "light", "status.png"), (PHONE, "dark", "status-phone.png")],
+    ids=["wide", "phone"],
+)
+def test_the_page_shows_the_load_and_fits(
+    browser: Browser, scene: Scene, tmp_path: Path, size: dict[str, int], scheme: str, picture: str
+) -> None:
+    page, complaints = opened(browser, scene, size, scheme)
+    assert not complaints
+    expected = 820.0  # 20 ticks a second of two messages of 20 frames and a glyph.
+    assert float(figure(page, "items a second")) == pytest.approx(expected, rel=0.25)
+    assert figure(page, "streams open") == "3"
+    assert figure(page, "pens open") == "4"
+    assert figure(page, "answered").startswith("100")
+    assert "digits/" in page.locator("#about").inner_text()
+    lines = page.locator("svg path").evaluate_all("all => all.map(it => it.getAttribute('d'))")
+    assert len(lines) > 5
+    assert all(line.startswith("M") and "NaN" not in line for line in lines)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
+        "it scrolls sideways"
+    )
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=PICTURES / picture, full_page=size is WIDE)
+    page.close()
+
+
+def test_the_page_says_so_when_the_server_is_gone(browser: Browser, scene: Scene) -> None:
+    page, _ = opened(browser, scene, WIDE, "light", least=1)
+    page.route("**/metrics", lambda route: route.abort())
+    page.wait_for_selector("#state.gone")
+    assert page.locator("#state").inner_text() == "unreachable"
+    assert re.search(r"\d", figure(page, "streams open")), "what was known is kept"
+    page.close()

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from inkstream.v1 import error_pb2, ink_pb2, tensor_pb2
+from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
+from inkstream_server.client_metrics import MOST_LABELS, OTHER, UNNAMED, ClientMetrics
+from prometheus_client import CollectorRegistry
+
+TRUSTED, UNSURE = error_pb2.REJECT_REASON_UNSPECIFIED, error_pb2.REJECT_REASON_UNSURE
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.clients = ClientMetrics(self.registry)
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.registry.get_sample_value(f"inkstream_client_{name}", labels)
+
+    def labels(self) -> set[str]:
+        (streams,) = (it for it in self.registry.collect() if it.name == "inkstream_client_streams")
+        return {sample.labels["client"] for sample in streams.samples}
+
+
+@given(
+    st.lists(st.text(max_size=40) | st.from_regex(r"[a-z0-9]{1,6}", fullmatch=True), max_size=100)
+)
+def test_labels_are_bounded_whatever_clients_call_themselves(labels: list[str]) -> None:
+    scene = Scene()
+    for label in labels:
+        scene.clients.of(label)
+    assert {UNNAMED, OTHER} <= scene.labels()
+    assert len(scene.labels()) <= MOST_LABELS
+    assert all(len(it) <= 32 and it.isascii() for it in scene.labels())
+
+
+def test_who_comes_too_late_is_counted_with_the_others_and_nobody_is_lost() -> None:
+    scene = Scene()
+    answer = StreamRecognizeResponse(tensors=[tensor_pb2.TensorResults(sequences=[1, 2, 3])])
+    for number in range(2 * MOST_LABELS):
+        scene.clients.of(f"device-{number}").answer(answer)
+    assert scene.value("items_total", client="device-0", outcome="ok") == 3
+    assert scene.value("items_total", client=f"device-{MOST_LABELS}", outcome="ok") is None
+    others = 2 * MOST_LABELS - (MOST_LABELS - 2)
+    assert scene.value("items_total", client=OTHER, outcome="ok") == 3 * others
+
+
+def test_a_message_is_counted_by_what_it_answers() -> None:
+    scene = Scene()
+    client = scene.clients.of("tablet")
+    client.answer(
+        StreamRecognizeResponse(
+            tensors=[
+                tensor_pb2.TensorResults(
+                    sequences=range(4),
+                    reject_reasons=[TRUSTED, UNSURE, UNSURE, TRUSTED],
+                    warnings=[2, 2, 0, 0],
+                ),
+                tensor_pb2.TensorResults(sequences=range(4, 6)),
+            ],
+            glyphs=[
+                ink_pb2.GlyphResult(state=ink_pb2.GLYPH_STATE_PROVISIONAL),
+                ink_pb2.GlyphResult(state=ink_pb2.GLYPH_STATE_FINAL),
+                ink_pb2.GlyphResult(state=ink_pb2.GLYPH_STATE_FINAL, reject_reason=UNSURE),
+            ],
+            errors=[error_pb2.ItemError(sequence=9)],
+        )
+    )
+    assert scene.value("items_total", client="tablet", outcome="ok") == 8
+    assert scene.value("items_total", client="tablet", outcome="error") == 1
+    assert scene.value("doubted_items_total", client="tablet") == 4
+
+
+def test_streams_are_counted_while_they_are_open() -> None:
+    scene = Scene()
+    with scene.clients.of("tablet").streaming(), scene.clients.of("tablet").streaming():
+        assert scene.value("streams", client="tablet") == 2
+    assert scene.value("streams", client="tablet") == 0
