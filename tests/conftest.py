@@ -7,7 +7,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import settings
 from inkstream import mnist as mnist_files
+
+# No verdict of ours is timed: a busy machine is no failure.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 Mnist = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
 """Images (10000, 28, 28) and their labels (10000,)."""
