@@ -14,13 +14,27 @@ def pin(number: int) -> None:
     Raises:
         StartError: there is no such core, or the system is not Linux.
     """
+    core = {_cores(number + 1)[number]}
+    for thread in Path("/proc/self/task").iterdir():
+        os.sched_setaffinity(int(thread.name), core)
+
+
+def require_cores(count: int) -> None:
+    """Check that `count` processes can have a core each.
+
+    Raises:
+        StartError: they cannot.
+    """
+    _cores(count)
+
+
+def _cores(count: int) -> list[int]:
     if not hasattr(os, "sched_getaffinity"):
         raise StartError("pin: only Linux can keep a process on a core: leave out --pin")
     cores = sorted(os.sched_getaffinity(0))
-    if number >= len(cores):
+    if len(cores) < count:
         raise StartError(
-            f"pin: core number {number + 1} of {len(cores)} that this process may use was asked for: "
-            "lower --workers or leave out --pin"
+            f"pin: {count} workers need {count} cores of their own, and this process may use "
+            f"{len(cores)}: lower --workers or leave out --pin"
         )
-    for thread in Path("/proc/self/task").iterdir():
-        os.sched_setaffinity(int(thread.name), {cores[number]})
+    return cores

@@ -14,8 +14,7 @@ from click.core import ParameterSource
 
 from inkstream_server import __version__
 from inkstream_server.config import Config, grouped, settings, variable_of
-from inkstream_server.errors import StartError
-from inkstream_server.model_commands import models
+from inkstream_server.errors import ServeError
 
 _TYPES: dict[object, Any] = {
     int: int,
@@ -75,7 +74,23 @@ def _configured(values: dict[str, Any]) -> Config:
         raise click.UsageError(f"{error}{place}") from error
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Main(click.Group):
+    """Imports `models` when it is asked for: it needs gRPC's code, and a supervisor must not."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted([*super().list_commands(context), "models"])
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name != "models":
+            return super().get_command(context, name)
+        from inkstream_server.model_commands import models
+
+        return models
+
+
+@click.group(
+    cls=_Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="inkstream-server")
 def main() -> None:
     """Serve handwritten digit recognition over gRPC streams.
@@ -87,9 +102,6 @@ def main() -> None:
     """
 
 
-main.add_command(models)
-
-
 @main.command()
 @_options
 def serve(**values: Any) -> None:
@@ -99,15 +111,19 @@ def serve(**values: Any) -> None:
     Examples:
       inkstream-server serve
       inkstream-server serve --port 0 --metrics-port 0 --ready-file ready.json
+      inkstream-server serve --workers 4 --pin
       INKSTREAM_ENGINE=keras inkstream-server serve --log-format json
     """
     config = _configured(values)
-    # gRPC and the engine take a while to import: --help need not wait for them.
-    from inkstream_server.lifecycle import serve as run
+    # gRPC and the engine take a while to import: neither --help nor a supervisor needs them.
+    if config.workers > 1:
+        from inkstream_server.workers.supervisor import supervise as run
+    else:
+        from inkstream_server.lifecycle import serve as run
 
     try:
         run(config)
-    except StartError as error:
+    except ServeError as error:
         click.echo(f"inkstream-server: {error}", err=True)
         sys.exit(1)
 

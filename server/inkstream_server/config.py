@@ -4,7 +4,8 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from inkstream_server.model_store import BUNDLED
+BUNDLED = Path(__file__).parent / "models"
+"""The models that come with the package."""
 
 
 def _setting(
@@ -74,8 +75,21 @@ class Config:
     engine: str = _setting(
         "litert", "litert|keras", "What computes. keras is the reference, and many times slower."
     )
-    pin: bool = _setting(
-        False, "flag", "Keep the process on one core, the first that it may use.", group="Process"
+    workers: int = _setting(
+        1,
+        "processes",
+        "How many processes serve, best one a core. A connection stays with one of them, so a single "
+        "client gains nothing.",
+        group="Process",
+        between=(1, 256),
+    )
+    pin: bool = _setting(False, "flag", "Keep each process on a core of its own.")
+    max_restarts: int = _setting(
+        5,
+        "times",
+        "How often in a row a worker that dies within a minute is started again, until the server gives "
+        "up.",
+        between=(0, 100),
     )
     max_batch: int = _setting(
         256,

@@ -6,17 +6,19 @@ import sys
 import structlog
 
 
-def configure(log_format: str, log_level: str) -> None:
+def configure(log_format: str, log_level: str, **always: object) -> None:
     """Set up logging for the process.
 
     Args:
         log_format: "text" (`event key=value`) or "json" (one object a line).
         log_level: least level that is written.
+        always: what every line says besides.
     """
     processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        lambda _logger, _method, event: {**event, **always},
     ]
     if log_format == "json":
         processors.append(structlog.processors.JSONRenderer())

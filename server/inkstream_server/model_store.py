@@ -11,16 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from inkstream_server import model_sample
+from inkstream_server import config, model_sample
 from inkstream_server.engines import Engine
 from inkstream_server.rejection import ACCEPT_ALL, RejectRule, rule_of
-
-BUNDLED = Path(__file__).parent / "models"
-"""The models that come with the package."""
 
 CARD = "card.json"
 PIN = "serving"
 """File beside the versions: one line, the version to serve in place of the newest."""
+
+BUNDLED = config.BUNDLED
+"""The models that come with the package."""
 
 
 class ModelError(Exception):

@@ -28,11 +28,26 @@ class Metrics:
     """One scrape, asked by name and labels."""
 
     def __init__(self, text: str) -> None:
+        families = [*text_string_to_metric_families(text)]
         self._values = {
             (sample.name, frozenset(sample.labels.items())): sample.value
-            for family in text_string_to_metric_families(text)
+            for family in families
             for sample in family.samples
         }
+        self._cumulative = {
+            sample.name
+            for family in families
+            if family.type in ("counter", "histogram")
+            for sample in family.samples
+        }
+
+    def fallen_since(self, before: Metrics) -> list[str]:
+        """Give what must never fall, counters and parts of histograms, and is lower than before."""
+        return [
+            f"{name}{dict(labels)}: {value} -> {self._values.get((name, labels))}"
+            for (name, labels), value in before._values.items()
+            if name in before._cumulative and self._values.get((name, labels), -1) < value
+        ]
 
     def value(self, name: str, **labels: str) -> float:
         """Give the value of one sample; a sample that does not exist is an error, not a zero."""

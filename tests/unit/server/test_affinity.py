@@ -35,5 +35,7 @@ def test_a_core_that_is_not_there_is_refused_with_what_would_mend_it() -> None:
         "try: pin(1)\n"
         "except Exception as error: print(error)"
     )
-    assert said.startswith("pin: core number 2 of 1 that this process may use")
-    assert "lower --workers or leave out --pin" in said
+    assert said == (
+        "pin: 2 workers need 2 cores of their own, and this process may use 1: "
+        "lower --workers or leave out --pin"
+    )
