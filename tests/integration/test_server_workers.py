@@ -167,7 +167,8 @@ async def test_streams_of_the_other_worker_do_not_notice_a_death(start_server: S
             if code is grpc.StatusCode.OK:
                 assert stream.answers.order == [*range(8)]
             else:
-                assert code is grpc.StatusCode.UNAVAILABLE
+                # Internal where the write was under way: grpc.aio's client then hides the truth.
+                assert code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL)
                 ended += 1
         assert 0 < ended < len(streams)
 
