@@ -151,8 +151,8 @@ class Post:
                         self._tell("announce")
                 else:
                     failure = message["failed"]
-        except ConnectionResetError:
-            pass  # It died with words of ours unread.
+        except ConnectionError:
+            pass  # It died with words of ours unread, or while we wrote one.
         return failure
 
     def _answer(self) -> None:

@@ -69,10 +69,14 @@ async def _live(config: Config, supervisor: socket.socket) -> None:
         await leave.wait()
         await server.drain()
         listening.cancel()
+        await asyncio.wait([listening])
         say(report=report(server.registry))
     with suppress(ConnectionError):  # The supervisor may have died.
-        lines.close()
-        await lines.wait_closed()
+        # Closed at once, a word under way would meet a closed socket, and the last report be lost.
+        lines.write_eof()
+        while await words.read(4096):
+            pass
+    lines.close()
 
 
 async def _obey(
