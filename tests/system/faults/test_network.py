@@ -1,0 +1,54 @@
+"""What becomes of items when the network between client and server fails."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.conftest import RunningServer
+from tests.system.faults.conftest import Promises
+from tests.system.faults.proxy import FAIR, Weather, fault_proxy
+from tests.system.faults.traffic import Images, traffic
+
+NOTHING_LOST = "every item is answered once and right"
+
+WEATHERS = {
+    "100 ms of delay each way": Weather(delay=0.1),
+    "jitter of up to 30 ms (reordering, as TCP shows it)": Weather(delay=0.005, jitter=0.03),
+    "one piece in twenty lost (200 ms until it is sent again)": Weather(stalls=0.05),
+    "64 kB/s each way": Weather(bytes_per_second=64_000),
+}
+
+
+@pytest.mark.parametrize("name", WEATHERS)
+async def test_bad_weather_costs_time_and_no_items(
+    name: str, server: RunningServer, images: Images, promises: Promises
+) -> None:
+    async with fault_proxy(server.address) as network:
+        network.weather = WEATHERS[name]
+        async with traffic(network.address, images, clients=2) as callers:
+            await callers.more(200)
+            network.weather = FAIR
+    assert callers.outcomes.right == callers.outcomes.items
+    promises.kept(name, NOTHING_LOST, callers.outcomes)
+
+
+@pytest.mark.parametrize("way", ["reset", "truncated in the middle of a message"])
+async def test_broken_connections_cost_no_items(
+    way: str, server: RunningServer, images: Images, promises: Promises
+) -> None:
+    async with fault_proxy(server.address) as network:
+        async with traffic(network.address, images) as callers:
+            for _ in range(20):
+                await callers.more(100)
+                if way == "reset":
+                    network.reset()
+                else:
+                    network.truncate_after(1000)
+            await callers.more(100)
+        assert network.connections > 20
+    assert callers.outcomes.right == callers.outcomes.items
+    promises.kept(
+        f"connections {way}, 20 times under load",
+        NOTHING_LOST,
+        f"{callers.outcomes}, {network.connections} connections",
+    )
