@@ -1,0 +1,160 @@
+"""Three servers on hosts of their own behind the real Envoy: hosts come and go, and no item is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from inkstream import AsyncClient
+
+from tests.conftest import Mnist
+from tests.patience import eventually
+from tests.system.fleet import Fleet
+from tests.system.machines import network
+from tests.system.programs import program
+
+CLIENTS = 12
+"""Each has a stream of its own; four a host."""
+
+FRAMES = 8
+"""Images a call."""
+
+
+@pytest.fixture(scope="module")
+def fleet() -> Iterator[Fleet]:
+    """Two servers behind Envoy, and a third machine with nothing on it yet."""
+    envoy = program("envoy")
+    # Socket files have short names, which pytest's folders have not.
+    with tempfile.TemporaryDirectory(prefix="ink") as folder, network(3) as hosts:
+        fleet = Fleet(hosts, Path(folder))
+        try:
+            fleet.start(*fleet.machines[:2])
+            fleet.proxy.list_hosts(fleet.machines[:2])
+            with fleet.proxy.running(envoy):
+                yield fleet
+        finally:
+            fleet.close()
+
+
+class Writers:
+    """Clients that have one batch after the other recognised, and check every answer."""
+
+    def __init__(self, address: str, mnist: Mnist, expected: list[int]) -> None:
+        self.answered = [0] * CLIENTS
+        self._address = address
+        self._images = mnist[0][:FRAMES]
+        self._expected = expected
+        self._is_over = False
+        self._turn = [asyncio.Event() for _ in range(CLIENTS + 1)]
+        self._turn[0].set()
+
+    async def flow(self, calls: int = 20) -> None:
+        """Wait until each has had so many calls more answered."""
+        wanted = [count + calls for count in self.answered]
+        await eventually(
+            "every writer is answered",
+            lambda: all(now >= then for now, then in zip(self.answered, wanted, strict=True)),
+        )
+
+    async def write(self, number: int, calls: int | None = None) -> None:
+        """Call so many times, or until told to stop; an answer that is wrong or missing raises."""
+        async with AsyncClient(self._address) as client:
+            # One after the other, as devices do: Envoy counts a stream when its host has it.
+            await self._turn[number].wait()
+            while not self._is_over and self.answered[number] != calls:
+                results = await client.recognize(self._images)
+                assert [result.digit for result in results] == self._expected
+                self.answered[number] += 1
+                self._turn[number + 1].set()
+
+    def stop(self) -> None:
+        self._is_over = True
+
+
+async def writers_of(fleet: Fleet, mnist: Mnist) -> Writers:
+    """Make clients that know what to expect."""
+    async with AsyncClient(fleet.proxy.address) as client:
+        expected = [result.digit for result in await client.recognize(mnist[0][:FRAMES])]
+    return Writers(fleet.proxy.address, mnist, expected)
+
+
+@asynccontextmanager
+async def writing(fleet: Fleet, mnist: Mnist) -> AsyncIterator[Writers]:
+    """Have clients write as long as the block lasts; leaving it fails where one item was lost."""
+    writers = await writers_of(fleet, mnist)
+    async with asyncio.TaskGroup() as group:
+        for number in range(CLIENTS):
+            group.create_task(writers.write(number))
+        try:
+            await writers.flow()
+            yield writers
+            await writers.flow()
+        finally:
+            writers.stop()
+
+
+async def settled(fleet: Fleet, *indices: int) -> None:
+    """Wait until Envoy sends streams to these machines and to no other."""
+    wanted = {fleet.machines[index].address for index in indices}
+    await eventually(f"streams go to {wanted}", lambda: fleet.proxy.healthy() == wanted)
+
+
+async def test_a_host_that_is_added_gets_the_next_streams_at_once(
+    fleet: Fleet, mnist: Mnist
+) -> None:
+    await settled(fleet, 0, 1)
+    async with writing(fleet, mnist):
+        newcomer = fleet.machines[2]
+        await asyncio.to_thread(fleet.start, newcomer)
+        fleet.proxy.list_hosts(fleet.machines)
+        await settled(fleet, 0, 1, 2)
+        async with writing(fleet, mnist):
+            # Twelve streams on two hosts, then twelve more: least loaded first, so all have eight.
+            assert [fleet.streams(it) for it in fleet.machines] == [8, 8, 8]
+
+
+async def test_load_spreads_evenly(fleet: Fleet, mnist: Mnist) -> None:
+    await settled(fleet, 0, 1, 2)
+    writers = await writers_of(fleet, mnist)
+    before = np.array([fleet.items(it) for it in fleet.machines])
+    await asyncio.gather(*(writers.write(number, calls=100) for number in range(CLIENTS)))
+    shares = np.array([fleet.items(it) for it in fleet.machines]) - before
+    assert shares.sum() == CLIENTS * 100 * FRAMES
+    assert abs(shares / shares.mean() - 1).max() < 0.1, shares
+
+
+async def test_a_host_that_is_killed_costs_no_item(fleet: Fleet, mnist: Mnist) -> None:
+    await settled(fleet, 0, 1, 2)
+    async with writing(fleet, mnist) as writers:
+        await asyncio.to_thread(fleet.kill, fleet.machines[0])
+        await writers.flow()
+        await settled(fleet, 1, 2)
+    fleet.start(fleet.machines[0])
+
+
+async def test_a_host_that_is_cut_off_costs_no_item(fleet: Fleet, mnist: Mnist) -> None:
+    await settled(fleet, 0, 1, 2)
+    lost = fleet.machines[1]
+    async with writing(fleet, mnist) as writers:
+        lost.cut_off(fleet.pid(lost))
+        try:
+            await writers.flow()
+            await settled(fleet, 0, 2)
+        finally:
+            lost.reconnect(fleet.pid(lost))
+    await settled(fleet, 0, 1, 2)
+
+
+async def test_a_rolling_upgrade_costs_no_item(fleet: Fleet, mnist: Mnist) -> None:
+    await settled(fleet, 0, 1, 2)
+    async with writing(fleet, mnist) as writers:
+        for machine in fleet.machines:
+            await asyncio.to_thread(fleet.stop, machine)
+            await writers.flow()
+            await asyncio.to_thread(fleet.start, machine)
+            await settled(fleet, 0, 1, 2)
