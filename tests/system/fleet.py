@@ -23,7 +23,9 @@ from tests.system.machines import Machine, Network
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PORT = "50051"
 _METRICS_PORT = "9464"
-_READ = "import sys, urllib.request as it; print(it.urlopen(sys.argv[1], timeout=10).read().decode())"
+_READ = (
+    "import sys, urllib.request as it; print(it.urlopen(sys.argv[1], timeout=10).read().decode())"
+)
 
 
 class Fleet:
@@ -101,7 +103,11 @@ class Proxy:
         listed = yaml.safe_load((DEPLOY / "envoy" / "hosts.yaml").read_text())
         (group,) = listed["resources"][0]["endpoints"]
         group["lb_endpoints"] = [
-            {"endpoint": {"address": {"socket_address": {"address": it.address, "port_value": int(PORT)}}}}
+            {
+                "endpoint": {
+                    "address": {"socket_address": {"address": it.address, "port_value": int(PORT)}}
+                }
+            }
             for it in machines
         ]
         beside = self._folder / "hosts.yaml.new"
@@ -112,7 +118,9 @@ class Proxy:
     def running(self, program: str) -> Iterator[None]:
         """Run Envoy as long as the block lasts; `list_hosts` comes before."""
         settings = yaml.safe_load((DEPLOY / "envoy" / "envoy.yaml").read_text())
-        settings["static_resources"]["listeners"][0]["address"] = {"pipe": {"path": str(self._socket)}}
+        settings["static_resources"]["listeners"][0]["address"] = {
+            "pipe": {"path": str(self._socket)}
+        }
         settings["admin"]["address"] = {"pipe": {"path": str(self._admin)}}
         path = self._folder / "envoy.yaml"
         path.write_text(yaml.safe_dump(settings))

