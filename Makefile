@@ -18,7 +18,7 @@ PIP := $(BIN)/pip install --quiet
 PIP_WHEEL := $(BIN)/pip wheel --quiet --no-deps
 ARGS ?=
 
-.PHONY: help demo serve train test lint format docs protos bench bench-quick test-system dist clean
+.PHONY: dashboards help demo serve train test lint format docs protos bench bench-quick test-system dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,8 @@ lint: .stamps/dev .stamps/protoc ## Check style, types, contract and drift of ge
 	$(BIN)/mypy client/inkstream server/inkstream_server training/inkstream_training
 	$(BIN)/mypy tests benchmarks reference
 	$(BIN)/python -m reference --check
+	$(BIN)/mypy deploy/grafana
+	$(BIN)/python deploy/grafana/generate.py --check
 	$(BIN)/buf lint
 	$(BIN)/buf format -d --exit-code > /dev/null
 	@base=$$(git rev-parse --verify --quiet origin/main || git rev-parse --verify --quiet main || echo HEAD); \
@@ -62,6 +64,9 @@ format: .stamps/dev ## Put the code into the project's style
 
 docs: .stamps/dev ## Generate the pages of docs/ that come from the code
 	@$(BIN)/python -m reference
+
+dashboards: .stamps/dev ## Generate deploy/grafana/dashboards from panels.py
+	@$(BIN)/python deploy/grafana/generate.py
 
 PROTO_OUT ?= client
 protos: .stamps/protoc ## Generate client/inkstream/v1 from protos/

@@ -109,10 +109,10 @@ class Load:
             # The second number does not rise: that frame is answered with an error.
             numbers = [first, first, *range(first + 2, first + FRAMES)]
             await mixed.send(sequences=numbers, uint8=part)
-            await pens.call.write(_ink(_glyph(tick)))
+            await pens.call.write(_ink(_writing(tick)))
             self.ledger.now += Counter(
-                tensors=2 * FRAMES, good=2 * FRAMES - 1, invalid=1, glyphs=1, messages=3,
-                points=len(BAR), kiosk=FRAMES, tablet=FRAMES, pens=1,
+                tensors=2 * FRAMES, good=2 * FRAMES - 1, invalid=1, glyphs=tick >= PENS, messages=3,
+                points=len(BAR), kiosk=FRAMES, tablet=FRAMES,
             )  # fmt: skip
             self.ledger.note(time())
             self._began.set()
@@ -128,9 +128,10 @@ class Load:
             stream.answers.responses.clear()
 
 
-def _glyph(tick: int) -> list[ink_pb2.InkEvent]:
-    pen = tick % PENS
-    return [*stroke(tick // PENS + 1, BAR, pen), ended(pen)]
+def _writing(tick: int) -> list[ink_pb2.InkEvent]:
+    """What the pen whose turn it is does: end its last digit, and write a stroke of the next."""
+    pen, number = tick % PENS, tick // PENS + 1
+    return [*([ended(pen)] if number > 1 else []), *stroke(number, BAR, pen)]
 
 
 def _ink(events: list[ink_pb2.InkEvent]) -> pb.StreamRecognizeRequest:

@@ -88,5 +88,5 @@ def test_devices_are_told_apart(scene: Scene) -> None:
     assert found["tablet", "error"] == pytest.approx(bad, rel=CLOSE)
     assert found["tablet", "ok"] == pytest.approx(scene.sent("tablet") - bad, rel=CLOSE)
     assert found["kiosk", "ok"] == pytest.approx(scene.sent("kiosk"), rel=CLOSE)
-    assert found["pens", "ok"] == pytest.approx(scene.sent("pens"), rel=CLOSE)
+    assert found["pens", "ok"] == pytest.approx(scene.sent("glyphs"), rel=CLOSE)
     assert not found["other", "ok"]

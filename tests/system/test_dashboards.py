@@ -1,0 +1,110 @@
+"""Every expression of the dashboards, asked of Debian's Prometheus over a server under load."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from tests.system.conftest import Scene
+from tests.system.prometheus import DEPLOY, shortened
+
+CLOSE = 0.02
+"""Relative difference that rates may have to what the load generator wrote down."""
+
+Series = dict[tuple[str, ...], float]
+"""Values by those of their labels, in order of the labels' names."""
+
+
+def panels(name: str) -> dict[str, list[dict[str, Any]]]:
+    """Give the queries of every panel of a dashboard, by title."""
+    made = json.loads((DEPLOY / "grafana" / "dashboards" / f"{name}.json").read_text())
+    return {it["title"]: it["targets"] for it in made["panels"] if it["type"] != "row"}
+
+
+def ask(scene: Scene, expression: str) -> Series:
+    """Ask as Grafana would, with its variables filled in."""
+    filled = expression.replace("$job", "inkstream").replace("$instance", ".+")
+    found = scene.ask(shortened(filled))
+    return {tuple(labels[key] for key in sorted(labels)): value for labels, value in found}
+
+
+@pytest.mark.parametrize("name", ["service", "ink", "model", "devices"])
+def test_every_panel_shows_figures(scene: Scene, name: str) -> None:
+    shown = panels(name)
+    assert shown
+    for title, targets in shown.items():
+        for target in targets:
+            found = ask(scene, target["expr"])
+            assert found, f"{title}: no data: {target['expr']}"
+            assert all(map(math.isfinite, found.values())), f"{title}: {target['expr']}: {found}"
+
+
+def only(scene: Scene, name: str, title: str, legend: str | None = None) -> Series:
+    """Give the series of a panel's one query, or of that with a legend."""
+    (target,) = (it for it in panels(name)[title] if legend is None or it["legendFormat"] == legend)
+    return ask(scene, target["expr"])
+
+
+def test_traffic_is_what_was_sent(scene: Scene) -> None:
+    tensors, glyphs = scene.sent("tensors"), scene.sent("glyphs")
+    close = pytest.approx
+    assert only(scene, "service", "Items a second")[()] == close(tensors + glyphs, rel=CLOSE)
+    ended = only(scene, "service", "Items, by how they ended")
+    assert ended["tensor", "ok"] == close(scene.sent("good"), rel=CLOSE)
+    assert ended["tensor", "invalid"] == close(scene.sent("invalid"), rel=CLOSE)
+    assert ended["ink", "ok"] == close(glyphs, rel=CLOSE)
+    received = only(scene, "service", "Messages of streams", "received")
+    assert received[()] == close(scene.sent("messages"), rel=CLOSE)
+    answered = only(scene, "service", "Messages of streams", "sent")
+    assert answered[()] == close(scene.sent("responses"), rel=CLOSE)
+    assert only(scene, "service", "Answered") == {(): 1.0}
+    assert only(scene, "service", "Streams") == {(): 3.0}
+
+
+def test_batches_hold_all_that_is_recognised_and_histograms_count_every_item(scene: Scene) -> None:
+    size = only(scene, "service", "Items a batch", "mean")[()]
+    batches = only(scene, "service", "Batches", "computed")[()]
+    # Glyphs are computed twice: when the pen is lifted, and when they end unless nothing has changed.
+    assert scene.sent("good") * (1 - CLOSE) <= size * batches
+    assert size * batches <= (scene.sent("good") + 3 * scene.sent("glyphs")) * (1 + CLOSE)
+    latencies = only(scene, "service", "Latency of items")
+    every = scene.sent("tensors") + scene.sent("glyphs")
+    assert latencies["+Inf",] == pytest.approx(every, rel=CLOSE)
+    half, most = (
+        only(scene, "service", "Latency of tensors", it) for it in ("half within", "99 % within")
+    )
+    assert 0 < half[()] <= most[()]
+
+
+def test_pens_are_seen_as_they_wrote(scene: Scene) -> None:
+    assert only(scene, "ink", "Open pens and glyphs", "pens") == {(): 4.0}
+    assert only(scene, "ink", "Points")[()] == pytest.approx(scene.sent("points"), rel=CLOSE)
+    ended = only(scene, "ink", "Glyphs, by how they ended")
+    assert sum(ended.values()) == pytest.approx(scene.sent("glyphs"), rel=CLOSE)
+
+
+def test_digits_are_those_that_were_answered(scene: Scene) -> None:
+    found = only(scene, "model", "Digits")
+    assert sum(found.values()) == pytest.approx(1.0)
+    # Pens write nothing but ones, so that tensors are what the other digits come from.
+    answered = {digit: scene.sent(f"digit {digit}") for digit in range(10) if digit != 1}
+    shown = {digit: found[str(digit),] for digit in answered}
+    for digit, rate in answered.items():
+        share = rate / sum(answered.values())
+        assert shown[digit] / sum(shown.values()) == pytest.approx(share, rel=CLOSE), digit
+
+
+def test_devices_are_told_apart(scene: Scene) -> None:
+    found = only(scene, "devices", "Items")
+    for client, what in (("kiosk", "kiosk"), ("tablet", "tablet"), ("pens", "glyphs")):
+        assert found[client,] == pytest.approx(scene.sent(what), rel=CLOSE), client
+    assert found["other",] == 0
+    errors = only(scene, "devices", "Errors")
+    assert errors["tablet",] == pytest.approx(
+        scene.sent("invalid") / scene.sent("tablet"), rel=CLOSE
+    )
+    assert errors["kiosk",] == errors["pens",] == 0
+    assert only(scene, "devices", "Streams")["kiosk",] == 1
