@@ -1,0 +1,183 @@
+"""What lies in deploy/ is held to the schemas and rules of those who will read it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import inkstream
+import jsonschema  # type: ignore[import-untyped]  # types-jsonschema is one package more
+import kubernetes_validate  # type: ignore[import-untyped]  # has no types
+import pytest
+import yaml
+from compose_spec import PyCompose
+from inkstream_server.config import Config, settings, variable_of
+
+DEPLOY = Path(__file__).parents[3] / "deploy"
+KUBERNETES = DEPLOY / "kubernetes"
+KUBERNETES_VERSION = "1.37"
+NO_OBJECTS = {"kustomization.yaml", "prometheus-adapter.yaml"}
+MANIFESTS = sorted(p.name for p in KUBERNETES.glob("*.yaml") if p.name not in NO_OBJECTS)
+
+# The part of monitoring.coreos.com/v1 that is used: the operator's schema is in no package fit for tests.
+SERVICE_MONITOR = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["apiVersion", "kind", "metadata", "spec"],
+    "properties": {
+        "apiVersion": {"const": "monitoring.coreos.com/v1"},
+        "kind": {"const": "ServiceMonitor"},
+        "metadata": {"type": "object", "required": ["name"]},
+        "spec": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["selector", "endpoints"],
+            "properties": {
+                "jobLabel": {"type": "string"},
+                "selector": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "properties": {"matchLabels": {"type": "object"}},
+                },
+                "endpoints": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {
+                        "type": "object",
+                        "additionalProperties": False,
+                        "properties": {
+                            "port": {"type": "string"},
+                            "interval": {"pattern": "^[0-9]+(ms|s|m)$"},
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
+
+
+def read(path: Path) -> Any:
+    return yaml.safe_load(path.read_text())
+
+
+def manifest(name: str) -> Any:
+    return read(KUBERNETES / f"{name}.yaml")
+
+
+def pod() -> Any:
+    return manifest("deployment")["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_kubernetes_takes_every_manifest(name: str) -> None:
+    found = read(KUBERNETES / name)
+    if found["kind"] == "ServiceMonitor":
+        jsonschema.validate(found, SERVICE_MONITOR)
+    else:
+        kubernetes_validate.validate(found, KUBERNETES_VERSION, strict=True)
+
+
+def test_the_kustomization_names_every_manifest() -> None:
+    assert sorted(manifest("kustomization")["resources"]) == MANIFESTS
+
+
+def test_every_selector_finds_the_pods() -> None:
+    labels = manifest("deployment")["spec"]["template"]["metadata"]["labels"]
+    assert manifest("deployment")["spec"]["selector"] == {"matchLabels": labels}
+    assert manifest("services")["spec"]["selector"] == labels
+    assert manifest("disruption")["spec"]["selector"] == {"matchLabels": labels}
+    assert manifest("network-policy")["spec"]["podSelector"] == {"matchLabels": labels}
+
+
+def test_ports_are_those_that_the_server_opens() -> None:
+    ports = {it["name"]: it["containerPort"] for it in pod()["containers"][0]["ports"]}
+    assert ports == {"grpc": Config().port, "metrics": Config().metrics_port}
+    assert pod()["containers"][0]["readinessProbe"]["grpc"]["port"] == Config().port
+    dockerfile = (DEPLOY / "docker" / "Dockerfile").read_text()
+    assert f"EXPOSE {Config().port} {Config().metrics_port}\n" in dockerfile
+
+
+def test_a_pod_gets_the_time_that_its_drain_may_take() -> None:
+    (line,) = re.findall(r"DRAIN_TIMEOUT=(\d+)", (KUBERNETES / "settings.env").read_text())
+    pause = pod()["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert pod()["terminationGracePeriodSeconds"] > pause + int(line)
+    stop = read(DEPLOY / "compose.yaml")["services"]["server"]["stop_grace_period"]
+    assert int(stop.removesuffix("s")) > Config().drain_timeout
+
+
+def test_kubernetes_sets_no_variable_that_reads_as_a_setting() -> None:
+    # Service inkstream would set INKSTREAM_PORT=tcp://...
+    assert pod()["enableServiceLinks"] is False
+
+
+def test_every_variable_in_deploy_is_a_setting() -> None:
+    known = {variable_of(setting) for setting in settings()}
+    for path in DEPLOY.rglob("*"):
+        if path.is_file() and path.suffix in {"", ".yaml", ".env"}:
+            assert (
+                set(re.findall(r"\bINKSTREAM_[A-Z_]+", path.read_text())) - {"INKSTREAM_PORT"}
+                <= known
+            ), path
+
+
+def test_images_carry_the_version_of_the_packages() -> None:
+    (image,) = manifest("kustomization")["images"]
+    server = read(DEPLOY / "compose.yaml")["services"]["server"]
+    assert image["newTag"] == inkstream.__version__
+    assert server["image"] == f"inkstream-server:{inkstream.__version__}"
+
+
+def test_compose_takes_its_file() -> None:
+    text = (DEPLOY / "compose.yaml").read_text()
+    assert PyCompose.from_yaml(text).validate() is None
+    with pytest.raises(ValueError, match="restrat"):
+        PyCompose.from_yaml(text.replace("restart:", "restrat:"))
+
+
+def test_compose_opens_nothing_to_the_network_and_mounts_what_is_there() -> None:
+    for service in read(DEPLOY / "compose.yaml")["services"].values():
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+        assert not service.get("image", "").endswith((":latest", "/"))
+        for volume in service.get("volumes", ()):
+            source = volume.partition(":")[0]
+            assert not source.startswith(".") or (DEPLOY / source).is_dir(), volume
+
+
+def test_prometheus_of_compose_differs_by_the_servers_address_only() -> None:
+    alone, composed = (
+        read(DEPLOY / "prometheus" / f"{it}.yml") for it in ("prometheus", "compose")
+    )
+    (job,) = (it for it in alone["scrape_configs"] if it["job_name"] == "inkstream")
+    (target,) = job["static_configs"]
+    assert target["targets"] == [f"127.0.0.1:{Config().metrics_port}"]
+    target["targets"] = [f"server:{Config().metrics_port}"]
+    assert composed == alone
+
+
+def test_the_dockerfile_keeps_the_rules() -> None:
+    hadolint = Path(sys.executable).parent / "hadolint"
+    done = subprocess.run(
+        [hadolint, DEPLOY / "docker" / "Dockerfile"], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_image_runs_without_root_compiler_and_checkout() -> None:
+    dockerfile = (DEPLOY / "docker" / "Dockerfile").read_text()
+    last = dockerfile[dockerfile.rindex("\nFROM") :]
+    assert "USER 10001:10001" in last
+    assert "HEALTHCHECK" in last
+    assert re.findall(r"COPY (.*)", last) == ["--from=build /opt/inkstream /opt/inkstream"]
+    assert re.findall(r"FROM \S+:latest", dockerfile) == []
+
+
+def test_envoy_with_tls_is_envoy_without_but_for_tls() -> None:
+    plain, tls = (read(DEPLOY / "envoy" / f"{it}.yaml") for it in ("envoy", "envoy-tls"))
+    resources = tls["static_resources"]
+    for part in (resources["listeners"][0]["filter_chains"][0], resources["clusters"][0]):
+        assert part.pop("transport_socket")["name"] == "envoy.transport_sockets.tls"
+    assert tls == plain
