@@ -219,12 +219,14 @@ class Server:
         self._metrics.model_changed("refused")
 
     async def drain(self) -> None:
-        """Answer what was accepted, send callers elsewhere, close the port."""
+        """Answer what was accepted, send callers elsewhere, close the port; all within the timeout."""
+        end = perf_counter() + self._config.drain_timeout
         await self._health.enter_graceful_shutdown()
-        await self._service.drain(self._config.drain_timeout)
+        grace = self._config.drain_timeout
+        await self._service.drain(grace - min(STOP_SECONDS, grace / 4))
         # Streams have their answers; unary calls take milliseconds. What else is open (a watch on the
         # health, a stream never configured) has no end of its own and would use up any time given.
-        await self._grpc.stop(STOP_SECONDS)
+        await self._grpc.stop(min(STOP_SECONDS, max(0.0, end - perf_counter())))
         for watcher in self._watchers:
             watcher.cancel()
         await asyncio.wait(self._watchers)

@@ -32,7 +32,7 @@ DRAIN_IDLE_SECONDS = 0.25
 """How long a draining stream may be silent before the server ends it: five packets of a live pen."""
 
 LAST_ANSWERS_SECONDS = 1.0
-"""What a stream that was read until the grace was over still gets for writing its answers."""
+"""The last of the grace, in which a stream is not read any more but gets its answers; half of it at most."""
 
 
 class ProtocolViolation(Exception):
@@ -240,10 +240,12 @@ class Session:
         reader = self._reader
         if reader is None:
             return
-        notice = Draining(grace_ms=round(grace_seconds * 1000))
-        self._put(_NoticeDue(notice))
+        # Before the answers that are due: the sooner callers go elsewhere, the less they wait.
+        self._due.appendleft(_NoticeDue(Draining(grace_ms=round(grace_seconds * 1000))))
+        self._wake_writer.set()
         end = perf_counter() + grace_seconds
-        while not reader.done() and (left := end - perf_counter()) > 0:
+        read_until = end - min(LAST_ANSWERS_SECONDS, grace_seconds / 2)
+        while not reader.done() and (left := read_until - perf_counter()) > 0:
             seen = self._messages
             await asyncio.wait([reader], timeout=min(DRAIN_IDLE_SECONDS, left))
             # A reader that the window holds hears nobody: that is not silence.
@@ -251,7 +253,7 @@ class Session:
                 break
         reader.cancel()
         try:
-            async with asyncio.timeout(max(LAST_ANSWERS_SECONDS, end - perf_counter())):
+            async with asyncio.timeout(max(0.0, end - perf_counter())):
                 await self._finished.wait()
         except TimeoutError:
             return

@@ -377,6 +377,25 @@ async def test_a_draining_stream_is_told_and_ends_when_its_caller_half_closes() 
         assert scene.wire.answers() == [(5, 5)]
 
 
+async def test_word_of_a_drain_does_not_wait_for_all_that_is_due() -> None:
+    engine = GatedEngine()
+    async with stream(engine) as scene:
+        scene.wire.send([1])
+        await engine.begun()
+        scene.wire.send([2])
+        await turns()
+        drain = asyncio.create_task(scene.session.drain(PATIENCE_SECONDS))
+        await turns()
+        engine.release(1)
+        assert await scene.wire.until(1) == [(1, 1)]
+        assert scene.wire.written[0].HasField("draining"), "the second image is still due"
+        engine.release(1)
+        scene.wire.half_close()
+        await drain
+        await scene.ended()
+        assert scene.wire.answers() == [(1, 1), (2, 2)]
+
+
 async def test_a_draining_stream_that_is_silent_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "DRAIN_IDLE_SECONDS", 0.01)
     async with stream() as scene:
