@@ -42,6 +42,9 @@ class FakeServer(recognition_service_pb2_grpc.RecognitionServiceServicer):
         """Messages of tensors after which a stream is aborted."""
         self.drain_after: int | None = None
         """Messages of tensors after which the server says that it is draining."""
+        self.busy = 0
+        """Messages of tensors that are refused for now, before the others are answered."""
+        self.retry_after_ms = 10
         self.card_json = "{}"
         self.streams_ended = threading.Semaphore(0)
         self._server = grpc.server(futures.ThreadPoolExecutor(16))
@@ -85,6 +88,10 @@ class FakeServer(recognition_service_pb2_grpc.RecognitionServiceServicer):
                 self.answering.wait()
                 if self.break_after == number:
                     context.abort(grpc.StatusCode.UNAVAILABLE, "the server fell over")
+                if self.busy:
+                    self.busy -= 1
+                    yield refuse(request.tensors, self.retry_after_ms)
+                    continue
                 response = answer(request.tensors, config.answers)
                 if self.drain_after == number:
                     response.draining.grace_ms = 1000
@@ -143,6 +150,18 @@ def pixels_of(tensors: tensor_pb2.Tensors) -> np.ndarray:
         floats = np.frombuffer(tensors.float32, "<f4").reshape(-1, 784)
         return np.round(floats * 255).astype(np.uint8)
     return np.frombuffer(tensors.uint8, np.uint8).reshape(-1, 784)
+
+
+def refuse(tensors: tensor_pb2.Tensors, retry_after_ms: int) -> wire.StreamRecognizeResponse:
+    response = wire.StreamRecognizeResponse()
+    for sequence in tensors.sequences:
+        response.errors.add(
+            sequence=sequence,
+            code=error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED,
+            message="too much to do",
+            retry_after_ms=retry_after_ms,
+        )
+    return response
 
 
 def answer(
