@@ -181,7 +181,9 @@ class StreamCall:
                 if ink is not None:
                     self.has_carried = True
                     await call.write(ink)
-                if images is None and ink is None:
+                # Packing drops what nobody waits for any more: that may have been the last of it.
+                is_over = outbox.is_closed and not self._has_work()
+                if images is None and ink is None and not is_over:
                     await self._rest(self._ink.seconds_left())
             await call.done_writing()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):

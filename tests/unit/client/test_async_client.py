@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
-from inkstream import AsyncClient, ClientClosed
+from inkstream import AsyncClient, ClientClosed, DeadlineExceeded
 
+from tests.patience import PATIENCE_SECONDS
 from tests.unit.client.fake_server import FakeServer, frame
 
 
@@ -44,6 +45,14 @@ async def test_an_endless_source_is_read_no_further_than_two_windows_ahead(
         for read in range(1000):
             assert (await anext(results)).digit == read % 10
             assert last <= read + 2 * fake.window + 1
+
+
+async def test_closing_does_not_wait_for_what_nobody_waits_for(fake: FakeServer) -> None:
+    client = AsyncClient(fake.address)
+    with pytest.raises(DeadlineExceeded):
+        await client.recognize(frame(1), deadline=1e-6)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await client.close(grace=10 * PATIENCE_SECONDS)
 
 
 async def test_closing_a_stream_early_stops_its_source(fake: FakeServer) -> None:
