@@ -4,10 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from reference import api, configuration
+from reference import api, configuration, metrics
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = {"api.md": api.page, "configuration.md": configuration.page}
+PAGES = {"api.md": api.page, "configuration.md": configuration.page, "metrics.md": metrics.page}
 
 
 def main() -> int:

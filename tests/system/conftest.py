@@ -61,7 +61,7 @@ class Scene:
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     program("prometheus")
     folder = tmp_path_factory.mktemp("scene")
-    with running_server(folder) as server:
+    with running_server(folder, "--workers", "2") as server:
         target = server.metrics_url.split("/")[2]
         with running_prometheus(folder, target) as prometheus, Load(server.address) as load:
             yield Scene(server, load, time(), prometheus)

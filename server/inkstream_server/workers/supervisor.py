@@ -68,6 +68,7 @@ async def _live(config: Config, shared_port: int) -> None:
         if all_serve.done():
             for post in posts:
                 post.announce()
+            page.is_ready = True
             shown = f"[{config.host}]" if ":" in config.host else config.host
             address = f"{shown}:{shared_port}"
             if config.ready_file is not None:
@@ -82,6 +83,7 @@ async def _live(config: Config, shared_port: int) -> None:
             )
             await asyncio.wait({stopping, *keeping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
+        page.is_ready = False
         began = perf_counter()
         logs.get().info("drain", timeout_s=config.drain_timeout)
         await _drain(posts, keeping, config.drain_timeout + MARGIN_SECONDS)
@@ -128,6 +130,28 @@ def _registry(posts: list[Post], tally: Tally) -> CollectorRegistry:
     return registry
 
 
+def about_workers(posts: list[Post], tally: Tally) -> list[Metric]:
+    """Give the metrics of workers as such, which no worker could report."""
+    streams = GaugeMetricFamily(
+        "inkstream_worker_streams", "Streams that are open, by worker.", labels=["worker"]
+    )
+    for post in posts:
+        streams.add_metric([str(post.number)], tally.of(post.number, "inkstream_streams"))
+    return [
+        GaugeMetricFamily(
+            "inkstream_workers",
+            "Processes that serve.",
+            sum(post.serves.is_set() for post in posts),
+        ),
+        CounterMetricFamily(
+            "inkstream_worker_restarts",
+            "Workers started in place of dead ones.",
+            sum(post.restarts for post in posts),
+        ),
+        streams,
+    ]
+
+
 class _Page(Collector):
     """What a scrape sees: the workers' figures and this process's own as one, and the workers as such."""
 
@@ -157,19 +181,4 @@ class _Page(Collector):
         for task in late:
             task.cancel()
         self._tally.reported("supervisor", report(self._own))
-        serving = sum(post.serves.is_set() for post in self._posts)
-        restarts = sum(post.restarts for post in self._posts)
-        streams = GaugeMetricFamily(
-            "inkstream_worker_streams", "Streams that are open, by worker.", labels=["worker"]
-        )
-        for post in self._posts:
-            open_streams = self._tally.of(post.number, "inkstream_streams")
-            streams.add_metric([str(post.number)], open_streams)
-        return [
-            *self._tally.metrics(),
-            GaugeMetricFamily("inkstream_workers", "Processes that serve.", serving),
-            CounterMetricFamily(
-                "inkstream_worker_restarts", "Workers started in place of dead ones.", restarts
-            ),
-            streams,
-        ]
+        return [*self._tally.metrics(), *about_workers(self._posts, self._tally)]

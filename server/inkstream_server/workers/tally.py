@@ -97,6 +97,6 @@ def _sum(living: Iterable[float], dead: Fraction | None) -> float:
 def _gauge(name: str, living: list[float]) -> float:
     if name.endswith("_info"):
         return max(living)  # Always 1.
-    if name.endswith("_time_seconds"):
+    if name.endswith(("_time_seconds", "_timestamp_seconds")):
         return min(living)  # When the server began, whichever of its processes began later.
     return fsum(living)

@@ -1,0 +1,117 @@
+"""docs/metrics.md: every metric of the server, from the registry that a scrape reads."""
+
+from collections.abc import Iterable
+
+from grpc_health.v1 import health_pb2
+from inkstream_server.client_metrics import MOST_LABELS
+from inkstream_server.grpc_metrics import GrpcMetrics
+from inkstream_server.lifecycle import SERVICE
+from inkstream_server.metrics import Metrics
+from inkstream_server.workers.supervisor import about_workers
+from inkstream_server.workers.tally import Tally
+from prometheus_client import CollectorRegistry, Metric
+
+_OPENING = f"""\
+# Metrics
+
+Generated from the code by `make docs`.
+
+`http://HOST:9464/metrics` shows them in the text format or, when asked, as OpenMetrics; with workers it
+is one page for all. Every series is there from the start, so that rates need no first event. The number of
+series is fixed, but for clients' labels, of which a process tells at most {MOST_LABELS} apart and counts the
+rest as `other`. Histograms count **items**, whatever the packing (a message of 64 frames weighs 64);
+`inkstream_batch_size` counts batches. `process_*` and `python_*` are those of `prometheus_client`.
+
+Recording rules, alerts and dashboards over them: [operations](operations.md).
+"""
+
+_UNITS = {
+    "inkstream_confidence": "probability",
+    "inkstream_batch_size": "items",
+    "inkstream_queue_depth": "items",
+    "inkstream_model_info": "always 1",
+    "inkstream_predictions": "items",
+    "inkstream_rejects": "items",
+    "inkstream_warnings": "warnings",
+    "inkstream_model_swaps": "versions",
+    "inkstream_failed_batches": "batches",
+    "inkstream_worker_restarts": "restarts",
+    "inkstream_workers": "processes",
+    "grpc_server_started": "calls",
+    "grpc_server_handled": "calls",
+    "grpc_server_msg_received": "messages",
+    "grpc_server_msg_sent": "messages",
+}
+"""Units that a name's last word does not tell."""
+
+_LABELS_OF_WHAT_COMES_LATER = {"inkstream_model_info": ["name", "version", "engine", "sha256"]}
+"""Labels of metrics that have no series until a model is loaded."""
+
+_FEW = 8
+"""Values of a label that are listed; of more, their number."""
+
+
+def page() -> str:
+    """Give the page as Markdown."""
+    registry = CollectorRegistry()
+    Metrics(registry, lambda: 0)
+    GrpcMetrics(registry, [SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"]])
+    own = sorted(registry.collect(), key=lambda metric: metric.name)
+    workers = about_workers([], Tally())
+    parts = {
+        "Items, batches, streams and pens": [it for it in own if not it.name.startswith("grpc")],
+        "Workers": workers,
+        "Calls": [it for it in own if it.name.startswith("grpc")],
+    }
+    return "\n".join([_OPENING, *(_section(*part) for part in parts.items())])
+
+
+def _section(heading: str, metrics: Iterable[Metric]) -> str:
+    rows = "\n".join(_row(metric) for metric in metrics)
+    return (
+        f"## {heading}\n"
+        "| metric | type | labels | unit | what it says | for example |\n"
+        f"|---|---|---|---|---|---|\n{rows}\n"
+    )
+
+
+def _row(metric: Metric) -> str:
+    labels = _labels(metric)
+    name = metric.name + ("_total" if metric.type == "counter" else "")
+    cells = [f"`{name}`", metric.type, _shown(labels), _unit(metric.name), metric.documentation]
+    return f"| {' | '.join(cells)} | `{_example(metric, name, [*labels])}` |"
+
+
+def _labels(metric: Metric) -> dict[str, list[str]]:
+    """Every label with the values that are there from the start."""
+    names = _LABELS_OF_WHAT_COMES_LATER.get(metric.name, getattr(metric, "_labelnames", ()))
+    found: dict[str, list[str]] = {name: [] for name in names}
+    for sample in metric.samples:
+        for name, value in sample.labels.items():
+            if name != "le" and value not in found.setdefault(name, []):
+                found[name].append(value)
+    return found
+
+
+def _shown(labels: dict[str, list[str]]) -> str:
+    def one(name: str, values: list[str]) -> str:
+        if not values:
+            return f"`{name}`"
+        listed = " ".join(values) if len(values) <= _FEW else f"{len(values)} values"
+        return f"`{name}`: {listed}"
+
+    return "; ".join(one(name, values) for name, values in labels.items()) or "none"
+
+
+def _unit(name: str) -> str:
+    return _UNITS.get(name) or name.rsplit("_", 1)[-1]
+
+
+def _example(metric: Metric, name: str, labels: list[str]) -> str:
+    by = f" by ({labels[-1]}) " if labels else ""
+    if metric.type == "counter":
+        return f"sum{by}(rate({name}[5m]))"
+    if metric.type == "histogram":
+        grouped = ", ".join([*labels[-1:], "le"])
+        return f"histogram_quantile(0.99, sum by ({grouped}) (rate({name}_bucket[5m])))"
+    return f"sum{by}({name})"
