@@ -13,13 +13,16 @@ from benchmarks.writing import real_ink
 
 LITERT = "LiteRT alone"
 UNCOUNTED = "without metrics"
+TWO_WORKERS = "two workers"
 READY = "ready s"
 RIGHT = "right"
 
 CAPACITY_SHARE = 0.6
 METRICS_TURNS = 5
+WORKERS_TURNS = 3
 PEN_SECONDS = 8.0
 SINGLE_8 = Load(streams=8, per_message=1, messages=2500)
+DOUBLE_16 = Load(streams=16, per_message=1, messages=2500)
 
 Asking = Callable[[Running, Digits], Figures]
 Measuring = Callable[[Digits], dict[str, Figures]]
@@ -104,6 +107,21 @@ def _metrics_on_and_off(digits: Digits) -> dict[str, Figures]:
     return {who: {CPU: median(run[CPU] for run in of_one)} for who, of_one in runs.items()}
 
 
+def _one_and_two_workers(digits: Digits) -> dict[str, Figures]:
+    """Flood a server of one process and one of two in turn, with as many streams a process.
+
+    All processes of a server share one core, for the other is the load's: what is compared is the
+    processor time an image, the supervisor's included. Two cores carry twice as many images if it stays.
+    """
+    with processes.server() as one, processes.server("--workers", "2") as two:
+        servers = {INKSTREAM: (one, SINGLE_8), TWO_WORKERS: (two, DOUBLE_16)}
+        runs: dict[str, list[Figures]] = {who: [] for who in servers}
+        for _ in range(WORKERS_TURNS):
+            for who, (server, load) in servers.items():
+                runs[who].append(h2load.flood(server, digits, load))
+    return {who: {CPU: median(run[CPU] for run in of_one)} for who, of_one in runs.items()}
+
+
 def _pens(count: int, per_stream: int) -> Measuring:
     def measure(digits: Digits) -> dict[str, Figures]:
         streams = count // per_stream
@@ -130,6 +148,7 @@ GATEWAY = "2,000 live pens, 100 a stream"
 DRAWING = "normalise and rasterise a glyph"
 START = "start to ready"
 METRICS = "metrics on and off, 8 streams"
+WORKERS = "two workers and one, 8 streams each"
 
 CASES = (
     Case(ONE_STREAM, flooded(Load(1, 1, 20_000)), needs_h2load=True),
@@ -151,6 +170,7 @@ CASES = (
     Case(DRAWING, lambda _: {INKSTREAM: alone.drawing()}),
     Case(START, _start),
     Case(METRICS, _metrics_on_and_off, needs_h2load=True),
+    Case(WORKERS, _one_and_two_workers, needs_h2load=True),
     Case(OWN_STREAMS, _pens(400, 1), is_long=True),
     Case(GATEWAY, _pens(2000, 100), is_long=True),
 )

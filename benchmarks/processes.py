@@ -32,12 +32,17 @@ class Running:
     def cpu_seconds(self) -> float:
         """Give user and system time used so far, to the microsecond, unlike /proc/PID/stat."""
         # What clock_getcpuclockid(3) gives, which Python does not offer.
-        return time.clock_gettime(~self.pid << 3 | 2)
+        return sum(time.clock_gettime(~pid << 3 | 2) for pid in self._pids())
 
     def resident_mb(self) -> float:
-        """Give resident memory in MB of 10^6 bytes."""
-        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+        """Give resident memory in MB of 10^6 bytes; what processes share counts in each."""
+        pages = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self._pids())
+        return sum(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    def _pids(self) -> list[int]:
+        """Name the process and its children, which are workers where it has any."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        return [self.pid, *map(int, children.read_text().split())]
 
 
 @contextmanager

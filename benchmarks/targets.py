@@ -47,6 +47,10 @@ def _to_floor_and_model(rows: Rows) -> float:
     return ratio(rows[INKSTREAM], together, CPU)
 
 
+def _two_cores(rows: Rows) -> float:
+    return 2 * ratio(rows[INKSTREAM], rows[cases.TWO_WORKERS], CPU)
+
+
 def _least(case: str, figure: Callable[[Rows], float], bound: float, unit: str) -> Target:
     return Target(case, case, figure, bound, unit, is_floor=True)
 
@@ -81,4 +85,5 @@ TARGETS = (
         1.03,
         "x without",
     ),
+    _least(cases.WORKERS, _two_cores, 1.8, "x one worker, by CPU an image"),
 )

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.request
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
@@ -115,6 +116,9 @@ async def test_workers_answer_as_one_server_with_one_page_of_metrics(
         health = health_pb2_grpc.HealthStub(channel)
         answer = await health.Check(health_pb2.HealthCheckRequest())
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    ready = server.metrics_url.replace("metrics", "readyz")
+    with await asyncio.to_thread(urllib.request.urlopen, ready, timeout=10) as page:
+        assert page.status == 200
 
 
 async def test_a_killed_worker_is_replaced_and_no_counter_ever_goes_back(
