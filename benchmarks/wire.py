@@ -18,7 +18,7 @@ from benchmarks.bodies import CONFIG, PATH, framed
 ANSWER_WITHIN_SECONDS = 30.0
 """After which a server that says nothing is given up."""
 OPEN_AT_ONCE = 200
-"""Streams; from a thousand on a gRPC server refuses some (grpc.server.max_pending_requests)."""
+"""Streams; a floor with gRPC's defaults refuses some from a thousand on (max_pending_requests)."""
 
 # RFC 9113, section 6; all streams here have number 1.
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8

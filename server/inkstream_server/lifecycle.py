@@ -51,6 +51,9 @@ SERVICE = recognition_service_pb2.DESCRIPTOR.services_by_name["RecognitionServic
 HEALTH_NAMES = ("", SERVICE.full_name)
 """What the health service is asked about: the server as a whole, and its service."""
 
+MOST_WAITING_CALLS = 50_000
+"""Calls that may arrive at once; a stream takes about 0.2 ms to be taken up, so all of these 10 s."""
+
 STOP_SECONDS = 1.0
 """What calls that are no streams get to end when the server stops."""
 
@@ -172,6 +175,10 @@ class Server:
                 # The default tolerates one idle ping in five minutes and then hangs up.
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
                 ("grpc.keepalive_permit_without_calls", 1),
+                # gRPC refuses calls at random, as CANCELLED, while more than 1,000 wait to be taken up, as
+                # when all devices of a site come back at once. A call that waits is a few kB.
+                ("grpc.server.max_pending_requests", MOST_WAITING_CALLS),
+                ("grpc.server.max_pending_requests_hard_limit", MOST_WAITING_CALLS),
                 # Unasked, two servers on one port would share its connections without a word.
                 ("grpc.so_reuseport", int(self._shares_port)),
             ],

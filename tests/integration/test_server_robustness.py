@@ -8,8 +8,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -20,7 +21,7 @@ from inkstream.v1 import tensor_pb2
 from tests.integration.conftest import STOP_SECONDS, RunningServer, StartServer
 from tests.integration.contract import Stream, open_stream, stub
 from tests.integration.steady import BLANK, Steady
-from tests.patience import eventually
+from tests.patience import PATIENCE_SECONDS, eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -257,3 +258,29 @@ async def test_two_servers_never_share_a_port(server: RunningServer) -> None:
     ended = await asyncio.to_thread(run_server, "--port", server.address.rpartition(":")[2])
     assert ended.returncode == 1
     assert "cannot listen" in ended.stderr
+
+
+async def test_of_thousands_of_streams_that_come_at_once_none_is_refused(
+    start_server: StartServer,
+) -> None:
+    server = start_server()
+    async with stub(server.address) as service:
+        await (await open_stream(service)).finish()
+        server.signal(signal.SIGSTOP)  # Whoever comes now is there at once when it goes on.
+        calls = [service.StreamRecognize() for _ in range(3000)]
+        config = pb.StreamRecognizeRequest(config=pb.StreamConfig())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await asyncio.gather(*(call.write(config) for call in calls))
+            server.signal(signal.SIGCONT)
+            codes = await asyncio.gather(*(finished(call) for call in calls))
+    assert {*codes} == {grpc.StatusCode.OK}
+
+
+async def finished(call: Any) -> grpc.StatusCode:
+    """Half-close a call, read it to the end, and give its status."""
+    with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # The status says it.
+        await call.done_writing()
+        while await call.read() is not grpc.aio.EOF:
+            pass
+    code: grpc.StatusCode = await call.code()
+    return code
