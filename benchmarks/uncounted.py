@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
-from inkstream_server import lifecycle
+from inkstream_server import client_metrics, lifecycle
 from inkstream_server.cli import main
+from inkstream_server.client_metrics import Client
 from inkstream_server.metrics import Metrics
 
 
@@ -23,6 +24,12 @@ class _Uncounted(Metrics):
     def failed(self, *_: object) -> None: ...
 
 
+class _UncountedClient(Client):
+    """A device whose answers nobody counts."""
+
+    def answer(self, *_: object) -> None: ...
+
+
 class _Unwatched(grpc.aio.ServerInterceptor):
     """Leaves every handler as it is."""
 
@@ -34,6 +41,7 @@ class _Unwatched(grpc.aio.ServerInterceptor):
         return await continuation(details)
 
 
+vars(client_metrics).update(Client=_UncountedClient)
 vars(lifecycle).update(Metrics=_Uncounted, GrpcMetrics=_Unwatched)
 
 if __name__ == "__main__":
