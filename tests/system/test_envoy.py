@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import pytest
@@ -16,6 +18,8 @@ from tests.conftest import Mnist
 from tests.patience import eventually
 from tests.system.fleet import Fleet
 from tests.system.machines import network
+
+_LOG = logging.getLogger(__name__)
 
 CLIENTS = 12
 """Each has a stream of its own; four a host."""
@@ -45,6 +49,8 @@ class Writers:
 
     def __init__(self, address: str, mnist: Mnist, expected: list[int]) -> None:
         self.answered = [0] * CLIENTS
+        self.longest_wait = 0.0
+        """Seconds of the slowest call: shown by ARGS=--log-cli-level=INFO, judged by nobody."""
         self._address = address
         self._images = mnist[0][:FRAMES]
         self._expected = expected
@@ -66,7 +72,9 @@ class Writers:
             # One after the other, as devices do: Envoy counts a stream when its host has it.
             await self._turn[number].wait()
             while not self._is_over and self.answered[number] != calls:
+                began = perf_counter()
                 results = await client.recognize(self._images)
+                self.longest_wait = max(self.longest_wait, perf_counter() - began)
                 assert [result.digit for result in results] == self._expected
                 self.answered[number] += 1
                 self._turn[number + 1].set()
@@ -95,6 +103,7 @@ async def writing(fleet: Fleet, mnist: Mnist) -> AsyncIterator[Writers]:
             await writers.flow()
         finally:
             writers.stop()
+    _LOG.info("%s items, slowest call %.2f s", sum(writers.answered) * FRAMES, writers.longest_wait)
 
 
 async def settled(fleet: Fleet, *indices: int) -> None:
