@@ -103,7 +103,7 @@ class Metrics:
         ).series()
         self._confidence = ItemHistogram(
             "inkstream_confidence",
-            "Calibrated probability of the digit answered.",
+            "Calibrated probability of the digit answered; of ink before its own temperature is applied.",
             CONFIDENCE_BUCKETS,
             registry,
         ).series()

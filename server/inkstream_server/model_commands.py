@@ -49,7 +49,7 @@ def models() -> None:
     \b
     Examples:
       inkstream-server models list
-      inkstream-server models verify digits/2
+      inkstream-server models verify digits/3
       inkstream-server models rollback digits
     """
 
@@ -93,7 +93,7 @@ def verify(wanted: tuple[str, ...], engine: str, store: Path, as_json: bool) -> 
     \b
     Examples:
       inkstream-server models verify
-      inkstream-server models verify digits/2 --engine keras
+      inkstream-server models verify digits/3 --engine keras
     """
     try:
         folders = [model_store.find(store, it) for it in wanted] if wanted else _all(store)

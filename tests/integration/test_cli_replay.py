@@ -15,7 +15,7 @@ import pytest
 from inkstream.ink import Ink, Stroke, read, write
 from inkstream_server import model_store
 from inkstream_server.ink import tensor_of
-from inkstream_server.rejection import rule_of
+from inkstream_server.rejection import rule_of, tempered
 
 from tests.integration.conftest import RunningServer
 from tests.integration.test_cli import run
@@ -70,7 +70,9 @@ def test_500_real_glyphs_are_answered_as_offline(
     expected = np.concatenate(
         [model.engine.infer([np.asarray(frame).reshape(1, -1)]).copy() for frame in frames]
     )
-    reasons = rule_of(model.card_json).reasons(expected) or [0] * GLYPHS
+    rule = rule_of(model.card_json)
+    expected = tempered(expected, rule.ink_temperature)
+    reasons = rule.reasons(expected) or [0] * GLYPHS
     digits = expected.argmax(axis=1).tolist()
     assert [row["digit"] for row in rows] == digits
     np.testing.assert_allclose([row["confidence"] for row in rows], expected.max(axis=1), atol=2e-4)

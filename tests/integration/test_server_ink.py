@@ -15,6 +15,7 @@ from inkstream.v1 import error_pb2, ink_pb2
 from inkstream.v1 import recognition_service_pb2 as pb
 from inkstream_server import model_store
 from inkstream_server.ink import tensor_of
+from inkstream_server.rejection import tempered
 
 from tests.conftest import Mnist
 from tests.integration.conftest import RunningServer, StartServer
@@ -74,7 +75,7 @@ def offline(inks: Sequence[Ink]) -> tuple[list[int], list[float]]:
     for ink in inks:
         frame = tensor_of(ink.arrays(), y_up=ink.y == "up")
         assert frame is not None
-        (row,) = model.engine.infer([frame.reshape(1, -1)])
+        (row,) = tempered(model.engine.infer([frame.reshape(1, -1)]), model.rule.ink_temperature)
         digits.append(int(row.argmax()))
         confidences.append(float(row.max()))
     return digits, confidences
@@ -133,7 +134,7 @@ async def test_a_digit_gets_a_provisional_answer_at_pen_up_and_a_final_one_after
     assert (first.state, first.revision, [*first.strokes]) == (PROVISIONAL, 1, [7])
     assert (last.state, last.revision, [*last.strokes]) == (FINAL, 2, [7])
     assert (first.digit, first.confidence) == (last.digit, last.confidence)
-    assert (last.stability, last.model_version) == (1, "digits/2")
+    assert (last.stability, last.model_version) == (1, "digits/3")
     assert len(glyphs(stream)) == 2
 
 

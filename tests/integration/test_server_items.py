@@ -98,7 +98,7 @@ async def test_answers_hold_what_the_stream_asked_for(server: RunningServer, mni
         assert np.array(group.top_confidences).reshape(rows, 3).tolist() == best.tolist()
         assert len(group.queued_us) == len(group.inferred_us) == rows
         assert min(group.inferred_us) > 0
-        assert group.model_version == "digits/2"
+        assert group.model_version == "digits/3"
 
 
 async def test_bytes_and_floats_of_one_image_get_one_answer(
@@ -172,11 +172,11 @@ async def test_unary_answers_bad_frames_by_number_too(server: RunningServer) -> 
     ]
 
 
-@pytest.mark.parametrize("name", ["", "digits", "digits/2"])
+@pytest.mark.parametrize("name", ["", "digits", "digits/3"])
 async def test_the_model_is_described_with_its_card(server: RunningServer, name: str) -> None:
     async with stub(server.address) as service:
         model = (await service.GetModel(pb.GetModelRequest(model=name))).model
-    assert (model.name, model.version, model.engine) == ("digits", "2", "litert")
+    assert (model.name, model.version, model.engine) == ("digits", "3", "litert")
     assert json.loads(model.card_json)["files"]["model.tflite"]
     labels = server.metrics().labels("inkstream_model_info")
     assert [it["sha256"] for it in labels] == [model.sha256]

@@ -160,7 +160,7 @@ async def test_what_refused_calls_bring_is_not_counted_as_items(start_server: St
 def test_the_model_and_the_process_are_described(server: RunningServer) -> None:
     metrics = server.metrics()
     (model,) = metrics.labels("inkstream_model_info")
-    assert (model["name"], model["version"], model["engine"]) == ("digits", "2", "litert")
+    assert (model["name"], model["version"], model["engine"]) == ("digits", "3", "litert")
     assert metrics.value("process_resident_memory_bytes") > 0
     assert metrics.labels("python_info")
 

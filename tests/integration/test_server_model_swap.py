@@ -43,7 +43,7 @@ async def test_swaps_under_load_lose_no_item_and_every_answer_names_its_model(
         steady = [Steady(await open_stream(service)) for _ in range(4)]
         for each in steady:
             await each.flows()
-        publish(store, "2", of="2")
+        publish(store, "2", of="3")
         await eventually("version 2 answers", lambda: served(server) == "digits/2")
         pin(store, "digits", "1")
         await eventually("version 1 answers again", lambda: served(server) == "digits/1")
@@ -73,7 +73,7 @@ async def test_a_broken_version_is_refused_with_a_word_and_the_old_one_answers(
     start_server: StartServer, store: Path
 ) -> None:
     server = start_server("--model-store", str(store), "--model-poll", "0.05")
-    publish(store, "2", of="2")
+    publish(store, "2", of="3")
     (store / "digits" / "2" / "model.tflite").write_bytes(b"half of a mod")
     await eventually(
         "the refusal",
@@ -94,7 +94,7 @@ async def test_a_broken_version_is_refused_with_a_word_and_the_old_one_answers(
 async def test_a_server_whose_newest_version_is_broken_starts_with_the_one_before(
     start_server: StartServer, store: Path
 ) -> None:
-    publish(store, "2", of="2")
+    publish(store, "2", of="3")
     (store / "digits" / "2" / "model.tflite").write_bytes(b"half of a mod")
     server = await asyncio.to_thread(start_server, "--model-store", str(store))
     assert served(server) == "digits/1"

@@ -232,7 +232,7 @@ def test_a_ready_server_says_where_it_is_in_its_log_and_in_its_file(
     assert ready["address"] == server.address
     assert (ready["metrics"], ready["model"], ready["engine"]) == (
         server.metrics_url,
-        "digits/2",
+        "digits/3",
         "litert",
     )
     assert json.loads(server.ready_file.read_text()) == {

@@ -76,6 +76,9 @@ class SeedResult:
     gates: dict[str, float] | None = None
     """Its figure for each of the card's `gates`, measured once, after the run."""
 
+    ink_temperature: float = 1.0
+    """Temperature of ink fitted to this run, beside `temperature`; 1 where none is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
@@ -186,6 +189,10 @@ class Card:
 
     training_seconds: float
     """Wall time of the served run."""
+
+    ink_temperature: float = 1.0
+    """What the probabilities of ink, as the files give them, are brought to ink's scale with:
+    p ** (1 / ink_temperature), summing to 1 again. Figures on ink and `reject` are on that scale."""
 
     reject: RejectRule | None = None
     """When to answer with a reason in place of a digit; None: never."""

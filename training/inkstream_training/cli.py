@@ -10,7 +10,6 @@ import dataclasses
 import json
 import os
 import shutil
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -253,18 +252,28 @@ def stability(model: Path | None, ink_folder: Path | None) -> None:
 
     \b
     Example:
-      inkstream-train stability models/digits/2
+      inkstream-train stability models/digits/3
     """
     with quiet():
+        from inkstream_server.engines import Probabilities
+        from inkstream_server.rejection import tempered
+
+        from inkstream_training.card import Card
         from inkstream_training.evaluate import DEFAULT_MODEL
         from inkstream_training.export import LITERT_FILE, infer_litert
         from inkstream_training.ink import sources
+        from inkstream_training.ink.rendering import Frames
         from inkstream_training.ink.stability import expected_error, fit, observe, stabilities
 
     try:
         files = sources.load(ink_folder)
         glyphs = [glyph for of_file in files.values() for glyph in of_file]
-        infer = partial(infer_litert, (model or DEFAULT_MODEL) / LITERT_FILE)
+        folder = model or DEFAULT_MODEL
+        scale = Card.read(folder / "card.json").ink_temperature
+
+        def infer(frames: Frames) -> Probabilities:
+            return tempered(infer_litert(folder / LITERT_FILE, frames), scale)
+
         tables = fit(observe(glyphs, "validation", infer))
         held_out = observe(glyphs, "test", infer)
     except (DatasetUnavailable, OSError, ValueError) as error:

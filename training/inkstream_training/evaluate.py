@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,8 @@ def evaluate(
     ]
     if card.ink is not None and card.reject is not None:
         ink, splits = collection.test_set(ink_folder)
-        found = answers_to(ink, lambda frames: infer_litert(model / LITERT_FILE, frames))
+        infer = partial(infer_litert, model / LITERT_FILE)
+        found = answers_to(ink, infer, card.ink_temperature)
         measured = measure_ink(found, ink, (served, labels), card.reject)
         names = np.char.add(np.char.add(ink.sources, " "), ink.writers)
         answers.append(Answers("pen", ink.digits, ink.labels, found.digits, names))
@@ -219,6 +221,11 @@ def _seeds(card: Card) -> list[Figure]:
             f"seeds[{card.seed}].temperature",
             served.temperature if served else None,
             card.temperature,
+        ),
+        Figure(
+            f"seeds[{card.seed}].ink_temperature",
+            served.ink_temperature if served else None,
+            card.ink_temperature,
         ),
     ]
 

@@ -33,8 +33,14 @@ class Examples:
     """int32 (m,)."""
 
     validation_weights: npt.NDArray[np.float64] | None = None
-    """float64 (m,), summing to 1: how much each held-out image counts in the fit of the temperature
-    and in the choice of a seed. None: all the same."""
+    """float64 (m,), summing to 1: how much each held-out image counts in the choice of a seed.
+    None: all the same."""
+
+    shares: npt.NDArray[np.float64] | None = None
+    """float64 (n,): how often an epoch holds each image, on average. None: once."""
+
+    strengths: npt.NDArray[np.float32] | None = None
+    """float32 (n,): factor on the distortion of each image. None: 1."""
 
     @staticmethod
     def split(images: npt.NDArray[Any], labels: npt.NDArray[Any], held_out: int) -> Examples:
@@ -72,10 +78,14 @@ def gather(recipe: Recipe, folder: Path | None = None, ink: InkParts | None = No
 
 def _with_ink(examples: Examples, mixture: InkMixture, ink: InkParts) -> Examples:
     held = (len(examples.validation_labels), len(ink.validation.labels))
+    counts = (len(examples.labels), len(ink.learned.labels))
+    mnist_shares = np.full(counts[0], mixture.mnist_repeats)
     return Examples(
-        np.concatenate([examples.images] * mixture.mnist_repeats + [ink.frames]),
-        np.concatenate([examples.labels] * mixture.mnist_repeats + [ink.labels]),
+        np.concatenate([examples.images, ink.learned.frames]),
+        np.concatenate([examples.labels, ink.learned.labels]),
         np.concatenate([examples.validation_images, ink.validation.digits]),
         np.concatenate([examples.validation_labels, ink.validation.labels]),
         np.repeat([0.5 / max(1, n) for n in held], held),
+        np.concatenate([mnist_shares, ink.learned.shares]),
+        np.repeat(np.array([1.0, mixture.image_strength], np.float32), counts),
     )

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from inkstream import mnist
 from inkstream_server import model_sample
+from inkstream_server.rejection import tempered
 
 from inkstream_training.architecture import LAYERS, logits_of, predict
 from inkstream_training.calibration import (
@@ -110,6 +111,7 @@ def produce(
         seed=served.run.seed,
         selection=recipe.selection,
         temperature=served.result.temperature,
+        ink_temperature=served.result.ink_temperature,
         metrics=served.metrics,
         seeds=[one.result for one in finished],
         test_accuracy_mean=mean,
@@ -138,47 +140,62 @@ def finish(
     test_labels: npt.NDArray[np.uint8],
     ink: InkParts | None = None,
 ) -> Finished:
-    """Fit and fold in the temperature, choose thresholds where there is ink, then test, once."""
-    temperature, accuracy, nll, rule = 1.0, None, None, None
-    weights = examples.validation_weights
+    """Fit the temperatures, choose thresholds where there is ink, then test, once.
+
+    The temperature of images is folded into the last layer; ink's stands in the card.
+    """
+    temperature, ink_temperature, accuracy, nll, rule = 1.0, 1.0, None, None, None
     if len(examples.validation_images):
-        labels = examples.validation_labels
+        labels, images = examples.validation_labels, recipe.validation_examples
         logits = _logits(run, examples.validation_images)
         if recipe.fits_temperature:
-            temperature = fit_temperature(logits, labels, weights)
-            if ink is not None and recipe.ink is not None:
-                halves = _logits(run, ink.validation.halves)
-                least = least_temperature(halves, SURE, recipe.ink.halves_sure)
-                temperature = max(temperature, least)
+            temperature = fit_temperature(logits[:images], labels[:images])
             fold_temperature(run.model, temperature)
+            if ink is not None and recipe.ink is not None:
+                least = least_temperature(
+                    _logits(run, ink.validation.halves), SURE, recipe.ink.halves_sure
+                )
+                fitted = fit_temperature(logits[images:] / temperature, labels[images:])
+                ink_temperature = max(fitted, least)
         probabilities = softmax(logits, temperature)
+        probabilities[images:] = softmax(logits[images:], temperature * ink_temperature)
         right = probabilities.argmax(axis=1) == labels
         accuracy = round(float(right.mean()), 6)
+        weights = examples.validation_weights
         nll = round(negative_log_likelihood(probabilities, labels, weights), 6)
         if ink is not None:
-            first = recipe.validation_examples
             rule = rejection.choose(
                 {
-                    "mnist": (probabilities[:first], labels[:first]),
-                    "pen": (probabilities[first:], labels[first:]),
+                    "mnist": (probabilities[:images], labels[:images]),
+                    "pen": (probabilities[images:], labels[images:]),
                 }
             )
     tested = predict(run.model, test_images)
     metrics = measure(tested, test_labels)
-    result = SeedResult(run.seed, metrics.accuracy, accuracy, nll, temperature)
+    result = SeedResult(
+        run.seed, metrics.accuracy, accuracy, nll, temperature, ink_temperature=ink_temperature
+    )
     if ink is None or rule is None:
         return Finished(run, result, metrics)
-    answers = answers_to(ink.test, partial(predict, run.model))
+    answers = answers_to(ink.test, partial(predict, run.model), ink_temperature)
     figures = measure_ink(answers, ink.test, (tested, test_labels), rule)
     result = dataclasses.replace(result, gates=gates.values(metrics, figures))
     return Finished(run, result, metrics, rule, figures)
 
 
 def answers_to(
-    ink: InkSet, infer: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]
+    ink: InkSet, infer: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]], scale: float
 ) -> InkAnswers:
-    """A model's probabilities for all of a set; `infer` takes frames (n, 28, 28)."""
-    return InkAnswers(infer(ink.digits), infer(ink.halves), infer(ink.letters))
+    """What a server answers to all of a set.
+
+    Args:
+        ink: drawn.
+        infer: a model's probabilities (n, 10) of frames (n, 28, 28).
+        scale: the card's `ink_temperature`.
+    """
+    return InkAnswers(
+        *(tempered(infer(frames), scale) for frames in (ink.digits, ink.halves, ink.letters))
+    )
 
 
 def select(finished: Sequence[Finished]) -> Finished:

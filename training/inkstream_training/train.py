@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from inkstream_training.architecture import build_model, logits_of
@@ -20,7 +21,7 @@ from inkstream_training.augment import Draws, draw, warp
 from inkstream_training.examples import Examples
 from inkstream_training.recipes import Augmentation, Recipe
 
-__all__ = ["Epoch", "OnEpoch", "TrainedSeed", "train_seed"]
+__all__ = ["Epoch", "OnEpoch", "TrainedSeed", "take", "train_seed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +134,9 @@ def _fit_augmented(
     on_epoch: OnEpoch,
 ) -> list[Epoch]:
     """Each epoch takes whole batches of a fresh order; the few images left over sit it out."""
+    shares = np.ones(len(examples.images)) if examples.shares is None else examples.shares
     batch = min(recipe.batch_size, len(examples.images))
-    steps = len(examples.images) // batch
+    steps = max(1, int(shares.sum()) // batch)
     optimizer = keras.optimizers.Adam(_rate(recipe, steps * recipe.epochs))
     weights = model.trainable_variables
     optimizer.build(weights)
@@ -142,6 +144,9 @@ def _fit_augmented(
     decay = recipe.ema_decay or 0.0
     none_weight = 1.0 if recipe.ink is None else recipe.ink.none_weight
     images, labels = tf.constant(examples.images), tf.constant(examples.labels)
+    strengths = tf.constant(
+        np.ones(len(shares), np.float32) if examples.strengths is None else examples.strengths
+    )
 
     def step(batch_images: Any, batch_labels: Any, draws: Draws) -> tuple[Any, Any]:
         distorted = warp(batch_images, draws, amounts)
@@ -163,10 +168,11 @@ def _fit_augmented(
             chosen = order[index]
             at = tf.stack([seed, 2 * (number * steps + index)])
             affine, elastic = draw(batch, at)
+            each = strength * tf.gather(strengths, chosen)
             step_loss, step_right = compiled_step(
                 tf.gather(images, chosen),
                 tf.gather(labels, chosen),
-                Draws(affine * strength, elastic * strength),
+                Draws(affine * each[:, None], elastic * each[:, None, None, None]),
             )
             loss += step_loss
             right_of_digits += step_right
@@ -176,7 +182,7 @@ def _fit_augmented(
     orders = np.random.default_rng(seed)
     history: list[Epoch] = []
     for number in range(recipe.epochs):
-        order = orders.permutation(len(examples.images))[: steps * batch].reshape(steps, batch)
+        order = take(shares, orders)[: steps * batch].reshape(steps, batch)
         loss, accuracy = compiled_epoch(
             tf.constant(order, tf.int32),
             tf.constant(number),
@@ -190,6 +196,22 @@ def _fit_augmented(
     if recipe.ema_decay is not None:
         model.set_weights([average.numpy() for average in averages])
     return history
+
+
+def take(shares: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.intp]:
+    """Which images an epoch holds, in a random order.
+
+    Systematic sampling: one random number decides for all, so that an image with a share of 2.3 is
+    taken two or three times, and of 24 drawings of a digit with a share of 1/3 each eight are.
+
+    Args:
+        shares: how often each is to be taken, on average.
+        rng: what decides.
+
+    Returns: indices, as many as the sum of the shares, rounded down or up.
+    """
+    passed = np.floor(np.cumsum(shares) + rng.random()).astype(np.intp)
+    return rng.permutation(np.repeat(np.arange(len(shares)), np.diff(passed, prepend=0)))
 
 
 def strength_at(amounts: Augmentation, progress: float) -> float:

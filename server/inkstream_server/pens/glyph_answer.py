@@ -2,7 +2,7 @@
 
 import asyncio
 from time import perf_counter
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from inkstream.v1 import error_pb2, ink_pb2, tensor_pb2
@@ -10,11 +10,14 @@ from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
 
 from inkstream_server import answers
 from inkstream_server.admission import Overloaded
+from inkstream_server.blocks import Share
+from inkstream_server.engines import Probabilities
 from inkstream_server.ink_metrics import Unanswered
 from inkstream_server.metrics import Metrics
 from inkstream_server.pens.easel import Drawing
 from inkstream_server.pens.pen import State, Wanted
 from inkstream_server.pens.stability import stability
+from inkstream_server.rejection import tempered
 
 _STATES: Final[dict[State, ink_pb2.GlyphState]] = {
     "interim": ink_pb2.GLYPH_STATE_INTERIM,
@@ -143,6 +146,28 @@ def unanswered(failure: Exception) -> Unanswered:
     return "overloaded" if isinstance(failure, Overloaded) else "failed"
 
 
+class Reading(NamedTuple):
+    """What a model made of one glyph, on the scale of ink."""
+
+    digit: int
+    """The most probable digit."""
+    confidence: float
+    """Its probability."""
+    reason: int
+    """Why it should not be trusted, a `RejectReason`; 0 for none."""
+    probabilities: Probabilities
+    """Of all digits, float32 of shape (10,)."""
+
+
+def read(share: Share) -> Reading:
+    """Read the row that answers a glyph, as its model's card says that ink is to be read."""
+    batch, row = share.batch, share.start
+    probabilities = tempered(batch.probabilities[row], batch.rule.ink_temperature)
+    digit = batch.digits[row]
+    confidence = float(probabilities[digit])
+    return Reading(digit, confidence, batch.rule.reason(confidence), probabilities)
+
+
 def fill(
     result: ink_pb2.GlyphResult,
     drawing: Drawing,
@@ -165,17 +190,15 @@ def fill(
         result.reject_reason = error_pb2.REJECT_REASON_NO_INK
         result.stability = 1.0 if state == "final" else 0.0
         return
-    batch, row = share.batch, share.start
-    digit, confidence = batch.digits[row], batch.confidences[row]
-    result.digit = digit
-    result.confidence = confidence
-    result.stability = stability(state, digit, confidence)
+    batch, reading = share.batch, read(share)
+    result.digit = reading.digit
+    result.confidence = reading.confidence
+    result.stability = stability(state, reading.digit, reading.confidence)
     result.model_version = batch.label
-    if batch.reasons is not None:
-        result.reject_reason = batch.reasons[row]  # type: ignore[assignment]
+    result.reject_reason = reading.reason  # type: ignore[assignment]  # an enum's number
     count = 10 if options.probabilities else options.top_k
     if count:
-        probabilities = batch.probabilities[row]
+        probabilities = reading.probabilities
         best = np.argsort(-probabilities, kind="stable")[:count]
         for candidate, probability in zip(best.tolist(), probabilities[best].tolist(), strict=True):
             result.alternatives.add(digit=candidate, confidence=probability)

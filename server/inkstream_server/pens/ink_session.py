@@ -19,7 +19,7 @@ from inkstream_server.metrics import Metrics
 from inkstream_server.pens.clock import Clock, Timer
 from inkstream_server.pens.easel import Drawing, Easel
 from inkstream_server.pens.faults import InkFault, NoRoom
-from inkstream_server.pens.glyph_answer import GlyphDue
+from inkstream_server.pens.glyph_answer import GlyphDue, read
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.pen import Pen, Wanted
 from inkstream_server.pens.settings import PenSettings, QuietTimes, read_settings
@@ -281,12 +281,10 @@ class InkSession:
         share = drawing.share
         if share is None or self._writers.get(writer.number) is not writer:
             return
-        batch, row = share.batch, share.start
-        digit = batch.digits[row]
-        is_rejected = batch.reasons is not None and batch.reasons[row]
-        lasts = stability("provisional", digit, batch.confidences[row]) >= SURE
-        if lasts and not is_rejected:
-            writer.pen.recognized(wanted.glyph, wanted.edition, digit)
+        reading = read(share)
+        lasts = stability("provisional", reading.digit, reading.confidence) >= SURE
+        if lasts and not reading.reason:
+            writer.pen.recognized(wanted.glyph, wanted.edition, reading.digit)
             self._set_alarm(writer)
 
     def _set_alarm(self, writer: _Writer) -> None:

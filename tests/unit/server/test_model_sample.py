@@ -56,7 +56,7 @@ def test_a_sound_model_passes_with_its_own_record(engine: Engine) -> None:
 
 
 def test_the_record_of_another_model_is_noticed(engine: Engine) -> None:
-    other = LiteRTEngine(BUNDLED / "digits" / "2" / "model.tflite")
+    other = LiteRTEngine(BUNDLED / "digits" / "3" / "model.tflite")
     with pytest.raises(SampleError, match=r"the card records within 0.0001, got a difference of"):
         model_sample.check(engine, card_of(other))
 

@@ -11,7 +11,7 @@ from inkstream_training.export import infer_litert
 from inkstream_training.ink import gates, sources
 from inkstream_training.recipes import RECIPES
 
-MISSED = {"unipen_accuracy", "mnist_ece", "pen_ece"}
+MISSED = {"unipen_accuracy"}
 """Gates that the default model is known not to reach: a strict list, so that mending one shows."""
 SEE = "missed, as docs/accuracy.md says"
 MODELS = sorted(path.parent for path in BUNDLED.glob("*/*/card.json"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from inkstream_server.rejection import rule_of
+from inkstream_server.rejection import rule_of, tempered
 from inkstream_training.card import Card
 from inkstream_training.cli import main
 from inkstream_training.export import infer_litert
@@ -24,7 +24,7 @@ def run(*arguments: object) -> Result:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The recipe with little of everything."""
-    few = InkMixture(mnist_repeats=1, digit_repeats=1, scribbles=50, blanks=10)
+    few = InkMixture(digit_drawings=3, letter_drawings=3, scribbles=50, blanks=10)
     recipe = dataclasses.replace(RECIPES["ink"], epochs=2, validation_examples=200, ink=few)
     monkeypatch.setitem(RECIPES, "ink", recipe)
 
@@ -36,7 +36,7 @@ def test_ink_is_learned_measured_drawn_and_repeated(
     trained = run("train", "--recipe", "ink", "--seeds", "1,2", "--out", tmp_path, *common)
     assert trained.exit_code == 0, trained.output
     assert "no_digits_auroc" in trained.stdout
-    folder = tmp_path / "digits" / "2"
+    folder = tmp_path / "digits" / "3"
     card = Card.read(folder / "card.json")
     assert card.splits is not None
     assert card.splits["pendigits"].test == ["5", "10", "15", "20", "25", "30"]
@@ -47,26 +47,31 @@ def test_ink_is_learned_measured_drawn_and_repeated(
     server = rule_of((folder / "card.json").read_text())
     assert server.not_a_digit_below == card.reject.not_a_digit_below
     assert server.unsure_below == card.reject.unsure_below
+    assert server.ink_temperature == card.ink_temperature != 1.0
 
     glyphs = [glyph for of_file in sources.load(small_ink).values() for glyph in of_file]
     halves = infer_litert(folder / "model.tflite", select(glyphs, "validation").halves)
-    assert (halves.max(axis=1) > SURE).mean() <= 0.045
+    as_ink = tempered(halves, server.ink_temperature)
+    assert (as_ink.max(axis=1) > SURE).mean() <= InkMixture().halves_sure
 
     shown = run("evaluate", folder, "--plots", tmp_path / "plots", *common)
     assert shown.exit_code == 0, shown.output
     assert "Pen digits by writer" in shown.stdout
     assert "half_ink_sure" in shown.stdout
-    names = {path.name.removeprefix("digits-2-") for path in (tmp_path / "plots").iterdir()}
+    names = {path.name.removeprefix("digits-3-") for path in (tmp_path / "plots").iterdir()}
     assert {"confusion-pen.png", "reliability.png", "coverage.png"} <= names
 
     content = json.loads((folder / "card.json").read_text())
     content["ink"]["sources"]["uji"]["metrics"]["errors"] += 1
     content["gates"]["mnist_accuracy"]["mean"] += 0.01
+    content["ink_temperature"] *= 1.1
     (folder / "card.json").write_text(json.dumps(content))
     tampered = run("evaluate", folder, *common)
     assert tampered.exit_code == 1
     assert "ink.sources.uji.metrics.errors" in tampered.stderr
     assert "gates.mnist_accuracy.mean" in tampered.stderr
+    assert "ink_temperature" in tampered.stderr
+    assert "ink.pen.ece" in tampered.stderr
 
 
 def test_missing_ink_says_what_to_do(quick: None, small_mnist: Path, tmp_path: Path) -> None:

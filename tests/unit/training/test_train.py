@@ -3,10 +3,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from inkstream_training.architecture import predict
 from inkstream_training.examples import Examples, gather
 from inkstream_training.recipes import RECIPES, Augmentation, InkMixture, Recipe
-from inkstream_training.train import Epoch, train_seed
+from inkstream_training.train import Epoch, take, train_seed
 
 from .conftest import bars
 
@@ -83,6 +85,44 @@ def test_what_is_no_digit_makes_unsure_of_its_like_by_its_weight() -> None:
 
     assert confidence(0.0) > 0.9
     assert confidence(1.0) < 0.75
+
+
+@given(st.lists(st.floats(0, 4), min_size=1, max_size=30), st.integers(0, 1000))
+def test_an_epoch_takes_each_image_as_often_as_its_share_says(
+    shares: list[float], seed: int
+) -> None:
+    taken = np.bincount(take(np.array(shares), np.random.default_rng(seed)), minlength=len(shares))
+    assert (np.abs(taken - shares) < 1 + 1e-9).all()
+    assert abs(taken.sum() - sum(shares)) < 1 + 1e-9
+
+
+def test_shares_of_less_than_one_are_kept_over_epochs() -> None:
+    rng = np.random.default_rng(1)
+    taken = np.bincount(np.concatenate([take(np.full(24, 1 / 3), rng) for _ in range(3000)]))
+    np.testing.assert_allclose(taken, 1000, rtol=0.2)
+
+
+def test_what_has_no_share_is_not_learned() -> None:
+    examples = bar_examples(AUGMENTED)
+    shares = np.where(examples.labels == 7, 0.0, 1.0)
+    run = train_seed(AUGMENTED, dataclasses.replace(examples, shares=shares), seed=1)
+    images, labels = bars(300, seed=9)
+    answers = predict(run.model, images).argmax(axis=1)
+    assert (answers[labels == 7] != 7).all()
+    assert (answers[labels != 7] == labels[labels != 7]).mean() > 0.95
+
+
+def test_images_of_no_strength_are_learned_as_they_are() -> None:
+    wild = dataclasses.replace(AUGMENTED, augmentation=Augmentation(shift_px=20.0))
+    examples = bar_examples(wild)
+    still = dataclasses.replace(examples, strengths=np.zeros(len(examples.labels), np.float32))
+    images, labels = bars(300, seed=9)
+
+    def accuracy(of: Examples) -> float:
+        run = train_seed(wild, of, seed=1)
+        return float((predict(run.model, images).argmax(axis=1) == labels).mean())
+
+    assert accuracy(still) > 0.95 > accuracy(examples)
 
 
 def test_held_out_images_are_the_end_of_the_file_and_not_trained_on(small_mnist: Path) -> None:

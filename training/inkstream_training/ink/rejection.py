@@ -36,7 +36,8 @@ UNSURE_ERROR = 0.0075
 class RejectRule:
     """When a server answers with a reason in place of a digit; `reject` in `card.json`.
 
-    With c the largest of the ten probabilities of a tensor, as the model's file gives them:
+    With c the largest of the ten probabilities, of a tensor as the model's file gives them, of ink
+    brought to its scale by the card's `ink_temperature`:
 
         c < not_a_digit_below                    NOT_A_DIGIT
         not_a_digit_below <= c < unsure_below    UNSURE

@@ -5,12 +5,18 @@ import numpy as np
 import pytest
 from inkstream_training.ink import collection
 from inkstream_training.ink.collection import NOT_A_DIGIT, learnable, prepare, select, splits_of
+from inkstream_training.ink.distortion import distort
 from inkstream_training.ink.negatives import LOOK_ALIKES
-from inkstream_training.ink.rendering import render_all
 from inkstream_training.ink.sources import Glyph, load
 from inkstream_training.recipes import InkMixture
 
-FEW = InkMixture(digit_repeats=1, letter_repeats=1, scribbles=30, blanks=5)
+FEW = InkMixture(
+    digit_drawings=3,
+    prefixes=(1, 2, 1, 1, 2, 1, 1, 2, 5, 6),
+    letter_drawings=3,
+    scribbles=30,
+    blanks=5,
+)
 
 
 @pytest.fixture
@@ -23,7 +29,8 @@ def of_part(glyphs: list[Glyph], part: str) -> list[Glyph]:
 
 
 def test_what_is_learned_is_counted_by_the_mixture(glyphs: list[Glyph]) -> None:
-    frames, labels = learnable(glyphs, FEW)
+    learned = learnable(glyphs, FEW)
+    frames, labels = learned.frames, learned.labels
     training = of_part(glyphs, "training")
     digits = [glyph for glyph in training if glyph.label.isdecimal()]
     letters = sum(glyph.label in "K#" for glyph in training)
@@ -34,6 +41,32 @@ def test_what_is_learned_is_counted_by_the_mixture(glyphs: list[Glyph]) -> None:
     np.testing.assert_array_equal(
         np.bincount(labels[labels >= 0]), np.full(10, 3 * len(digits) // 10)
     )
+    assert learned.shares[labels >= 0].sum() == pytest.approx(FEW.digit_repeats * len(digits))
+    assert learned.shares[labels < 0].sum() == pytest.approx(
+        FEW.prefix_repeats * prefixes + FEW.letter_repeats * letters + 30 + 5
+    )
+
+
+@pytest.mark.parametrize("evenness", [0.0, 0.5, 1.0])
+def test_a_writer_of_many_digits_drowns_the_others_no_more_than_is_wanted(
+    glyphs: list[Glyph], evenness: float
+) -> None:
+    digits = [g for g in of_part(glyphs, "training") if g.source == "uji" and g.label.isdecimal()]
+    first = digits[0].writer
+    theirs = [glyph for glyph in digits if glyph.writer == first]
+    mixture = dataclasses.replace(FEW, writer_evenness=evenness, scribbles=0, blanks=0)
+    learned = learnable([*digits, *theirs * 8], mixture)
+    shares = learned.shares[learned.labels >= 0].reshape(-1, FEW.digit_drawings).sum(axis=1)
+    assert shares.mean() == pytest.approx(mixture.digit_repeats)
+    of_first = np.array([glyph.writer == first for glyph in [*digits, *theirs * 8]])
+    heard = shares[of_first].sum() / (shares[~of_first].sum() / 20)
+    assert heard == pytest.approx(9 ** (1 - evenness))
+
+
+def test_no_two_drawings_of_a_digit_are_alike(glyphs: list[Glyph]) -> None:
+    learned = learnable(glyphs, FEW)
+    drawn = learned.frames[learned.labels >= 0].reshape(-1, FEW.digit_drawings, 28 * 28)
+    assert (drawn[:, 0] != drawn[:, 1]).any(axis=1).all()
 
 
 def test_look_alikes_and_held_out_writers_are_never_learned(
@@ -41,12 +74,11 @@ def test_look_alikes_and_held_out_writers_are_never_learned(
 ) -> None:
     drawn: list[int] = []
 
-    def spy(strokes, *args, **named):  # type: ignore[no-untyped-def]  # passed on as it came
-        kept = list(strokes)
-        drawn.extend(id(stroke) for glyph, _ in kept for stroke in glyph)
-        return render_all(kept, *args, **named)
+    def spy(strokes, *args):  # type: ignore[no-untyped-def]  # passed on as it came
+        drawn.extend(id(stroke) for stroke in strokes)
+        return distort(strokes, *args)
 
-    monkeypatch.setattr(collection, "render_all", spy)
+    monkeypatch.setattr(collection, "distort", spy)
     learnable(glyphs, FEW)
     look_alikes = {label for labels in LOOK_ALIKES.values() for label in labels}
     barred = [g for g in glyphs if g.part != "training" or g.label in look_alikes]
@@ -60,14 +92,16 @@ def test_the_same_mixture_draws_the_same_frames_and_another_seed_does_not(
     glyphs: list[Glyph],
 ) -> None:
     once, again, other = (
-        learnable(glyphs, mixture)[0] for mixture in (FEW, FEW, dataclasses.replace(FEW, seed=2))
+        learnable(glyphs, mixture).frames
+        for mixture in (FEW, FEW, dataclasses.replace(FEW, seed=2))
     )
     np.testing.assert_array_equal(once, again)
     assert (once != other).any()
 
 
 def test_no_more_than_a_sliver_of_negatives_is_blank(glyphs: list[Glyph]) -> None:
-    frames, labels = learnable(glyphs, FEW)
+    learned = learnable(glyphs, FEW)
+    frames, labels = learned.frames, learned.labels
     blank = frames.reshape(len(frames), -1).max(axis=1) == 0
     assert blank[labels >= 0].sum() == 0
     assert blank.sum() == FEW.blanks
@@ -90,7 +124,7 @@ def test_everything_at_once_and_told_as_it_is_drawn(small_ink: Path) -> None:
     parts = prepare(FEW, small_ink, told.append)
     assert sum(told) > 1000
     assert parts.glyphs["uji/digits.jsonl.gz"] == 300
-    assert len(parts.frames) == len(parts.labels)
+    assert len(parts.learned.frames) == len(parts.learned.labels)
     for split in parts.splits.values():
         assert split.validation
         assert split.test
