@@ -10,8 +10,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,9 +115,17 @@ async def _play(call: Any, script: Script, start: float, late: list[float]) -> d
 
 
 def play(
-    inks: list[Ink], *, pens: int, streams: int, seconds: float, flags: tuple[str, ...] = ()
+    inks: list[Ink],
+    *,
+    pens: int,
+    streams: int,
+    seconds: float,
+    flags: tuple[str, ...] = (),
+    beside: Callable[[str], AbstractContextManager[object]] = nullcontext,
 ) -> Writing:
     """Have so many pens write for so long over so many streams, against a new server.
+
+    `beside` is given the server's address, and what it does goes on meanwhile.
 
     Raises:
         RuntimeError: a digit was not answered, or too many wrongly: a fast wrong answer is a failure.
@@ -135,7 +143,8 @@ def play(
         gc.freeze()
         gc.disable()
         before, began = server.cpu_seconds(), time.perf_counter()
-        heard = uvloop.run(_run(server.address, written, late))
+        with beside(server.address):
+            heard = uvloop.run(_run(server.address, written, late))
         took, used = time.perf_counter() - began, server.cpu_seconds() - before
         resident = server.resident_mb()
         gc.enable()

@@ -169,6 +169,10 @@ class Batcher:
             self._schedule(loop)
         return answer
 
+    def answer_written(self, seconds: float) -> None:
+        """Note how long transport took to take an answer, for the estimate of waits."""
+        self._admission.written(seconds)
+
     def compute_now(self, frames: Frames, *, deadline: float | None = None) -> list[Share] | None:
         """Compute a block at once where queueing it would gain nothing: without a future or another turn.
 

@@ -340,6 +340,7 @@ class Session:
             self._writing_since = perf_counter()
             try:
                 await self._wire.write(response)
+                self._batcher.answer_written(perf_counter() - self._writing_since)
             finally:
                 self._writing_since = inf
                 self._leave(items)

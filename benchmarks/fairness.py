@@ -1,0 +1,102 @@
+"""Whether one stream at full speed holds up slow ones: pens that write, alone and beside it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from statistics import median
+
+import click
+from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
+
+from benchmarks import pens, processes, report
+from benchmarks.bodies import request
+from benchmarks.digits import mnist
+from benchmarks.pens import Writing
+from benchmarks.wire import Listener, frames, open_streams
+from benchmarks.writing import real_ink
+
+PER_MESSAGE = 64
+"""Images in a message of the fast stream."""
+WINDOW = 4096
+"""Images that it keeps unanswered: the default of `--window`."""
+
+
+def flood(address: str) -> None:
+    """Send as fast as the window allows, for ever; to be killed."""
+    os.nice(10)  # It shares a core with the pens, whose own lateness is not to be measured.
+    digits = mnist()
+    with open_streams(address, 1) as (stream,):
+        listener, sent, answered = Listener([stream]), 0, 0
+        while True:
+            while sent - answered < WINDOW // PER_MESSAGE:
+                first = sent * PER_MESSAGE
+                stream.put(frames(request(digits, first % 6400, PER_MESSAGE, sequence=first)))
+                sent += 1
+            listener.listen(1.0)
+            answered += sum(_messages_in(message) for _, message in stream.heard)
+            stream.heard.clear()
+
+
+def _messages_in(answer: bytes) -> int:
+    """Count the messages whose last image an answer is about, refused or not."""
+    response = StreamRecognizeResponse.FromString(answer)
+    sequences = [number for group in response.tensors for number in group.sequences]
+    sequences += [error.sequence for error in response.errors]
+    return sum(number % PER_MESSAGE == PER_MESSAGE - 1 for number in sequences)
+
+
+@contextmanager
+def _flooding(address: str) -> Iterator[None]:
+    command = [sys.executable, "-m", "benchmarks.fairness", "--flood", address]
+    process = subprocess.Popen(command)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--pens", "count", default=1000, show_default=True, help="Pens that write.")
+@click.option("--per-stream", default=10, show_default=True, help="Pens that share a stream.")
+@click.option("--seconds", default=8.0, show_default=True, help="How long each run writes.")
+@click.option("--rounds", default=3, show_default=True, help="Runs, alone and beside in turn.")
+@click.option("--flood", "flooded", hidden=True, help="Be the fast stream, against this address.")
+def main(count: int, per_stream: int, seconds: float, rounds: int, flooded: str | None) -> None:
+    """Measure slow pens alone and beside one stream at full speed; prints a table in Markdown.
+
+    \b
+    Examples:
+      python -m benchmarks.fairness
+      python -m benchmarks.fairness --pens 200 --per-stream 1 --rounds 1
+    """
+    if flooded is not None:
+        flood(flooded)
+    os.sched_setaffinity(0, {processes.LOAD_CORE})
+    inks, streams = real_ink(), max(1, count // per_stream)
+    alone: list[Writing] = []
+    beside: list[Writing] = []
+    for _ in range(rounds):
+        alone.append(pens.play(inks, pens=count, streams=streams, seconds=seconds))
+        beside.append(
+            pens.play(inks, pens=count, streams=streams, seconds=seconds, beside=_flooding)
+        )
+    about = ", ".join(f"{name} {value}" for name, value in report.machine().items())
+    click.echo(f"{count} pens on {streams} streams; medians of {rounds} runs. {about}.\n")
+    click.echo("| pens | p50 ms | p99 ms | worst ms | late p99 ms | core used | MB |")
+    click.echo("|---|---|---|---|---|---|---|")
+    for name, runs in (("alone", alone), ("beside one at full speed", beside)):
+        click.echo(_row(name, runs))
+
+
+def _row(name: str, runs: Sequence[Writing]) -> str:
+    columns = ("p50_ms", "p99_ms", "worst_ms", "sent_late_p99_ms")
+    cells = [f"{median(getattr(run, column) for run in runs):.1f}" for column in columns]
+    used, resident = median(run.cpu for run in runs), median(run.resident_mb for run in runs)
+    return f"| {name} | {' | '.join(cells)} | {used:.0%} | {resident:.0f} |"
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks.fairness")
