@@ -1,16 +1,15 @@
-"""From arrays to the wire: packs what the batcher answered into columns and item errors."""
+"""From what the batcher answered to one message: results as columns, refusals as item errors."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
-from inkstream.v1 import error_pb2, tensor_pb2
+from inkstream.v1 import error_pb2, ink_pb2
+from inkstream.v1.recognition_service_pb2 import Draining, StreamRecognizeResponse
 
 from inkstream_server.admission import Overloaded, QueueFull, WouldBeLate
 from inkstream_server.batching import DeadlineExpired, EngineFailed
-from inkstream_server.blocks import Share
-from inkstream_server.doubts import NO_INK
+from inkstream_server.columns import Columns, stream_message
 from inkstream_server.metrics import Metrics, Outcome
 
 OUTCOME_OF_CODE: Final[dict[int, Outcome]] = {
@@ -30,80 +29,45 @@ _CODE_OF_EXCEPTION: Final[dict[type[Exception], error_pb2.ErrorCode]] = {
 }
 
 
-def append_results(
-    results: "RepeatedCompositeFieldContainer[tensor_pb2.TensorResults]",
-    sequences: Sequence[int],
-    shares: Sequence[Share],
-    options: tensor_pb2.AnswerOptions,
-    arrived: float,
-) -> None:
-    """Append answers to a response; `finish_doubts` comes after the last of them.
+class Response:
+    """A message down a stream while it is put together: columns by hand, all else by protobuf."""
 
-    Args:
-        results: the response's groups; the last one goes on as long as the model stays the same.
-        sequences: the caller's numbers, one a row of the shares.
-        shares: rows of batches, in order.
-        options: which columns are wanted.
-        arrived: when the frames arrived, on the clock of `time.perf_counter`, in seconds.
-    """
-    first = 0
-    for share in shares:
-        batch, start, stop = share.batch, share.start, share.stop
-        rows = stop - start
-        if not results or results[-1].model_version != batch.label:
-            results.add(model_version=batch.label)
-        group = results[-1]
-        group.sequences.extend(sequences[first : first + rows])
-        group.digits.extend(batch.digits[start:stop])
-        group.confidences.extend(batch.confidences[start:stop])
-        if options.top_k:
-            probabilities = batch.probabilities[start:stop]
-            # Stable, so that the first of equals is the digit that argmax names.
-            best = np.argsort(-probabilities, axis=1, kind="stable")[:, : options.top_k]
-            group.top_digits.extend(best.ravel().tolist())
-            group.top_confidences.extend(
-                np.take_along_axis(probabilities, best, axis=1).ravel().tolist()
-            )
-        if options.probabilities:
-            group.probabilities.extend(batch.probabilities[start:stop].ravel().tolist())
-        if options.timings:
-            queued = max(0, round((batch.started - arrived) * 1e6))
-            group.queued_us.extend([queued] * rows)
-            group.inferred_us.extend([round(batch.seconds * 1e6)] * rows)
-        if batch.reasons is not None or batch.doubts is not None:
-            _append_doubts(group, share)
-        first += rows
+    def __init__(self) -> None:
+        """Begin with nothing to say."""
+        self.columns: list[Columns] = []
+        """Answers to tensors."""
+        self._rest = StreamRecognizeResponse()
+
+    @property
+    def glyphs(self) -> "RepeatedCompositeFieldContainer[ink_pb2.GlyphResult]":
+        """Answers to ink."""
+        return self._rest.glyphs
+
+    @property
+    def errors(self) -> "RepeatedCompositeFieldContainer[error_pb2.ItemError]":
+        """Items that could not be recognised."""
+        return self._rest.errors
+
+    def say_draining(self, draining: Draining) -> None:
+        """Tell of a drain."""
+        self._rest.draining.CopyFrom(draining)
+
+    def to_bytes(self) -> bytes:
+        """Give the message as it is sent; empty if there is nothing to say.
+
+        Serialised messages joined end to end are the message that has the fields of both.
+        """
+        rest = self._rest.SerializeToString()
+        return stream_message(self.columns) + rest if self.columns else rest
 
 
-def _append_doubts(group: tensor_pb2.TensorResults, share: Share) -> None:
-    """Fill the columns of reasons and warnings as far as any row of the group so far needs them."""
-    batch, start, stop = share.batch, share.start, share.stop
-    masks = batch.doubts[start:stop] if batch.doubts else [0] * (stop - start)
-    reasons: list[Any] = batch.reasons[start:stop] if batch.reasons else [0] * (stop - start)
-    # No ink is decided by rule, whatever the network reads in nothing.
-    reasons = [
-        error_pb2.REJECT_REASON_NO_INK if mask & NO_INK else reason
-        for mask, reason in zip(masks, reasons, strict=True)
-    ]
-    masks = [mask & ~NO_INK for mask in masks]
-    before = len(group.sequences) - (stop - start)
-    columns: Any = ((group.reject_reasons, reasons), (group.warnings, masks))
-    for column, values in columns:
-        if column or any(values):
-            column.extend([0] * (before - len(column)) + values)
-
-
-def finish_doubts(
-    results: "RepeatedCompositeFieldContainer[tensor_pb2.TensorResults]", metrics: Metrics
-) -> None:
-    """Bring the columns of reasons and warnings to full length where they are present, and count them."""
-    for group in results:
-        columns: Any = ((group.reject_reasons, metrics.rejected), (group.warnings, metrics.warned))
-        for column, count in columns:
-            if column:
-                column.extend([0] * (len(group.sequences) - len(column)))
-                for value in filter(None, column):
-                    count(value)
+def count_doubts(columns: Sequence[Columns], metrics: Metrics) -> None:
+    """Count answers that should not be trusted, and doubts about images."""
+    for entry in columns:
+        for reason in filter(None, entry.reasons or ()):
+            metrics.rejected(reason)
+        for mask in filter(None, entry.warnings or ()):
+            metrics.warned(mask)
 
 
 def refuse(sequences: Sequence[int], failure: Exception) -> list[error_pb2.ItemError]:

@@ -7,6 +7,7 @@ together: a batch costs little more than a frame, and answers that leave togethe
 """
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
@@ -33,6 +34,9 @@ can keep a core busy, too."""
 TURN_SECONDS = 0.002
 """How long batches may follow one another before the loop hears the streams again. Were it to hear them after
 every batch, a thousand that all have something to say would fill the queue faster than it is emptied."""
+
+_give_way = getattr(os, "sched_yield", lambda: None)  # Windows has none.
+
 
 StreamFlow = Flow[Block]
 """What one stream has in the queue."""
@@ -251,6 +255,8 @@ class Batcher:
             rows: what waited at the last look.
             quiet: looks in a row at which nothing new was there.
         """
+        # The transport's threads share the core: they get their turn now, or this finds nothing new.
+        _give_way()
         waiting = self._queue.rows
         quiet = quiet + 1 if rows == waiting else 0
         if quiet < QUIET_LOOKS and loop.time() < end:

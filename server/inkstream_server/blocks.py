@@ -70,6 +70,10 @@ class Batch:
         # One sum tells of any NaN or infinity.
         if not isfinite(total):
             raise ValueError("expected probabilities, got NaN or infinity")
+        self.digit_column = bytes(self.digits)
+        """The digits as protobuf packs them: numbers below 128 are their own bytes."""
+        self.confidence_column = self.best.astype("<f4", copy=False).tobytes()
+        """The confidences as protobuf packs them, four bytes each."""
         self.reasons: list[int] | None = None
         """Why its model's answers are rejected, see `RejectRule.reasons`."""
         if min(self.confidences) < rule.trusted_from:

@@ -1,15 +1,16 @@
 """What Prometheus sees of kinds of devices, by the label that clients give their streams."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 
 from inkstream.v1 import ink_pb2
-from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
+
+from inkstream_server.columns import Columns
 
 MOST_LABELS = 32
 """Labels that are told apart in one process; whoever brings one more counts as OTHER."""
@@ -93,15 +94,20 @@ class Client:
         finally:
             self.streams -= 1
 
-    def answer(self, response: StreamRecognizeResponse) -> None:
+    def answer(
+        self,
+        columns: Sequence[Columns],
+        glyphs: Sequence[ink_pb2.GlyphResult] = (),
+        errors: int = 0,
+    ) -> None:
         """Count what a message answers, whole columns at a time."""
-        self.refused += len(response.errors)
-        for group in response.tensors:
-            self.answered += len(group.sequences)
-            if group.reject_reasons or group.warnings:
-                columns = zip_longest(group.reject_reasons, group.warnings, fillvalue=0)
-                self.doubted += sum(1 for doubts in columns if any(doubts))
-        for glyph in response.glyphs:
+        self.refused += errors
+        for entry in columns:
+            self.answered += entry.rows
+            if entry.reasons or entry.warnings:
+                doubts = zip_longest(entry.reasons or (), entry.warnings or (), fillvalue=0)
+                self.doubted += sum(1 for doubt in doubts if any(doubt))
+        for glyph in glyphs:
             if glyph.state == ink_pb2.GLYPH_STATE_FINAL:
                 self.answered += 1
                 self.doubted += bool(glyph.reject_reason)

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
+from inkstream_server.answers import Response
 
 
 class Due(Protocol):
@@ -19,7 +19,7 @@ class Due(Protocol):
         """Wait until it may be complete. Cancelling harms nothing."""
         ...
 
-    def append(self, response: StreamRecognizeResponse) -> None:
+    def append(self, response: Response) -> None:
         """Add it to a response, and count it; only when complete."""
         ...
 

@@ -13,7 +13,6 @@ from grpc_health.v1._async import HealthServicer
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from inkstream.v1 import recognition_service_pb2
-from inkstream.v1.recognition_service_pb2_grpc import add_RecognitionServiceServicer_to_server
 from prometheus_client import (
     CollectorRegistry,
     Gauge,
@@ -35,7 +34,7 @@ from inkstream_server.pens.ink_session import Ground
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.settings import QuietTimes
 from inkstream_server.presence import MetricsPage, write_ready_file
-from inkstream_server.service import RecognitionService
+from inkstream_server.service import RecognitionService, add_to_server
 from inkstream_server.session import Limits
 from inkstream_server.watchdog import Watchdog
 
@@ -183,7 +182,7 @@ class Server:
                 ("grpc.so_reuseport", int(self._shares_port)),
             ],
         )
-        add_RecognitionServiceServicer_to_server(self._service, self._grpc)
+        add_to_server(self._service, self._grpc)
         self._health = HealthServicer()
         add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection(

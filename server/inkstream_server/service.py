@@ -5,12 +5,14 @@ from __future__ import (
 )  # grpc.aio.ServicerContext takes type arguments in its stubs only.
 
 import asyncio
+from collections.abc import Coroutine
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from inkstream.v1 import ink_pb2, model_pb2, tensor_pb2
 from inkstream.v1.recognition_service_pb2 import (
+    DESCRIPTOR,
     GetModelRequest,
     GetModelResponse,
     RecognizeRequest,
@@ -24,7 +26,9 @@ from inkstream.v1.recognition_service_pb2_grpc import RecognitionServiceServicer
 from inkstream_server import answers, logs, tensors
 from inkstream_server.admission import Overloaded
 from inkstream_server.batching import Batcher, DeadlineExpired, EngineFailed, StreamFlow
+from inkstream_server.columns import Columns, columns_of, results
 from inkstream_server.fair_queue import Flow
+from inkstream_server.grpc_metrics import counts_of
 from inkstream_server.metrics import Metrics
 from inkstream_server.model_store import Model
 from inkstream_server.pens.ink_session import Ground
@@ -32,7 +36,7 @@ from inkstream_server.pens.single import recognize_ink
 from inkstream_server.session import Limits, ProtocolViolation, ReaderStalled, Session
 
 if TYPE_CHECKING:
-    StreamContext = grpc.aio.ServicerContext[StreamRecognizeRequest, StreamRecognizeResponse]
+    StreamContext = grpc.aio.ServicerContext[StreamRecognizeRequest, bytes]
     AnyContext = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -83,7 +87,7 @@ class RecognitionService(RecognitionServiceServicer):
             config = first.config
             await self._require_model(config.model, context)
             await _require_options(config.answers, "config.answers", context)
-            await wire.write(self._opened())
+            await wire.write(self._opened().SerializeToString())
             await self._require_no_drain(context)  # It may have begun since the stream did.
             session = Session(
                 wire,
@@ -169,7 +173,7 @@ class RecognitionService(RecognitionServiceServicer):
         except tensors.TooManyFrames as excess:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(excess))
         errors = arrival.errors
-        response = RecognizeResponse()
+        columns: list[Columns] = []
         # All wait at once: one group's turn must not cost the next one its deadline.
         blocks = []
         flow: StreamFlow = Flow()
@@ -188,14 +192,16 @@ class RecognitionService(RecognitionServiceServicer):
                 except (DeadlineExpired, EngineFailed) as failure:
                     errors = errors + answers.refuse(sequences, failure)
                 else:
-                    answers.append_results(response.tensors, sequences, shares, options, arrived)
+                    columns += columns_of(sequences, shares, options, arrived)
         except asyncio.CancelledError:
             for _, answer in blocks:
                 answer.cancel()
             self._metrics.ended("tensor", "cancelled", arrival.items)
             raise
-        answers.finish_doubts(response.tensors, self._metrics)
-        response.errors.extend(errors)
+        answers.count_doubts(columns, self._metrics)
+        response = RecognizeResponse(errors=errors)
+        for serialised in results(columns):
+            response.tensors.add().MergeFromString(serialised)
         self._metrics.handed_over("tensor", perf_counter() - arrived, arrival.items)
         self._metrics.ended("tensor", "ok", arrival.items - len(errors))
         for error in errors:
@@ -225,23 +231,53 @@ class RecognitionService(RecognitionServiceServicer):
         )
 
 
+def add_to_server(service: RecognitionService, server: grpc.aio.Server) -> None:
+    """Have a server answer calls by a service.
+
+    Unlike what protobuf generates for it, the answers of a stream are taken as the bytes that they are.
+    """
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+        "StreamRecognize": grpc.stream_stream_rpc_method_handler(
+            service.StreamRecognize, request_deserializer=StreamRecognizeRequest.FromString
+        ),
+        "Recognize": grpc.unary_unary_rpc_method_handler(
+            service.Recognize,
+            request_deserializer=RecognizeRequest.FromString,
+            response_serializer=RecognizeResponse.SerializeToString,
+        ),
+        "GetModel": grpc.unary_unary_rpc_method_handler(
+            service.GetModel,
+            request_deserializer=GetModelRequest.FromString,
+            response_serializer=GetModelResponse.SerializeToString,
+        ),
+    }
+    name = DESCRIPTOR.services_by_name["RecognitionService"].full_name
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
+
+
 class _Wire:
-    """A gRPC stream as `session.Wire`."""
+    """A gRPC stream as `session.Wire`. Counts its messages itself, see `counts_of`."""
 
     def __init__(self, context: StreamContext) -> None:
-        self._context = context
-        self.write = context.write
+        context, self._received, self._sent = counts_of(context)
+        self._read = context.read
+        self._write = context.write
 
     async def read(self) -> StreamRecognizeRequest | None:
-        message: Any = await self._context.read()
+        message: Any = await self._read()
         if message is grpc.aio.EOF:
             # A caller who cancelled looks like one who half-closed until gRPC cancels the handler, a
             # moment later. What a second read gives comes after that, so the two are told apart; a
             # handler that returned as if all were well would leak besides (grpc#43360).
-            await self._context.read()
+            await self._read()
             return None
+        self._received.inc()
         request: StreamRecognizeRequest = message
         return request
+
+    def write(self, message: bytes) -> Coroutine[Any, Any, None]:
+        self._sent.inc()
+        return self._write(message)
 
 
 async def _abort_unread(context: AnyContext, reason: str) -> None:

@@ -5,28 +5,26 @@ Knows messages and the batcher; of gRPC only that something can be read and some
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Coroutine
+from dataclasses import dataclass
 from math import inf
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
-from inkstream.v1 import error_pb2, tensor_pb2
-from inkstream.v1.recognition_service_pb2 import (
-    Draining,
-    StreamRecognizeRequest,
-    StreamRecognizeResponse,
-)
+from inkstream.v1 import tensor_pb2
+from inkstream.v1.recognition_service_pb2 import Draining, StreamRecognizeRequest
 
 from inkstream_server import answers, tensors
 from inkstream_server.admission import Overloaded
-from inkstream_server.batching import Batcher, DeadlineExpired, EngineFailed, StreamFlow
-from inkstream_server.blocks import Share
+from inkstream_server.batching import Batcher, EngineFailed, StreamFlow
+from inkstream_server.begun import Begun
+from inkstream_server.columns import columns_of, stream_message
 from inkstream_server.due import Due
 from inkstream_server.fair_queue import Flow
 from inkstream_server.metrics import Metrics
 from inkstream_server.pens.clock import Clock
 from inkstream_server.pens.ink_session import Ground, InkSession
+from inkstream_server.tensors_due import TensorsDue
 
 DRAIN_IDLE_SECONDS = 0.25
 """How long a draining stream may be silent before the server ends it: five packets of a live pen."""
@@ -50,8 +48,11 @@ class Wire(Protocol):
         """Give the next message; None when the caller will send no more, or is gone."""
         ...
 
-    async def write(self, response: StreamRecognizeResponse) -> None:
-        """Hand a message to the transport, waiting while the caller does not keep up."""
+    def write(self, message: bytes) -> Coroutine[Any, Any, None]:
+        """Hand a serialised `StreamRecognizeResponse` to the transport, one at a time.
+
+        Waits while the caller does not keep up.
+        """
         ...
 
 
@@ -63,59 +64,6 @@ class Limits:
     """Frames unanswered at once; beyond it the stream is not read."""
     max_frames_per_message: int
     """Frames in one message."""
-
-
-@dataclass(slots=True, eq=False)
-class _TensorsDue:
-    """The answer to one message of tensors, as far as it is known. Satisfies `Due`."""
-
-    items: int
-    arrived: float
-    options: tensor_pb2.AnswerOptions
-    metrics: Metrics
-    errors: list[error_pb2.ItemError]
-    blocks: list[tuple[Sequence[int], asyncio.Future[list[Share]]]] = field(default_factory=list)
-
-    def is_complete(self) -> bool:
-        return all(answer.done() for _, answer in self.blocks)
-
-    async def ready(self) -> None:
-        for _, answer in self.blocks:
-            if not answer.done():
-                try:
-                    await answer
-                except (DeadlineExpired, EngineFailed):
-                    continue  # append turns it into item errors.
-
-    def append(self, response: StreamRecognizeResponse) -> None:
-        errors = self.errors
-        for sequences, answer in self.blocks:
-            failure = answer.exception()
-            if failure is None:
-                answers.append_results(
-                    response.tensors,
-                    sequences,
-                    answer.result(),
-                    self.options,
-                    self.arrived,
-                )
-            elif isinstance(failure, DeadlineExpired | EngineFailed):
-                errors = errors + answers.refuse(sequences, failure)
-            else:
-                raise failure
-        if errors:
-            response.errors.extend(errors)
-        if self.items:
-            self.metrics.handed_over("tensor", perf_counter() - self.arrived, self.items)
-            self.metrics.ended("tensor", "ok", self.items - len(errors))
-            for error in errors:
-                self.metrics.ended("tensor", answers.OUTCOME_OF_CODE[error.code], 1)
-
-    def withdraw(self) -> None:
-        for _, answer in self.blocks:
-            answer.cancel()
-        if self.items:
-            self.metrics.ended("tensor", "cancelled", self.items)
 
 
 @dataclass(slots=True, eq=False)
@@ -131,8 +79,8 @@ class _NoticeDue:
     async def ready(self) -> None:
         return
 
-    def append(self, response: StreamRecognizeResponse) -> None:
-        response.draining.CopyFrom(self.draining)
+    def append(self, response: answers.Response) -> None:
+        response.say_draining(self.draining)
 
     def withdraw(self) -> None:
         return
@@ -143,6 +91,11 @@ class Session:
 
     A reader and a writer share a first-in-first-out of what is due. Answers that are complete by the time
     the writer comes round leave in one message.
+
+    Where nobody waits, neither in this stream nor for the engine, the reader needs no writer: it has a
+    message computed and begins to write its answer before it reads on, all in the turn of the loop in which
+    the message came. What is left of such a write is over by the next message, or else whoever wants to
+    write next waits for it.
     """
 
     def __init__(
@@ -171,7 +124,7 @@ class Session:
         self._wire = wire
         self._batcher = batcher
         self._metrics = metrics
-        self._options = options
+        self._options = options if options.ByteSize() else None
         self._limits = limits
         self._client = metrics.clients.of(client_label)
         self._last_sequence = -1
@@ -188,6 +141,8 @@ class Session:
         self._reader: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._writing_since = inf
+        self._begun: Begun | None = None
+        self._begun_items = 0
         self._stalled: ReaderStalled | None = None
 
     async def run(self) -> None:
@@ -213,6 +168,8 @@ class Session:
         finally:
             reader.cancel()
             await asyncio.wait([reader])
+            if self._begun is not None:
+                self._begun.close()
             self._withdraw()
             self._finished.set()
 
@@ -225,6 +182,7 @@ class Session:
             limit: seconds that a write may take.
             now: on the clock of `time.perf_counter`, in seconds.
         """
+        self._is_free_to_write()
         waited = now - self._writing_since
         if waited > limit and self._stalled is None and self._task is not None:
             self._stalled = ReaderStalled(
@@ -262,8 +220,19 @@ class Session:
         try:
             while (request := await self._wire.read()) is not None:
                 self._messages += 1
-                await self._accept(request)
-                await self._has_room()
+                kind = request.WhichOneof("request")
+                if kind == "tensors":
+                    self._accept_tensors(request.tensors)
+                elif kind == "ink":
+                    await self._ink.take(request.ink, self._has_room)
+                elif kind == "config":
+                    raise ProtocolViolation("config: only the first message may carry it")
+                else:
+                    raise ProtocolViolation(
+                        "request: expected tensors or ink, got an empty message"
+                    )
+                if self._is_full():
+                    await self._has_room()
         finally:
             self._ink.end()
             self._ended = True
@@ -274,20 +243,12 @@ class Session:
 
     async def _has_room(self) -> None:
         while self._is_full():
+            if self._begun is not None:
+                await self._end_begun()
+                continue
             self._room.clear()
             with self._metrics.held_streams.track_inprogress():
                 await self._room.wait()
-
-    async def _accept(self, request: StreamRecognizeRequest) -> None:
-        kind = request.WhichOneof("request")
-        if kind == "tensors":
-            self._accept_tensors(request.tensors)
-        elif kind == "ink":
-            await self._ink.take(request.ink, self._has_room)
-        elif kind == "config":
-            raise ProtocolViolation("config: only the first message may carry it")
-        else:
-            raise ProtocolViolation("request: expected tensors or ink, got an empty message")
 
     def _accept_tensors(self, message: tensor_pb2.Tensors) -> None:
         arrived = perf_counter()
@@ -300,7 +261,15 @@ class Session:
         except tensors.TooManyFrames as excess:
             raise ProtocolViolation(str(excess)) from excess
         self._last_sequence = arrival.last_sequence
-        due = _TensorsDue(arrival.items, arrived, self._options, self._metrics, arrival.errors)
+        if (
+            not arrival.errors
+            and len(arrival.groups) == 1
+            and not self._due
+            and self._is_free_to_write()
+            and self._answer_now(arrival.groups[0], arrived)
+        ):
+            return
+        due = TensorsDue(arrival.items, arrived, self._options, self._metrics, arrival.errors)
         for group in arrival.groups:
             deadline = arrived + group.deadline_ms / 1000 if group.deadline_ms else None
             try:
@@ -311,6 +280,43 @@ class Session:
                 due.blocks.append((group.sequences, answer))
         self._put(due)
 
+    def _answer_now(self, group: tensors.Group, arrived: float) -> bool:
+        """Compute frames and begin to write their answer, if nobody waits for the engine; tells whether."""
+        deadline = arrived + group.deadline_ms / 1000 if group.deadline_ms else None
+        try:
+            shares = self._batcher.compute_now(group.frames, deadline=deadline)
+        except EngineFailed as failure:
+            errors = answers.refuse(group.sequences, failure)
+            self._put(TensorsDue(len(errors), arrived, self._options, self._metrics, errors))
+            return True
+        if shares is None:
+            return False
+        columns = columns_of(group.sequences, shares, self._options, arrived)
+        answers.count_doubts(columns, self._metrics)
+        self._client.answer(columns)
+        items = len(group.sequences)
+        self._metrics.handed_over("tensor", perf_counter() - arrived, items)
+        self._metrics.ended("tensor", "ok", items)
+        self._writing_since = arrived
+        self._begun_items = items
+        self._in_flight += items
+        self._begun = Begun(self._wire.write(stream_message(columns)))
+        return True
+
+    def _is_free_to_write(self) -> bool:
+        """Tell whether no write is under way, once what is left of a write that was begun is settled."""
+        if self._begun is not None and self._begun.settle():
+            self._begun = None
+            self._writing_since = inf
+            self._leave(self._begun_items)
+        return self._writing_since == inf
+
+    async def _end_begun(self) -> None:
+        """Wait until nothing is left of a write that was begun."""
+        while self._begun is not None:
+            await self._begun.rest()
+            self._is_free_to_write()
+
     def _put(self, due: Due) -> None:
         self._due.append(due)
         self._in_flight += due.items
@@ -320,26 +326,28 @@ class Session:
         while True:
             if not self._due:
                 if self._ended:
+                    await self._end_begun()
                     return
                 self._wake_writer.clear()
                 await self._wake_writer.wait()
                 continue
             await self._due[0].ready()
-            response = StreamRecognizeResponse()
+            await self._end_begun()
+            response = answers.Response()
             items = 0
             while self._due and self._due[0].is_complete():
                 due = self._due.popleft()
                 due.append(response)
                 items += due.items
-            if not _says_something(response):
+            message = response.to_bytes()
+            if not message:
                 # An interim was replaced while it waited, or its batch failed.
                 self._leave(items)
                 continue
-            answers.finish_doubts(response.tensors, self._metrics)
-            self._client.answer(response)
+            self._client.answer(response.columns, response.glyphs, len(response.errors))
             self._writing_since = perf_counter()
             try:
-                await self._wire.write(response)
+                await self._wire.write(message)
                 self._batcher.answer_written(perf_counter() - self._writing_since)
             finally:
                 self._writing_since = inf
@@ -354,9 +362,3 @@ class Session:
         for due in self._due:
             due.withdraw()
         self._due.clear()
-
-
-def _says_something(response: StreamRecognizeResponse) -> bool:
-    return bool(
-        response.tensors or response.glyphs or response.errors or response.HasField("draining")
-    )

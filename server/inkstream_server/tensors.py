@@ -72,6 +72,15 @@ def read(tensors: tensor_pb2.Tensors, *, after: int, max_frames: int) -> Arrival
     kind = tensors.WhichOneof("frames")
     pixels = tensors.uint8 if kind == "uint8" else tensors.float32
     deadlines = tensors.deadlines_ms
+    if (
+        kind == "uint8"
+        and not deadlines
+        and len(pixels) == PIXELS * len(sequences) > 0
+        and _rise(sequences, after)
+    ):
+        # What nearly every message is: nothing to refuse, nothing to part.
+        frames = np.frombuffer(pixels, np.uint8).reshape(-1, PIXELS)
+        return Arrival([Group(sequences, frames, 0)], [], len(sequences), sequences[-1])
     mismatch = _mismatch(kind, len(pixels), len(sequences), len(deadlines))
     if mismatch is not None:
         field, message = mismatch
@@ -84,7 +93,6 @@ def read(tensors: tensor_pb2.Tensors, *, after: int, max_frames: int) -> Arrival
             refused = [error]
         return Arrival([], refused, len(refused), max([after, *sequences]))
 
-    frames: Frames
     faults: dict[int, error_pb2.ItemError] = {}
     if kind == "uint8":
         frames = np.frombuffer(pixels, np.uint8).reshape(-1, PIXELS)
@@ -93,7 +101,7 @@ def read(tensors: tensor_pb2.Tensors, *, after: int, max_frames: int) -> Arrival
         faults |= _value_faults(floats, sequences)
         frames = floats
     last = sequences[-1]
-    if sequences[0] <= after or not all(map(lt, sequences, sequences[1:])):
+    if not _rise(sequences, after):
         faults |= _order_faults(sequences, after)
         last = max([after, *sequences])
 
@@ -120,6 +128,15 @@ def _groups(sequences: list[int], frames: Frames, deadlines: Sequence[int]) -> l
         groups.append(Group(sequences[start:stop], frames[start:stop], deadline))
         start = stop
     return groups
+
+
+def _rise(sequences: list[int], after: int) -> bool:
+    first = sequences[0]
+    if first <= after:
+        return False
+    # Nearly always they count on, and lists are compared four times as fast as pairs.
+    counted = [*range(first, first + len(sequences))]
+    return sequences == counted or all(map(lt, sequences, sequences[1:]))
 
 
 def _mismatch(

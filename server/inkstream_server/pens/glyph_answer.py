@@ -6,7 +6,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from inkstream.v1 import error_pb2, ink_pb2, tensor_pb2
-from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
 
 from inkstream_server import answers
 from inkstream_server.admission import Overloaded
@@ -85,7 +84,7 @@ class GlyphDue:
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
 
-    def append(self, response: StreamRecognizeResponse) -> None:
+    def append(self, response: answers.Response) -> None:
         """See `Due`. An interim that was replaced says nothing."""
         if self._left:
             return

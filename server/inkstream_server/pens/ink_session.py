@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 
 from inkstream.v1 import error_pb2, ink_pb2
-from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
 
-from inkstream_server.answers import OUTCOME_OF_CODE
+from inkstream_server.answers import OUTCOME_OF_CODE, Response
 from inkstream_server.batching import Batcher, StreamFlow
 from inkstream_server.due import Due
 from inkstream_server.fair_queue import Flow, Priority
@@ -94,7 +93,7 @@ class FaultsDue:
     async def ready(self) -> None:
         """See `Due`."""
 
-    def append(self, response: StreamRecognizeResponse) -> None:
+    def append(self, response: Response) -> None:
         """See `Due`."""
         response.errors.extend(self._errors)
         for error in self._errors:

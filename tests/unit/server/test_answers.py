@@ -11,6 +11,7 @@ from inkstream_server import answers
 from inkstream_server.admission import QueueFull, WouldBeLate
 from inkstream_server.batching import DeadlineExpired, EngineFailed
 from inkstream_server.blocks import Batch, Share
+from inkstream_server.columns import columns_of
 from inkstream_server.metrics import OUTCOMES
 
 
@@ -23,11 +24,12 @@ def batch(rows: int = 6, label: str = "digits/1", seed: int = 0) -> Batch:
 def pack(
     *shares: Share, first: int = 0, arrived: float = 10.0, **options: int | bool
 ) -> list[tensor_pb2.TensorResults]:
-    response = StreamRecognizeResponse()
     rows = sum(share.stop - share.start for share in shares)
     wanted = tensor_pb2.AnswerOptions(**options)  # type: ignore[arg-type]
-    answers.append_results(response.tensors, range(first, first + rows), shares, wanted, arrived)
-    return [*response.tensors]
+    response = answers.Response()
+    numbers = range(first, first + rows)
+    response.columns += columns_of(numbers, shares, wanted if options else None, arrived)
+    return [*StreamRecognizeResponse.FromString(response.to_bytes()).tensors]
 
 
 def table(values: object, width: int) -> npt.NDArray[np.float32]:

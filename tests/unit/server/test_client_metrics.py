@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from inkstream.v1 import error_pb2, ink_pb2, tensor_pb2
-from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
+from inkstream.v1 import error_pb2, ink_pb2
 from inkstream_server.client_metrics import MOST_LABELS, OTHER, UNNAMED, ClientMetrics
+from inkstream_server.columns import Columns
 from prometheus_client import CollectorRegistry
 
 TRUSTED, UNSURE = error_pb2.REJECT_REASON_UNSPECIFIED, error_pb2.REJECT_REASON_UNSURE
@@ -37,7 +37,7 @@ def test_labels_are_bounded_whatever_clients_call_themselves(labels: list[str]) 
 
 def test_who_comes_too_late_is_counted_with_the_others_and_nobody_is_lost() -> None:
     scene = Scene()
-    answer = StreamRecognizeResponse(tensors=[tensor_pb2.TensorResults(sequences=[1, 2, 3])])
+    answer = [Columns("digits/1", 3, b"", None, None)]
     for number in range(2 * MOST_LABELS):
         scene.clients.of(f"device-{number}").answer(answer)
     assert scene.value("items_total", client="device-0", outcome="ok") == 3
@@ -50,22 +50,16 @@ def test_a_message_is_counted_by_what_it_answers() -> None:
     scene = Scene()
     client = scene.clients.of("tablet")
     client.answer(
-        StreamRecognizeResponse(
-            tensors=[
-                tensor_pb2.TensorResults(
-                    sequences=range(4),
-                    reject_reasons=[TRUSTED, UNSURE, UNSURE, TRUSTED],
-                    warnings=[2, 2, 0, 0],
-                ),
-                tensor_pb2.TensorResults(sequences=range(4, 6)),
-            ],
-            glyphs=[
-                ink_pb2.GlyphResult(state=ink_pb2.GLYPH_STATE_PROVISIONAL),
-                ink_pb2.GlyphResult(state=ink_pb2.GLYPH_STATE_FINAL),
-                ink_pb2.GlyphResult(state=ink_pb2.GLYPH_STATE_FINAL, reject_reason=UNSURE),
-            ],
-            errors=[error_pb2.ItemError(sequence=9)],
-        )
+        [
+            Columns("digits/1", 4, b"", [TRUSTED, UNSURE, UNSURE, TRUSTED], [2, 2, 0, 0]),
+            Columns("digits/1", 2, b"", None, None),
+        ],
+        [
+            ink_pb2.GlyphResult(state=ink_pb2.GLYPH_STATE_PROVISIONAL),
+            ink_pb2.GlyphResult(state=ink_pb2.GLYPH_STATE_FINAL),
+            ink_pb2.GlyphResult(state=ink_pb2.GLYPH_STATE_FINAL, reject_reason=UNSURE),
+        ],
+        1,
     )
     assert scene.value("items_total", client="tablet", outcome="ok") == 8
     assert scene.value("items_total", client="tablet", outcome="error") == 1

@@ -11,10 +11,9 @@ from inkstream.v1 import error_pb2, ink_pb2, tensor_pb2
 from inkstream.v1 import recognition_service_pb2 as pb
 from inkstream.v1.recognition_service_pb2_grpc import (
     RecognitionServiceStub,
-    add_RecognitionServiceServicer_to_server,
 )
 from inkstream_server.model_store import Model
-from inkstream_server.service import RecognitionService
+from inkstream_server.service import RecognitionService, add_to_server
 from inkstream_server.session import Limits
 
 from tests.patience import PATIENCE_SECONDS, eventually
@@ -41,7 +40,7 @@ async def serving(engine: NumberEngine, **limits: int) -> AsyncIterator[Scene]:
     model = Model("digits", "1", "abc", "{}", engine)
     service = RecognitionService(model, workshop.batcher, workshop.metrics, Limits(64, 64))
     server = grpc.aio.server()
-    add_RecognitionServiceServicer_to_server(service, server)
+    add_to_server(service, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -17,6 +17,7 @@ from inkstream.v1.recognition_service_pb2 import (
 )
 from inkstream_server import session as session_module
 from inkstream_server.session import Limits, ProtocolViolation, ReaderStalled, Session
+from inkstream_server.tensors_due import TensorsDue
 
 from tests.patience import PATIENCE_SECONDS
 from tests.unit.server.builders import (
@@ -38,16 +39,22 @@ class MemoryWire:
         self.broken: BaseException | None = None
         self._open = asyncio.Event()
         self._open.set()
+        self._is_writing = False
         self._wrote = asyncio.Event()
 
     async def read(self) -> StreamRecognizeRequest | None:
         return await self.incoming.get()
 
-    async def write(self, response: StreamRecognizeResponse) -> None:
-        await self._open.wait()
+    async def write(self, message: bytes) -> None:
+        assert not self._is_writing, "two writes at once"
+        self._is_writing = True
+        try:
+            await self._open.wait()
+        finally:
+            self._is_writing = False
         if self.broken is not None:
             raise self.broken
-        self.written.append(response)
+        self.written.append(StreamRecognizeResponse.FromString(message))
         self._wrote.set()
 
     def hold(self) -> None:
@@ -299,7 +306,7 @@ async def test_a_stream_whose_failures_nobody_reads_ends_without_complaint() -> 
         assert engine.failed == {2}
         reader = scene.session._reader
         assert reader is not None
-        dues = [it for it in scene.session._due if isinstance(it, session_module._TensorsDue)]
+        dues = [it for it in scene.session._due if isinstance(it, TensorsDue)]
         (block,) = (block for due in dues for block in due.blocks)
         scene.run.cancel()
         await asyncio.wait([scene.run])
@@ -512,3 +519,55 @@ async def test_a_cancelled_stream_is_not_taken_for_a_stalled_one() -> None:
         scene.run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await scene.ended()
+
+
+async def test_a_lone_message_is_answered_in_the_turn_in_which_it_is_read() -> None:
+    async with stream() as scene:
+        for number in range(3):
+            scene.wire.send([number])
+            await turns(2)
+            assert len(scene.wire.written) == number + 1
+
+
+async def test_what_comes_while_a_write_is_held_waits_its_turn() -> None:
+    async with stream() as scene:
+        scene.wire.hold()
+        scene.wire.send([1])
+        await turns()
+        scene.wire.send([2])
+        scene.wire.send([3], uint8=b"")
+        scene.wire.send([4])
+        await turns()
+        assert scene.wire.incoming.empty(), "a held write holds the reader"
+        assert scene.wire.written == []
+        scene.wire.let_go()
+        scene.wire.half_close()
+        await scene.ended()
+        sizes = [
+            sum(len(group.sequences) for group in it.tensors) + len(it.errors)
+            for it in scene.wire.written
+        ]
+        assert sizes == [1, 3]
+
+
+async def test_a_stream_whose_last_answer_was_read_is_not_taken_for_stalled() -> None:
+    async with stream() as scene:
+        scene.wire.hold()
+        scene.wire.send([1])
+        await turns()
+        scene.wire.let_go()
+        await turns()
+        scene.session.end_if_stalled(1.0, perf_counter() + 10)
+        await turns()
+        assert not scene.run.done()
+
+
+async def test_cancelling_gives_up_a_write_that_is_held() -> None:
+    async with stream() as scene:
+        scene.wire.hold()
+        scene.wire.send([1])
+        await turns()
+        scene.run.cancel()
+        await asyncio.wait([scene.run])
+        assert scene.run.cancelled()
+        assert scene.wire.written == []

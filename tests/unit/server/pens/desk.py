@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 
 from inkstream.v1 import error_pb2, ink_pb2
-from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
+from inkstream_server.answers import Response
 from inkstream_server.due import Due
 from inkstream_server.pens.ink_session import Ground, InkSession
 from inkstream_server.pens.limits import PenLimits
@@ -85,7 +85,7 @@ class Desk:
 
     def read_complete(self) -> None:
         """Read answers in order, up to the first that is not complete."""
-        response = StreamRecognizeResponse()
+        response = Response()
         while self.due and self.due[0].is_complete():
             self.due.pop(0).append(response)
         self.glyphs += response.glyphs

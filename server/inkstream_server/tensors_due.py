@@ -1,0 +1,67 @@
+"""The answer that a stream owes to a message of tensors: waits for its batches and becomes columns."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from inkstream.v1 import error_pb2, tensor_pb2
+
+from inkstream_server import answers
+from inkstream_server.batching import DeadlineExpired, EngineFailed
+from inkstream_server.blocks import Share
+from inkstream_server.columns import columns_of
+from inkstream_server.metrics import Metrics
+
+
+@dataclass(slots=True, eq=False)
+class TensorsDue:
+    """The answer to one message of tensors, as far as it is known. Satisfies `Due`."""
+
+    items: int
+    arrived: float
+    options: tensor_pb2.AnswerOptions | None
+    metrics: Metrics
+    errors: list[error_pb2.ItemError]
+    blocks: list[tuple[Sequence[int], asyncio.Future[list[Share]]]] = field(default_factory=list)
+
+    def is_complete(self) -> bool:
+        """See `Due`."""
+        return all(answer.done() for _, answer in self.blocks)
+
+    async def ready(self) -> None:
+        """See `Due`."""
+        for _, answer in self.blocks:
+            if not answer.done():
+                try:
+                    await answer
+                except (DeadlineExpired, EngineFailed):
+                    continue  # append turns it into item errors.
+
+    def append(self, response: answers.Response) -> None:
+        """See `Due`."""
+        errors = self.errors
+        for sequences, answer in self.blocks:
+            failure = answer.exception()
+            if failure is None:
+                columns = columns_of(sequences, answer.result(), self.options, self.arrived)
+                answers.count_doubts(columns, self.metrics)
+                response.columns += columns
+            elif isinstance(failure, DeadlineExpired | EngineFailed):
+                errors = errors + answers.refuse(sequences, failure)
+            else:
+                raise failure
+        if errors:
+            response.errors.extend(errors)
+        if self.items:
+            self.metrics.handed_over("tensor", perf_counter() - self.arrived, self.items)
+            self.metrics.ended("tensor", "ok", self.items - len(errors))
+            for error in errors:
+                self.metrics.ended("tensor", answers.OUTCOME_OF_CODE[error.code], 1)
+
+    def withdraw(self) -> None:
+        """See `Due`."""
+        for _, answer in self.blocks:
+            answer.cancel()
+        if self.items:
+            self.metrics.ended("tensor", "cancelled", self.items)
