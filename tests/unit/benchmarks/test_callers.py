@@ -50,7 +50,7 @@ def test_one_caller_waits_for_each_answer(server: Running, digits: Digits) -> No
 
 
 def test_images_that_come_at_random_are_all_answered(server: Running, digits: Digits) -> None:
-    figures = callers.poisson(server, digits, rate=500, seconds=0.2, streams=3)
+    figures = callers.poisson(server, digits, rate=500, seconds=0.8, streams=3)
     assert 0 < figures[P50] <= figures[P99]
 
 

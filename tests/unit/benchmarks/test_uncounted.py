@@ -9,7 +9,7 @@ from tests.conftest import Mnist
 
 def test_the_server_without_metrics_answers_and_counts_nothing(mnist: Mnist) -> None:
     with processes.server(module="benchmarks.uncounted") as server:
-        callers.ask_all(server, Digits(*mnist), streams=1, messages=5, per_message=2)
+        callers.ask_all(server, Digits(*mnist), streams=1, messages=50, per_message=2)
         with urlopen(server.metrics) as page:
             lines = page.read().decode().splitlines()
     counters = [
