@@ -51,12 +51,12 @@ def server_option(command: _F) -> _F:
     """Adds --server."""
     return click.option(
         "--server",
-        metavar="HOST:PORT",
+        metavar="HOST:PORT[,HOST:PORT...]",
         envvar="INKSTREAM_SERVER",
         default=DEFAULT_SERVER,
         show_default=True,
         show_envvar=True,
-        help="Where the server is.",
+        help="Where the server is; of several, one that fails is followed by the next.",
     )(command)
 
 

@@ -12,6 +12,7 @@ import pytest
 from inkstream import (
     AsyncClient,
     Client,
+    ClientClosed,
     ConnectionEvent,
     ConnectionFailed,
     ConnectionLost,
@@ -278,3 +279,15 @@ def test_no_thread_waits_for_ever_when_its_client_is_closed(fake: FakeServer) ->
         assert fake.arrived.acquire(timeout=30)
         client.close(0.0)
         assert submitting.exception(30) is not None
+
+
+async def test_a_client_closed_while_its_server_is_away_says_so(
+    fake: FakeServer, connect: Callable[..., Twin]
+) -> None:
+    twin = connect(fake.address, retry=HASTY)
+    await twin.recognize(frame(1))
+    fake.stop()
+    waiting = await twin.submit(frame(2))
+    await twin.close(0.05)
+    with pytest.raises(ClientClosed):
+        await waiting
