@@ -23,6 +23,9 @@ from inkstream._ink_written import (
 )
 from inkstream.v1 import ink_pb2
 
+_REMEMBERED = 8
+"""Cleared digits of which late answers are recognised; a pen has one open digit at a time."""
+
 
 class Reader(Protocol):
     """Who waits for a pen's results. Called in the thread of the connection; may not raise or block."""
@@ -123,7 +126,9 @@ class Line:
     def clear(self) -> None:
         """The writer takes everything back."""
         self.strike([*self.unanswered])
-        self.glyphs.clear()
+        # Answers under way may still speak of what goes now, but of nothing much older.
+        while len(self.glyphs) > _REMEMBERED:
+            del self.glyphs[next(iter(self.glyphs))]
 
     def say_again(self) -> None:
         """Put all that has left and is unanswered before what waits.
