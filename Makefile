@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 # Real data where it lies beside the checkout; else the loaders download what they need.
 export INKSTREAM_DATA ?= $(wildcard ../shared/data)
 # Where `make test-system` puts its pictures of the status page; docs/pictures renews the committed ones.
-export INKSTREAM_PICTURES ?= plots
+export PICTURES ?= plots
 # Exact versions, for build requirements too.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

@@ -14,8 +14,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.system.conftest import Scene
 from tests.system.programs import program
 
-PICTURES = Path(os.environ.get("INKSTREAM_PICTURES", "plots"))
-"""Where pictures go; `make test-system INKSTREAM_PICTURES=docs/pictures` renews those that are committed."""
+PICTURES = Path(os.environ.get("PICTURES", "plots"))
+"""Where pictures go; `make test-system PICTURES=docs/pictures` renews those that are committed."""
 WIDE, PHONE = {"width": 1180, "height": 1060}, {"width": 390, "height": 844}
 
 

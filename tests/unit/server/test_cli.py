@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
 
 
 def call(*arguments: str, **environment: str) -> Result:
-    unset = {f"INKSTREAM_{setting.name.upper()}": None for setting in settings()}
+    unset = dict.fromkeys(name for name in os.environ if name.startswith("INKSTREAM_"))
     return CliRunner().invoke(main, arguments, env={**unset, **environment})
 
 
