@@ -85,5 +85,5 @@ TARGETS = (
         1.03,
         "x without",
     ),
-    _least(cases.WORKERS, _two_cores, 1.8, "x one worker, by CPU an image"),
+    _least(cases.WORKERS, _two_cores, 1.8, "x one process, by CPU an image"),
 )
