@@ -14,7 +14,7 @@ from inkstream._exceptions import InvalidRequest, Overloaded, ProtocolError, fro
 from inkstream._glyphs import GlyphResult
 from inkstream._images import Frames
 from inkstream._ink_outbox import InkOutbox
-from inkstream._options import Metadata, Options, Tls
+from inkstream._options import Metadata, Options, Tls, bearer
 from inkstream._outbox import Outbox, Parcel, Sink
 from inkstream._pen_options import PenOptions
 from inkstream._retry import RetryPolicy
@@ -37,6 +37,8 @@ class ClientBase:
         client_label: str = "",
         metadata: Metadata = (),
         tls: Tls | grpc.ChannelCredentials | None = None,
+        token: str = "",
+        token_without_tls: bool = False,
         connect_timeout: float = 10.0,
         packet_ms: float = 20.0,
         ink_buffer: int = 250_000,
@@ -56,8 +58,11 @@ class ClientBase:
             probabilities: whether results carry the probabilities of all ten digits.
             timings: whether results carry how long they waited and were computed.
             client_label: a short name of the kind of device, for the server's logs and metrics.
-            metadata: sent with every call, for example `(("authorization", "Bearer ..."),)`.
-            tls: `Tls(...)` or gRPC's own credentials to encrypt; None for plain text.
+            metadata: sent with every call, for example `(("x-tenant", "school-7"),)`.
+            tls: `Tls(...)`, `Tls.from_files(...)` or gRPC's own credentials to encrypt; None for plain
+                text.
+            token: shown to a server that asks for one; "" for none.
+            token_without_tls: whether the token may go out in plain text, for all on the way to read.
             connect_timeout: seconds until an address that neither answers nor refuses is given up.
             packet_ms: milliseconds that a pen's points wait for others to share their message. Where
                 the pen lifts, they leave at once.
@@ -79,8 +84,9 @@ class ClientBase:
             probabilities=probabilities,
             timings=timings,
             client_label=client_label,
-            metadata=metadata,
+            metadata=(*metadata, *bearer(token)),
             tls=tls,
+            token_without_tls=token_without_tls,
             connect_timeout=connect_timeout,
             packet_ms=packet_ms,
             ink_buffer=ink_buffer,

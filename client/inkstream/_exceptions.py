@@ -188,6 +188,6 @@ _BREAKS = frozenset(
 )
 
 _ADVICE: dict[type[InkstreamError], str] = {
-    AccessDenied: "; pass credentials with `metadata` or `tls`",
+    AccessDenied: "; pass the `token` that the server knows, or `tls` with a certificate it trusts",
     Unsupported: "; is this an inkstream server, and is it as new as this client?",
 }

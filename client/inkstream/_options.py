@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import grpc
 
@@ -46,11 +48,51 @@ class Tls:
     private_key: bytes | None = field(default=None, repr=False)
     """The key of `certificate_chain`."""
 
+    @classmethod
+    def from_files(
+        cls,
+        ca: str | os.PathLike[str] | None = None,
+        certificate: str | os.PathLike[str] | None = None,
+        key: str | os.PathLike[str] | None = None,
+    ) -> Self:
+        """Read PEM files.
+
+        Args:
+            ca: whom to trust; None for the roots that gRPC ships.
+            certificate: the client's own certificate, where the server asks for one.
+            key: the key of `certificate`.
+
+        Raises:
+            InvalidRequest: a certificate without its key, or a key without its certificate.
+            OSError: a file cannot be read.
+        """
+        return cls(*(Path(path).read_bytes() if path else None for path in (ca, certificate, key)))
+
+    def __post_init__(self) -> None:
+        if (self.certificate_chain is None) != (self.private_key is None):
+            missing = "private_key" if self.private_key is None else "certificate_chain"
+            raise InvalidRequest(
+                f"tls: a certificate and its key go together, and {missing} is None"
+            )
+
     def credentials(self) -> grpc.ChannelCredentials:
         """The same for gRPC."""
         return grpc.ssl_channel_credentials(
             self.root_certificates, self.private_key, self.certificate_chain
         )
+
+
+def bearer(token: str) -> Metadata:
+    """The metadata that carries a token; none for "".
+
+    Raises:
+        InvalidRequest: it has characters that no token has. The message does not show it.
+    """
+    if not token:
+        return ()
+    if not (token.isascii() and token.isprintable() and " " not in token):
+        raise InvalidRequest("token: expected printable ASCII without spaces or line ends")
+    return (("authorization", f"Bearer {token}"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +114,12 @@ class Options:
     """Whether results carry how long they waited and were computed."""
     client_label: str = ""
     """A short name of the kind of device for the server's logs and metrics; "" for none."""
-    metadata: Metadata = ()
-    """Sent with every call, for example (("authorization", "Bearer ..."),); keys in lower case."""
+    metadata: Metadata = field(default=(), repr=False)
+    """Sent with every call, for example (("x-tenant", "school-7"),); keys in lower case."""
     tls: Tls | grpc.ChannelCredentials | None = None
     """How to encrypt; None for plain text. Tls() trusts the roots that gRPC ships."""
+    token_without_tls: bool = False
+    """Whether `authorization` may go out in plain text, for all on the way to read."""
     connect_timeout: float = 10.0
     """Seconds until an address that neither answers nor refuses is given up."""
     packet_ms: float = 20.0
@@ -105,6 +149,13 @@ class Options:
             raise InvalidRequest(f"packet_ms: expected 0 to 1000, got {self.packet_ms}")
         if self.ink_buffer < 1:
             raise InvalidRequest(f"ink_buffer: expected points above 0, got {self.ink_buffer}")
+        if self.tls is None and not self.token_without_tls:
+            for key, _ in self.metadata:
+                if key.lower() == "authorization":
+                    raise InvalidRequest(
+                        "token: goes over TLS only, and tls is None: pass tls=Tls(...), or "
+                        "token_without_tls=True where nobody can listen"
+                    )
         if self.buffer < 1:
             raise InvalidRequest(f"buffer: expected images above 0, got {self.buffer}")
         if self.when_full not in ("wait", "raise"):

@@ -49,7 +49,9 @@ _SOURCES = {
     ParameterSource.ENVIRONMENT: "environment",
     ParameterSource.DEFAULT: "default",
 }
-_OF_OTHERS = frozenset({"INKSTREAM_SERVER", "INKSTREAM_DATA"})
+_OF_OTHERS = frozenset(
+    {"INKSTREAM_SERVER", "INKSTREAM_DATA", "INKSTREAM_TLS_CA", "INKSTREAM_TOKEN_FILE"}
+)
 """Variables that the client and the tests read."""
 
 
@@ -126,6 +128,38 @@ def serve(**values: Any) -> None:
     except ServeError as error:
         click.echo(f"inkstream-server: {error}", err=True)
         sys.exit(1)
+
+
+@main.command()
+@click.argument("name")
+@click.option(
+    "--streams", type=click.IntRange(1, 999_999_999), help="Streams that it may have open at once."
+)
+@click.option(
+    "--items-per-second",
+    type=click.IntRange(1, 999_999_999),
+    help="Frames and strokes a second that it may send.",
+)
+def token(name: str, streams: int | None, items_per_second: int | None) -> None:
+    """Make a token for NAME: the line to store on stdout, the token itself on stderr, once.
+
+    The line holds only a digest: whoever reads the file of tokens cannot use them. The server reads the
+    file again when it changes; to take a token back, remove its line.
+
+    \b
+    Example:
+      inkstream-server token school-7 --streams 40 --items-per-second 2000 >> tokens.txt
+      inkstream-server serve --tokens tokens.txt --tls-cert cert.pem --tls-key key.pem
+    """
+    from inkstream_server.access.allowance import Quota
+    from inkstream_server.access.tokens import TokenError, make
+
+    try:
+        made, line = make(name, Quota(streams or 0, items_per_second or 0))
+    except TokenError as error:
+        raise click.UsageError(str(error)) from error
+    click.echo(f"{made}\nThis is the token, and it is not shown again: hand it over.", err=True)
+    click.echo(line)
 
 
 @main.command("config")

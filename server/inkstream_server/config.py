@@ -50,12 +50,70 @@ class Config:
     host: str = _setting(
         "127.0.0.1",
         "address",
-        "Where to listen. Without TLS keep to loopback unless the network is yours.",
+        "Where to listen. Other than loopback needs --tls-cert, or --insecure-listen.",
         group="Serving",
     )
     port: int = _setting(50051, "port", "Where to listen; 0 picks a free port.", between=(0, 65535))
     metrics_host: str = _setting("127.0.0.1", "address", "Where Prometheus finds /metrics.")
     metrics_port: int = _setting(9464, "port", "The same; 0 picks a free port.", between=(0, 65535))
+    tls_cert: Path | None = _setting(
+        None,
+        "PEM file",
+        "The server's certificate chain: encrypts. Read again when it changes.",
+        group="Security",
+    )
+    tls_key: Path | None = _setting(None, "PEM file", "The key of the certificate.")
+    tls_client_ca: Path | None = _setting(
+        None, "PEM file", "Lets in only clients with a certificate of this authority (mutual TLS)."
+    )
+    tokens: Path | None = _setting(
+        None,
+        "file",
+        "Lets in only callers with a token that this file names; `inkstream-server token` makes its "
+        "lines. Read again when it changes.",
+    )
+    insecure_listen: bool = _setting(
+        False,
+        "flag",
+        "Listen without TLS where others can reach the port, and read and forge what passes. For "
+        "networks that are yours, as behind a proxy.",
+    )
+    max_connections: int = _setting(
+        16_384,
+        "connections",
+        "Most connections that may be open; further ones are hung up on.",
+        between=(1, 1_000_000),
+    )
+    max_streams: int = _setting(
+        16_384,
+        "streams",
+        "Most streams that may be open; beyond it a stream is refused.",
+        between=(1, 1_000_000),
+    )
+    max_streams_per_connection: int = _setting(
+        1024,
+        "streams",
+        "Most calls that one connection may have open; further ones wait.",
+        between=(1, 1_000_000),
+    )
+    max_stream_idle: float = _setting(
+        900.0,
+        "seconds",
+        "How long a stream may bring nothing and be owed nothing.",
+        between=(0.1, 31_536_000),
+    )
+    max_stream_age: float = _setting(
+        86_400.0,
+        "seconds",
+        "How long a stream may be open; up to a tenth less, at random.",
+        between=(0.1, 31_536_000),
+    )
+    max_header_bytes: int = _setting(
+        8192,
+        "bytes",
+        "Most that the headers of a call may take, a token among them.",
+        between=(1024, 2**20),
+    )
     model: str = _setting(
         "digits",
         "name[/version]",
@@ -190,6 +248,13 @@ class Config:
                 raise ValueError(
                     f"{setting.name}: expected {between[0]} to {between[1]}, got {value}"
                 )
+        for name, needed in (
+            ("tls_key", "tls_cert"),
+            ("tls_cert", "tls_key"),
+            ("tls_client_ca", "tls_cert"),
+        ):
+            if getattr(self, name) is not None and getattr(self, needed) is None:
+                raise ValueError(f"{needed}: expected beside {name}, got none")
         if self.max_frames_per_message > self.max_queue:
             raise ValueError(
                 f"max_queue: expected at least max_frames_per_message "

@@ -22,7 +22,10 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from inkstream_server import affinity, logs
+from inkstream_server import affinity, logs, transport
+from inkstream_server.access.gate import Gate
+from inkstream_server.access.streams import OpenStreams, StreamLimits
+from inkstream_server.access.tokens import TokenError, TokenFile
 from inkstream_server.batching import Batcher
 from inkstream_server.config import Config
 from inkstream_server.errors import StartError
@@ -49,9 +52,6 @@ SERVICE = recognition_service_pb2.DESCRIPTOR.services_by_name["RecognitionServic
 
 HEALTH_NAMES = ("", SERVICE.full_name)
 """What the health service is asked about: the server as a whole, and its service."""
-
-MOST_WAITING_CALLS = 50_000
-"""Calls that may arrive at once; a stream takes about 0.2 ms to be taken up, so all of these 10 s."""
 
 STOP_SECONDS = 1.0
 """What calls that are no streams get to end when the server stops."""
@@ -128,6 +128,7 @@ class Server:
         """
         self._config = config
         self._shares_port = shares_port
+        self._tokens: TokenFile | None = None
         self.registry = CollectorRegistry()
         self._watchers: list[asyncio.Task[None]] = []
 
@@ -163,24 +164,20 @@ class Server:
             PenLimits(pens=config.max_pens, points_per_stream=config.max_points),
             QuietTimes(config.quiet_ms / 1000, config.short_quiet_ms / 1000),
         )
-        self._service = RecognitionService(model, self._batcher, metrics, limits, ground)
+        streams = OpenStreams(
+            StreamLimits(
+                streams=config.max_streams,
+                idle_seconds=config.max_stream_idle,
+                age_seconds=config.max_stream_age,
+            )
+        )
+        self._service = RecognitionService(model, self._batcher, metrics, limits, ground, streams)
         health = health_pb2.DESCRIPTOR.services_by_name["Health"]
         mirror = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
         self._grpc = grpc.aio.server(
-            interceptors=[GrpcMetrics(registry, [SERVICE, health, mirror])],
-            options=[
-                ("grpc.max_receive_message_length", config.max_message_bytes),
-                ("grpc.max_send_message_length", -1),
-                # The default tolerates one idle ping in five minutes and then hangs up.
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-                ("grpc.keepalive_permit_without_calls", 1),
-                # gRPC refuses calls at random, as CANCELLED, while more than 1,000 wait to be taken up, as
-                # when all devices of a site come back at once. A call that waits is a few kB.
-                ("grpc.server.max_pending_requests", MOST_WAITING_CALLS),
-                ("grpc.server.max_pending_requests_hard_limit", MOST_WAITING_CALLS),
-                # Unasked, two servers on one port would share its connections without a word.
-                ("grpc.so_reuseport", int(self._shares_port)),
-            ],
+            # Counted first, so that what the gate refuses is counted, too.
+            interceptors=[GrpcMetrics(registry, [SERVICE, health, mirror]), *self._gate()],
+            options=transport.options(config, shares_port=self._shares_port),
         )
         add_to_server(self._service, self._grpc)
         self._health = HealthServicer()
@@ -188,7 +185,7 @@ class Server:
         reflection.enable_server_reflection(
             (SERVICE.full_name, health.full_name, reflection.SERVICE_NAME), self._grpc
         )
-        self.address = self._take_port(config.host, config.port)
+        self.address = transport.open_port(self._grpc, config)
 
     async def start(self) -> None:
         """Listen and answer calls. The health says NOT_SERVING until `announce`."""
@@ -202,6 +199,8 @@ class Server:
         if config.stuck_timeout:
             dog = Watchdog(config.stuck_timeout, lambda: self._batcher.working_on)
             watching.append(dog.run())
+        if self._tokens is not None:
+            watching.append(self._tokens.watch())
         self._watchers = [asyncio.create_task(it) for it in watching]
         # What was imported stays: looking through it again would hold up every stream for 40 ms.
         gc.collect()
@@ -238,13 +237,13 @@ class Server:
         await asyncio.wait(self._watchers)
         await self._batcher.close()
 
-    def _take_port(self, host: str, port: int) -> str:
-        shown = f"[{host}]" if ":" in host else host
+    def _gate(self) -> list[grpc.aio.ServerInterceptor]:
+        """Let in only callers with tokens, where there is a file of them."""
+        path = self._config.tokens
+        if path is None:
+            return []
         try:
-            bound = self._grpc.add_insecure_port(f"{shown}:{port}")
-        except RuntimeError as error:
-            raise StartError(
-                f"port: cannot listen on {shown}:{port}; another program may hold it: "
-                "choose another --port, or 0 for a free one"
-            ) from error
-        return f"{shown}:{bound}"
+            self._tokens = TokenFile(path)
+        except TokenError as error:
+            raise StartError(str(error)) from error
+        return [Gate(self._tokens)]

@@ -24,6 +24,10 @@ from inkstream.v1.recognition_service_pb2 import (
 from inkstream.v1.recognition_service_pb2_grpc import RecognitionServiceServicer
 
 from inkstream_server import answers, logs, tensors
+from inkstream_server.access.allowance import Allowance
+from inkstream_server.access.gate import CALLER
+from inkstream_server.access.streams import FIRST_MESSAGE_SECONDS, WHY, Ending, OpenStreams
+from inkstream_server.access.tokens import Caller
 from inkstream_server.admission import Overloaded
 from inkstream_server.batching import Batcher, DeadlineExpired, EngineFailed, StreamFlow
 from inkstream_server.columns import Columns, columns_of, results
@@ -33,6 +37,7 @@ from inkstream_server.metrics import Metrics
 from inkstream_server.model_store import Model
 from inkstream_server.pens.ink_session import Ground
 from inkstream_server.pens.single import recognize_ink
+from inkstream_server.rationing import ration
 from inkstream_server.session import Limits, ProtocolViolation, ReaderStalled, Session
 
 if TYPE_CHECKING:
@@ -42,6 +47,12 @@ if TYPE_CHECKING:
 
 LAST_WORD_SECONDS = 0.1
 """How long to wait that a status reaches a caller who has read nothing for long."""
+
+_STATUS_OF_ENDING: dict[Ending, grpc.StatusCode] = {
+    "idle": grpc.StatusCode.UNAVAILABLE,
+    "age": grpc.StatusCode.UNAVAILABLE,
+    "revoked": grpc.StatusCode.UNAUTHENTICATED,
+}
 
 
 class RecognitionService(RecognitionServiceServicer):
@@ -54,13 +65,24 @@ class RecognitionService(RecognitionServiceServicer):
         metrics: Metrics,
         limits: Limits,
         ground: Ground | None = None,
+        streams: OpenStreams | None = None,
     ) -> None:
-        """Serve `model`, which `batcher` runs; pens write on `ground`, None for its defaults."""
+        """Serve `model`, which `batcher` runs.
+
+        Args:
+            model: what answers.
+            batcher: computes.
+            metrics: counts.
+            limits: what one stream may ask for.
+            ground: what pens write on; None for its defaults.
+            streams: how many may be open and for how long; None for its defaults.
+        """
         self._model = model
         self._batcher = batcher
         self._metrics = metrics
         self._limits = limits
         self._ground = ground or Ground.over(batcher, metrics)
+        self._streams = streams or OpenStreams()
         self._sessions: set[Session] = set()
         self._is_draining = False
 
@@ -72,42 +94,72 @@ class RecognitionService(RecognitionServiceServicer):
         `context.read` and `context.write` are used rather than the iterator: a quarter more messages a
         second, and reading and writing at the same time.
         """
-        wire = _Wire(context)
         await self._require_no_drain(context)
-        with self._metrics.streams.track_inprogress():
-            first = await wire.read()
-            if first is None:
-                return
-            if first.WhichOneof("request") != "config":
-                await context.abort(
-                    grpc.StatusCode.INVALID_ARGUMENT,
-                    "config: expected in the first message of a stream, got "
-                    f"{first.WhichOneof('request') or 'an empty message'}",
-                )
-            config = first.config
-            await self._require_model(config.model, context)
-            await _require_options(config.answers, "config.answers", context)
-            await wire.write(self._opened().SerializeToString())
-            await self._require_no_drain(context)  # It may have begun since the stream did.
-            session = Session(
-                wire,
-                self._batcher,
-                self._metrics,
-                config.answers,
-                self._limits,
-                self._ground,
-                client_label=config.client_label,
+        caller = CALLER.get()
+        refusal = self._streams.enter(caller)
+        if refusal is not None:
+            # A status that overtakes the caller's first write is lost to grpc.aio's clients.
+            await self._first_message(_Wire(context), context)
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, refusal)
+        try:
+            with self._metrics.streams.track_inprogress():
+                await self._serve_stream(context, caller)
+        finally:
+            self._streams.leave(caller)
+
+    async def _serve_stream(self, context: StreamContext, caller: Caller | None) -> None:
+        wire = _Wire(context)
+        first = await self._first_message(wire, context)
+        if first is None:
+            return
+        if first.WhichOneof("request") != "config":
+            await context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "config: expected in the first message of a stream, got "
+                f"{first.WhichOneof('request') or 'an empty message'}",
             )
-            self._sessions.add(session)
-            try:
+        config = first.config
+        await self._require_model(config.model, context)
+        await _require_options(config.answers, "config.answers", context)
+        await wire.write(self._opened().SerializeToString())
+        await self._require_no_drain(context)  # It may have begun since the stream did.
+        session = Session(
+            wire,
+            self._batcher,
+            self._metrics,
+            config.answers,
+            self._limits,
+            self._ground,
+            client_label=config.client_label,
+            allowance=caller.allowance if caller else None,
+        )
+        self._sessions.add(session)
+        try:
+            async with self._streams.lifetime(session, caller) as lifetime:
                 await session.run()
-            except ProtocolViolation as violation:
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(violation))
-            except ReaderStalled as stalled:
-                logs.get().warning("stream_stalled", peer=context.peer(), reason=str(stalled))
-                await _abort_unread(context, str(stalled))
-            finally:
-                self._sessions.discard(session)
+        except ProtocolViolation as violation:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(violation))
+        except ReaderStalled as stalled:
+            logs.get().warning("stream_stalled", peer=context.peer(), reason=str(stalled))
+            await _abort_unread(context, str(stalled))
+        finally:
+            self._sessions.discard(session)
+        # Who went when told to has all answers, and nothing is wrong.
+        if lifetime.ending is not None and session.was_cut:
+            await context.abort(_STATUS_OF_ENDING[lifetime.ending], WHY[lifetime.ending])
+
+    async def _first_message(
+        self, wire: _Wire, context: StreamContext
+    ) -> StreamRecognizeRequest | None:
+        try:
+            async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
+                return await wire.read()
+        except TimeoutError:
+            await context.abort(
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+                f"config: expected within {FIRST_MESSAGE_SECONDS:g} s, got nothing",
+            )
+            return None
 
     async def Recognize(  # noqa: N802
         self,
@@ -120,7 +172,7 @@ class RecognitionService(RecognitionServiceServicer):
         await _require_options(request.answers, "answers", context)
         kind = request.WhichOneof("input")
         if kind == "ink":
-            answer = await recognize_ink(request.ink, request.answers, self._ground)
+            answer = await recognize_ink(request.ink, request.answers, self._ground, _allowance())
             if isinstance(answer, ink_pb2.GlyphResult):
                 return RecognizeResponse(glyph=answer)
             return RecognizeResponse(errors=[answer])
@@ -173,6 +225,9 @@ class RecognitionService(RecognitionServiceServicer):
         except tensors.TooManyFrames as excess:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(excess))
         errors = arrival.errors
+        allowance = _allowance()
+        if allowance is not None:
+            errors += ration(arrival, allowance)
         columns: list[Columns] = []
         # All wait at once: one group's turn must not cost the next one its deadline.
         blocks = []
@@ -278,6 +333,12 @@ class _Wire:
     def write(self, message: bytes) -> Coroutine[Any, Any, None]:
         self._sent.inc()
         return self._write(message)
+
+
+def _allowance() -> Allowance | None:
+    """Give what the caller of this call may use; None for no limit."""
+    caller = CALLER.get()
+    return caller.allowance if caller is not None else None
 
 
 async def _abort_unread(context: AnyContext, reason: str) -> None:

@@ -15,6 +15,7 @@ from inkstream.v1 import tensor_pb2
 from inkstream.v1.recognition_service_pb2 import Draining, StreamRecognizeRequest
 
 from inkstream_server import answers, tensors
+from inkstream_server.access.allowance import Allowance
 from inkstream_server.admission import Overloaded
 from inkstream_server.batching import Batcher, EngineFailed, StreamFlow
 from inkstream_server.begun import Begun
@@ -25,6 +26,7 @@ from inkstream_server.metrics import Metrics
 from inkstream_server.pens.clock import Clock
 from inkstream_server.pens.ink_session import Ground, InkSession
 from inkstream_server.tensors_due import TensorsDue
+from inkstream_server.rationing import ration
 
 DRAIN_IDLE_SECONDS = 0.25
 """How long a draining stream may be silent before the server ends it: five packets of a live pen."""
@@ -108,6 +110,7 @@ class Session:
         ground: Ground | None = None,
         clock: Clock | None = None,
         client_label: str = "",
+        allowance: Allowance | None = None,
     ) -> None:
         """Prepare.
 
@@ -120,6 +123,7 @@ class Session:
             ground: what the pens of all streams share; None for defaults and an easel of its own.
             clock: tells the quiet times of pens; None for the event loop's.
             client_label: what the caller's kind of device calls itself.
+            allowance: how many items its caller may send; None for any number.
         """
         self._wire = wire
         self._batcher = batcher
@@ -128,9 +132,10 @@ class Session:
         self._limits = limits
         self._client = metrics.clients.of(client_label)
         self._last_sequence = -1
+        self._allowance = allowance
         self._flow: StreamFlow = Flow()
         ground = ground or Ground.over(batcher, metrics)
-        self._ink = InkSession(ground, self._put, clock, self._flow)
+        self._ink = InkSession(ground, self._put, clock, self._flow, allowance)
         self._due: deque[Due] = deque()
         self._in_flight = 0
         self._messages = 0
@@ -144,6 +149,21 @@ class Session:
         self._begun: Begun | None = None
         self._begun_items = 0
         self._stalled: ReaderStalled | None = None
+
+    @property
+    def messages(self) -> int:
+        """Messages that were read."""
+        return self._messages
+
+    @property
+    def owes(self) -> bool:
+        """Whether anything is unanswered, or not yet written."""
+        return bool(self._due or self._in_flight)
+
+    @property
+    def was_cut(self) -> bool:
+        """Whether the server stopped reading before the caller had half-closed."""
+        return self._reader is not None and self._reader.cancelled()
 
     async def run(self) -> None:
         """Serve the stream until its caller half-closes and everything is answered.
@@ -261,6 +281,8 @@ class Session:
         except tensors.TooManyFrames as excess:
             raise ProtocolViolation(str(excess)) from excess
         self._last_sequence = arrival.last_sequence
+        if self._allowance is not None:
+            arrival.errors += ration(arrival, self._allowance)
         if (
             not arrival.errors
             and len(arrival.groups) == 1

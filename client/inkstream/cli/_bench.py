@@ -23,10 +23,10 @@ from inkstream.cli._conversation import (
     notice,
     percentiles_ms,
     print_json,
-    server_option,
     stdout,
 )
 from inkstream.cli._digits import labelled_digits
+from inkstream.cli._reach import Reach, server_option
 
 _POOL = 2048
 """Different images that a run sends in turn."""
@@ -85,7 +85,7 @@ class _Tally:
 def bench(
     ctx: click.Context,
     *,
-    server: str,
+    server: Reach,
     rate: float | None,
     streams: int,
     in_flight: int,
@@ -111,7 +111,7 @@ def bench(
             # What a stream loses is counted, not sent again.
             told = RetryPolicy(attempts=0)
             clients = [
-                await stack.enter_async_context(AsyncClient(server, retry=told))
+                await stack.enter_async_context(AsyncClient(**server.options(), retry=told))
                 for _ in range(streams)
             ]
             # Connecting is not part of the measurement.
@@ -137,7 +137,7 @@ def bench(
         "latency_ms": percentiles_ms(tally.seconds, 50, 90, 99, 99.9),
         "lag_ms": percentiles_ms(tally.lags, 50, 99),
         "errors": dict(tally.errors),
-        "server": server,
+        "server": server.address,
     }
     if figures["lag_ms"].get("p50", 0) > _LAG_MS:
         notice(

@@ -23,8 +23,6 @@ _T = TypeVar("_T")
 FAILED, WRONG_INPUT, TRY_AGAIN, INTERRUPTED = 1, 2, 3, 130
 """Exit codes beside 0."""
 
-DEFAULT_SERVER = "localhost:50051"
-
 
 class Commands(click.Group):
     """A group whose commands end with a sentence and an exit code, never with a traceback."""
@@ -45,19 +43,6 @@ def _exit_code(error: InkstreamError) -> int:
     if isinstance(error, InputError):
         return WRONG_INPUT
     return TRY_AGAIN if isinstance(error, RetryableError) else FAILED
-
-
-def server_option(command: _F) -> _F:
-    """Adds --server."""
-    return click.option(
-        "--server",
-        metavar="HOST:PORT[,HOST:PORT...]",
-        envvar="INKSTREAM_SERVER",
-        default=DEFAULT_SERVER,
-        show_default=True,
-        show_envvar=True,
-        help="Where the server is; of several, one that fails is followed by the next.",
-    )(command)
 
 
 def json_option(command: _F) -> _F:

@@ -17,9 +17,9 @@ from inkstream.cli._conversation import (
     percentiles_ms,
     print_json,
     progress,
-    server_option,
     stdout,
 )
+from inkstream.cli._reach import Reach, server_option
 from inkstream.mnist import read_idx
 
 _ALONE = 300
@@ -106,7 +106,7 @@ def recognize_all(client: Client, images: npt.NDArray[np.uint8], labels: Labels)
 @server_option
 @click.option("--limit", type=click.IntRange(min=1), help="Use the first so many images only.")
 @json_option
-def evaluate(images: Path, labels: Path, server: str, limit: int | None, as_json: bool) -> None:
+def evaluate(images: Path, labels: Path, server: Reach, limit: int | None, as_json: bool) -> None:
     """Measure accuracy, throughput and latency on labelled images in idx files, gzipped or not.
 
     Latency is a round trip with nothing else under way; throughput is one stream, fed image by
@@ -117,11 +117,11 @@ def evaluate(images: Path, labels: Path, server: str, limit: int | None, as_json
       inkstream eval t10k-images-idx3-ubyte.gz t10k-labels-idx1-ubyte.gz
     """
     pixels, truth = _read_pair(images, labels)
-    with Client(server) as client:
+    with Client(**server.options()) as client:
         latency = latency_alone(client, pixels[:limit])
         shown = recognize_all(client, pixels[:limit], truth[:limit])
     if as_json:
-        print_json({**shown.figures(), "latency_ms": latency, "server": server})
+        print_json({**shown.figures(), "latency_ms": latency, "server": server.address})
         return
     wrong = shown.images - round(shown.accuracy * shown.images)
     stdout().print(

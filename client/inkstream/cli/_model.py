@@ -11,27 +11,28 @@ from rich.markup import escape
 from rich.table import Table
 
 from inkstream import Client
-from inkstream.cli._conversation import json_option, print_json, server_option, stdout
+from inkstream.cli._conversation import json_option, print_json, stdout
+from inkstream.cli._reach import Reach, server_option
 
 
 @click.command()
 @server_option
 @click.option("--name", default="", help="Name of the model; the server's default if not given.")
 @json_option
-def model(server: str, name: str, as_json: bool) -> None:
+def model(server: Reach, name: str, as_json: bool) -> None:
     """Describe the model that a server serves.
 
     \b
     Example:
       inkstream model --server localhost:50051
     """
-    with Client(server, model=name) as client:
+    with Client(**server.options(), model=name) as client:
         served = client.model()
     card = _card(served.card_json)
     if as_json:
         described = dataclasses.asdict(served)
         del described["card_json"]
-        print_json({**described, "card": card, "server": server})
+        print_json({**described, "card": card, "server": server.address})
         return
     table = Table.grid(padding=(0, 2))
     table.add_column()

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from inkstream import Client, GlyphResult, GlyphState, InkstreamError, Pen
 from inkstream._exceptions import FatalError
-from inkstream.cli._conversation import notice, print_json, server_option, stdout
+from inkstream.cli._conversation import notice, print_json, stdout
+from inkstream.cli._reach import Reach, server_option
 from inkstream.tablet import Layout, PenEvent, Tablet
 
 _RUBBER = 0.02
@@ -36,7 +37,7 @@ _RUBBER = 0.02
 @click.option("--quiet-ms", type=click.IntRange(1, 60_000), help="Pause that ends a digit.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object an answer.")
 def pen(
-    device: str | None, server: str, interims: int, quiet_ms: int | None, as_json: bool
+    device: str | None, server: Reach, interims: int, quiet_ms: int | None, as_json: bool
 ) -> None:
     """Recognise digits while they are written on a Linux tablet, until Ctrl-C.
 
@@ -53,7 +54,7 @@ def pen(
         tablet = Tablet(device)
     except ModuleNotFoundError as missing:
         raise FatalError(str(missing)) from None
-    with tablet, Client(server) as client:
+    with tablet, Client(**server.options()) as client:
         # So that a server that is not there is said before somebody writes.
         model = client.model()
         notice(f"{tablet.name} ({tablet.path}), {model.name}/{model.version}; Ctrl-C ends.")

@@ -17,9 +17,9 @@ from inkstream.cli._conversation import (
     json_option,
     notice,
     print_json,
-    server_option,
     stdout,
 )
+from inkstream.cli._reach import Reach, server_option
 from inkstream.cli.pictures import read_picture
 
 
@@ -34,7 +34,7 @@ from inkstream.cli.pictures import read_picture
 @json_option
 @click.pass_context
 def recognize(
-    ctx: click.Context, files: tuple[Path, ...], server: str, top: int, as_json: bool
+    ctx: click.Context, files: tuple[Path, ...], server: Reach, top: int, as_json: bool
 ) -> None:
     """Recognise the digit in each FILE: pictures, or .npy arrays of 28x28 images.
 
@@ -47,7 +47,7 @@ def recognize(
     """
     rows: list[dict[str, Any]] = []
     failures = 0
-    with Client(server, top_k=top) as client:
+    with Client(**server.options(), top_k=top) as client:
         for path in files:
             try:
                 images, notes = _read(path)
@@ -70,7 +70,7 @@ def recognize(
                     if not as_json:
                         stdout().print(f"{escape(place)}: {_sentence(result)}", soft_wrap=True)
     if as_json:
-        print_json({"results": rows, "failures": failures, "server": server})
+        print_json({"results": rows, "failures": failures, "server": server.address})
     if failures:
         ctx.exit(WRONG_INPUT)
 

@@ -15,9 +15,9 @@ from inkstream.cli._conversation import (
     notice,
     print_json,
     progress_bar,
-    server_option,
     stdout,
 )
+from inkstream.cli._reach import Reach, server_option
 from inkstream.cli._replay_report import Row, report, summary
 from inkstream.cli._writing import write_patiently
 from inkstream.ink import Ink, read
@@ -85,7 +85,7 @@ class _Speed(click.ParamType):  # type: ignore[type-arg]  # generic only in newe
 )
 def replay(
     files: tuple[Path, ...],
-    server: str,
+    server: Reach,
     speed: float | None,
     pens: int,
     streams: int | None,
@@ -128,7 +128,7 @@ def replay(
         async def run() -> None:
             async with AsyncExitStack() as stack:
                 clients = [
-                    await stack.enter_async_context(AsyncClient(server, model=model))
+                    await stack.enter_async_context(AsyncClient(**server.options(), model=model))
                     for _ in range(min(streams or pens, pens, len(inks)))
                 ]
                 # Connecting is not part of the measurement.

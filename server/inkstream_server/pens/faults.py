@@ -2,6 +2,8 @@
 
 from inkstream.v1 import error_pb2
 
+from inkstream_server.access.allowance import Allowance
+
 RETRY_AFTER_MS = 100
 """What a pen without room is told to wait: its neighbours finish a digit or close in some such time."""
 
@@ -49,3 +51,18 @@ class NoRoom(InkFault):
 
     code = error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED
     retry_after_ms = RETRY_AFTER_MS
+
+
+class NoAllowance(NoRoom):
+    """An event beyond what the caller's token allows a second."""
+
+    def __init__(self, field: str, allowance: Allowance, stroke: int = 0) -> None:
+        """Refuse.
+
+        Args:
+            field: the field to blame.
+            allowance: what is used up.
+            stroke: the stroke that it is about, 0 for none.
+        """
+        super().__init__(field, allowance.exhausted(), stroke=stroke)
+        self.retry_after_ms = allowance.retry_after_ms()

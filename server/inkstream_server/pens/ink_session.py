@@ -10,6 +10,7 @@ from heapq import heapify, heappop, heappush
 
 from inkstream.v1 import error_pb2, ink_pb2
 
+from inkstream_server.access.allowance import Allowance
 from inkstream_server.answers import OUTCOME_OF_CODE, Response
 from inkstream_server.batching import Batcher, StreamFlow
 from inkstream_server.due import Due
@@ -17,7 +18,7 @@ from inkstream_server.fair_queue import Flow, Priority
 from inkstream_server.metrics import Metrics
 from inkstream_server.pens.clock import Clock, Timer
 from inkstream_server.pens.easel import Drawing, Easel
-from inkstream_server.pens.faults import InkFault, NoRoom
+from inkstream_server.pens.faults import InkFault, NoAllowance, NoRoom
 from inkstream_server.pens.glyph_answer import GlyphDue, read
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.pen import Pen, Wanted
@@ -113,6 +114,7 @@ class InkSession:
         put: Callable[[Due], None],
         clock: Clock | None,
         flow: StreamFlow | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
         """Start without pens.
 
@@ -121,10 +123,12 @@ class InkSession:
             put: owes an answer; called in the order in which answers are to leave.
             clock: tells quiet times; None for the running event loop's.
             flow: what the stream has in the batcher's queue; None for one of the pens' own.
+            allowance: how many strokes the caller may send; None for any number.
         """
         self._flow: StreamFlow = flow or Flow()
         self._ground = ground
         self._put = put
+        self._allowance = allowance
         self._clock: Clock = clock or asyncio.get_running_loop()
         self._writers: dict[int, _Writer] = {}
         self._points = 0
@@ -193,6 +197,9 @@ class InkSession:
                 pen.move(*columns, now, room)
             elif kind == "stroke_begin":
                 pen.begin(event.stroke_begin.stroke, event.stroke_begin.time_ms, now)
+                if self._allowance is not None and not self._allowance.take(1):
+                    pen.erase(event.stroke_begin.stroke, now)
+                    raise NoAllowance("stroke_begin", self._allowance, event.stroke_begin.stroke)
             elif kind == "stroke_end":
                 pen.lift(now)
             elif kind == "stroke_remove":

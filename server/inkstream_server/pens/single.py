@@ -8,8 +8,9 @@ from inkstream.v1 import error_pb2, ink_pb2, tensor_pb2
 from numpy.typing import NDArray
 
 from inkstream_server import answers
+from inkstream_server.access.allowance import Allowance
 from inkstream_server.pens.easel import Drawing
-from inkstream_server.pens.faults import InkFault
+from inkstream_server.pens.faults import InkFault, NoAllowance
 from inkstream_server.pens.glyph_answer import fill, unanswered
 from inkstream_server.pens.ink_session import Ground
 from inkstream_server.pens.pen import Pen
@@ -17,7 +18,10 @@ from inkstream_server.pens.settings import read_settings
 
 
 async def recognize_ink(
-    ink: ink_pb2.Ink, options: tensor_pb2.AnswerOptions, ground: Ground
+    ink: ink_pb2.Ink,
+    options: tensor_pb2.AnswerOptions,
+    ground: Ground,
+    allowance: Allowance | None = None,
 ) -> ink_pb2.GlyphResult | error_pb2.ItemError:
     """Recognise one ink, its strokes numbered from 1. Cancelling withdraws it.
 
@@ -25,13 +29,16 @@ async def recognize_ink(
         ink: as it came.
         options: what the answer should hold.
         ground: what draws and counts.
+        allowance: how many strokes the caller may send; None for any number.
     """
     asked = perf_counter()
     metrics = ground.metrics
     try:
         drawing = _read(ink, ground)
+        if allowance is not None and allowance.take(len(ink.strokes)) < len(ink.strokes):
+            raise NoAllowance("ink.strokes", allowance)
     except InkFault as fault:
-        metrics.ended("ink", "invalid", 1)
+        metrics.ended("ink", answers.OUTCOME_OF_CODE[fault.code], 1)
         return fault.to_error(0)
     metrics.ink.points.inc(sum(map(len, drawing.ink)))
     settled = asyncio.get_running_loop().create_future()

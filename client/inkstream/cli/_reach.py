@@ -1,0 +1,116 @@
+"""How commands reach a server: --server, and what it takes to be let in there."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from inkstream._exceptions import InvalidRequest
+from inkstream._options import Tls
+
+DEFAULT_SERVER = "localhost:50051"
+
+_file = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """A server, and what it takes to be let in."""
+
+    address: str
+    tls: Tls | None = None
+    token: str = field(default="", repr=False)
+    token_without_tls: bool = False
+
+    def options(self) -> dict[str, Any]:
+        """The same as arguments of a client."""
+        return {
+            "address": self.address,
+            "tls": self.tls,
+            "token": self.token,
+            "token_without_tls": self.token_without_tls,
+        }
+
+
+def server_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --server and what belongs to it, passed as one `Reach` named `server`."""
+
+    @functools.wraps(command)
+    def reaching(
+        *args: Any,
+        server: str,
+        tls: bool,
+        tls_ca: Path | None,
+        tls_cert: Path | None,
+        tls_key: Path | None,
+        token_file: Path | None,
+        token_without_tls: bool,
+        **rest: Any,
+    ) -> Any:
+        encrypted = tls or tls_ca or tls_cert or tls_key
+        reach = Reach(
+            server,
+            Tls.from_files(tls_ca, tls_cert, tls_key) if encrypted else None,
+            _token(token_file) if token_file else "",
+            token_without_tls,
+        )
+        return command(*args, server=reach, **rest)
+
+    options = (
+        click.option(
+            "--server",
+            metavar="HOST:PORT[,HOST:PORT...]",
+            envvar="INKSTREAM_SERVER",
+            default=DEFAULT_SERVER,
+            show_default=True,
+            show_envvar=True,
+            help="Where the server is; of several, one that fails is followed by the next.",
+        ),
+        click.option("--tls", is_flag=True, help="Encrypt, and trust the roots that gRPC ships."),
+        click.option(
+            "--tls-ca",
+            type=_file,
+            envvar="INKSTREAM_TLS_CA",
+            show_envvar=True,
+            help="Encrypt, and trust the certificates of this PEM file.",
+        ),
+        click.option(
+            "--tls-cert", type=_file, help="The client's certificate, where the server wants one."
+        ),
+        click.option("--tls-key", type=_file, help="The key of --tls-cert."),
+        click.option(
+            "--token-file",
+            type=_file,
+            envvar="INKSTREAM_TOKEN_FILE",
+            show_envvar=True,
+            help="Holds the token that the server wants, and nothing else.",
+        ),
+        click.option(
+            "--token-without-tls",
+            is_flag=True,
+            help="Send the token in plain text, for all on the way to read.",
+        ),
+    )
+    for option in reversed(options):
+        reaching = option(reaching)
+    return reaching
+
+
+def _token(file: Path) -> str:
+    """Read a token.
+
+    Raises:
+        InvalidRequest: the file holds none.
+    """
+    try:
+        token = file.read_text("ascii").strip()
+    except UnicodeDecodeError:
+        token = ""
+    if not token:
+        raise InvalidRequest(f"token_file: {file} holds no token")
+    return token

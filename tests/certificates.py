@@ -1,0 +1,44 @@
+"""Certificates for tests: an authority of their own, for servers named localhost and for clients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import trustme
+
+
+@dataclass(frozen=True)
+class Pem:
+    """A certificate and its key, as bytes of PEM files."""
+
+    certificate: bytes
+    key: bytes
+
+    def write(self, folder: Path, name: str) -> tuple[Path, Path]:
+        """Write both as a renewal does: each file appears whole. Gives certificate and key."""
+        paths = folder / f"{name}.pem", folder / f"{name}.key"
+        for path, content in zip(paths, (self.certificate, self.key), strict=True):
+            unfinished = path.with_suffix(".new")
+            unfinished.write_bytes(content)
+            unfinished.replace(path)
+        return paths
+
+
+class Authority:
+    """Signs certificates that nobody else's trust covers."""
+
+    def __init__(self) -> None:
+        self._ca = trustme.CA()
+        self.certificate: bytes = self._ca.cert_pem.bytes()
+
+    def server(self) -> Pem:
+        return self._pem(self._ca.issue_cert("localhost", "127.0.0.1"))
+
+    def client(self, name: str = "tablet@school.example") -> Pem:
+        return self._pem(self._ca.issue_cert(name))
+
+    @staticmethod
+    def _pem(leaf: trustme.LeafCert) -> Pem:
+        chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems)
+        return Pem(chain, leaf.private_key_pem.bytes())

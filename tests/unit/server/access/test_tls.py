@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from inkstream_server import logs
+from inkstream_server.access.tls import CertificateFiles, Certificates, TlsError
+
+from tests.certificates import Authority
+
+AUTHORITY = Authority()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> CertificateFiles:
+    certificate, key = AUTHORITY.server().write(tmp_path, "server")
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(AUTHORITY.certificate)
+    return CertificateFiles(certificate, key, ca)
+
+
+def test_files_that_stay_give_nothing_new(files: CertificateFiles) -> None:
+    assert Certificates(files).renewed() is None
+
+
+def test_a_renewal_is_given_once(files: CertificateFiles) -> None:
+    certificates = Certificates(files)
+    AUTHORITY.server().write(files.certificate.parent, "server")
+    assert certificates.renewed() is not None
+    assert certificates.renewed() is None
+
+
+def test_a_renewal_half_way_is_passed_over_and_given_when_it_is_whole(
+    files: CertificateFiles, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("text", "info")
+    certificates = Certificates(files)
+    renewed = AUTHORITY.server()
+    files.certificate.write_bytes(renewed.certificate)
+    assert certificates.renewed() is None
+    assert certificates.renewed() is None
+    files.key.write_bytes(renewed.key)
+    assert certificates.renewed() is not None
+    kept, given = capsys.readouterr().err.splitlines()
+    assert 'event="certificates kept"' in kept
+    assert 'event="certificates renewed"' in given
+
+
+def test_a_file_that_is_away_keeps_what_there_was(files: CertificateFiles) -> None:
+    certificates = Certificates(files)
+    content = files.key.read_bytes()
+    files.key.unlink()
+    assert certificates.renewed() is None
+    files.key.write_bytes(content)
+    assert certificates.renewed() is not None
+
+
+def test_an_authority_is_renewed_as_well(files: CertificateFiles) -> None:
+    certificates = Certificates(files)
+    assert files.client_ca is not None
+    files.client_ca.write_bytes(Authority().certificate)
+    assert certificates.renewed() is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("server.pem", None, "cannot read .*server.pem .No such file"),
+        ("server.pem", b"", "tls_cert, tls_key: .*server.pem and .*server.key are not"),
+        ("server.key", AUTHORITY.server().key, "tls_cert, tls_key: .* are not a certificate and"),
+        ("ca.pem", b"-----", "tls_client_ca: .*ca.pem holds no certificate"),
+    ],
+)
+def test_what_cannot_be_used_is_named_before_a_client_comes(
+    files: CertificateFiles, name: str, content: bytes | None, said: str
+) -> None:
+    path = files.certificate.parent / name
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(TlsError, match=said):
+        Certificates(files)

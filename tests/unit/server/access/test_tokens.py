@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from inkstream_server import logs
+from inkstream_server.access.allowance import Quota
+from inkstream_server.access.tokens import TokenError, TokenFile, make, read
+
+DIGEST = "sha256:" + "0" * 64
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "tokens"
+
+
+def replace(file: Path, *lines: str) -> None:
+    """Write a file as a careful operator does."""
+    unfinished = file.with_suffix(".new")
+    unfinished.write_text("\n".join(lines))
+    unfinished.replace(file)
+
+
+def test_the_line_that_is_stored_names_the_token_and_its_limits_and_does_not_hold_it() -> None:
+    token, line = make("school-7", Quota(streams=4, items_per_second=200))
+    secret = token.partition(".")[2]
+    assert len(secret) == 43
+    assert secret not in line
+    assert line == (
+        f"school-7 sha256:{hashlib.sha256(token.encode()).hexdigest()} "
+        "streams=4 items_per_second=200"
+    )
+    (grant,) = read([line]).values()
+    assert (grant.name, grant.quota) == ("school-7", Quota(4, 200))
+
+
+def test_two_tokens_of_one_name_differ() -> None:
+    assert make("a", Quota())[0] != make("a", Quota())[0]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a.b", "#a", "ä", "a" * 65, "a\n"])
+def test_a_name_that_would_spoil_the_line_is_refused(name: str) -> None:
+    with pytest.raises(TokenError, match="name: expected 1 to 64 letters"):
+        make(name, Quota())
+
+
+def test_remarks_and_empty_lines_say_nothing() -> None:
+    grants = read(["# who may call", "", "  # indented", f"a {DIGEST}  streams=3  "])
+    assert [*grants] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("a", "line 2: expected NAME sha256:DIGEST"),
+        ("a md5:0", "line 2: expected NAME sha256:DIGEST"),
+        (f"a {DIGEST}0", "line 2: expected NAME sha256:DIGEST"),
+        (f"a {DIGEST} streams=0", "line 2: expected NAME sha256:DIGEST"),
+        (f"a {DIGEST} streams=1e3", "line 2: expected NAME sha256:DIGEST"),
+        (f"a {DIGEST} pens=1", "line 2: expected NAME sha256:DIGEST"),
+        (f"a {DIGEST} streams=1 streams=2", "line 2: a limit of 'a' stands there twice"),
+        (f"b {DIGEST}", "line 2: the name 'b' stands there a second time"),
+    ],
+)
+def test_a_line_that_is_none_is_named_without_its_digest(line: str, said: str) -> None:
+    with pytest.raises(TokenError) as refused:
+        read([f"b {DIGEST}", line])
+    assert str(refused.value).startswith(said)
+    assert "0" * 64 not in str(refused.value)
+
+
+@given(st.lists(st.text(max_size=30), max_size=5))
+def test_any_text_is_read_or_refused(lines: list[str]) -> None:
+    try:
+        read(lines)
+    except TokenError:
+        return
+
+
+def test_only_the_whole_token_lets_in(file: Path) -> None:
+    token, line = make("a", Quota())
+    _, other_line = make("b", Quota())
+    replace(file, line, other_line)
+    tokens = TokenFile(file)
+    caller = tokens.caller(token)
+    assert caller is not None
+    assert caller.grant.name == "a"
+    assert tokens.caller(token) is caller
+    for wrong in ("", "a", "a.", token[:-1], token + "x", "c" + token[1:], "b" + token[1:]):
+        assert tokens.caller(wrong) is None
+    # The digest is no token, though it is what the file holds.
+    assert tokens.caller(line.split()[1]) is None
+
+
+def test_a_file_that_changed_holds_from_the_next_look_on(file: Path) -> None:
+    first, first_line = make("a", Quota())
+    replace(file, first_line)
+    tokens = TokenFile(file)
+    second, second_line = make("b", Quota())
+    replace(file, first_line, second_line)
+    assert tokens.caller(second) is None
+    tokens.refresh()
+    assert tokens.caller(second) is not None
+    assert tokens.caller(first) is not None
+
+
+def test_who_stays_keeps_what_they_used_and_gets_the_new_limits(file: Path) -> None:
+    token, line = make("a", Quota(streams=2))
+    replace(file, line)
+    tokens = TokenFile(file)
+    caller = tokens.caller(token)
+    assert caller is not None
+    caller.allowance.open_stream()
+    replace(file, line.replace("streams=2", "streams=1 items_per_second=5"))
+    tokens.refresh()
+    assert tokens.caller(token) is caller
+    assert caller.allowance.quota == Quota(1, 5)
+    assert not caller.allowance.open_stream()
+
+
+@pytest.mark.parametrize("change", ["removed", "renewed"])
+def test_who_is_gone_or_has_another_token_is_revoked_once(file: Path, change: str) -> None:
+    token, line = make("a", Quota())
+    staying, staying_line = make("b", Quota())
+    replace(file, line, staying_line)
+    tokens = TokenFile(file)
+    told: list[str] = []
+    for it in (token, staying):
+        caller = tokens.caller(it)
+        assert caller is not None
+        caller.on_revoked("stream", lambda name=caller.grant.name: told.append(name))  # type: ignore[misc]  # mypy knows no defaults of lambdas
+    replace(file, staying_line, *([make("a", Quota())[1]] if change == "renewed" else []))
+    tokens.refresh()
+    tokens.refresh()
+    assert told == ["a"]
+    assert tokens.caller(token) is None
+
+
+def test_a_stream_that_ended_before_is_not_told(file: Path) -> None:
+    token, line = make("a", Quota())
+    replace(file, line)
+    tokens = TokenFile(file)
+    caller = tokens.caller(token)
+    assert caller is not None
+    told: list[int] = []
+    caller.on_revoked("stream", lambda: told.append(1))
+    caller.on_revoked("stream", None)
+    replace(file)
+    tokens.refresh()
+    assert not told
+
+
+@pytest.mark.parametrize("harm", ["spoiled", "gone", "no text"])
+def test_a_file_that_cannot_be_used_is_logged_once_and_changes_nothing(
+    file: Path, harm: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("text", "info")
+    token, line = make("a", Quota())
+    replace(file, line)
+    tokens = TokenFile(file)
+    if harm == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(b"\xff\xfe" if harm == "no text" else line.encode() + b"\nb sha256:123")
+    tokens.refresh()
+    tokens.refresh()
+    assert tokens.caller(token) is not None
+    (said,) = capsys.readouterr().err.splitlines()
+    assert 'event="tokens kept"' in said
+    assert str(file) in said
+    assert line.split()[1] not in said
+    replace(file)
+    tokens.refresh()
+    assert tokens.caller(token) is None
+
+
+def test_a_file_that_cannot_be_used_at_the_start_is_an_error(file: Path) -> None:
+    with pytest.raises(TokenError, match=r"token_file: cannot read .*No such file"):
+        TokenFile(file)
+    file.write_text("x")
+    with pytest.raises(TokenError, match=r"token_file: .*tokens: line 1"):
+        TokenFile(file)
+
+
+def test_a_file_beyond_all_measure_is_not_read(file: Path) -> None:
+    file.touch()
+    os.truncate(file, 10**12)
+    with pytest.raises(TokenError, match="is larger than"):
+        TokenFile(file)
