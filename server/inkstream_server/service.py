@@ -6,6 +6,7 @@ from __future__ import (
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,13 @@ from inkstream.v1.recognition_service_pb2_grpc import RecognitionServiceServicer
 from inkstream_server import answers, logs, tensors
 from inkstream_server.access.allowance import Allowance
 from inkstream_server.access.gate import CALLER
-from inkstream_server.access.streams import FIRST_MESSAGE_SECONDS, WHY, Ending, OpenStreams
+from inkstream_server.access.streams import (
+    FIRST_MESSAGE_SECONDS,
+    REFUSED_SECONDS,
+    WHY,
+    Ending,
+    OpenStreams,
+)
 from inkstream_server.access.tokens import Caller
 from inkstream_server.admission import Overloaded
 from inkstream_server.batching import Batcher, DeadlineExpired, EngineFailed, StreamFlow
@@ -98,8 +105,9 @@ class RecognitionService(RecognitionServiceServicer):
         caller = CALLER.get()
         refusal = self._streams.enter(caller)
         if refusal is not None:
-            # A status that overtakes the caller's first write is lost to grpc.aio's clients.
-            await self._first_message(_Wire(context), context)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REFUSED_SECONDS):
+                    await context.read()
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, refusal)
         try:
             with self._metrics.streams.track_inprogress():

@@ -48,7 +48,7 @@ class Fleet:
             self._servers[machine] = running.enter_context(
                 running_server(
                     folder,
-                    *("--host", machine.address, "--port", PORT),
+                    *("--host", machine.address, "--port", PORT, "--insecure-listen"),
                     *("--metrics-host", machine.address, "--metrics-port", _METRICS_PORT),
                     *self._flags,
                     program=[*machine.enter, sys.executable, "-m", "inkstream_server"],

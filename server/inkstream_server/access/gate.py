@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from inkstream_server.access.streams import FIRST_MESSAGE_SECONDS
+from inkstream_server.access.streams import REFUSED_SECONDS
 from inkstream_server.access.tokens import Caller, TokenFile
 
 if TYPE_CHECKING:
@@ -61,10 +61,9 @@ def _refusing(handler: AnyHandler) -> AnyHandler:
 
     async def refuse(request: Any, context: Any) -> None:
         if takes_stream:
-            # A status that overtakes the caller's first write is lost to grpc.aio's clients. What is read
-            # is not parsed.
+            # See REFUSED_SECONDS. What is read is not parsed.
             with suppress(TimeoutError):
-                async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
+                async with asyncio.timeout(REFUSED_SECONDS):
                     await context.read()
         await context.abort(
             grpc.StatusCode.UNAUTHENTICATED,
