@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from inkstream.v1 import ink_pb2, model_pb2, tensor_pb2
+from inkstream.v1 import error_pb2, ink_pb2, model_pb2, tensor_pb2
 from inkstream.v1.recognition_service_pb2 import (
     DESCRIPTOR,
     GetModelRequest,
@@ -233,9 +233,7 @@ class RecognitionService(RecognitionServiceServicer):
         except tensors.TooManyFrames as excess:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(excess))
         errors = arrival.errors
-        allowance = _allowance()
-        if allowance is not None:
-            errors += ration(arrival, allowance)
+        errors += _rationed(arrival)
         columns: list[Columns] = []
         # All wait at once: one group's turn must not cost the next one its deadline.
         blocks = []
@@ -341,6 +339,12 @@ class _Wire:
     def write(self, message: bytes) -> Coroutine[Any, Any, None]:
         self._sent.inc()
         return self._write(message)
+
+
+def _rationed(arrival: tensors.Arrival) -> list[error_pb2.ItemError]:
+    """Cut an arrival down to what the caller of this call may still send."""
+    allowance = _allowance()
+    return [] if allowance is None else ration(arrival, allowance)
 
 
 def _allowance() -> Allowance | None:

@@ -25,8 +25,8 @@ from inkstream_server.fair_queue import Flow
 from inkstream_server.metrics import Metrics
 from inkstream_server.pens.clock import Clock
 from inkstream_server.pens.ink_session import Ground, InkSession
-from inkstream_server.tensors_due import TensorsDue
 from inkstream_server.rationing import ration
+from inkstream_server.tensors_due import TensorsDue
 
 DRAIN_IDLE_SECONDS = 0.25
 """How long a draining stream may be silent before the server ends it: five packets of a live pen."""

@@ -16,8 +16,8 @@ FIRST_MESSAGE_SECONDS = 10.0
 """How long a stream may be open before it says what it wants."""
 
 REFUSED_SECONDS = 1.0
-"""How long the first message of a refused stream is waited for: clients of grpc.aio lose a status that overtakes
-their first write, and say INTERNAL instead."""
+"""How long the first message of a refused stream is waited for: clients of grpc.aio lose a status that
+overtakes their first write, and say INTERNAL instead."""
 
 GRACE_SECONDS = 5.0
 """What a caller gets to go elsewhere when a stream has become too old or too quiet."""

@@ -279,7 +279,9 @@ async def test_what_was_asked_for_travels_with_the_stream(
         probabilities=True,
         timings=True,
         client_label="till",
-        metadata=(("authorization", "Bearer x"),),
+        metadata=(("x-tenant", "school-7"),),
+        token="x",
+        token_without_tls=True,
     )
     result = await twin.recognize(frame(9, 255))
     assert result.alternatives == ((9, 1.0), (0, 0.5))
@@ -287,6 +289,7 @@ async def test_what_was_asked_for_travels_with_the_stream(
     assert (result.queued, result.inferred) == (0.0015, 0.00025)
     assert (fake.configs[0].model, fake.configs[0].client_label) == ("digits", "till")
     assert fake.metadata[0]["authorization"] == "Bearer x"
+    assert fake.metadata[0]["x-tenant"] == "school-7"
 
 
 async def test_a_server_describes_its_model(twin: Twin) -> None:
@@ -351,4 +354,4 @@ def test_options_out_of_range_are_refused_at_once(wrong: dict[str, object]) -> N
 
 
 def test_a_key_is_not_shown() -> None:
-    assert "secret" not in repr(Tls(private_key=b"secret"))
+    assert "secret" not in repr(Tls(certificate_chain=b"public", private_key=b"secret"))
