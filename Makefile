@@ -18,7 +18,7 @@ PIP := $(BIN)/pip install --quiet
 PIP_WHEEL := $(BIN)/pip wheel --quiet --no-deps
 ARGS ?=
 
-.PHONY: dashboards help demo serve train test lint format docs protos bench bench-quick test-system dist clean
+.PHONY: dashboards help watch demo serve train test lint format docs protos bench bench-quick test-system dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,16 @@ demo: .stamps/run ## Start a server, stream real digits and live pens through it
 
 serve: .stamps/run ## Run the server in the foreground (ARGS="--port 50051")
 	@exec $(BIN)/inkstream-server serve $(ARGS)
+
+watch: .stamps/run ## Run the server and, where it is installed, Prometheus over it; prints where to look
+	@trap 'kill $$(jobs -p) 2> /dev/null; wait' EXIT; \
+	if command -v prometheus > /dev/null; then \
+	prometheus --config.file=deploy/prometheus/prometheus.yml --storage.tsdb.path="$$(mktemp -d)" \
+	--web.listen-address=127.0.0.1:9090 --log.level=error & \
+	echo "Prometheus  http://127.0.0.1:9090/alerts"; \
+	else echo "Prometheus is not installed: the server's own page is all there is"; fi; \
+	echo "status      http://127.0.0.1:9464/"; \
+	$(BIN)/inkstream-server serve --metrics-port 9464 $(ARGS)
 
 train: .stamps/dev ## Train a model (ARGS="--recipe augmented --seed 1")
 	@$(BIN)/inkstream-train train $(ARGS)

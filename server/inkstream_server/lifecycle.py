@@ -80,6 +80,7 @@ async def _live(config: Config) -> None:
     stop = asyncio.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+    logs.shift_on_signals(asyncio.get_running_loop())
     began = perf_counter()
     server = Server(config)
     server.open()

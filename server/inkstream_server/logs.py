@@ -1,9 +1,20 @@
 """Structured logs on stderr: one event a line, for operators. Never a line an item."""
 
+import asyncio
+import itertools
 import logging
+import re
+import signal
 import sys
+from collections.abc import Callable, Iterable
 
 import structlog
+
+LEVELS = ("debug", "info", "warning", "error")
+"""From talkative to silent."""
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_streams = itertools.count(1)
 
 
 def configure(log_format: str, log_level: str, **always: object) -> None:
@@ -15,6 +26,7 @@ def configure(log_format: str, log_level: str, **always: object) -> None:
         always: what every line says besides.
     """
     processors: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
@@ -29,17 +41,61 @@ def configure(log_format: str, log_level: str, **always: object) -> None:
     lossy = _Lossy()
     structlog.configure(
         processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(
-            logging.getLevelNamesMapping()[log_level.upper()]
-        ),
         logger_factory=lambda *_: lossy,
     )
+    _threshold.set(LEVELS.index(log_level))
+
+
+def shift_on_signals(loop: asyncio.AbstractEventLoop, also: Callable[[int], object] = int) -> None:
+    """Say more on each SIGUSR1, and less on each SIGUSR2, from now on.
+
+    Args:
+        loop: the running one; only the main thread's hears signals.
+        also: called with the signal's number, to pass it on.
+    """
+    for number, steps in ((signal.SIGUSR1, -1), (signal.SIGUSR2, 1)):
+        loop.add_signal_handler(number, _heard, number, steps, also)
+
+
+def about_stream(peer: str, metadata: Iterable[tuple[str, str | bytes]]) -> None:
+    """Let all lines of the running task, and of those it starts, say whose stream they are about.
+
+    They get the stream's number in this process, its peer, and the trace that the caller's `traceparent`
+    (W3C Trace Context) names.
+    """
+    said: dict[str, object] = {"stream": next(_streams), "peer": peer}
+    for key, value in metadata:
+        found = _TRACEPARENT.fullmatch(str(value)) if key == "traceparent" else None
+        if found is not None:
+            said["trace_id"] = found[1]
+    structlog.contextvars.bind_contextvars(**said)
 
 
 def get() -> "structlog.typing.FilteringBoundLogger":
     """Give a logger: `get().info("ready", address=...)`."""
     log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     return log
+
+
+class _Threshold:
+    """The least level that is written, by its place in `LEVELS`."""
+
+    def __init__(self) -> None:
+        self.place = LEVELS.index("info")
+
+    def set(self, place: int) -> None:
+        self.place = min(max(place, 0), len(LEVELS) - 1)
+        level = logging.getLevelNamesMapping()[LEVELS[self.place].upper()]
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
+
+
+_threshold = _Threshold()
+
+
+def _heard(number: int, steps: int, also: Callable[[int], object]) -> None:
+    _threshold.set(_threshold.place + steps)
+    get().error("log_level", least=LEVELS[_threshold.place])
+    also(number)
 
 
 class _Lossy:

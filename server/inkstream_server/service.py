@@ -101,6 +101,7 @@ class RecognitionService(RecognitionServiceServicer):
         `context.read` and `context.write` are used rather than the iterator: a quarter more messages a
         second, and reading and writing at the same time.
         """
+        logs.about_stream(context.peer(), context.invocation_metadata() or ())
         await self._require_no_drain(context)
         caller = CALLER.get()
         refusal = self._streams.enter(caller)
@@ -142,16 +143,19 @@ class RecognitionService(RecognitionServiceServicer):
             allowance=caller.allowance if caller else None,
         )
         self._sessions.add(session)
+        logs.get().debug("stream_opened", client=config.client_label)
         try:
             async with self._streams.lifetime(session, caller) as lifetime:
                 await session.run()
         except ProtocolViolation as violation:
+            logs.get().info("stream_violated", reason=str(violation))
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(violation))
         except ReaderStalled as stalled:
-            logs.get().warning("stream_stalled", peer=context.peer(), reason=str(stalled))
+            logs.get().warning("stream_stalled", reason=str(stalled))
             await _abort_unread(context, str(stalled))
         finally:
             self._sessions.discard(session)
+            logs.get().debug("stream_ended")
         # Who went when told to has all answers, and nothing is wrong.
         if lifetime.ending is not None and session.was_cut:
             await context.abort(_STATUS_OF_ENDING[lifetime.ending], WHY[lifetime.ending])

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import multiprocessing
+import os
 import socket
 from collections import deque
 from multiprocessing.context import SpawnProcess
@@ -96,6 +97,11 @@ class Post:
         self._given_up.set()
         if self._process is not None:
             self._process.terminate()
+
+    def signal(self, number: int) -> None:
+        """Pass a signal on to the worker here, if it serves: before that it may not know what to do."""
+        if self.serves.is_set() and self._process is not None and self._process.pid is not None:
+            os.kill(self._process.pid, number)
 
     def kill(self) -> None:
         """End the worker here at once."""

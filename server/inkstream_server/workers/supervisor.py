@@ -58,6 +58,12 @@ async def _live(config: Config, shared_port: int) -> None:
     began = perf_counter()
     tally = Tally()
     posts = [Post(number, config, shared_port, tally) for number in range(config.workers)]
+
+    def pass_on(number: int) -> None:
+        for post in posts:
+            post.signal(number)
+
+    logs.shift_on_signals(asyncio.get_running_loop(), pass_on)
     page = MetricsPage(config, _registry(posts, tally))
     keeping = [asyncio.create_task(post.keep()) for post in posts]
     reporting = [asyncio.create_task(_report_for_ever(post)) for post in posts]

@@ -52,6 +52,7 @@ async def _live(config: Config, supervisor: socket.socket) -> None:
 
     leave = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leave.set)
+    logs.shift_on_signals(asyncio.get_running_loop())
     words, lines = await asyncio.open_connection(sock=supervisor)
 
     def say(**message: object) -> None:

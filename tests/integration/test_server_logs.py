@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+import signal
+from typing import Any
+
+import grpc
+import pytest
+from inkstream.v1 import recognition_service_pb2 as pb
+
+from tests.integration.conftest import RunningServer, StartServer
+from tests.integration.contract import Stream, open_stream, stub
+from tests.patience import eventually
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+def lines(server: RunningServer, event: str) -> list[dict[str, Any]]:
+    found = [json.loads(line) for line in server.stderr().splitlines() if line.startswith("{")]
+    return [line for line in found if line["event"] == event]
+
+
+async def write_and_leave(server: RunningServer) -> None:
+    """Open a stream within a trace, and end it."""
+    async with stub(server.address) as service:
+        metadata = [("traceparent", f"00-{TRACE}-00f067aa0ba902b7-01")]
+        call = service.StreamRecognize(metadata=metadata)
+        await call.write(pb.StreamRecognizeRequest(config=pb.StreamConfig(client_label="tablet")))
+        await Stream(call).finish()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_signals_make_a_running_server_say_more_and_less(
+    start_server: StartServer, workers: str
+) -> None:
+    server = start_server("--log-format", "json", "--workers", workers)
+    processes = 1 if workers == "1" else 3  # The supervisor has a level of its own.
+    await write_and_leave(server)
+    assert not lines(server, "stream_opened")
+    server.signal(signal.SIGUSR1)
+    await eventually("more", lambda: len(lines(server, "log_level")) == processes)
+    assert {line["least"] for line in lines(server, "log_level")} == {"debug"}
+    await write_and_leave(server)
+    await eventually("a line", lambda: len(lines(server, "stream_ended")) == 1)
+    server.signal(signal.SIGUSR2)
+    await eventually("less", lambda: len(lines(server, "log_level")) == 2 * processes)
+    await write_and_leave(server)
+    assert len(lines(server, "stream_opened")) == 1
+
+
+async def test_lines_about_a_stream_say_which_it_is_and_name_the_callers_trace(
+    start_server: StartServer,
+) -> None:
+    server = start_server("--log-format", "json", "--log-level", "debug")
+    await write_and_leave(server)
+    await write_and_leave(server)
+    await eventually("lines", lambda: len(lines(server, "stream_ended")) == 2)
+    first, second = lines(server, "stream_opened")
+    assert first["stream"] != second["stream"]
+    for line in (first, second):
+        assert line["trace_id"] == TRACE
+        assert line["client"] == "tablet"
+        assert line["peer"].startswith(("ipv4:127.0.0.1:", "ipv6:"))
+
+
+async def test_a_stream_that_breaks_the_rules_is_logged_with_its_peer(
+    start_server: StartServer,
+) -> None:
+    server = start_server("--log-format", "json")
+    async with stub(server.address) as service:
+        stream = await open_stream(service)
+        await stream.call.write(pb.StreamRecognizeRequest(config=pb.StreamConfig()))
+        with pytest.raises(grpc.aio.AioRpcError):
+            await stream.receive_all()
+        assert await stream.code() is grpc.StatusCode.INVALID_ARGUMENT
+    await eventually("a line", lambda: len(lines(server, "stream_violated")) == 1)
+    (line,) = lines(server, "stream_violated")
+    assert line["peer"]
+    assert "config" in line["reason"]
+    assert "trace_id" not in line
