@@ -16,6 +16,7 @@ from inkstream_server.engines import (
     bucket_for,
     fill,
 )
+from inkstream_server.engines.keras_archive import require_plain
 
 
 class KerasEngine:
@@ -39,6 +40,7 @@ class KerasEngine:
         Raises:
             ValueError: the file is no Keras model, or not one with these shapes.
         """
+        require_plain(path)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
         if tuple(model.input_shape[1:]) != (28, 28) or tuple(model.output_shape[1:]) != (DIGITS,):
             raise ValueError(

@@ -1,0 +1,58 @@
+"""Looks into a `.keras` file before Keras does: what it would unpack, and which classes it would make."""
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+MEMBERS: Final = frozenset({"metadata.json", "config.json", "model.weights.h5"})
+MOST_BYTES: Final = 64 * 1024 * 1024
+"""Most that one member may unpack to; the models that come with the package take half a megabyte."""
+
+LAYERS: Final = frozenset({
+    "Activation", "Add", "AveragePooling2D", "BatchNormalization", "Conv2D", "Dense", "DepthwiseConv2D",
+    "Dropout", "Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "InputLayer", "MaxPooling2D",
+    "ReLU", "Rescaling", "Reshape", "SeparableConv2D", "Softmax", "ZeroPadding2D",
+})  # fmt: skip
+"""Layers that a plain network of digits is made of. None of them holds code."""
+
+_OTHERS: Final = frozenset({"keras", "keras.initializers", "keras.regularizers"})
+"""Modules whose classes are no layers: models, policies of types, initial values."""
+
+
+def require_plain(path: Path) -> None:
+    """Refuse an archive that is more than a plain network.
+
+    Raises:
+        ValueError: no archive, too large when unpacked, or a class that is not on the list; says which.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                if member.filename not in MEMBERS or member.file_size > MOST_BYTES:
+                    raise ValueError(
+                        f"{path}: expected {', '.join(sorted(MEMBERS))} of at most {MOST_BYTES} bytes, "
+                        f"got {member.filename!r} of {member.file_size}"
+                    )
+            config = json.loads(archive.read("config.json"))
+    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{path}: is no .keras archive ({error})") from error
+    for made in _classes(config):
+        module, name = made.get("module"), made["class_name"]
+        is_plain = name in LAYERS if module == "keras.layers" else module in _OTHERS
+        if not is_plain or made.get("registered_name") not in (None, name):
+            raise ValueError(f"{path}: {module}.{name} is not part of a plain network of digits")
+
+
+def _classes(config: object) -> Iterator[dict[str, Any]]:
+    """Find whatever Keras would make an object of, at any depth."""
+    left = [config]
+    while left:
+        it = left.pop()
+        if isinstance(it, dict):
+            if "class_name" in it:
+                yield it
+            left += it.values()
+        elif isinstance(it, list):
+            left += it

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from inkstream_server.config import BUNDLED
+from inkstream_server.engines.keras_archive import require_plain
+
+
+def archive(path: Path, **members: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(name.replace("_", "."), content)
+    return path
+
+
+@pytest.mark.parametrize("path", sorted(BUNDLED.glob("*/*/model.keras")), ids=str)
+def test_what_comes_with_the_package_is_plain(path: Path) -> None:
+    require_plain(path)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"module": "keras.layers", "class_name": "Lambda"},
+        {"module": "keras.layers", "class_name": "TFSMLayer"},
+        {"module": "os", "class_name": "system"},
+        {"class_name": "Dense"},
+        {"module": "keras.layers", "class_name": "Dense", "registered_name": "evil>Dense"},
+    ],
+)
+def test_a_class_that_is_not_on_the_list_is_refused(tmp_path: Path, made: object) -> None:
+    config = json.dumps({"module": "keras", "class_name": "Sequential", "config": [made]})
+    with pytest.raises(ValueError, match="is not part of a plain network"):
+        require_plain(archive(tmp_path / "m.keras", config_json=config.encode()))
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused_unopened(tmp_path: Path) -> None:
+    bomb = archive(tmp_path / "m.keras", config_json=bytes(65 << 20))
+    assert bomb.stat().st_size < 1 << 20
+    with pytest.raises(ValueError, match="of at most 67108864 bytes"):
+        require_plain(bomb)
+
+
+def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.keras").write_bytes(b"PK\3\4 not a zip")
+    with pytest.raises(ValueError, match=r"is no \.keras archive"):
+        require_plain(tmp_path / "m.keras")
