@@ -4,6 +4,7 @@ import asyncio
 import gc
 import signal
 from collections.abc import Coroutine
+from functools import partial
 from time import perf_counter
 from types import ModuleType
 
@@ -25,6 +26,7 @@ from prometheus_client import (
 from inkstream_server import affinity, logs, transport
 from inkstream_server.access.gate import Gate
 from inkstream_server.access.streams import OpenStreams, StreamLimits
+from inkstream_server.access.tls import expiry
 from inkstream_server.access.tokens import TokenError, TokenFile
 from inkstream_server.batching import Batcher
 from inkstream_server.config import Config
@@ -145,6 +147,13 @@ class Server:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
         self._metrics = metrics = Metrics(registry, lambda: self._batcher.queue_depth)
+        if config.tls_cert is not None:
+            ends = Gauge(
+                "inkstream_certificate_expiry_timestamp_seconds",
+                "When the server's certificate ends, as its file says now.",
+                registry=registry,
+            )
+            ends.set_function(partial(expiry, config.tls_cert))
         self._watch = ModelWatch(config.model_store, config.model, config.engine, self)
         try:
             self.model = model = self._watch.load_first()

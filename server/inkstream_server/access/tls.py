@@ -4,6 +4,7 @@ gRPC asks at every handshake, in a thread of its own, so a renewal needs neither
 connections that are open keep what they were made with.
 """
 
+import math
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,6 +79,16 @@ class Certificates:
                 return None
         logs.get().info("certificates renewed", certificate=str(self._files.certificate))
         return renewed
+
+
+def expiry(certificate: Path) -> float:
+    """Give when the first certificate of a PEM file ends, in Unix seconds; NaN while it cannot be read."""
+    try:
+        # Nothing public in the standard library reads a certificate that no connection has brought.
+        decoded = ssl._ssl._test_decode_cert(str(certificate))  # type: ignore[attr-defined]  # As above.
+    except (ssl.SSLError, OSError):
+        return math.nan
+    return float(ssl.cert_time_to_seconds(decoded["notAfter"]))
 
 
 def _stamps(files: CertificateFiles) -> tuple[tuple[int, int, int] | None, ...]:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from math import isnan
 from pathlib import Path
 
 import pytest
 from inkstream_server import logs
-from inkstream_server.access.tls import CertificateFiles, Certificates, TlsError
+from inkstream_server.access.tls import CertificateFiles, Certificates, TlsError, expiry
 
 from tests.certificates import Authority
 
@@ -81,3 +83,11 @@ def test_what_cannot_be_used_is_named_before_a_client_comes(
         path.write_bytes(content)
     with pytest.raises(TlsError, match=said):
         Certificates(files)
+
+
+def test_the_end_of_a_certificate_is_known_and_that_of_a_broken_file_is_not(
+    files: CertificateFiles,
+) -> None:
+    assert expiry(files.certificate) == datetime(3000, 1, 1, tzinfo=UTC).timestamp()
+    files.certificate.write_bytes(b"no certificate")
+    assert isnan(expiry(files.certificate))
