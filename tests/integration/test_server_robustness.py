@@ -263,7 +263,7 @@ async def test_two_servers_never_share_a_port(server: RunningServer) -> None:
 async def test_of_thousands_of_streams_that_come_at_once_none_is_refused(
     start_server: StartServer,
 ) -> None:
-    server = start_server()
+    server = start_server("--max-streams-per-connection", "4000")  # All come on one here.
     async with stub(server.address) as service:
         await (await open_stream(service)).finish()
         server.signal(signal.SIGSTOP)  # Whoever comes now is there at once when it goes on.
