@@ -88,20 +88,21 @@ def _offered(digits: Digits, rate: int) -> Mapping[str, Figures]:
 
 def _idle(digits: Digits, count: int) -> Mapping[str, Figures]:
     """Hold streams open that send nothing; then each must answer all the same."""
-    with processes.server() as server:
-        callers.ask_all(server, digits, 8, 200, 1)
-        before, began = server.resident_mb(), perf_counter()
-        with wire.open_streams(server.address, count) as opened:
-            opening = perf_counter() - began
-            after = server.resident_mb()
-            callers.ask_over(opened, server, digits, 1, 1)
-    return {
-        INKSTREAM: {
+    measured = {}
+    for who, running in ((RAW, processes.floor("raw", 1)), (INKSTREAM, processes.server())):
+        with running as target:
+            callers.ask_all(target, digits, 8, 200, 1)
+            before, began = target.resident_mb(), perf_counter()
+            with wire.open_streams(target.address, count) as opened:
+                opening = perf_counter() - began
+                after = target.resident_mb()
+                callers.ask_over(opened, target, digits, 1, 1)
+        measured[who] = {
             MEMORY: after,
             IDLE_MEMORY: (after - before) / count * 1000,
             OPENING: opening / count * 1000,
         }
-    }
+    return measured
 
 
 _RATES: tuple[Cell, ...] = (
@@ -176,6 +177,7 @@ SWEEPS = (
         _idle,
         (
             ("MB", INKSTREAM, MEMORY),
+            ("raw floor, kB a stream", RAW, IDLE_MEMORY),
             (IDLE_MEMORY, INKSTREAM, IDLE_MEMORY),
             (OPENING, INKSTREAM, OPENING),
         ),
