@@ -9,7 +9,7 @@ from urllib.request import urlopen
 
 from benchmarks import alone, callers, h2load, library, pens, processes
 from benchmarks.digits import Digits
-from benchmarks.figures import CPU, INKSTREAM, MEMORY, P50, P99, RATE, RAW, STUBS, Figures
+from benchmarks.figures import CPU, INKSTREAM, MEMORY, P50, P99, RAW, STUBS, Figures
 from benchmarks.h2load import Load
 from benchmarks.processes import Running
 from benchmarks.wire import Stream, open_streams
@@ -22,6 +22,8 @@ READY = "ready s"
 RIGHT = "right"
 
 CAPACITY_SHARE = 0.6
+LEAST_RATE = 1000.0
+HELD_MS = 5.0
 METRICS_TURNS = 5
 WORKERS_TURNS = 3
 PEN_SECONDS = 8.0
@@ -79,16 +81,22 @@ def _flooded_beside_model(load: Load) -> Measuring:
 
 
 def _poisson(digits: Digits) -> dict[str, Figures]:
-    """Measure what gets through at most, then offer a part of it, to the raw floor as well."""
+    """Find what single messages at random moments may come to, then offer a part of it.
 
-    def ask(target: Running) -> Figures:
-        return callers.poisson(target, digits, rate=rate, seconds=3.0, streams=SINGLE_8.streams)
+    Capacity is not what a flood gets through: there, answers share messages. It is the largest of rates that
+    rise by a quarter at which the queue does not grow: half of the answers come within HELD_MS.
+    """
+
+    def ask(target: Running, rate: float, seconds: float) -> Figures:
+        return callers.poisson(target, digits, rate=rate, seconds=seconds, streams=SINGLE_8.streams)
 
     with processes.server() as server:
-        rate = CAPACITY_SHARE * h2load.flood(server, digits, SINGLE_8)[RATE]
-        measured = {INKSTREAM: ask(server)}
+        capacity = rate = LEAST_RATE
+        while ask(server, rate, 1.0)[P50] <= HELD_MS:
+            capacity, rate = rate, rate * 1.25
+        measured = {INKSTREAM: ask(server, CAPACITY_SHARE * capacity, 3.0)}
     with processes.floor("raw", 1) as floor:
-        return {RAW: ask(floor)} | measured
+        return {RAW: ask(floor, CAPACITY_SHARE * capacity, 3.0)} | measured
 
 
 def _start(digits: Digits) -> dict[str, Figures]:
@@ -188,7 +196,7 @@ CASES = (
     ),
     Case(ALONE, of_server(lambda server, digits: library.async_recognize(server, digits, 3000, 1))),
     Case(ROUND_TRIP, beside_floors(lambda who, digits: callers.round_trips(who, digits, 4000))),
-    Case(POISSON, _poisson, needs_h2load=True),
+    Case(POISSON, _poisson),
     Case(DRAWING, lambda _: {INKSTREAM: alone.drawing()}),
     Case(START, _start),
     Case(METRICS, _metrics_on_and_off, needs_h2load=True),
