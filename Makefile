@@ -18,7 +18,7 @@ PIP := $(BIN)/pip install --quiet
 PIP_WHEEL := $(BIN)/pip wheel --quiet --no-deps
 ARGS ?=
 
-.PHONY: dashboards help watch demo serve train test lint format docs protos bench bench-quick test-system dist clean
+.PHONY: dashboards help watch demo serve train test lint format docs protos bench bench-quick soak test-system dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ bench: .stamps/bench ## Measure speed beside the transport's floor (about 5 minu
 
 bench-quick: .stamps/run ## Fail if slower beside the floor than committed (ARGS="--update" to commit)
 	@$(BIN)/python -m benchmarks.quick $(ARGS)
+
+soak: .stamps/bench ## Use a server in every way for 10 minutes, see that nothing is left (ARGS="--minutes 60")
+	@$(BIN)/python -m benchmarks.soak --picture plots/soak.svg $(ARGS)
 
 DIST ?= dist
 dist: .stamps/run ## Build the three wheels into dist/

@@ -74,6 +74,15 @@ class Metrics:
             endings,
         )
         self._items = {ending: items.count(*ending) for ending in endings}
+        accepted = ItemCounter(
+            "inkstream_items_accepted",
+            "Items that came, by kind: frames, glyphs that were begun, and refused events of pens. Each ends "
+            "once, so the difference to inkstream_items_total is what is under way.",
+            registry,
+            ["kind"],
+            [[kind] for kind in KINDS],
+        )
+        self._accepted = {kind: accepted.count(kind) for kind in KINDS}
         latency = ItemHistogram(
             "inkstream_item_latency_seconds",
             "Seconds from an item's arrival to the hand-over of its answer, errors included.",
@@ -167,6 +176,10 @@ class Metrics:
     def model_changed(self, outcome: SwapOutcome) -> None:
         """Note that a version of the model was swapped in, or refused."""
         self._swaps[outcome].inc()
+
+    def accepted(self, kind: Kind, items: int) -> None:
+        """Note that items came; each is to be noted once more, by how it `ended`."""
+        self._accepted[kind].inc(items)
 
     def ended(self, kind: Kind, outcome: Outcome, items: int) -> None:
         """Note how items ended."""

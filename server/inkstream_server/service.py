@@ -236,6 +236,7 @@ class RecognitionService(RecognitionServiceServicer):
             )
         except tensors.TooManyFrames as excess:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(excess))
+        self._metrics.accepted("tensor", arrival.items)
         errors = arrival.errors
         errors += _rationed(arrival)
         columns: list[Columns] = []

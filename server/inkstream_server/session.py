@@ -283,13 +283,15 @@ class Session:
         self._last_sequence = arrival.last_sequence
         if self._allowance is not None:
             arrival.errors += ration(arrival, self._allowance)
-        if (
+        is_alone = (
             not arrival.errors
             and len(arrival.groups) == 1
             and not self._due
             and self._is_free_to_write()
-            and self._answer_now(arrival.groups[0], arrived)
-        ):
+        )
+        # Not before: a stream whose write has failed accepts nothing any more.
+        self._metrics.accepted("tensor", arrival.items)
+        if is_alone and self._answer_now(arrival.groups[0], arrived):
             return
         due = TensorsDue(arrival.items, arrived, self._options, self._metrics, arrival.errors)
         for group in arrival.groups:

@@ -144,6 +144,26 @@ async def test_callers_who_go_away_are_told_from_those_who_half_close(
     assert metrics.total("grpc_server_handled_total", grpc_code="OK") == 3
 
 
+async def test_what_was_accepted_has_ended_once_nobody_calls(start_server: StartServer) -> None:
+    server = start_server()
+    async with stub(server.address) as service:
+        for turn in range(20):
+            stream = await open_stream(service)
+            for message in range(1 + turn % 4):
+                numbers = range(64 * message, 64 * message + 64)
+                await stream.send(sequences=numbers, uint8=bytes(784 * 64))
+            await stream.send(sequences=[1], uint8=bytes(784))
+            if turn % 2:
+                stream.call.cancel()
+            else:
+                await stream.finish()
+    await eventually("no streams", lambda: server.metrics().value("inkstream_streams") == 0)
+    metrics = server.metrics()
+    accepted = metrics.value("inkstream_items_accepted_total", kind="tensor")
+    assert accepted >= 10 * (2 * 64 + 1)
+    assert accepted == sum(items(metrics).values())
+
+
 async def test_what_refused_calls_bring_is_not_counted_as_items(start_server: StartServer) -> None:
     server = start_server()
     async with stub(server.address) as service:

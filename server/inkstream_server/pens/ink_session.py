@@ -76,6 +76,8 @@ class _Writer:
     """Points that it held when the stream last looked."""
     has_glyph: bool = False
     """Whether it had an open glyph then."""
+    glyphs_begun: int = 0
+    """Glyphs that it had begun by then."""
 
 
 class FaultsDue:
@@ -227,6 +229,7 @@ class InkSession:
         self._ground.metrics.ink.open_pens.dec()
 
     def _refuse(self, pen: int, fault: InkFault) -> None:
+        self._ground.metrics.accepted("ink", 1)
         self._put(FaultsDue([fault.to_error(pen)], self._ground.metrics))
 
     def _settle(self, writer: _Writer, now: float) -> None:
@@ -238,6 +241,9 @@ class InkSession:
             wanted, pen.wanted = pen.wanted, []
             for one in wanted:
                 self._want(writer, one, now)
+        if begun := pen.glyphs_begun - writer.glyphs_begun:
+            writer.glyphs_begun += begun
+            self._ground.metrics.accepted("ink", begun)
         has_glyph = pen.glyph is not None
         if has_glyph != writer.has_glyph:
             writer.has_glyph = has_glyph

@@ -63,6 +63,11 @@ class Pen:
         """The glyph that is open."""
         return self._glyph
 
+    @property
+    def glyphs_begun(self) -> int:
+        """Glyphs so far, the open one included."""
+        return self._glyphs
+
     def due(self) -> float | None:
         """When `tick` has something to do; None for never as things stand."""
         glyph, stroke = self._glyph, self._stroke

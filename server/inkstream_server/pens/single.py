@@ -33,6 +33,7 @@ async def recognize_ink(
     """
     asked = perf_counter()
     metrics = ground.metrics
+    metrics.accepted("ink", 1)
     try:
         drawing = _read(ink, ground)
         if allowance is not None and allowance.take(len(ink.strokes)) < len(ink.strokes):

@@ -1,0 +1,240 @@
+"""Uses a server for a long time in every way there is, and looks whether anything is left behind.
+
+Fails when memory grows over the second half, when descriptors, threads, streams or the queue do not come
+back to where they began, or when the server's own counters do not add up to the last item.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import tempfile
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from time import monotonic
+
+import click
+from inkstream_server.model_store import BUNDLED
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+from rich.progress import Progress, TimeRemainingColumn
+
+from benchmarks import pictures, processes
+from benchmarks.digits import Wrong, mnist
+from benchmarks.processes import Running
+from benchmarks.soak_callers import Callers
+from benchmarks.writing import real_ink
+
+LOOK_SECONDS = 2.0
+"""Between two looks at the process."""
+
+GROWTH_AT_MOST = 0.02
+"""Of resident memory, over the second half of the run; see `growth`."""
+
+CALM_SECONDS = 20.0
+"""How long the server may take to let go of everything once nobody calls any more."""
+
+WARM_SECONDS = 15.0
+"""Of the same use before the first look: what is made once is made then, the first swap included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The process at one moment."""
+
+    seconds: float
+    """Since the start of the soak."""
+    resident_mb: float
+    descriptors: int
+    threads: int
+    streams: float
+    queue: float
+
+
+class Leftovers(Exception):
+    """Something did not come back, or does not add up; says what."""
+
+
+def look(server: Running, began: float) -> Look:
+    """Look at a server's process and at its page of metrics."""
+    # Before the scrape, which takes a thread and a descriptor itself.
+    process = Path(f"/proc/{server.pid}")
+    descriptors, threads = (len(list((process / each).iterdir())) for each in ("fd", "task"))
+    samples = scrape(server)
+    return Look(
+        seconds=round(monotonic() - began, 1),
+        resident_mb=round(server.resident_mb(), 2),
+        descriptors=descriptors,
+        threads=threads,
+        streams=samples["inkstream_streams", ()],
+        queue=samples["inkstream_queue_depth", ()],
+    )
+
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+"""Values by name and labels."""
+
+
+def scrape(server: Running) -> Samples:
+    """Read a server's page of metrics."""
+    with urllib.request.urlopen(server.metrics, timeout=10) as page:
+        text = page.read().decode()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def reconcile(samples: Samples) -> dict[str, float]:
+    """Add up a quiet server's counters.
+
+    Returns: what was accepted, and how it ended, by kind.
+
+    Raises:
+        Leftovers: an item was accepted and did not end, or ended twice.
+    """
+    sums: dict[str, float] = {}
+    for kind in ("tensor", "ink"):
+        accepted = samples["inkstream_items_accepted_total", (("kind", kind),)]
+        ended = {
+            dict(labels)["outcome"]: value
+            for (name, labels), value in samples.items()
+            if name == "inkstream_items_total" and dict(labels)["kind"] == kind and value
+        }
+        if accepted != sum(ended.values()):
+            raise Leftovers(f"{accepted:,.0f} items of {kind} were accepted, and ended so: {ended}")
+        sums[f"{kind} accepted"] = accepted
+        sums |= {f"{kind} {outcome}": value for outcome, value in ended.items()}
+    return sums
+
+
+def growth(looks: Sequence[Look]) -> float:
+    """Share by which memory grew from the beginning to the end of a run's second half.
+
+    Medians of a fifth of that half at either end: one look is as high as the garbage of its moment.
+    """
+    half = looks[len(looks) // 2 :]
+    fifth = max(1, len(half) // 5)
+    first, last = (
+        median(each.resident_mb for each in part) for part in (half[:fifth], half[-fifth:])
+    )
+    return last / first - 1
+
+
+async def soak(server: Running, callers: Callers, seconds: float, console: Console) -> list[Look]:
+    """Run callers for so long, and look at the server meanwhile."""
+    calling = asyncio.create_task(callers.run())
+    began = monotonic()
+    looks = [await asyncio.to_thread(look, server, began)]
+    with Progress(
+        *Progress.get_default_columns()[:3], TimeRemainingColumn(), console=console, transient=True
+    ) as progress:
+        task = progress.add_task("soaking", total=seconds)
+        while (passed := monotonic() - began) < seconds and not calling.done():
+            await asyncio.sleep(LOOK_SECONDS)
+            looks.append(await asyncio.to_thread(look, server, began))
+            last = looks[-1]
+            words = f"{last.resident_mb:.1f} MB, {sum(callers.done.values()):,} rounds"
+            progress.update(task, completed=passed, description=words)
+    callers.stop()
+    await calling
+    return looks
+
+
+async def calm(server: Running, like: Look | None = None) -> Look:
+    """Look until every stream is gone and, where `like` is given, no more is held than then.
+
+    Raises:
+        Leftovers: something is left after CALM_SECONDS.
+    """
+    began = monotonic()
+    while True:
+        seen = await asyncio.to_thread(look, server, began)
+        left = [f"{seen.streams:.0f} streams"] if seen.streams else []
+        left += [f"{seen.queue:.0f} items"] if seen.queue else []
+        for name in ("descriptors", "threads") if like else ():
+            was, now = getattr(like, name), getattr(seen, name)
+            left += [f"{now} {name} where {was} were before"] if now > was else []
+        if not left:
+            return seen
+        if seen.seconds > CALM_SECONDS:
+            raise Leftovers("left: " + ", ".join(left))
+        await asyncio.sleep(0.2)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--minutes", default=10.0, show_default=True, help="How long to use it.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Gets all looks.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Gets a picture of the memory.")
+@click.argument("flags", nargs=-1)
+def main(
+    minutes: float, json_file: Path | None, picture: Path | None, flags: tuple[str, ...]
+) -> None:
+    """Use a server in every way for some minutes, and see that nothing is left behind.
+
+    FLAGS go to the server.
+
+    \b
+    Examples:
+      python -m benchmarks.soak
+      python -m benchmarks.soak --minutes 60 --picture plots/soak.svg -- --max-batch 64
+    """
+    console = Console(stderr=True)
+    digits, inks = mnist(), real_ink()
+    os.sched_setaffinity(0, {processes.LOAD_CORE})
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "digits"
+        shutil.copytree(_newest(BUNDLED / "digits"), store / "1")
+        with processes.server("--model-store", folder, *flags) as server:
+            try:
+                asyncio.run(_warm(Callers(server.address, digits, inks, store)))
+                before = asyncio.run(calm(server))
+                callers = Callers(server.address, digits, inks, store)
+                looks = asyncio.run(soak(server, callers, minutes * 60, console))
+                after = asyncio.run(calm(server, before))
+                sums = reconcile(scrape(server))
+                said = {
+                    "minutes": minutes,
+                    "rounds": dict(callers.done),
+                    "items": sums,
+                    "before": asdict(before),
+                    "after": asdict(after),
+                    "growth over the second half": round(growth(looks), 4),
+                }
+                click.echo(json.dumps(said, indent=2))
+                if json_file is not None:
+                    json_file.write_text(json.dumps(said | {"looks": [*map(asdict, looks)]}))
+                if picture is not None:
+                    pictures.draw_lines(
+                        picture,
+                        title="Resident memory under mixed load",
+                        across=("minutes", [each.seconds / 60 for each in looks]),
+                        up="MB",
+                        lines={"inkstream": [each.resident_mb for each in looks]},
+                        log="",
+                    )
+                if (grown := growth(looks)) >= GROWTH_AT_MOST:
+                    raise Leftovers(f"memory grew by {grown:.1%} over the second half")
+            except (Leftovers, Wrong) as leftovers:
+                raise click.ClickException(str(leftovers)) from leftovers
+    console.print("nothing is left behind")
+
+
+async def _warm(callers: Callers) -> None:
+    """Have everybody come round some times, so that the first look sees what is made once."""
+    calling = asyncio.create_task(callers.run())
+    await asyncio.wait([calling], timeout=WARM_SECONDS)
+    callers.stop()
+    await calling
+
+
+def _newest(name: Path) -> Path:
+    return max(name.iterdir(), key=lambda version: int(version.name))
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m benchmarks.soak")
