@@ -41,6 +41,9 @@ class Begun:
         """Give it up where it waits."""
         self._is_over = True
         self._coroutine.close()
+        if self._waits_for is not None:
+            # Nobody else looks at what it waited for; unread, a failure of it would be logged.
+            self._waits_for.add_done_callback(_read)
 
     def _go_on(self) -> None:
         try:
@@ -51,3 +54,8 @@ class Begun:
         except BaseException:
             self._is_over = True
             raise
+
+
+def _read(waited_for: asyncio.Future[Any]) -> None:
+    if not waited_for.cancelled():
+        waited_for.exception()

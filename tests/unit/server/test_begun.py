@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 from inkstream_server.begun import Begun
@@ -102,3 +103,16 @@ async def test_what_is_given_up_is_unwound() -> None:
     begun.close()
     assert steps.done == ["begun", "over"]
     assert begun.settle()
+
+
+async def test_what_was_given_up_fails_in_silence() -> None:
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+    steps = Steps()
+    begun = Begun(steps.run())
+    begun.close()
+    steps.waits[0].set_exception(RuntimeError("the peer is gone"))
+    steps.waits.clear()
+    await turns()
+    gc.collect()
+    assert not complaints
