@@ -116,7 +116,7 @@ $(VENV)/bin/python:
 
 .stamps/dev: .stamps/run Makefile client/pyproject.toml server/pyproject.toml training/pyproject.toml requirements-dev.txt
 	@echo "Installing TensorFlow, training and the tools of development (once, some minutes)"
-	@$(PIP) -e "client[cli,inkml,tablet]" -e "server[keras]" -e training -r requirements-dev.txt
+	@$(PIP) -e "client[cli,inkml,tablet]" -e "server[keras,otel]" -e training -r requirements-dev.txt
 	@mkdir -p .stamps && touch $@
 
 # Programs of Debian that root installs; without root their tests are skipped, and say so.

@@ -232,6 +232,19 @@ class Config:
         "text", "text|json", "How log lines on stderr look.", group="Watching"
     )
     log_level: str = _setting("info", "debug|info|warning|error", "Least level that is logged.")
+    traces: str = _setting(
+        "off",
+        "off|console|otlp",
+        "Where spans of calls, items and batches go: to stdout, or to a collector that OpenTelemetry's "
+        "own OTEL_* variables name. Needs the extra [otel].",
+    )
+    trace_ratio: float = _setting(
+        0.001,
+        "part",
+        "Which part of the calls is traced, where the caller's trace context does not decide. A stream "
+        "is one call, and each of its messages a span.",
+        between=(0, 1),
+    )
     ready_file: Path | None = _setting(
         None, "file", "Gets one JSON object (address, metrics, pid) when the server is ready."
     )

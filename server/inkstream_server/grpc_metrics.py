@@ -92,6 +92,20 @@ def counts_of(context: Any) -> tuple[Any, Count, Count]:
     return context, Count(), Count()
 
 
+def status_of(context: Any, error: BaseException | None) -> grpc.StatusCode:
+    """Tell with which status a call ends, by its context and what its handler raised, if anything."""
+    if isinstance(error, asyncio.CancelledError):
+        return grpc.StatusCode.CANCELLED
+    # An int until somebody sets a status; abort sets it before it raises.
+    stated = context.code()
+    if isinstance(stated, grpc.StatusCode):
+        return stated
+    by_number = {code.value[0]: code for code in grpc.StatusCode}
+    if error is not None and not stated:
+        return grpc.StatusCode.UNKNOWN
+    return by_number.get(stated, grpc.StatusCode.OK)
+
+
 def _type(method: Any) -> str:
     return {
         (False, False): "unary",
@@ -184,20 +198,8 @@ class _Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: object
     ) -> None:
-        self._method.handled[self._code(error)].inc()
+        self._method.handled[status_of(self._context, error)].inc()
         self._method.seconds.observe(perf_counter() - self._began)
-
-    def _code(self, error: BaseException | None) -> grpc.StatusCode:
-        if isinstance(error, asyncio.CancelledError):
-            return grpc.StatusCode.CANCELLED
-        # An int until somebody sets a status; abort sets it before it raises.
-        stated = self._context.code()
-        if isinstance(stated, grpc.StatusCode):
-            return stated
-        by_number = {code.value[0]: code for code in grpc.StatusCode}
-        if error is not None and not stated:
-            return grpc.StatusCode.UNKNOWN
-        return by_number.get(stated, grpc.StatusCode.OK)
 
 
 class _CountingContext:

@@ -4,9 +4,11 @@ import asyncio
 import gc
 import signal
 from collections.abc import Coroutine
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health_pb2
@@ -42,6 +44,9 @@ from inkstream_server.presence import MetricsPage, write_ready_file
 from inkstream_server.service import RecognitionService, add_to_server
 from inkstream_server.session import Limits
 from inkstream_server.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from inkstream_server.tracing import Traces
 
 try:
     import uvloop as _uvloop
@@ -160,7 +165,8 @@ class Server:
         except ModelError as error:
             raise StartError(str(error)) from error
         metrics.serving(model)
-        self._batcher = Batcher(
+        self._traces = traces = _traces(config)
+        self._batcher = (traces.batcher if traces else Batcher)(
             model,
             metrics,
             max_batch=config.max_batch,
@@ -174,6 +180,8 @@ class Server:
             PenLimits(pens=config.max_pens, points_per_stream=config.max_points),
             QuietTimes(config.quiet_ms / 1000, config.short_quiet_ms / 1000),
         )
+        if traces:
+            ground = replace(ground, easel=traces.easel(self._batcher, metrics.ink))
         streams = OpenStreams(
             StreamLimits(
                 streams=config.max_streams,
@@ -186,7 +194,11 @@ class Server:
         mirror = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
         self._grpc = grpc.aio.server(
             # Counted first, so that what the gate refuses is counted, too.
-            interceptors=[GrpcMetrics(registry, [SERVICE, health, mirror]), *self._gate()],
+            interceptors=[
+                GrpcMetrics(registry, [SERVICE, health, mirror]),
+                *self._gate(),
+                *([traces.calls] if traces else []),
+            ],
             options=transport.options(config, shares_port=self._shares_port),
         )
         add_to_server(self._service, self._grpc)
@@ -246,6 +258,8 @@ class Server:
             watcher.cancel()
         await asyncio.wait(self._watchers)
         await self._batcher.close()
+        if self._traces:
+            await asyncio.to_thread(self._traces.close)
 
     def _gate(self) -> list[grpc.aio.ServerInterceptor]:
         """Let in only callers with tokens, where there is a file of them."""
@@ -257,3 +271,17 @@ class Server:
         except TokenError as error:
             raise StartError(str(error)) from error
         return [Gate(self._tokens)]
+
+
+def _traces(config: Config) -> "Traces | None":
+    """Make what traces need; None where they are off, and then nothing of it is imported."""
+    if config.traces == "off":
+        return None
+    try:
+        from inkstream_server.tracing import Traces, exporter
+
+        return Traces(exporter(config.traces), config.trace_ratio)
+    except ImportError as missing:
+        raise StartError(
+            f"traces: {config.traces} needs what pip install 'inkstream-server[otel]' brings: {missing}"
+        ) from missing

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from inkstream.v1 import ink_pb2
+from inkstream.v1 import recognition_service_pb2 as pb
+
+from tests.integration.conftest import running_server
+from tests.integration.contract import Stream, stub
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+async def spans_of(folder: Path, sampled: str, workers: str = "1") -> list[dict[str, Any]]:
+    """Send two images and an ink within a trace to a server, and give the spans it wrote until it ended."""
+    written = folder / "spans.jsonl"
+    program = ("sh", "-c", f'exec "{sys.executable}" -m inkstream_server "$@" > "{written}"', "sh")
+    flags = ("--traces", "console", "--trace-ratio", "0", "--workers", workers)
+    with running_server(folder, *flags, program=program) as server:
+        async with stub(server.address) as service:
+            metadata = [("traceparent", f"00-{TRACE}-00f067aa0ba902b7-{sampled}")]
+            stream = Stream(service.StreamRecognize(metadata=metadata))
+            await stream.call.write(pb.StreamRecognizeRequest(config=pb.StreamConfig()))
+            for sequence in (1, 2):
+                await stream.send(sequences=[sequence], uint8=np.full(784, 9, np.uint8).tobytes())
+                await stream.receive_until(sequence)
+            await stream.finish()
+            points = ink_pb2.Points(dx=[0, 100, 100], dy=[0, 100, 300])
+            ink = ink_pb2.Ink(strokes=[points])
+            await service.Recognize(pb.RecognizeRequest(ink=ink), metadata=metadata)
+            # Without a trace of its own, and none are begun here.
+            await service.GetModel(pb.GetModelRequest())
+    return [json.loads(line) for line in written.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_callers_trace_goes_from_its_stream_to_the_batch(
+    tmp_path: Path, workers: str
+) -> None:
+    spans = await spans_of(tmp_path, "01", workers)
+    assert {span["context"]["trace_id"] for span in spans} == {"0x" + TRACE}
+    by_id = {span["context"]["span_id"]: span for span in spans}
+    calls = [span for span in spans if span["kind"] == "SpanKind.SERVER"]
+    assert [call["parent_id"] for call in calls] == ["0x00f067aa0ba902b7"] * 2
+    assert {call["attributes"]["rpc.response.status_code"] for call in calls} == {"OK"}
+    names = {call["name"].rpartition("/")[2]: call["context"]["span_id"] for call in calls}
+    batches = [span for span in spans if span["name"] == "batch"]
+    assert len(batches) == 3
+    under: list[tuple[str, str]] = []
+    for batch in batches:
+        (link,) = batch["links"]
+        item = by_id[link["context"]["span_id"]]
+        under.append((item["name"], item["parent_id"]))
+        assert item["start_time"] <= batch["start_time"]
+        assert batch["end_time"] <= item["end_time"]
+    stream, one = names["StreamRecognize"], names["Recognize"]
+    assert sorted(under) == sorted([("items", stream), ("items", stream), ("glyph", one)])
+
+
+async def test_a_trace_that_its_caller_does_not_sample_leaves_nothing(tmp_path: Path) -> None:
+    assert await spans_of(tmp_path, "00") == []
