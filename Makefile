@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Real data where it lies beside the checkout; else the loaders download what they need.
-export INKSTREAM_DATA ?= $(wildcard ../shared/data)
+export INKSTREAM_DATA ?= $(abspath $(wildcard ../shared/data))
 # Where `make test-system` puts its pictures of the status page; docs/pictures renews the committed ones.
 export PICTURES ?= plots
 # Exact versions, for build requirements too.

@@ -193,6 +193,7 @@ class Options:
             # A dead peer is noticed within 25 s, and middleboxes see traffic on idle streams.
             ("grpc.keepalive_time_ms", 15_000),
             ("grpc.keepalive_timeout_ms", 10_000),
+            ("grpc.http2.ping_timeout_ms", 10_000),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.max_pings_without_data", 0),
             ("grpc.max_send_message_length", 64 << 20),

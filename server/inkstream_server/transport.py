@@ -51,6 +51,9 @@ def options(config: Config, *, shares_port: bool) -> list[tuple[str, int]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+        # Without it a cut cable was noticed after 60 s: a ping under way for other reasons keeps
+        # keepalive from sending its own, and has a timeout of its own.
+        ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
         # gRPC refuses calls at random, as CANCELLED, while more than 1,000 wait to be taken up, as
         # when all devices of a site come back at once. A call that waits is a few kB.
         ("grpc.server.max_pending_requests", MOST_WAITING_CALLS),

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+from functools import partial
+from pathlib import Path
 
 import pytest
 from inkstream import AsyncClient, EngineFailed
 from inkstream_server.watchdog import EXIT_STUCK
 
 from tests.integration.conftest import STOP_SECONDS
+from tests.patience import eventually
 from tests.system.faults.conftest import Promises, StartFaulty
 from tests.system.faults.traffic import Images, expected_digits, traffic
 
@@ -79,6 +84,62 @@ async def test_a_process_whose_engine_hangs_ends_and_says_where_it_stood(
         "to start another",
         f"exit {code}, stacks on stderr",
     )
+
+
+async def test_a_worker_whose_engine_hangs_is_replaced_and_no_item_is_lost(
+    start_faulty: StartFaulty, images: Images, promises: Promises
+) -> None:
+    server = start_faulty("--workers", "2", "--stuck-timeout", "1", "--max-restarts", "20")
+
+    def restarts() -> float:
+        return server.running.metrics().total("inkstream_worker_restarts_total")
+
+    async with traffic(server.running.address, images) as callers:
+        await callers.more(200)
+        server.engine("hang")
+        await eventually("a worker is replaced", lambda: restarts() > 0)
+        server.engine("")
+        await callers.more(200)
+    assert callers.outcomes.right == callers.outcomes.items
+    promises.kept(
+        "engine of a worker hangs (--workers 2)",
+        "the worker ends and is replaced; every item is answered once and right",
+        callers.outcomes,
+    )
+
+
+async def test_a_killed_worker_costs_no_items(
+    start_faulty: StartFaulty, images: Images, promises: Promises
+) -> None:
+    server = start_faulty("--workers", "2", "--max-restarts", "20")
+
+    def has_restarted(times: int) -> bool:
+        return server.running.metrics().total("inkstream_worker_restarts_total") >= times
+
+    async with traffic(server.running.address, images) as callers:
+        for kills in range(1, 6):
+            await callers.more(200)
+            victim = await asyncio.to_thread(_a_worker_of, server.running.pid)
+            os.kill(victim, signal.SIGKILL)
+            await eventually("the worker is replaced", partial(has_restarted, kills))
+        await callers.more(200)
+    assert callers.outcomes.right == callers.outcomes.items
+    promises.kept(
+        "a worker of two killed (-9), 5 times under load",
+        "it is replaced; every item is answered once and right",
+        callers.outcomes,
+    )
+
+
+def _a_worker_of(supervisor: int) -> int:
+    """The youngest process that a supervisor started to serve."""
+    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+    serving = [
+        int(child)
+        for child in children
+        if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()
+    ]
+    return max(serving)
 
 
 async def _outcomes(client: AsyncClient, images: Images) -> list[type]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from inkstream import AsyncClient
 
 from tests.integration.conftest import RunningServer
+from tests.patience import eventually
 from tests.system.faults.conftest import Promises
 from tests.system.faults.proxy import FAIR, Weather, fault_proxy
 from tests.system.faults.traffic import Images, traffic
@@ -51,4 +53,26 @@ async def test_broken_connections_cost_no_items(
         f"connections {way}, 20 times under load",
         NOTHING_LOST,
         f"{callers.outcomes}, {network.connections} connections",
+    )
+
+
+async def test_a_cut_cable_is_noticed_on_both_sides_and_costs_no_items(
+    server: RunningServer, images: Images, promises: Promises
+) -> None:
+    def streams() -> float:
+        return server.metrics().value("inkstream_streams")
+
+    async with fault_proxy(server.address) as network, AsyncClient(network.address) as client:
+        await client.recognize(images[0])
+        assert streams() == 1
+        network.freeze()
+        # PATIENCE_SECONDS is the promise: 30 s.
+        await eventually("the server lets go of a stream whose cable is cut", lambda: not streams())
+        answer = client.submit(images[0])
+        network.thaw()
+        await answer
+    promises.kept(
+        "cable cut, nobody told (half-open)",
+        "keepalive finds it within 30 s; the item is answered when the cable is mended",
+        "stream gone from the server, item answered",
     )
