@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from inkstream.v1 import ink_pb2
 from inkstream.v1 import recognition_service_pb2 as pb
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 from tests.integration.conftest import running_server
-from tests.integration.contract import Stream, stub
+from tests.integration.contract import Stream, recognize_all, stub
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -64,3 +68,48 @@ async def test_a_callers_trace_goes_from_its_stream_to_the_batch(
 
 async def test_a_trace_that_its_caller_does_not_sample_leaves_nothing(tmp_path: Path) -> None:
     assert await spans_of(tmp_path, "00") == []
+
+
+class Collector(trace_service_pb2_grpc.TraceServiceServicer):
+    """Takes spans by OTLP, and keeps their names by the service that they are of."""
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[str, str]] = []
+
+    def Export(self, request: Any, context: object) -> Any:
+        for resource in request.resource_spans:
+            said = {one.key: one.value.string_value for one in resource.resource.attributes}
+            self.spans += [
+                (said["service.name"], span.name)
+                for scope in resource.scope_spans
+                for span in scope.spans
+            ]
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+
+async def test_a_collector_gets_the_spans_by_otlp_before_the_server_ends(tmp_path: Path) -> None:
+    collector = Collector()
+    listening = grpc.server(ThreadPoolExecutor(2))
+    add: Any = trace_service_pb2_grpc.add_TraceServiceServicer_to_server
+    add(collector, listening)
+    port = listening.add_insecure_port("127.0.0.1:0")
+    listening.start()
+    environment = {
+        **os.environ,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
+        "OTEL_SERVICE_NAME": "digits",
+    }
+    flags = ("--traces", "otlp", "--trace-ratio", "1")
+    with running_server(tmp_path, *flags, environment=environment) as server:
+        await recognize_all(server.address, np.full((3, 784), 9, np.uint8))
+    listening.stop(None)
+    call = "inkstream.v1.RecognitionService/StreamRecognize"
+    assert sorted(collector.spans) == [("digits", name) for name in ("batch", call, "items")]
+
+
+async def test_a_collector_that_is_gone_costs_spans_and_nothing_else(tmp_path: Path) -> None:
+    environment = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+    flags = ("--traces", "otlp", "--trace-ratio", "1")
+    with running_server(tmp_path, *flags, environment=environment) as server:
+        answers = await recognize_all(server.address, np.full((3, 784), 9, np.uint8))
+    assert len(answers.digits) == 3
