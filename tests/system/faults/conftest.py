@@ -15,6 +15,7 @@ from tests.conftest import Mnist
 from tests.integration import conftest as integration
 from tests.integration.conftest import RunningServer, running_server
 from tests.system.faults.traffic import Images
+from tests.system.promises import Promises
 
 REPORT = Path(os.environ.get("INKSTREAM_FAULTS_REPORT", "plots/faults.md"))
 """Where the run writes its table."""
@@ -30,26 +31,9 @@ def images(mnist: Mnist) -> Images:
     return mnist[0][:1000]
 
 
-class Promises:
-    """The table of a run: a row for each fault that was injected."""
-
-    def __init__(self) -> None:
-        self._rows: list[tuple[str, str, str]] = []
-
-    def kept(self, fault: str, promise: str, seen: object) -> None:
-        """Note that a promise was kept, and what was seen; to be called when the test knows it."""
-        self._rows.append((fault, promise, str(seen)))
-
-    def write(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lines = ["| fault | promise | seen |", "|---|---|---|"]
-        lines += [f"| {' | '.join(row)} |" for row in self._rows]
-        path.write_text("\n".join(lines) + "\n")
-
-
 @pytest.fixture(scope="session")
 def promises() -> Iterator[Promises]:
-    table = Promises()
+    table = Promises("fault")
     yield table
     table.write(REPORT)
 

@@ -14,8 +14,9 @@ from inkstream_server.watchdog import EXIT_STUCK
 
 from tests.integration.conftest import STOP_SECONDS
 from tests.patience import eventually
-from tests.system.faults.conftest import Promises, StartFaulty
+from tests.system.faults.conftest import StartFaulty
 from tests.system.faults.traffic import Images, expected_digits, traffic
+from tests.system.promises import Promises
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from inkstream_server.model_store import BUNDLED
 
 from tests.integration.conftest import RunningServer, StartServer, running_server
 from tests.integration.contract import open_stream, stub
-from tests.system.faults.conftest import Promises
 from tests.system.faults.traffic import Images, traffic
+from tests.system.promises import Promises
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 SERVER = (sys.executable, "-m", "inkstream_server")

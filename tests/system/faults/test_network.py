@@ -7,9 +7,9 @@ from inkstream import AsyncClient
 
 from tests.integration.conftest import RunningServer
 from tests.patience import eventually
-from tests.system.faults.conftest import Promises
 from tests.system.faults.proxy import FAIR, Weather, fault_proxy
 from tests.system.faults.traffic import Images, traffic
+from tests.system.promises import Promises
 
 NOTHING_LOST = "every item is answered once and right"
 

@@ -28,8 +28,13 @@ class Outcomes:
     right: int = 0
     wrong: int = 0
     errors: Counter[str] = field(default_factory=Counter)
-    slowest: float = 0.0
-    """Seconds of the answer that took longest."""
+    seconds: list[float] = field(default_factory=list)
+    """What each answer took, in the order in which they came."""
+
+    @property
+    def slowest(self) -> float:
+        """Seconds of the answer that took longest."""
+        return max(self.seconds)
 
     @property
     def items(self) -> int:
@@ -81,7 +86,7 @@ class Traffic:
                 self.outcomes.right += 1
             else:
                 self.outcomes.wrong += 1
-        self.outcomes.slowest = max(self.outcomes.slowest, perf_counter() - began)
+        self.outcomes.seconds.append(perf_counter() - began)
         self._grown.set()
 
 

@@ -1,0 +1,198 @@
+"""What becomes of others, and of the server, while a peer abuses HTTP/2."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+import pytest
+from hpack.hpack import encode_integer
+from hyperframe.frame import ContinuationFrame, RstStreamFrame
+from inkstream.v1 import recognition_service_pb2 as pb
+
+from tests.integration.conftest import RunningServer
+from tests.patience import eventually
+from tests.system.faults.traffic import Images, traffic
+from tests.system.hostile.peer import (
+    FRAME_BYTES,
+    PREFACE,
+    WINDOW_BYTES,
+    connected,
+    headers,
+    message,
+)
+from tests.system.promises import Promises
+
+Attack = Callable[[str], Counter[str]]
+
+CONFIG = pb.StreamRecognizeRequest(config=pb.StreamConfig()).SerializeToString()
+MEMORY_MB = 48
+"""Most that the server may have grown by when an attack is over; what an allocator keeps is among it."""
+
+
+def half_frames(address: str) -> Counter[str]:
+    """Connections that stop in the middle of a preface, of headers and of a message, and hang up."""
+    whole = headers(1)
+    with ExitStack() as held:
+        for number in range(300):
+            peer = held.enter_context(connected(address, greets=number % 3 > 0))
+            if number % 3 == 0:
+                peer.send(PREFACE[:12])
+            elif number % 3 == 1:
+                peer.send(whole[: len(whole) // 2])
+            else:
+                peer.send(whole, message(1, CONFIG, length=4000))
+    return Counter(connections=300)
+
+
+def wrong_calls(address: str) -> Counter[str]:
+    """98 calls of another type, method, path or encoding; gRPC takes any content type, so 28 just open."""
+    wrong = [
+        {"content_type": "text/html"},
+        {"content_type": ""},
+        {"method": "GET"},
+        {"path": "/"},
+        {"te": "gzip"},
+        {"grpc_encoding": "snappy"},
+        {"grpc_timeout": "-1"},
+    ]
+    calls = 98
+    with connected(address) as peer:
+        for number in range(calls):
+            stream = 2 * number + 1
+            peer.send(headers(stream, **wrong[number % len(wrong)]), message(stream, CONFIG))
+        return peer.listen(70, 5)
+
+
+def rapid_reset(address: str) -> Counter[str]:
+    """10,000 streams, each opened and at once reset."""
+    with connected(address) as peer:
+        for first in range(1, 20_000, 2000):
+            streams = range(first, first + 2000, 2)
+            peer.send(b"".join(headers(it) + RstStreamFrame(it, 8).serialize() for it in streams))
+        return peer.listen(1, 2)
+
+
+def endless_headers(address: str) -> Counter[str]:
+    """Headers of 256 MB that never end: one HEADERS frame, and CONTINUATION frames after it."""
+    size = FRAME_BYTES - 8
+    field = b"\0\1a" + encode_integer(size, 7) + bytes(size)  # A literal that no table keeps.
+    with connected(address) as peer:
+        peer.send(headers(1, flags=()))
+        flood = ContinuationFrame(1, field).serialize() * 64
+        for _ in range(256):
+            peer.send(flood)
+            if peer.is_hung_up_on:
+                break
+        return peer.listen(1, 2)
+
+
+def slow_drip(address: str) -> Counter[str]:
+    """50 streams whose first message comes byte by byte."""
+    said: Counter[str] = Counter()
+    drops = message(1, CONFIG, length=100_000) + bytes(4000)
+    with ExitStack() as held:
+        peers = [held.enter_context(connected(address)) for _ in range(50)]
+        for peer in peers:
+            peer.send(headers(1))
+        for drop in drops:
+            for peer in peers:
+                peer.send(bytes([drop]))
+            if peers[-1].listen(1, 0.05):
+                break
+        for peer in peers:
+            said += peer.listen(1, 5)
+    return said
+
+
+def long_prefixes(address: str) -> Counter[str]:
+    """100 messages that say they are 1 GB long."""
+    with connected(address) as peer:
+        for stream in range(1, 201, 2):
+            peer.send(headers(stream), message(stream, bytes(600), length=1 << 30))
+        return peer.listen(100, 5)
+
+
+def gzip_bombs(address: str) -> Counter[str]:
+    """20 messages of 58 kB that unpack to 60 MB each, fifteen times what a message may be."""
+    bomb = gzip.compress(bytes(60_000_000))
+    assert len(bomb) + 5 <= WINDOW_BYTES, "is sent before the server asks for more"
+    said: Counter[str] = Counter()
+    with ExitStack() as held:
+        peers = [held.enter_context(connected(address)) for _ in range(20)]
+        for peer in peers:
+            peer.send(headers(1, grpc_encoding="gzip"), message(1, bomb, compressed=True))
+        for peer in peers:
+            said += peer.listen(1, 10)
+    return said
+
+
+# What each is told; None where the server need not say anything.
+ATTACKS: dict[Attack, dict[str, int] | None] = {
+    half_frames: None,
+    wrong_calls: {"grpc-status 13": 42, "grpc-status 12": 14, "RST_STREAM 2": 14},
+    rapid_reset: None,
+    endless_headers: {"grpc-status 8": 1},
+    slow_drip: {"grpc-status 4": 50},
+    long_prefixes: {"grpc-status 8": 100},
+    gzip_bombs: {"grpc-status 8": 20},
+}
+
+
+def memory_mb(server: RunningServer, what: str = "VmRSS") -> int:
+    """Resident memory of the server; `VmHWM` for the most that it ever was."""
+    lines = Path(f"/proc/{server.pid}/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{what}:"))
+    return int(line.split()[1]) // 1024
+
+
+def forget_most_memory(server: RunningServer) -> None:
+    """Let `VmHWM` begin anew."""
+    Path(f"/proc/{server.pid}/clear_refs").write_text("5")
+
+
+def p99_ms(seconds: list[float]) -> str:
+    return f"{1000 * float(np.percentile(seconds, 99)):.0f}"
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda it: it.__name__)
+async def test_others_lose_nothing_and_the_server_gets_over_it(
+    attack: Attack, server: RunningServer, images: Images, promises: Promises
+) -> None:
+    async with traffic(server.address, images, clients=1) as callers:
+        await callers.more(1000)
+        before, memory = server.metrics(), memory_mb(server)
+        forget_most_memory(server)
+        taken = callers.outcomes.seconds
+        begun = len(taken)
+        told = await asyncio.to_thread(attack, server.address)
+        over, ended = len(taken), monotonic()
+        await eventually(
+            "as many streams as before",
+            lambda: (
+                server.metrics().value("inkstream_streams") == before.value("inkstream_streams")
+            ),
+        )
+        await eventually("memory as before", lambda: memory_mb(server) <= memory + MEMORY_MB)
+        while monotonic() < ended + 1:  # The p99 that is noted is that of a second later.
+            await callers.more(100)
+        later = len(taken)
+        await callers.more(1000)
+    assert callers.outcomes.right == callers.outcomes.items
+    expected = ATTACKS[attack]
+    assert expected in (None, told)
+    said = ", ".join(f"{count} x {what}" for what, count in told.items()) or "nothing"
+    spans = taken[:begun], taken[begun:over], taken[later:]
+    promises.kept(
+        (attack.__doc__ or "").strip(),
+        "others lose nothing; streams and memory come back",
+        f"{said}; {callers.outcomes.items:,} items of others, all right, p99 "
+        f"{', '.join(map(p99_ms, spans))} ms before, during and a second after; memory {memory} MB, "
+        f"at most {memory_mb(server, 'VmHWM')}, then {memory_mb(server)}",
+    )
