@@ -53,8 +53,8 @@ lint: .stamps/dev .stamps/protoc ## Check style, types, contract and drift of ge
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy client/inkstream server/inkstream_server training/inkstream_training
-	$(BIN)/mypy tests benchmarks reference
-	$(BIN)/python -m reference --check
+	$(BIN)/mypy tests benchmarks docs
+	$(BIN)/python -m docs.generate --check
 	$(BIN)/mypy deploy/grafana
 	$(BIN)/python deploy/grafana/generate.py --check
 	$(BIN)/buf lint
@@ -73,7 +73,7 @@ format: .stamps/dev ## Put the code into the project's style
 	$(BIN)/buf format -w
 
 docs: .stamps/dev ## Generate the pages of docs/ that come from the code
-	@$(BIN)/python -m reference
+	@$(BIN)/python -m docs.generate
 
 dashboards: .stamps/dev ## Generate deploy/grafana/dashboards from panels.py
 	@$(BIN)/python deploy/grafana/generate.py

@@ -3,7 +3,7 @@ from __future__ import annotations
 import inkstream
 from inkstream_server.config import settings, variable_of
 
-from reference import api, configuration
+from docs.generate import api, configuration
 
 
 def test_the_page_of_settings_has_a_row_for_each() -> None:

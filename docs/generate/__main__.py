@@ -4,15 +4,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from reference import api, configuration, metrics
+from docs.generate import api, configuration, metrics
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[1]
 PAGES = {"api.md": api.page, "configuration.md": configuration.page, "metrics.md": metrics.page}
 
 
 def main() -> int:
     """Run the command; the exit code is 1 where `--check` found a difference."""
-    parser = argparse.ArgumentParser(prog="python -m reference", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m docs.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, compare")
     check = parser.parse_args().check
     stale = []

@@ -1,4 +1,0 @@
-"""Pages of docs/ that are generated from the code: `python -m reference` writes them, `--check` compares.
-
-Each module makes one page as text; `__main__` knows where the pages lie.
-"""
