@@ -18,7 +18,7 @@ PIP := $(BIN)/pip install --quiet
 PIP_WHEEL := $(BIN)/pip wheel --quiet --no-deps
 ARGS ?=
 
-.PHONY: dashboards help watch demo serve train test lint format docs protos bench bench-quick soak test-system dist clean
+.PHONY: audit fuzz dashboards help watch demo serve train test lint format docs protos bench bench-quick soak test-system dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,14 @@ test: .stamps/dev lint ## Check and test everything (ARGS="-k batcher")
 
 test-system: .stamps/system ## Test as an operator would: wheels, and programs not ours (ARGS="-k wheels")
 	$(BIN)/pytest tests/system $(ARGS)
+
+fuzz: .stamps/dev ## Fuzz what reads other people's bytes (ARGS="--seconds 300")
+	@$(PIP) atheris
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+audit: .stamps/dev ## Look for known vulnerabilities of pinned packages
+	@$(PIP) pip-audit
+	@$(BIN)/python -m tests.audit
 
 lint: .stamps/dev .stamps/protoc ## Check style, types, contract and drift of generated code
 	$(BIN)/ruff check .

@@ -1,7 +1,9 @@
 """Looks into a `.keras` file before Keras does: what it would unpack, and which classes it would make."""
 
 import json
+import lzma
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +22,13 @@ LAYERS: Final = frozenset({
 _OTHERS: Final = frozenset({"keras", "keras.initializers", "keras.regularizers"})
 """Modules whose classes are no layers: models, policies of types, initial values."""
 
+_UNREADABLE: Final = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, KeyError,
+    json.JSONDecodeError, UnicodeDecodeError,
+)  # fmt: skip
+"""What reading a broken archive raises; RuntimeError is one that is encrypted, packed in an unknown way, or
+nested too deep."""
+
 
 def require_plain(path: Path) -> None:
     """Refuse an archive that is more than a plain network.
@@ -36,7 +45,7 @@ def require_plain(path: Path) -> None:
                         f"got {member.filename!r} of {member.file_size}"
                     )
             config = json.loads(archive.read("config.json"))
-    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError, RecursionError) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"{path}: is no .keras archive ({error})") from error
     for made in _classes(config):
         module, name = made.get("module"), made["class_name"]

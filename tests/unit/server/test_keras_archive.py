@@ -48,3 +48,24 @@ def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.keras").write_bytes(b"PK\3\4 not a zip")
     with pytest.raises(ValueError, match=r"is no \.keras archive"):
         require_plain(tmp_path / "m.keras")
+
+
+@pytest.mark.parametrize("flag", [0x01, 0x20], ids=["encrypted", "patched"])
+def test_an_archive_that_cannot_be_unpacked_is_refused(tmp_path: Path, flag: int) -> None:
+    # Found by `make fuzz`: zipfile raises RuntimeError and NotImplementedError for these.
+    path = archive(tmp_path / "m.keras", config_json=b"{}")
+    content = bytearray(path.read_bytes())
+    content[6] |= flag
+    content[content.index(b"PK\1\2") + 8] |= flag
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"is no \.keras archive"):
+        require_plain(path)
+
+
+def test_an_archive_whose_content_is_damaged_is_refused(tmp_path: Path) -> None:
+    path = archive(tmp_path / "m.keras", config_json=json.dumps([*range(1000)]).encode())
+    content = bytearray(path.read_bytes())
+    content[60:70] = b"\xff" * 10
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"is no \.keras archive"):
+        require_plain(path)
