@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -32,7 +33,9 @@ def opened(
     browser: Browser, scene: Scene, size: dict[str, int], scheme: str, least: int = 8
 ) -> tuple[Page, list[str]]:
     """Open the page and wait until its charts have `least` points; gives it and complaints."""
-    page = browser.new_page(viewport=size, color_scheme=scheme, device_scale_factor=2)  # type: ignore[arg-type]  # A size and a scheme as playwright's own types name them.
+    # A size and a scheme as playwright's own types name them.
+    options: Any = {"viewport": size, "color_scheme": scheme}
+    page = browser.new_page(**options, device_scale_factor=2)
     complaints: list[str] = []
     page.on(
         "console",
@@ -51,7 +54,8 @@ def opened(
 
 
 def figure(page: Page, name: str) -> str:
-    return page.locator(".tile", has_text=name).locator("b").inner_text()
+    text: str = page.locator(".tile", has_text=name).locator("b").inner_text()
+    return text
 
 
 @pytest.mark.parametrize(

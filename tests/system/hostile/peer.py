@@ -121,7 +121,8 @@ def headers(stream: int, flags: Sequence[str] = ("END_HEADERS",), **fields: str)
     usual |= fields_named(fields)
     # An encoder of its own refers to nothing that was sent before, so that blocks can be sent in any order.
     block = Encoder().encode([*usual.items()], huffman=False)
-    return HeadersFrame(stream, block, flags=[*flags]).serialize()
+    frame: bytes = HeadersFrame(stream, block, flags=[*flags]).serialize()
+    return frame
 
 
 def message(
