@@ -6,7 +6,7 @@ from grpc_health.v1 import health_pb2
 from inkstream_server.client_metrics import MOST_LABELS
 from inkstream_server.grpc_metrics import GrpcMetrics
 from inkstream_server.lifecycle import SERVICE
-from inkstream_server.metrics import Metrics
+from inkstream_server.metrics import Metrics, show_certificate
 from inkstream_server.workers.supervisor import about_workers
 from inkstream_server.workers.tally import Tally
 from prometheus_client import CollectorRegistry, Metric
@@ -55,6 +55,7 @@ def page() -> str:
     """Give the page as Markdown."""
     registry = CollectorRegistry()
     Metrics(registry, lambda: 0)
+    show_certificate(registry, lambda: 0.0)
     GrpcMetrics(registry, [SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"]])
     own = sorted(registry.collect(), key=lambda metric: metric.name)
     workers = about_workers([], Tally())
@@ -114,4 +115,6 @@ def _example(metric: Metric, name: str, labels: list[str]) -> str:
     if metric.type == "histogram":
         grouped = ", ".join([*labels[-1:], "le"])
         return f"histogram_quantile(0.99, sum by ({grouped}) (rate({name}_bucket[5m])))"
+    if name.endswith("_timestamp_seconds"):
+        return f"min({name}) - time()"
     return f"sum{by}({name})"

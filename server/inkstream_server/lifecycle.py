@@ -34,7 +34,7 @@ from inkstream_server.batching import Batcher
 from inkstream_server.config import Config
 from inkstream_server.errors import StartError
 from inkstream_server.grpc_metrics import GrpcMetrics
-from inkstream_server.metrics import Metrics
+from inkstream_server.metrics import Metrics, show_certificate
 from inkstream_server.model_store import Model, ModelError
 from inkstream_server.model_watch import ModelWatch
 from inkstream_server.pens.ink_session import Ground
@@ -153,12 +153,7 @@ class Server:
             collector(registry=registry)
         self._metrics = metrics = Metrics(registry, lambda: self._batcher.queue_depth)
         if config.tls_cert is not None:
-            ends = Gauge(
-                "inkstream_certificate_expiry_timestamp_seconds",
-                "When the server's certificate ends, as its file says now.",
-                registry=registry,
-            )
-            ends.set_function(partial(expiry, config.tls_cert))
+            show_certificate(registry, partial(expiry, config.tls_cert))
         self._watch = ModelWatch(config.model_store, config.model, config.engine, self)
         try:
             self.model = model = self._watch.load_first()

@@ -236,3 +236,17 @@ class Metrics:
     def failed(self, error: BaseException, rows: int) -> None:
         """See `batching.Observer`."""
         self._failed_batches.inc()
+
+
+def show_certificate(registry: CollectorRegistry, ends: Callable[[], float]) -> None:
+    """Register what a server with TLS shows besides.
+
+    Args:
+        registry: where to register.
+        ends: tells when the certificate ends, in seconds of Unix time, at each scrape.
+    """
+    Gauge(
+        "inkstream_certificate_expiry_timestamp_seconds",
+        "When the server's certificate ends, as its file says now, in Unix time. With TLS only.",
+        registry=registry,
+    ).set_function(ends)
