@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -50,8 +50,10 @@ class Outcomes:
 class Traffic:
     """Callers of one address; `traffic` makes them."""
 
-    def __init__(self, images: Images, expected: list[int]) -> None:
+    def __init__(self, images: Images, expected: list[int], under_way: int) -> None:
         self.outcomes = Outcomes()
+        self.under_way: Final = under_way
+        """Items that are under way at any time."""
         self._images = images
         self._expected = expected
         self._stop = asyncio.Event()
@@ -102,7 +104,7 @@ async def traffic(
         clients: clients, each with a stream of its own and `AT_ONCE` callers.
         options: of every client.
     """
-    running = Traffic(images, expected_digits(images))
+    running = Traffic(images, expected_digits(images), clients * AT_ONCE)
     made = [AsyncClient(address, **options) for _ in range(clients)]
     calls = [
         asyncio.create_task(running.call(client, 97 * number))

@@ -15,6 +15,7 @@ from hyperframe.frame import (
     Frame,
     GoAwayFrame,
     HeadersFrame,
+    PingFrame,
     RstStreamFrame,
     SettingsFrame,
 )
@@ -78,7 +79,10 @@ class Peer:
             self._note(frame)
 
     def _note(self, frame: Frame) -> None:
-        if isinstance(frame, HeadersFrame):
+        if isinstance(frame, PingFrame) and "ACK" not in frame.flags:
+            # Else the server hangs up after its timeout of pings, whatever else the peer is up to.
+            self.send(PingFrame(0, frame.opaque_data, flags=["ACK"]).serialize())
+        elif isinstance(frame, HeadersFrame):
             headers = {str(name): str(value) for name, value in self._decoder.decode(frame.data)}
             if "grpc-status" in headers:
                 self.told[f"grpc-status {headers['grpc-status']}"] += 1

@@ -13,7 +13,7 @@ from time import monotonic
 import numpy as np
 import pytest
 from hpack.hpack import encode_integer
-from hyperframe.frame import ContinuationFrame, RstStreamFrame
+from hyperframe.frame import ContinuationFrame, DataFrame, RstStreamFrame
 from inkstream.v1 import recognition_service_pb2 as pb
 
 from tests.integration.conftest import RunningServer
@@ -94,17 +94,18 @@ def endless_headers(address: str) -> Counter[str]:
 
 
 def slow_drip(address: str) -> Counter[str]:
-    """50 streams whose first message comes byte by byte."""
+    """50 streams whose first message comes byte by byte, each in a frame of its own."""
     said: Counter[str] = Counter()
-    drops = message(1, CONFIG, length=100_000) + bytes(4000)
+    prefix = (100_000).to_bytes(5)  # Not compressed, and longer than what ever comes.
     with ExitStack() as held:
         peers = [held.enter_context(connected(address)) for _ in range(50)]
         for peer in peers:
             peer.send(headers(1))
-        for drop in drops:
+        for byte in prefix + CONFIG + bytes(4000):
             for peer in peers:
-                peer.send(bytes([drop]))
-            if peers[-1].listen(1, 0.05):
+                peer.send(DataFrame(1, bytes([byte])).serialize())
+                peer.listen(1, 0.001)
+            if all(peer.told for peer in peers):
                 break
         for peer in peers:
             said += peer.listen(1, 5)
