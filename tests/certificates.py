@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import trustme
@@ -32,8 +33,10 @@ class Authority:
         self._ca = trustme.CA()
         self.certificate: bytes = self._ca.cert_pem.bytes()
 
-    def server(self) -> Pem:
-        return self._pem(self._ca.issue_cert("localhost", "127.0.0.1"))
+    def server(self, *names: str, ends: datetime | None = None) -> Pem:
+        """Make a certificate for these names, of localhost if none are given, that ends so soon."""
+        names = names or ("localhost", "127.0.0.1")
+        return self._pem(self._ca.issue_cert(*names, not_after=ends))
 
     def client(self, name: str = "tablet@school.example") -> Pem:
         return self._pem(self._ca.issue_cert(name))

@@ -171,13 +171,20 @@ def from_status(
 
 
 def unreachable(address: str, details: str) -> ConnectionFailed:
-    """The exception for an address where nobody answers."""
+    """The exception for an address where nobody answers, or somebody who is not trusted."""
+    if any(doubt in details for doubt in _DISTRUST):
+        return ConnectionFailed(
+            f"the certificate of {address} is not trusted ({details}); it must be signed by an authority "
+            "in `tls` (`--tls-ca`), be for the name in the address, and not have ended"
+        )
     return ConnectionFailed(
         f"no inkstream server answers at {address} ({details}); is it running there "
         "(`inkstream-server serve`), are host and port right, and does it expect TLS?"
     )
 
 
+#: What gRPC says of a server's certificate by another authority or out of date, or for another name.
+_DISTRUST = ("CERTIFICATE_VERIFY_FAILED", "Hostname Verification Check failed")
 #: What gRPC's own core says of a write that met the end of its call: the server's word is lost then.
 _TORN = "Internal error from Core"
 #: How a call ends when its server stops.

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +81,28 @@ async def test_a_connection_is_encrypted_and_plain_text_gets_no_answer(
     tls = Tls(root_certificates=authority.certificate)
     async with AsyncClient(local(server), tls=tls) as client:
         assert (await client.recognize(BLANK)).digit in range(10)
-    for wrong in (None, Tls(), Tls(root_certificates=Authority().certificate)):
-        async with AsyncClient(local(server), tls=wrong, connect_timeout=5) as client:
-            with pytest.raises(ConnectionFailed):
-                await client.recognize(BLANK)
+    async with AsyncClient(local(server), connect_timeout=5) as client:
+        with pytest.raises(ConnectionFailed, match="does it expect TLS"):
+            await client.recognize(BLANK)
+
+
+async def test_a_client_says_what_is_wrong_with_a_servers_certificate(
+    start_server: StartServer, tmp_path: Path, authority: Authority
+) -> None:
+    server = start_server(*tls_flags(tmp_path, authority.server()))
+    ours = Tls(authority.certificate)
+    await _distrusts(server, Tls(), "local issuer")
+    await _distrusts(server, Tls(Authority().certificate), "local issuer")
+    authority.server("elsewhere.example").write(tmp_path, "server")
+    await _distrusts(server, ours, "Hostname")
+    authority.server(ends=datetime.now(UTC) - timedelta(days=1)).write(tmp_path, "server")
+    await _distrusts(server, ours, "expired")
+
+
+async def _distrusts(server: RunningServer, tls: Tls, why: str) -> None:
+    async with AsyncClient(local(server), tls=tls, connect_timeout=5) as client:
+        with pytest.raises(ConnectionFailed, match=rf"is not trusted \(.*{why}.*signed by"):
+            await client.recognize(BLANK)
 
 
 async def test_with_mutual_tls_only_the_authoritys_clients_get_in(
