@@ -22,6 +22,8 @@ _T = TypeVar("_T")
 
 FAILED, WRONG_INPUT, TRY_AGAIN, INTERRUPTED = 1, 2, 3, 130
 """Exit codes beside 0."""
+_EXTRAS = frozenset({"defusedxml", "evdev"})
+"""Packages that only some commands need; what misses one says what to install."""
 
 
 class Commands(click.Group):
@@ -34,6 +36,11 @@ class Commands(click.Group):
         except InkstreamError as error:
             notice(f"Error: {error}")
             ctx.exit(_exit_code(error))
+        except ModuleNotFoundError as missing:
+            if (missing.name or "").partition(".")[0] not in _EXTRAS:
+                raise
+            notice(f"Error: {missing}")
+            ctx.exit(FAILED)
         except (KeyboardInterrupt, click.Abort):
             notice("Interrupted.")
             ctx.exit(INTERRUPTED)

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from inkstream import Client, GlyphResult, GlyphState, InkstreamError, Pen
-from inkstream._exceptions import FatalError
 from inkstream.cli._conversation import notice, print_json, stdout
 from inkstream.cli._reach import Reach, server_option
 from inkstream.tablet import Layout, PenEvent, Tablet
@@ -50,11 +49,7 @@ def pen(
       inkstream pen
       inkstream pen --device /dev/input/event7 --interims 10
     """
-    try:
-        tablet = Tablet(device)
-    except ModuleNotFoundError as missing:
-        raise FatalError(str(missing)) from None
-    with tablet, Client(**server.options()) as client:
+    with Tablet(device) as tablet, Client(**server.options()) as client:
         # So that a server that is not there is said before somebody writes.
         model = client.model()
         notice(f"{tablet.name} ({tablet.path}), {model.name}/{model.version}; Ctrl-C ends.")

@@ -73,6 +73,31 @@ def test_convert_says_what_it_cannot_write(run: Run, sevens: Path, tmp_path: Pat
         assert ".inkml" in shown.stderr
 
 
+@pytest.mark.parametrize(
+    ("module", "extra", "command"),
+    [
+        ("defusedxml.common", "inkml", ["convert", "{folder}/a.inkml", "{folder}/a.unipen"]),
+        ("defusedxml.common", "inkml", ["draw", "{folder}/a.inkml"]),
+        ("evdev", "tablet", ["pen"]),
+    ],
+)
+def test_a_package_that_a_command_lacks_is_named_in_a_sentence(
+    run: Run,
+    sevens: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    extra: str,
+    command: list[str],
+) -> None:
+    assert run("convert", sevens, tmp_path / "a.inkml").exit_code == 0
+    monkeypatch.setitem(sys.modules, module, None)
+    ended = run(*(word.format(folder=tmp_path) for word in command))
+    assert ended.exit_code == 1
+    assert ended.stderr.startswith("Error: ")
+    assert f"pip install 'inkstream[{extra}]'" in ended.stderr
+
+
 def test_draw_shows_ink_beside_what_the_model_sees(run: Run, sevens: Path) -> None:
     shown = run("draw", sevens, "--index", 2)
     assert shown.exit_code == 0
