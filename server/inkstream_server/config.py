@@ -149,6 +149,13 @@ class Config:
         "up.",
         between=(0, 100),
     )
+    stuck_timeout: float = _setting(
+        30.0,
+        "seconds",
+        "How long the event loop may be held up, or the engine be at one batch, until the process ends "
+        "with exit code 70, so that another takes its place. 0 to wait for ever.",
+        between=(0, 3600),
+    )
     max_batch: int = _setting(
         256,
         "items",
@@ -213,13 +220,6 @@ class Config:
         "points",
         "Most points that the open digits of one stream may hold; a million is 16 MB.",
         between=(1, 100_000_000),
-    )
-    stuck_timeout: float = _setting(
-        30.0,
-        "seconds",
-        "How long the event loop may be held up, or the engine be at one batch, until the process ends "
-        "with exit code 70, so that another takes its place. 0 to wait for ever.",
-        between=(0, 3600),
     )
     drain_timeout: float = _setting(
         10.0,
