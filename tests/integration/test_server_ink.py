@@ -138,6 +138,33 @@ async def test_a_digit_gets_a_provisional_answer_at_pen_up_and_a_final_one_after
     assert len(glyphs(stream)) == 2
 
 
+async def test_quiet_times_and_limits_of_ink_are_settings_of_the_server(
+    start_server: StartServer,
+) -> None:
+    quiet = ("--quiet-ms", "60000", "--short-quiet-ms", "60000")
+    server = start_server(*quiet, "--max-pens", "3", "--max-points", "50")
+    turn = np.linspace(0, 2 * np.pi, 20)
+    loop = np.rint(100 * np.stack([np.sin(turn), 1.4 * np.cos(turn)], axis=1)).astype(int)
+    own = opened(3, quiet_ms=1000, short_quiet_ms=1000)
+    async with stub(server.address) as service:
+        stream = await open_stream(service)
+        await send_ink(stream, [opened(1), *stroke(1, pen=1), opened(2), *stroke(1, loop, pen=2)])
+        await send_ink(
+            stream, [own, *stroke(1, pen=3), opened(4), begun(2, 1), moved([*BAR] * 20, 1)]
+        )
+        # Later than the usual quiet times would have ended the others.
+        while not finals(stream):
+            assert await stream.receive() is not None
+        assert [it.pen for it in finals(stream)] == [3]
+        (looped,) = (it for it in glyphs(stream) if it.pen == 2)
+        assert (looped.digit, looped.reject_reason) == (0, error_pb2.REJECT_REASON_UNSPECIFIED)
+        await stream.finish()
+    told = {it.ink.pen: it.message for it in errors(stream)}
+    assert told.keys() == {1, 4}
+    assert "50 points" in told[1]
+    assert "3 pens" in told[4]
+
+
 async def test_half_closing_gets_every_open_glyph_its_final_answer(server: RunningServer) -> None:
     async with stub(server.address) as service:
         stream = await open_stream(service)
