@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 
-from grpc_health.v1 import health_pb2
 from inkstream_server.client_metrics import MOST_LABELS
 from inkstream_server.grpc_metrics import GrpcMetrics
-from inkstream_server.lifecycle import SERVICE
+from inkstream_server.lifecycle import SERVICES
 from inkstream_server.metrics import Metrics, show_certificate
 from inkstream_server.workers.supervisor import about_workers
 from inkstream_server.workers.tally import Tally
@@ -56,12 +55,12 @@ def page() -> str:
     registry = CollectorRegistry()
     Metrics(registry, lambda: 0)
     show_certificate(registry, lambda: 0.0)
-    GrpcMetrics(registry, [SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"]])
+    GrpcMetrics(registry, SERVICES)
     own = sorted(registry.collect(), key=lambda metric: metric.name)
     workers = about_workers([], Tally())
     parts = {
         "Items, batches, streams and pens": [it for it in own if not it.name.startswith("grpc")],
-        "Workers": workers,
+        "Workers, with `--workers` above 1; `inkstream_workers` always": workers,
         "Calls": [it for it in own if it.name.startswith("grpc")],
     }
     return "\n".join([_OPENING, *(_section(*part) for part in parts.items())])

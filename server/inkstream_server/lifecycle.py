@@ -56,7 +56,12 @@ except ImportError:  # Not made for Windows.
     uvloop = None
 
 SERVICE = recognition_service_pb2.DESCRIPTOR.services_by_name["RecognitionService"]
-
+SERVICES = (
+    SERVICE,
+    health_pb2.DESCRIPTOR.services_by_name["Health"],
+    reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"],
+)
+"""All that can be called, and so all whose calls are counted."""
 HEALTH_NAMES = ("", SERVICE.full_name)
 """What the health service is asked about: the server as a whole, and its service."""
 
@@ -185,12 +190,10 @@ class Server:
             )
         )
         self._service = RecognitionService(model, self._batcher, metrics, limits, ground, streams)
-        health = health_pb2.DESCRIPTOR.services_by_name["Health"]
-        mirror = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
         self._grpc = grpc.aio.server(
             # Counted first, so that what the gate refuses is counted, too.
             interceptors=[
-                GrpcMetrics(registry, [SERVICE, health, mirror]),
+                GrpcMetrics(registry, SERVICES),
                 *self._gate(),
                 *([traces.calls] if traces else []),
             ],
@@ -199,9 +202,8 @@ class Server:
         add_to_server(self._service, self._grpc)
         self._health = HealthServicer()
         add_HealthServicer_to_server(self._health, self._grpc)
-        reflection.enable_server_reflection(
-            (SERVICE.full_name, health.full_name, reflection.SERVICE_NAME), self._grpc
-        )
+        names = [service.full_name for service in SERVICES]
+        reflection.enable_server_reflection(names, self._grpc)
         self.address = transport.open_port(self._grpc, config)
 
     async def start(self) -> None:

@@ -57,6 +57,14 @@ class Metrics:
         """Give the labels of every sample of this name."""
         return [dict(labels) for found, labels in self._values if found == name]
 
+    def names(self) -> set[str]:
+        """Give the names of all samples."""
+        return {name for name, _ in self._values}
+
+    def series(self, without: str) -> set[tuple[str, frozenset[tuple[str, str]]]]:
+        """Give the name and labels of every sample that has not this label."""
+        return {(name, labels) for name, labels in self._values if without not in dict(labels)}
+
     def total(self, name: str, **labels: str) -> float:
         """Give the sum over all samples of this name that have these labels."""
         wanted = labels.items()

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
+import re
 import urllib.request
+from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
+from inkstream.v1 import ink_pb2, tensor_pb2
 from inkstream.v1 import recognition_service_pb2 as pb
-from inkstream.v1 import tensor_pb2
 
 from tests.conftest import Mnist
 from tests.integration.conftest import Metrics, RunningServer, StartServer
-from tests.integration.contract import open_stream, stub
+from tests.integration.contract import Stream, open_stream, stub
 from tests.patience import eventually
+from tests.unit.server.pens.events import BAR, cleared, ended, moved, opened, stroke
 
 METHODS = {
     "inkstream.v1.RecognitionService": {
@@ -45,6 +48,50 @@ def test_every_method_is_there_before_its_first_call(start_server: StartServer) 
             for code in grpc.StatusCode:
                 coded = {**labels, "grpc_code": code.name}
                 assert metrics.value("grpc_server_handled_total", **coded) == 0
+
+
+def test_the_page_of_metrics_names_what_a_server_shows(server: RunningServer) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    written = {*re.findall(r"^\| `(\w+)` \| (?:counter|gauge|histogram)", page, re.MULTILINE)}
+    elsewhere = {
+        "inkstream_certificate_expiry_timestamp_seconds",
+        "inkstream_worker_restarts_total",
+        "inkstream_worker_streams",
+    }
+    shown = {
+        re.sub("_(bucket|count|sum)$", "", name) if name not in written else name
+        for name in server.metrics().names()
+        if name.startswith(("inkstream_", "grpc_"))
+    }
+    assert shown - written == set()
+    assert written - shown <= elsewhere  # With TLS, and with workers.
+
+
+async def test_no_traffic_makes_a_series_but_the_labels_of_clients(
+    start_server: StartServer,
+) -> None:
+    server = start_server()
+    before = server.metrics().series(without="client")
+    async with stub(server.address) as service:
+        stream = Stream(service.StreamRecognize())
+        await stream.call.write(pb.StreamRecognizeRequest(config=pb.StreamConfig(client_label="a")))
+        await stream.send(sequences=[5, 4], uint8=bytes(2 * 784))
+        events = [opened(interims_per_second=60), *stroke(1), moved(BAR), ended(), cleared()]
+        await stream.call.write(pb.StreamRecognizeRequest(ink=ink_pb2.InkEvents(events=events)))
+        await stream.finish()
+        one = ink_pb2.Ink(strokes=[moved(BAR).points])
+        await service.Recognize(pb.RecognizeRequest(ink=one))
+        await service.GetModel(pb.GetModelRequest())
+        with pytest.raises(grpc.aio.AioRpcError):
+            await service.Recognize(pb.RecognizeRequest(model="none"))
+        with pytest.raises(grpc.aio.AioRpcError):
+            call = service.StreamRecognize()
+            await call.write(pb.StreamRecognizeRequest())
+            await call.read()
+    metrics = server.metrics()
+    assert metrics.total("inkstream_items_total") >= 4
+    assert metrics.series(without="client") == before
+    assert {"client": "a"} in metrics.labels("inkstream_client_streams")
 
 
 async def test_the_metrics_add_up_to_what_was_sent(start_server: StartServer, mnist: Mnist) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+import subprocess
+import urllib.request
 
 import pytest
 
 from tests.system.conftest import Scene
+from tests.system.programs import program
 
 CLOSE = 0.02
 """Relative difference that rates may have to what the load generator wrote down."""
@@ -20,6 +23,14 @@ def always_answering(alert: str) -> str:
     """Give an alert's expression so that it answers 0 or 1 rather than nothing when all is well."""
     alert = re.sub(r"^absent\((.*)\)$", r"\1", alert)
     return re.sub(r" (==|>|<) ", r" \1 bool ", alert)
+
+
+def test_names_types_and_units_are_as_prometheus_wants_them(scene: Scene) -> None:
+    with urllib.request.urlopen(scene.server.metrics_url, timeout=10) as answer:
+        page = answer.read()
+    command = [program("promtool"), "check", "metrics"]
+    done = subprocess.run(command, input=page, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 def test_every_rule_and_alert_finds_what_it_asks_for(scene: Scene) -> None:
