@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 if TYPE_CHECKING:
     from inkstream_training.card import Card
@@ -30,7 +31,7 @@ def print_card(card: Card, folder: Path) -> None:
     spread = "" if card.test_accuracy_sd is None else f" ± {card.test_accuracy_sd:.2%}"
     table.add_row("mean", f"{card.test_accuracy_mean:.2%}{spread}")
     table.add_row("baseline", f"{card.baseline.accuracy:.2%}", "", "", card.baseline.source)
-    console = Console()
+    console = _stdout()
     console.print(table)
     if card.gates is not None:
         console.print(_gates(card))
@@ -41,7 +42,7 @@ def print_card(card: Card, folder: Path) -> None:
 def print_evaluation(found: Evaluation) -> None:
     """Print every figure beside the card's, the confusion, and of ink the gates and the writers."""
     card = found.card
-    figures = Table("figure", "card", "measured", "", title=f"{card.name}/{card.version}")
+    figures = Table(_whole("figure"), "card", "measured", "", title=f"{card.name}/{card.version}")
     for figure in found.figures:
         mark = "[green]same[/]" if figure.agrees else "[red]differs[/]"
         figures.add_row(figure.name, _short(figure.stated), _short(figure.measured), mark)
@@ -49,7 +50,7 @@ def print_evaluation(found: Evaluation) -> None:
     for digit, row in enumerate(found.confusion.tolist()):
         cells = (f"[bold]{n}[/]" if n and d != digit else str(n) for d, n in enumerate(row))
         matrix.add_row(str(digit), *(cell if cell != "0" else "" for cell in cells))
-    console = Console()
+    console = _stdout()
     console.print(figures)
     console.print(matrix)
     if card.ink is not None:
@@ -58,17 +59,28 @@ def print_evaluation(found: Evaluation) -> None:
         console.print(_gates(card))
 
 
+def _stdout() -> Console:
+    """As wide as the terminal, or wide enough for every name where it is a file or a pipe."""
+    return Console(width=None if sys.stdout.isatty() else 110)
+
+
+def _whole(heading: str) -> Column:
+    """A column of names, which are not cut where the terminal is narrow: many begin alike."""
+    return Column(heading, overflow="fold")
+
+
 def _short(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     text = str(value)
-    return text if len(text) <= 20 else f"{text[:16]}…"
+    return text if len(text) <= 13 else f"{text[:12]}…"
 
 
 def _gates(card: Card) -> Table:
     """The bounds beside each seed's figure and their mean."""
     seeds = [f"seed {one.seed}" for one in card.seeds]
-    table = Table("gate", "bound", *seeds, "mean", "", title="What a model for ink has to reach")
+    title = "What a model for ink has to reach"
+    table = Table(_whole("gate"), "bound", *seeds, "mean", "", title=title)
     for name, gate in (card.gates or {}).items():
         bound = f"{'>=' if gate.at_least else '<='} {gate.limit:.1%}"
         mark = "[green]holds[/]" if gate.holds else "[red]fails[/]"

@@ -57,9 +57,11 @@ def test_ink_is_learned_measured_drawn_and_repeated(
     shown = run("evaluate", folder, "--plots", tmp_path / "plots", *common)
     assert shown.exit_code == 0, shown.output
     assert "Pen digits by writer" in shown.stdout
-    assert "half_ink_sure" in shown.stdout
+    assert "gates.pendigits_worst_writer.mean" in shown.stdout
+    assert "ink.no_digits.fpr95" in shown.stdout
     names = {path.name.removeprefix("digits-3-") for path in (tmp_path / "plots").iterdir()}
     assert {"confusion-pen.png", "reliability.png", "coverage.png"} <= names
+    assert {"mistakes-MNIST.png", "mistakes-pen.png"} <= names
 
     content = json.loads((folder / "card.json").read_text())
     content["ink"]["sources"]["uji"]["metrics"]["errors"] += 1
