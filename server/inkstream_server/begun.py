@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any
 
 
@@ -38,7 +39,13 @@ class Begun:
             await asyncio.wait([self._waits_for])
 
     def close(self) -> None:
-        """Give it up where it waits."""
+        """Let it come to its end if that takes no waiting, else give it up where it waits.
+
+        A write that is done but given up would leave its buffer behind for ever (grpc#43360).
+        """
+        with suppress(Exception, asyncio.CancelledError):  # Nobody is there to be told.
+            if self.settle():
+                return
         self._is_over = True
         self._coroutine.close()
         if self._waits_for is not None:

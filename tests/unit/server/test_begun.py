@@ -105,6 +105,15 @@ async def test_what_is_given_up_is_unwound() -> None:
     assert begun.settle()
 
 
+async def test_what_could_go_on_comes_to_its_end_rather_than_being_torn() -> None:
+    steps = Steps(ConnectionError("gone"))
+    begun = Begun(steps.run())
+    for wait in steps.waits:
+        wait.set_result(None)
+    begun.close()  # Its error is nobody's any more.
+    assert steps.done == ["begun", "waited 0", "waited 1", "over"]
+
+
 async def test_what_was_given_up_fails_in_silence() -> None:
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
