@@ -1,8 +1,8 @@
-"""Weighs what streams leave behind in a server: `python -m tests.integration.weighing WAY` prints bytes a stream.
+"""Weighs what streams leave behind in a server: `python -m tests.integration.weighing cancels`.
 
-Weighed is what was taken from malloc and not given back, which is where gRPC's own leaks lie: resident
-memory is a thousand times coarser, and Python's objects have an allocator of their own. The callers are another
-process, since `grpc.aio` leaves something behind on either side.
+Prints bytes a stream. Weighed is what was taken from malloc and not given back, which is where gRPC's own
+leaks lie: resident memory is a thousand times coarser, and Python's objects have an allocator of their own.
+The callers are another process, since `grpc.aio` leaves something behind on either side.
 """
 
 from __future__ import annotations
