@@ -45,8 +45,8 @@ def demo(server: str | None, metrics: str | None, images: int, pens: int, as_jso
     """Stream pen strokes and images through a server and show what it recognised.
 
     First several pens write in real time, and what is read appears while they do: dim as long as the
-    tip is down, yellow when it lifts, green or red once it is final. Then images are streamed as fast
-    as they are answered.
+    tip is down, yellow when it lifts, green or red once it is final, a question mark where the answer is
+    rejected. Then images are streamed as fast as they are answered.
 
     Uses pendigits and MNIST from the folder INKSTREAM_DATA, MNIST also from the public mirror; where
     they cannot be had, digits of a pen simulator.

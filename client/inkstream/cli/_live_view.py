@@ -68,6 +68,8 @@ def _cell(page: Page, console: Console) -> Text:
         result = page.read.get(place)
         if result is None or result.reason is RejectReason.NO_INK:
             cell.append(".", "dim")
+        elif result.rejected:
+            cell.append("?", "bold red" if result.is_final else "yellow")
         elif result.is_final:
             cell.append(
                 str(result.digit), "bold green" if str(result.digit) == label else "bold red"
@@ -77,7 +79,12 @@ def _cell(page: Page, console: Console) -> Text:
                 str(result.digit), "dim" if result.state is GlyphState.INTERIM else "yellow"
             )
     now = page.read.get(len(page.labels) - 1)
-    cell.append(f"\n{now.state if now else ''}\n", "default")
+    cell.append(f"\n{_said(now) if now else ''}\n", "default")
     if page.latencies:
         cell.append(f"{page.latencies[-1] * 1000:.1f} ms", "default")
     return cell
+
+
+def _said(result: GlyphResult) -> str:
+    """How settled an answer is, or why it should not be trusted."""
+    return result.reason.name.lower().replace("_", " ") if result.reason else str(result.state)

@@ -22,6 +22,7 @@ from inkstream.cli.ink_pictures import dots, portrait, thumbnail
 from inkstream.cli.pen_simulator import write_digits
 from inkstream.ink import Ink, Stroke, read, write
 from inkstream.tablet import NoTablet, PenEvent, decode
+from inkstream.v1 import error_pb2, ink_pb2
 from PIL import Image
 from rich.console import Console
 
@@ -291,6 +292,20 @@ async def test_pages_are_shown_as_they_are_written(fake: FakeServer, is_terminal
     shown = console.file.getvalue()
     assert "pen  1" in shown or "pen 1" in shown
     assert "final" in shown
+
+
+@pytest.mark.parametrize("state", [ink_pb2.GLYPH_STATE_PROVISIONAL, ink_pb2.GLYPH_STATE_FINAL])
+def test_a_rejected_digit_is_shown_as_such_with_its_reason(state: ink_pb2.GlyphState) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=60, color_system=None)
+    answer = ink_pb2.GlyphResult(glyph=1, state=state, digit=4)
+    trusted = GlyphResult.from_wire(answer)
+    answer.reject_reason = error_pb2.REJECT_REASON_NOT_A_DIGIT
+    page = Page(1, labels=["4", "4"], read={0: trusted, 1: GlyphResult.from_wire(answer)})
+    with live_view([page], console):
+        pass
+    assert isinstance(console.file, io.StringIO)
+    assert "read  4?" in console.file.getvalue()
+    assert "not a digit" in console.file.getvalue()
 
 
 async def test_pages_that_nobody_reads_end_with_the_reason() -> None:
