@@ -49,7 +49,7 @@ class GlyphResult:
     box: int | None
     """The box that it lies in; None for none."""
     warnings: tuple[ImageWarning, ...]
-    """Doubts about the ink."""
+    """Doubts about the ink; none so far, for it is the server that draws it."""
     model: str
     """Name and version of the model that answered; "" where none was asked."""
     queued: float | None

@@ -94,10 +94,19 @@ def test_the_pace_and_the_number_of_pens_change_no_answer(
     server: RunningServer, real_ink: list[tuple[Path, list[Ink]]]
 ) -> None:
     file = real_ink[1][0]
-    at_once, _ = replayed("--server", server.address, file, "--limit", 40, "--pens", 1)
+
+    def streams() -> float:
+        started = "grpc_server_started_total"
+        return server.metrics().total(started, grpc_method="StreamRecognize")
+
+    opened = [streams()]
+    at_once, _ = replayed("--server", server.address, file, "--limit", 40, "--pens", 3)
+    opened.append(streams())
     in_time, summary = replayed(
         "--server", server.address, file, "--limit", 40, "--speed", 2, "--pens", 20, "--streams", 2
     )
+    opened.append(streams())
+    assert np.diff(opened).tolist() == [3, 2]
     assert summary["glyphs"] == 40
     for row, other in zip(at_once, in_time, strict=True):
         assert row.pop("confidence") == pytest.approx(other.pop("confidence"), abs=1e-4)

@@ -5,7 +5,9 @@ import signal
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
+from inkstream import AsyncClient
 from inkstream.v1 import recognition_service_pb2 as pb
 
 from tests.integration.conftest import RunningServer, StartServer
@@ -61,6 +63,15 @@ async def test_lines_about_a_stream_say_which_it_is_and_name_the_callers_trace(
         assert line["trace_id"] == TRACE
         assert line["client"] == "tablet"
         assert line["peer"].startswith(("ipv4:127.0.0.1:", "ipv6:"))
+
+
+async def test_the_clients_metadata_carries_a_trace(start_server: StartServer) -> None:
+    server = start_server("--log-format", "json", "--log-level", "debug")
+    context = f"00-{TRACE}-00f067aa0ba902b7-01"
+    async with AsyncClient(server.address, metadata=[("traceparent", context)]) as client:
+        await client.recognize(np.zeros((28, 28), np.uint8))
+    await eventually("a line", lambda: len(lines(server, "stream_ended")) == 1)
+    assert lines(server, "stream_ended")[0]["trace_id"] == TRACE
 
 
 async def test_a_stream_that_breaks_the_rules_is_logged_with_its_peer(

@@ -15,6 +15,8 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 from inkstream_server.config import Config, settings, variable_of
+from inkstream_server.metrics import Metrics
+from prometheus_client import CollectorRegistry
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
@@ -107,6 +109,22 @@ def test_a_pod_gets_the_time_that_its_drain_may_take() -> None:
     assert pod()["terminationGracePeriodSeconds"] > pause + int(line)
     stop = read(DEPLOY / "compose.yaml")["services"]["server"]["stop_grace_period"]
     assert int(stop.removesuffix("s")) > Config().drain_timeout
+
+
+def test_the_autoscaler_asks_for_what_the_adapter_makes_of_a_metric_that_there_is() -> None:
+    wanted = [
+        metric["pods"]["metric"]["name"]
+        for metric in manifest("autoscaler")["spec"]["metrics"]
+        if metric["type"] == "Pods"
+    ]
+    (rule,) = manifest("prometheus-adapter")["rules"]["custom"]
+    assert wanted == [rule["name"]["as"]]
+    registry = CollectorRegistry()
+    Metrics(registry, lambda: 0)
+    shown = {sample.name for metric in registry.collect() for sample in metric.samples}
+    asked = {*re.findall(r"inkstream_\w+", rule["seriesQuery"] + rule["metricsQuery"])}
+    assert asked == {"inkstream_queue_seconds_sum", "inkstream_queue_seconds_count"}
+    assert asked <= shown
 
 
 def test_kubernetes_sets_no_variable_that_reads_as_a_setting() -> None:
