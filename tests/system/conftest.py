@@ -34,18 +34,18 @@ class Scene:
     def moment(self) -> float:
         """When figures are compared: the window before it holds nothing but steady load."""
         give_up = self.began + PATIENCE_SECONDS
-        moment = self.began + WINDOW + 2
+        latest = self.began + WINDOW + 2
         while True:
-            sleep(max(0.0, moment + 2 - time()))
-            scrapes = self.prometheus.scrapes(moment)
-            moment = scrapes[-1] + 0.05  # So that the edges of the window are nearest to scrapes.
+            sleep(max(0.0, latest + 2 - time()))
+            # So that the edges of the window are nearest to scrapes.
+            moment = self.prometheus.scrapes(latest)[-1] + 0.05
             gaps = np.diff(self.prometheus.scrapes(moment))
             late = max(self.load.ledger.longest_gap(moment - WINDOW - 1, moment), gaps.max() - 1)
             # Prometheus begins some seconds after its start, and rules are evaluated before the moment.
             is_full = len(self.prometheus.scrapes(moment - 2)) >= WINDOW
-            if (is_full and late <= CALM_SECONDS) or moment > give_up:
+            if (is_full and late <= CALM_SECONDS) or latest > give_up:
                 return moment
-            moment += 2
+            latest += 2
 
     def ask(self, expression: str) -> list[tuple[dict[str, str], float]]:
         """Ask Prometheus at the moment."""
