@@ -179,7 +179,14 @@ SERVICE = {
         ),
     ],
     "Saturation": [
-        Panel("Items waiting", "For a batch.", {"waiting": total("inkstream_queue_depth")}),
+        Panel(
+            "Items under way",
+            "Accepted and not ended, open glyphs among them; waiting ones have no batch yet.",
+            {
+                "accepted": f"{total('inkstream_items_accepted_total')} - {total('inkstream_items_total')}",
+                "waiting": total("inkstream_queue_depth"),
+            },
+        ),
         Panel(
             "Processor a worker",
             "Cores that a worker uses, at most one; beyond 0.9 there is no reserve.",
@@ -206,6 +213,14 @@ SERVICE = {
             "Workers",
             "Processes that serve.",
             {"{{instance}}": total("inkstream_workers", "instance")},
+        ),
+        Panel(
+            "Restarts",
+            "Of servers, and of workers within them; the log names the reason of each.",
+            {
+                "servers": f"sum (changes(process_start_time_seconds{{{HERE}}}[$__rate_interval]))",
+                "workers": f"sum (increase(inkstream_worker_restarts_total{{{HERE}}}[$__rate_interval]))",
+            },
         ),
     ],
 }

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.system.conftest import Scene
+from tests.system.load import FRAMES
 from tests.system.prometheus import DEPLOY, shortened
 
 CLOSE = 0.02
@@ -61,6 +62,10 @@ def test_traffic_is_what_was_sent(scene: Scene) -> None:
     answered = only(scene, "service", "Messages of streams", "sent")
     assert answered[()] == close(scene.sent("responses"), rel=CLOSE)
     assert only(scene, "service", "Answered") == {(): 1.0}
+    # Each of four pens has an open glyph; of tensors at most some messages are on their way.
+    assert 0 <= only(scene, "service", "Items under way", "accepted")[()] <= 4 + 10 * FRAMES
+    for restarted in ("servers", "workers"):
+        assert only(scene, "service", "Restarts", restarted) == {(): 0.0}
     assert only(scene, "service", "Streams") == {(): 3.0}
 
 
