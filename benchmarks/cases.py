@@ -92,7 +92,8 @@ def _poisson(digits: Digits) -> dict[str, Figures]:
 
     with processes.server() as server:
         capacity = rate = LEAST_RATE
-        while ask(server, rate, 1.0)[P50] <= HELD_MS:
+        # Twice if need be: what else the machine does must not look like the end of what it can do.
+        while any(ask(server, rate, 1.0)[P50] <= HELD_MS for _ in range(2)):
             capacity, rate = rate, rate * 1.25
         measured = {INKSTREAM: ask(server, CAPACITY_SHARE * capacity, 3.0)}
     with processes.floor("raw", 1) as floor:

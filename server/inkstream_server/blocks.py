@@ -92,13 +92,15 @@ class Share:
 
 @dataclass(slots=True, eq=False)
 class Block:
-    """Frames that came together, and how far they are."""
+    """Frames that wait together, and how far they are."""
 
-    frames: Frames
+    frames: list[Frames]
+    rows: int
+    """Frames in all."""
     deadline: float | None
     """When the answer becomes worthless, on the clock of `time.perf_counter`, in seconds."""
     arrived: float
-    """When it was submitted, on the same clock."""
+    """When they were submitted, on the same clock: the mean of all."""
     answer: asyncio.Future[list[Share]]
     shares: list[Share]
     """What is known of the answer."""
@@ -108,7 +110,23 @@ class Block:
     @property
     def rows_left(self) -> int:
         """Rows that wait."""
-        return len(self.frames) - self.taken
+        return self.rows - self.taken
+
+    def add(self, frames: Frames, now: float) -> None:
+        """Have more frames wait with these, from `now` on."""
+        self.frames.append(frames)
+        self.rows += len(frames)
+        self.arrived += (now - self.arrived) * len(frames) / self.rows
+
+    def between(self, start: int, stop: int) -> list[Frames]:
+        """Give the frames from one row up to another."""
+        if stop - start == self.rows:
+            return self.frames
+        found, first = [], 0
+        for frames in self.frames:
+            found.append(frames[max(0, start - first) : max(0, stop - first)])
+            first += len(frames)
+        return [frames for frames in found if len(frames)]
 
 
 Part = tuple[Block, int, int]
@@ -117,10 +135,7 @@ Part = tuple[Block, int, int]
 
 def frames_of(parts: Sequence[Part], rows: int) -> list[Frames]:
     """Give the frames of a batch of so many rows, small blocks of one dtype joined."""
-    blocks: list[Frames] = [
-        block.frames if stop - start == len(block.frames) else block.frames[start:stop]
-        for block, start, stop in parts
-    ]
+    blocks = [frames for block, start, stop in parts for frames in block.between(start, stop)]
     if len(blocks) == 1 or len(blocks) * SMALL_ROWS <= rows or len({b.dtype for b in blocks}) > 1:
         return blocks
     joined: Any = np.concatenate(blocks)

@@ -76,6 +76,10 @@ class FairQueue(Generic[BlockT]):
         if not blocks:
             self._turns[priority].append(flow)
         blocks.append(block)
+        self.grow(flow, priority, rows)
+
+    def grow(self, flow: Flow[BlockT], priority: Priority, rows: int) -> None:
+        """Count so many rows more in a block of a stream that waits already."""
         flow.rows[priority] += rows
         self.class_rows[priority] += rows
         self.rows += rows

@@ -293,6 +293,8 @@ class Session:
         self._metrics.accepted("tensor", arrival.items)
         if is_alone and self._answer_now(arrival.groups[0], arrived):
             return
+        if self._joins_last(arrival, arrived):
+            return
         due = TensorsDue(arrival.items, arrived, self._options, self._metrics, arrival.errors)
         for group in arrival.groups:
             deadline = arrived + group.deadline_ms / 1000 if group.deadline_ms else None
@@ -303,6 +305,16 @@ class Session:
             else:
                 due.blocks.append((group.sequences, answer))
         self._put(due)
+
+    def _joins_last(self, arrival: tensors.Arrival, arrived: float) -> bool:
+        """Have a message wait, and be answered, with the one before it, if nothing speaks against it."""
+        last = self._due[-1] if self._due else None
+        if arrival.errors or len(arrival.groups) != 1 or not isinstance(last, TensorsDue):
+            return False
+        if not last.takes(arrival.groups[0], self._batcher, self._flow, arrived):
+            return False
+        self._in_flight += arrival.items
+        return True
 
     def _answer_now(self, group: tensors.Group, arrived: float) -> bool:
         """Compute frames and begin to write their answer, if nobody waits for the engine; tells whether."""

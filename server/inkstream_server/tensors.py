@@ -27,7 +27,7 @@ class TooManyFrames(Exception):
 class Group:
     """Frames of one message that share a deadline."""
 
-    sequences: Sequence[int]
+    sequences: list[int]
     """The caller's numbers, one a frame."""
     frames: Frames
     """Shape (n, 784); unless some were refused a view of the message, not a copy."""

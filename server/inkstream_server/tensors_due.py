@@ -1,29 +1,49 @@
-"""The answer that a stream owes to a message of tensors: waits for its batches and becomes columns."""
+"""The answer that a stream owes to tensors: waits for its batches and becomes columns."""
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
 from inkstream.v1 import error_pb2, tensor_pb2
 
 from inkstream_server import answers
-from inkstream_server.batching import DeadlineExpired, EngineFailed
+from inkstream_server.batching import Batcher, DeadlineExpired, EngineFailed, StreamFlow
 from inkstream_server.blocks import Share
 from inkstream_server.columns import columns_of
 from inkstream_server.metrics import Metrics
+from inkstream_server.tensors import Group
 
 
 @dataclass(slots=True, eq=False)
 class TensorsDue:
-    """The answer to one message of tensors, as far as it is known. Satisfies `Due`."""
+    """The answer to a message of tensors, or to several that wait together, as far as it is known.
+
+    Satisfies `Due`.
+    """
 
     items: int
     arrived: float
     options: tensor_pb2.AnswerOptions | None
     metrics: Metrics
     errors: list[error_pb2.ItemError]
-    blocks: list[tuple[Sequence[int], asyncio.Future[list[Share]]]] = field(default_factory=list)
+    blocks: list[tuple[list[int], asyncio.Future[list[Share]]]] = field(default_factory=list)
+    later: list[tuple[float, int]] = field(default_factory=list)
+    """When each further message arrived, and its items."""
+
+    def takes(self, group: Group, batcher: Batcher, flow: StreamFlow, arrived: float) -> bool:
+        """Take a further message, all of it good, if it can wait with what waits; tells whether.
+
+        Not where callers want more than digits and confidences, or set deadlines: each message has its own.
+        """
+        if self.options is not None or group.deadline_ms or len(self.blocks) != 1:
+            return False
+        sequences, answer = self.blocks[0]
+        if not batcher.extend(answer, group.frames, flow):
+            return False
+        sequences += group.sequences
+        self.items += len(group.sequences)
+        self.later.append((arrived, len(group.sequences)))
+        return True
 
     def is_complete(self) -> bool:
         """See `Due`."""
@@ -54,7 +74,11 @@ class TensorsDue:
         if errors:
             response.errors.extend(errors)
         if self.items:
-            self.metrics.handed_over("tensor", perf_counter() - self.arrived, self.items)
+            now, first = perf_counter(), self.items
+            for arrived, items in self.later:
+                self.metrics.handed_over("tensor", now - arrived, items)
+                first -= items
+            self.metrics.handed_over("tensor", now - self.arrived, first)
             self.metrics.ended("tensor", "ok", self.items - len(errors))
             for error in errors:
                 self.metrics.ended("tensor", answers.OUTCOME_OF_CODE[error.code], 1)

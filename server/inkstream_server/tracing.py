@@ -212,6 +212,10 @@ class TracedBatcher(Batcher):
         answer.add_done_callback(self._answered)
         return answer
 
+    def extend(self, answer: asyncio.Future[list[Share]], frames: Frames, flow: StreamFlow) -> bool:
+        """See `Batcher.extend`. Of a recorded call each block has a span of its own."""
+        return CALL.get() is None and super().extend(answer, frames, flow)
+
     def compute_now(self, frames: Frames, *, deadline: float | None = None) -> list[Share] | None:
         """See `Batcher.compute_now`."""
         call = CALL.get()

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from inkstream_server import batching
 from inkstream_server.admission import QueueFull, WouldBeLate
 from inkstream_server.batching import Batcher, DeadlineExpired, EngineFailed, StreamFlow
-from inkstream_server.blocks import Batch, Share
+from inkstream_server.blocks import Batch, Block, Share
 from inkstream_server.engines import Frames, Probabilities
-from inkstream_server.fair_queue import Flow, Priority
+from inkstream_server.fair_queue import QUANTUM, Flow, Priority
 from inkstream_server.rejection import RejectRule
 
 from tests.patience import PATIENCE_SECONDS
@@ -67,6 +67,13 @@ class Submit:
 
 
 @dataclass(frozen=True)
+class Extend:
+    """More frames for the last block, or a block of their own if they may not wait with it."""
+
+    rows: int
+
+
+@dataclass(frozen=True)
 class Cancel:
     victim: int
     """Counts submitted blocks, modulo how many there are."""
@@ -82,7 +89,7 @@ class Rest:
     """Wait for the oldest answer that is due."""
 
 
-Step = Submit | Cancel | Turn | Rest
+Step = Submit | Extend | Cancel | Turn | Rest
 LONG_AGO, FAR_OFF = 0.0, 1e12
 
 steps = st.lists(
@@ -92,6 +99,7 @@ steps = st.lists(
             st.integers(1, 40),
             st.sampled_from([None, None, None, FAR_OFF, LONG_AGO]),
         ),
+        st.builds(Extend, st.integers(1, 40)),
         st.builds(Cancel, st.integers(0, 50)),
         st.just(Turn()),
         st.just(Rest()),
@@ -126,6 +134,13 @@ async def play(
             else:
                 assert batcher.queue_depth <= max_queue
                 blocks.append((step, ids, answer))
+        elif isinstance(step, Extend) and blocks:
+            submitted, mates, answer = blocks[-1]
+            ids = [next(numbers) for _ in range(step.rows)]
+            if batcher.extend(answer, numbered(ids), flow):
+                assert submitted.deadline is None
+                assert batcher.queue_depth <= max_queue
+                mates += ids
         elif isinstance(step, Cancel) and blocks:
             victim = step.victim % len(blocks)
             if blocks[victim][2].cancel():
@@ -480,6 +495,62 @@ async def test_a_swapped_engine_bounds_its_batches_by_what_it_takes_itself() -> 
     await asyncio.wait([workshop.batcher.submit(numbered(range(5)))])
     workshop.batcher.serve(network(NumberEngine(max_rows=256)))
     assert [len(batch) for batch in smaller.batches] == [2, 2, 1]
+
+
+async def test_frames_that_wait_with_others_of_their_stream_share_their_answer() -> None:
+    workshop, flow = Workshop(), Flow[Block]()
+    answer = workshop.batcher.submit(numbered([1]), flow)
+    assert workshop.batcher.extend(answer, numbered([2, 3]), flow)
+    assert workshop.batcher.queue_depth == 3
+    await asyncio.wait([answer])
+    assert answered(answer) == [1, 2, 3]
+    assert workshop.value("inkstream_queue_seconds_count") == 3
+
+
+@pytest.mark.parametrize(
+    "reason", ["begun", "a deadline", "not the last", "cancelled", "too large", "another stream"]
+)
+async def test_frames_do_not_wait_with_a_block_that_is(reason: str) -> None:
+    engine, flow = GatedEngine(), Flow[Block]()
+    batcher = Workshop(engine).batcher
+    first = batcher.submit(numbered([1]), flow)
+    await engine.begun()
+    block = first
+    if reason != "begun":
+        block = batcher.submit(
+            numbered([2]), flow, deadline=FAR_OFF if reason == "a deadline" else None
+        )
+    if reason == "not the last":
+        batcher.submit(numbered([3]), flow)
+    if reason == "cancelled":
+        block.cancel()
+    more = numbered([*range(4, 4 + (QUANTUM if reason == "too large" else 1))])
+    whose = Flow[Block]() if reason == "another stream" else flow
+    depth = batcher.queue_depth
+    assert not batcher.extend(block, more, whose)
+    assert batcher.queue_depth == depth
+    engine.release(9)
+    await batcher.close()
+
+
+async def test_frames_that_would_fill_the_queue_beyond_its_limit_do_not_wait_with_others() -> None:
+    workshop, flow = Workshop(max_queue=4), Flow[Block]()
+    answer = workshop.batcher.submit(numbered([1, 2, 3]), flow)
+    assert not workshop.batcher.extend(answer, numbered([4, 5]), flow)
+    assert workshop.batcher.extend(answer, numbered([4]), flow)
+    await asyncio.wait([answer])
+    assert answered(answer) == [1, 2, 3, 4]
+
+
+async def test_a_block_that_grew_is_cut_where_the_batch_is_full() -> None:
+    workshop, flow = Workshop(max_batch=4), Flow[Block]()
+    answer = workshop.batcher.submit(numbered([1, 2, 3]), flow)
+    for number in (4, 5, 6):
+        assert workshop.batcher.extend(answer, numbered([number]), flow)
+    assert workshop.batcher.extend(answer, numbered([7, 8, 9]).astype(np.float32), flow)
+    await asyncio.wait([answer])
+    assert answered(answer) == [*range(1, 10)]
+    assert [len(batch) for batch in workshop.engine.batches] == [4, 4, 1]
 
 
 async def test_a_lone_block_is_computed_at_once() -> None:

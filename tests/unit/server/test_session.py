@@ -29,6 +29,8 @@ from tests.unit.server.builders import (
     will_not_complain,
 )
 
+_NO_OPTIONS = tensor_pb2.AnswerOptions()
+
 
 class MemoryWire:
     """A stream without a network. Writes wait while `slow` is set."""
@@ -102,14 +104,20 @@ class MemoryWire:
 
 
 class Scene:
-    def __init__(self, workshop: Workshop, window: int, max_frames: int) -> None:
+    def __init__(
+        self,
+        workshop: Workshop,
+        window: int,
+        max_frames: int,
+        options: tensor_pb2.AnswerOptions,
+    ) -> None:
         self.wire = MemoryWire()
         self.workshop = workshop
         self.session = Session(
             self.wire,
             workshop.batcher,
             workshop.metrics,
-            tensor_pb2.AnswerOptions(),
+            options,
             Limits(window, max_frames),
         )
         self.run = asyncio.create_task(self.session.run())
@@ -126,10 +134,11 @@ async def stream(
     window: int = 4096,
     max_frames: int = 1024,
     max_queue: int = 16384,
+    options: tensor_pb2.AnswerOptions = _NO_OPTIONS,
 ) -> AsyncIterator[Scene]:
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
-    scene = Scene(Workshop(engine, max_queue=max_queue), window, max_frames)
+    scene = Scene(Workshop(engine, max_queue=max_queue), window, max_frames, options)
     await turns(2)
     try:
         yield scene
@@ -256,6 +265,41 @@ async def test_answers_that_are_ready_together_leave_in_one_message() -> None:
         await scene.wire.until(6)
         sizes = [sum(len(group.sequences) for group in it.tensors) for it in scene.wire.written]
         assert sizes == [1, 5]
+
+
+async def test_messages_that_wait_together_are_one_block_and_each_item_is_counted() -> None:
+    engine = GatedEngine()
+    async with stream(engine) as scene:
+        scene.wire.send([0])
+        await engine.begun()
+        for number in range(1, 6):
+            scene.wire.send([number])
+        await turns()
+        assert len(scene.session._due) == 2
+        scene.wire.send([6, 7, 7])  # One of them is refused, so this one answers for itself.
+        scene.wire.send([8])
+        await turns()
+        engine.release(3)
+        answers = await scene.wire.until(10)
+        assert sorted(answers, key=str) == sorted(
+            [*((number, number) for number in range(9)), (7, "INVALID_ARGUMENT")], key=str
+        )
+        assert (scene.workshop.ended("ok"), scene.workshop.ended("invalid")) == (9, 1)
+        latency = scene.workshop.value("inkstream_item_latency_seconds_count", kind="tensor")
+        assert latency == 10
+
+
+async def test_messages_whose_callers_want_timings_do_not_share_a_block() -> None:
+    engine = GatedEngine()
+    async with stream(engine, options=tensor_pb2.AnswerOptions(timings=True)) as scene:
+        scene.wire.send([0])
+        await engine.begun()
+        scene.wire.send([1])
+        scene.wire.send([2])
+        await turns()
+        assert len(scene.session._due) == 3
+        engine.release(3)
+        await scene.wire.until(3)
 
 
 @pytest.mark.parametrize("kind", ["config", "empty", "oversized"])
