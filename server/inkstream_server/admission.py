@@ -26,10 +26,15 @@ Streaming for Estimating Quantiles", 2013); from 0.1 to 100 ms it takes 140 answ
 TRANSPORT_SECONDS: Final = (1e-5, 10.0)
 """Least and most of that estimate."""
 
-RETRY_WAITS: Final = 4.0
+RETRY_WAITS: Final = 12.0
 """Times the estimated wait that refused callers are asked to stay away, on average: a quarter to seven
 quarters of that, lest all come back at once. Being refused costs the server about half of what being served
 does: who came back after one wait would be a load that serves nobody."""
+
+MARGIN: Final = 2.0
+"""Times the estimated wait that an item takes at most. Of items whose deadlines lie between once and so many
+times the wait, the closer ones are refused more often: where all are let in up to a point and none beyond it,
+all callers are refused at once, stay away together, and leave the server without work."""
 
 RETRY_MS: Final = (100, 10_000)
 """Least and most of that."""
@@ -117,7 +122,7 @@ class Admission:
 
         Raises:
             QueueFull: there is no room.
-            WouldBeLate: its turn would come after the deadline.
+            WouldBeLate: its turn would come after the deadline, or may well do; see `MARGIN`.
         """
         waiting = sum(queue.class_rows[: priority + 1])
         if waiting + rows > self.max_rows:
@@ -130,10 +135,10 @@ class Admission:
                 )
         if deadline is not None and queue.rows and now < deadline:
             wait = self.wait(queue, flow, priority, rows)
-            if now + wait > deadline:
+            if now + wait * (1 + (MARGIN - 1) * self._chance()) > deadline:
                 raise WouldBeLate(
-                    f"the deadline is {(deadline - now) * 1000:.0f} ms away, the answer about "
-                    f"{wait * 1000:.0f} ms",
+                    f"the deadline is {(deadline - now) * 1000:.0f} ms away, the answer "
+                    f"{wait * 1000:.0f} to {MARGIN * wait * 1000:.0f} ms",
                     self._retry_ms(wait),
                 )
 
