@@ -54,7 +54,11 @@ class Config:
         group="Serving",
     )
     port: int = _setting(50051, "port", "Where to listen; 0 picks a free port.", between=(0, 65535))
-    metrics_host: str = _setting("127.0.0.1", "address", "Where Prometheus finds /metrics.")
+    metrics_host: str = _setting(
+        "127.0.0.1",
+        "address",
+        "Where Prometheus finds /metrics. Set it where Prometheus runs elsewhere; nothing guards the page.",
+    )
     metrics_port: int = _setting(9464, "port", "The same; 0 picks a free port.", between=(0, 65535))
     tls_cert: Path | None = _setting(
         None,
@@ -81,37 +85,41 @@ class Config:
     max_connections: int = _setting(
         16_384,
         "connections",
-        "Most connections that may be open; further ones are hung up on.",
+        "Most connections that may be open; further ones are hung up on. Raise it for more devices, at some "
+        "54 kB for one that idles on a stream.",
         between=(1, 1_000_000),
     )
     max_streams: int = _setting(
         16_384,
         "streams",
-        "Most streams that may be open; beyond it a stream is refused.",
+        "Most streams that may be open; beyond it a stream is refused. Raise it with --max-connections.",
         between=(1, 1_000_000),
     )
     max_streams_per_connection: int = _setting(
         1024,
         "streams",
-        "Most calls that one connection may have open; further ones wait.",
+        "Most calls that one connection may have open; further ones wait. Raise it where a proxy brings more "
+        "streams over a connection.",
         between=(1, 1_000_000),
     )
     max_stream_idle: float = _setting(
         900.0,
         "seconds",
-        "How long a stream may bring nothing and be owed nothing.",
+        "How long a stream may bring nothing and be owed nothing. Raise it for devices that rest longer and "
+        "cannot open another stream.",
         between=(0.1, 31_536_000),
     )
     max_stream_age: float = _setting(
         86_400.0,
         "seconds",
-        "How long a stream may be open; up to a tenth less, at random.",
+        "How long a stream may be open; up to a tenth less, at random. Lower it so that streams move to "
+        "hosts that were added.",
         between=(0.1, 31_536_000),
     )
     max_header_bytes: int = _setting(
         8192,
         "bytes",
-        "Most that the headers of a call may take, a token among them.",
+        "Most that the headers of a call may take, a token among them. Raise it for long tokens.",
         between=(1024, 2**20),
     )
     model: str = _setting(
@@ -127,7 +135,8 @@ class Config:
         2.0,
         "seconds",
         "How often to look for a newer version, or a pinned one; what looks the same twice is checked and "
-        "swapped in. 0 to never look, as when --model names a version.",
+        "swapped in. Raise it where listing the folder is slow. 0 to never look, as when --model names a "
+        "version.",
         between=(0, 3600),
     )
     engine: str = _setting(
@@ -141,19 +150,24 @@ class Config:
         group="Process",
         between=(1, 256),
     )
-    pin: bool = _setting(False, "flag", "Keep each process on a core of its own.")
+    pin: bool = _setting(
+        False,
+        "flag",
+        "Keep each process on a core of its own. Set it where nothing else runs here.",
+    )
     max_restarts: int = _setting(
         5,
         "times",
         "How often in a row a worker that dies within a minute is started again, until the server gives "
-        "up.",
+        "up. 0 to leave restarts to who started the server.",
         between=(0, 100),
     )
     stuck_timeout: float = _setting(
         30.0,
         "seconds",
         "How long the event loop may be held up, or the engine be at one batch, until the process ends "
-        "with exit code 70, so that another takes its place. 0 to wait for ever.",
+        "with exit code 70, so that another takes its place. Raise it for an engine that is slower; 0 to "
+        "wait for ever.",
         between=(0, 3600),
     )
     max_batch: int = _setting(
@@ -174,7 +188,7 @@ class Config:
         16384,
         "items",
         "Most items that may wait, over all streams; beyond it items are refused. "
-        "At 100,000 items a second the default is a wait of 0.16 s.",
+        "At 100,000 items a second the default is a wait of 0.16 s; lower it to refuse sooner.",
         between=(1, 10_000_000),
     )
     window: int = _setting(
@@ -187,16 +201,21 @@ class Config:
     stall_timeout: float = _setting(
         30.0,
         "seconds",
-        "How long a caller may read no answers before its stream is ended; its window bounds what waits.",
+        "How long a caller may read no answers before its stream is ended; its window bounds what waits. "
+        "Raise it for callers that pause.",
         between=(0.01, 3600),
     )
     max_frames_per_message: int = _setting(
-        1024, "items", "Most frames that one message may carry.", between=(1, 65536)
+        1024,
+        "items",
+        "Most frames that one message may carry. Raise it for callers that pack more.",
+        between=(1, 65536),
     )
     max_message_bytes: int = _setting(
         4 * 1024 * 1024,
         "bytes",
-        "Largest message that is read; 1024 float frames are 3.2 MB.",
+        "Largest message that is read; 1024 float frames are 3.2 MB. Raise it with "
+        "--max-frames-per-message.",
         between=(4096, 2**30),
     )
     quiet_ms: int = _setting(
@@ -209,29 +228,41 @@ class Config:
     short_quiet_ms: int = _setting(
         250,
         "milliseconds",
-        "The same for digits that are rarely continued: 0 2 3 6 8 9.",
+        "The same for digits that are rarely continued: 0 2 3 6 8 9. Raise it where they are cut short.",
         between=(1, 60_000),
     )
     max_pens: int = _setting(
-        4096, "pens", "Most pens that one stream may have open.", between=(1, 1_000_000)
+        4096,
+        "pens",
+        "Most pens that one stream may have open. Raise it for a gateway of more writers.",
+        between=(1, 1_000_000),
     )
     max_points: int = _setting(
         1_000_000,
         "points",
-        "Most points that the open digits of one stream may hold; a million is 16 MB.",
+        "Most points that the open digits of one stream may hold; a million is 16 MB. Lower it to bound "
+        "memory a stream.",
         between=(1, 100_000_000),
     )
     drain_timeout: float = _setting(
         10.0,
         "seconds",
-        "How long streams may go on after SIGTERM before they are ended.",
+        "How long streams may go on after SIGTERM before they are ended. Raise it for callers who are slow "
+        "to leave; who stops the server has to wait longer still.",
         between=(0, 3600),
         group="Stopping",
     )
     log_format: str = _setting(
-        "text", "text|json", "How log lines on stderr look.", group="Watching"
+        "text",
+        "text|json",
+        "How log lines on stderr look. json where a machine reads them.",
+        group="Watching",
     )
-    log_level: str = _setting("info", "debug|info|warning|error", "Least level that is logged.")
+    log_level: str = _setting(
+        "info",
+        "debug|info|warning|error",
+        "Least level that is logged. debug adds a line for each stream that begins or ends.",
+    )
     traces: str = _setting(
         "off",
         "off|console|otlp",
@@ -246,7 +277,9 @@ class Config:
         between=(0, 1),
     )
     ready_file: Path | None = _setting(
-        None, "file", "Gets one JSON object (address, metrics, pid) when the server is ready."
+        None,
+        "file",
+        "Gets one JSON object (address, metrics, pid) when the server is ready. For scripts that start it.",
     )
 
     def __post_init__(self) -> None:
