@@ -6,17 +6,25 @@ import math
 import re
 import subprocess
 import urllib.request
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import time
+from typing import Any
 
 import pytest
 
+from tests.certificates import Authority
+from tests.integration.conftest import running_server
+from tests.patience import eventually
 from tests.system.conftest import Scene
 from tests.system.programs import program
+from tests.system.prometheus import running_prometheus
 
 CLOSE = 0.02
 """Relative difference that rates may have to what the load generator wrote down."""
 
 ONLY_ELSEWHERE = "inkstream_certificate_expiry"
-"""A metric of servers with TLS."""
+"""A metric of servers with TLS, asked for by a test of its own."""
 
 
 def always_answering(alert: str) -> str:
@@ -101,3 +109,30 @@ def test_devices_are_told_apart(scene: Scene) -> None:
     assert found["kiosk", "ok"] == pytest.approx(scene.sent("kiosk"), rel=CLOSE)
     assert found["pens", "ok"] == pytest.approx(scene.sent("glyphs"), rel=CLOSE)
     assert not found["other", "ok"]
+
+
+async def test_a_certificate_with_five_days_left_is_a_ticket_and_no_page(tmp_path: Path) -> None:
+    soon = datetime.now(UTC) + timedelta(days=5)
+    certificate, key = Authority().server(ends=soon).write(tmp_path, "server")
+    flags = ["--tls-cert", str(certificate), "--tls-key", str(key)]
+    with (
+        running_server(tmp_path, *flags) as server,
+        running_prometheus(tmp_path, server.metrics_url.split("/")[2]) as prometheus,
+    ):
+
+        def alerts() -> dict[str, Any]:
+            groups = prometheus.get("rules", type="alert")["groups"]
+            (group,) = (it for it in groups if it["name"] == "inkstream-certificate-alerts")
+            return {rule["name"]: rule for rule in group["rules"]}
+
+        # It fires when it has been so for an hour.
+        await eventually(
+            "the alert holds",
+            lambda: alerts()["InkstreamCertificateExpires"]["state"] == "pending",
+        )
+        urgent = alerts()["InkstreamCertificateExpiresNow"]
+        assert (urgent["health"], urgent["state"]) == ("ok", "inactive")
+        left, _, _ = urgent["query"].partition(" < ")
+        ((labels, seconds),) = prometheus.ask(left, time())
+    assert labels["job"] == "inkstream"
+    assert timedelta(days=4) < timedelta(seconds=seconds) < timedelta(days=5)
