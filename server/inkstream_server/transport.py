@@ -63,12 +63,28 @@ def options(config: Config, *, shares_port: bool) -> list[tuple[str, int]]:
     ]
 
 
+def require_own(host: str) -> None:
+    """Check that this machine has an address.
+
+    Raises:
+        StartError: nobody can listen there, whatever the port.
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.bind(address)
+    except OSError as error:
+        raise StartError(
+            f"host: cannot listen on {host} ({error.strerror}): expected an address or a name of this machine"
+        ) from error
+
+
 def open_port(server: grpc.aio.Server, config: Config) -> str:
     """Take the port, encrypted where there is a certificate; give the address as clients write it.
 
     Raises:
-        StartError: the port is taken, a certificate cannot be used, or others could reach a port that is
-            not encrypted and nobody said that they may.
+        StartError: the host is elsewhere, the port is taken, a certificate cannot be used, or others
+            could reach a port that is not encrypted and nobody said that they may.
     """
     host = f"[{config.host}]" if ":" in config.host else config.host
     credentials = _credentials(config)
@@ -88,6 +104,7 @@ def open_port(server: grpc.aio.Server, config: Config) -> str:
             else server.add_secure_port(target, credentials)
         )
     except RuntimeError as error:
+        require_own(config.host)
         raise StartError(
             f"port: cannot listen on {target}; another program may hold it: "
             "choose another --port, or 0 for a free one"

@@ -210,6 +210,14 @@ def test_a_port_that_is_taken_is_said_in_one_line() -> None:
     [
         (["--model", "letters"], "model: no 'letters' in"),
         (["--model", ""], "model: no '' in"),
+        (
+            ["--host", "nowhere.invalid", "--insecure-listen"],
+            "host: cannot listen on nowhere.invalid",
+        ),
+        (
+            ["--host", "192.0.2.1", "--insecure-listen", "--workers", "2"],
+            "host: cannot listen on 192.0.2.1 (Cannot assign requested address): expected an address",
+        ),
         (["--ready-file", "/nowhere/ready.json"], "ready_file: cannot write /nowhere/ready.json"),
     ],
 )

@@ -321,8 +321,11 @@ def serve(*flags: str) -> subprocess.CompletedProcess[str]:
     ("flags", "said"),
     [
         (["--host", "0.0.0.0"], "host: 0.0.0.0 can be reached from elsewhere, and nothing is"),
-        (["--tokens", "/nowhere/tokens"], "token_file: cannot read /nowhere/tokens"),
-        (["--tls-cert", "/nowhere/c", "--tls-key", "/nowhere/k"], "cannot read /nowhere/c"),
+        (["--tokens", "/nowhere/tokens"], "tokens: cannot read /nowhere/tokens"),
+        (
+            ["--tls-cert", "/nowhere/c", "--tls-key", "/nowhere/k"],
+            "tls_cert: cannot read /nowhere/c",
+        ),
     ],
 )
 def test_a_door_that_cannot_be_closed_keeps_the_server_from_starting(

@@ -122,8 +122,11 @@ def _read(files: CertificateFiles) -> grpc.ServerCertificateConfiguration:
             f"in PEM without a passphrase ({error.reason or error})"
         ) from error
     except OSError as error:
+        settings = zip(("tls_cert", "tls_key", "tls_client_ca"), files.all(), strict=False)
+        guilty = (name for name, path in settings if str(path) == str(error.filename))
+        setting = next(guilty, "tls_cert")
         raise TlsError(
-            f"cannot read {error.filename} ({error.strerror}): it must exist and be readable"
+            f"{setting}: cannot read {error.filename} ({error.strerror}): it must exist and be readable"
         ) from error
     if client_ca is not None:
         try:

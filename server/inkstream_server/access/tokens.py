@@ -190,12 +190,12 @@ def _read_file(path: Path) -> dict[str, Grant]:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise TokenError(
-            f"token_file: cannot read {path} ({error.strerror}): it must exist and be readable"
+            f"tokens: cannot read {path} ({error.strerror}): it must exist and be readable"
         ) from error
     if len(content) > MOST_BYTES:
-        raise TokenError(f"token_file: {path} is larger than {MOST_BYTES} bytes")
+        raise TokenError(f"tokens: {path} is larger than {MOST_BYTES} bytes")
     try:
         return read(content.decode().splitlines())
     except (TokenError, UnicodeDecodeError) as error:
         what = "is no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-        raise TokenError(f"token_file: {path}: {what}") from error
+        raise TokenError(f"tokens: {path}: {what}") from error

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from inkstream_server.errors import StartError
+from inkstream_server.transport import require_own
 
 
 @contextmanager
@@ -44,6 +45,7 @@ def held(host: str, port: int) -> Iterator[int]:
             if not taken and absent is not None:
                 raise absent
         except OSError as error:
+            require_own(host)
             raise StartError(
                 f"port: cannot listen on {host}:{port} ({error.strerror}); another program may hold "
                 "it: choose another --port, or 0 for a free one"

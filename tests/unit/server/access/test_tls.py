@@ -67,7 +67,9 @@ def test_an_authority_is_renewed_as_well(files: CertificateFiles) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("server.pem", None, "cannot read .*server.pem .No such file"),
+        ("server.pem", None, "tls_cert: cannot read .*server.pem .No such file"),
+        ("server.key", None, "tls_key: cannot read .*server.key .No such file"),
+        ("ca.pem", None, "tls_client_ca: cannot read .*ca.pem .No such file"),
         ("server.pem", b"", "tls_cert, tls_key: .*server.pem and .*server.key are not"),
         ("server.key", AUTHORITY.server().key, "tls_cert, tls_key: .* are not a certificate and"),
         ("ca.pem", b"-----", "tls_client_ca: .*ca.pem holds no certificate"),

@@ -180,10 +180,10 @@ def test_a_file_that_cannot_be_used_is_logged_once_and_changes_nothing(
 
 
 def test_a_file_that_cannot_be_used_at_the_start_is_an_error(file: Path) -> None:
-    with pytest.raises(TokenError, match=r"token_file: cannot read .*No such file"):
+    with pytest.raises(TokenError, match=r"tokens: cannot read .*No such file"):
         TokenFile(file)
     file.write_text("x")
-    with pytest.raises(TokenError, match=r"token_file: .*tokens: line 1"):
+    with pytest.raises(TokenError, match=r"tokens: .*tokens: line 1"):
         TokenFile(file)
 
 
