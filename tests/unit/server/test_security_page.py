@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from inkstream_server import transport
-from inkstream_server.access import streams
+from inkstream_server import client_metrics, transport
+from inkstream_server.access import streams, tokens
 from inkstream_server.config import settings
+from inkstream_server.pens.limits import PenLimits
 
 PAGE = (Path(__file__).parents[3] / "docs" / "security.md").read_text()
 
@@ -20,14 +21,24 @@ def test_every_limit_that_can_be_set_stands_with_its_default() -> None:
     }
     missing = {name for name in defaults if name.startswith("max_") and "restart" not in name}
     told = {flag.replace("-", "_") for _, flag in rows}
-    assert missing - told <= {"max_batch", "max_frames_per_message"}
+    assert missing - told == {"max_batch"}
+    assert "stall_timeout" in told
 
 
 def test_fixed_limits_are_those_of_the_code() -> None:
+    pen = PenLimits()
     for shown in (
         f"{transport.HANDSHAKE_MS} ms",
         f"{transport.IDLE_CONNECTION_MS} ms",
         f"{transport.PING_STRIKES} closer than {transport.PING_INTERVAL_MS} ms",
         f"{streams.FIRST_MESSAGE_SECONDS} s",
+        f"{transport.KEEPALIVE_MS} ms, then {transport.KEEPALIVE_TIMEOUT_MS} ms",
+        f"{transport.MOST_WAITING_CALLS}",
+        f"{client_metrics.MOST_LABELS}",
+        f"{tokens.MOST_BYTES} bytes",
+        f"{pen.strokes_per_glyph} strokes, {pen.points_per_stroke} points a stroke, "
+        f"{pen.glyph_seconds:g} s",
+        f"{pen.boxes} boxes, {pen.interims_per_second} interims a second, "
+        f"quiet times of {pen.quiet_seconds:g} s",
     ):
-        assert shown in PAGE
+        assert f" {shown} " in PAGE or f" {shown}, " in PAGE
