@@ -1,9 +1,11 @@
-"""The wheels of `make dist`, installed as anybody would: no checkout in reach, dependencies by name."""
+"""Wheels, of `make dist` and of the Dockerfile, installed as anybody would: no checkout in reach."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import venv
@@ -107,3 +109,21 @@ def test_each_package_ships_its_types(place: Place) -> None:
 def test_nothing_installed_comes_from_the_checkout(place: Place) -> None:
     found = place.run("python", "-c", "import inkstream_server.cli as it; print(it.__file__)")
     assert found.startswith(str(place.folder))
+
+
+def test_what_the_dockerfile_installs_serves_and_traces(place: Place, tmp_path: Path) -> None:
+    # What it does to its first image, done to a folder: there is no daemon to do it.
+    dockerfile = (ROOT / "deploy" / "docker" / "Dockerfile").read_text()
+    (steps,) = re.findall(r"^RUN (pip (?:.*\\\n)*.*)", dockerfile, re.MULTILINE)
+    for name in ("client", "server"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.egg-info"))
+    for folder in ("/wheels", "/opt/inkstream"):
+        steps = steps.replace(folder, f"{tmp_path}{folder}")
+    environment = place.environment | {"PATH": f"{place.bin}:{os.environ['PATH']}"}
+    subprocess.run(steps, shell=True, cwd=tmp_path, env=environment, check=True, stdout=sys.stderr)
+    server = tmp_path / "opt" / "inkstream" / "bin" / "inkstream-server"
+    with running_server(
+        tmp_path, "--traces", "otlp", program=[str(server)], environment=environment
+    ) as running:
+        assert running.metrics().value("inkstream_streams") == 0
+    assert not (server.parent / "pip").exists()
