@@ -51,6 +51,9 @@ def _public(module: griffe.Object) -> Iterator[griffe.Object]:
     names = module.exports or [name for name in module.members if not name.startswith("_")]
     for name in sorted(map(str, names)):
         member = module.members[name]
+        if isinstance(member, griffe.Module) and name in member.members:
+            # A function that its module is named for hides it.
+            member = member.members[name]
         is_theirs = member.is_alias and not module.exports
         if name != "__version__" and not is_theirs and not member.is_module:
             yield member.final_target if isinstance(member, griffe.Alias) else member
@@ -125,7 +128,9 @@ def _docstring(it: griffe.Object) -> list[str]:
     if it.docstring is None:
         return []
     lines: list[str] = []
-    for section in it.docstring.parse("google", warnings=False):
+    # On one line with its text, which the parser would take for a title and drop.
+    text = re.sub(r"(?m)^(Returns|Yields): .+(?:\n +\S.*)+", _flat_match, it.docstring.value)
+    for section in griffe.Docstring(text, parent=it).parse("google", warnings=False):
         if isinstance(section, griffe.DocstringSectionText):
             lines += [_fenced(section.value), ""]
         elif isinstance(
@@ -143,6 +148,10 @@ def _docstring(it: griffe.Object) -> list[str]:
         else:
             raise ValueError(f"{it.path}: no rendering for a section of kind {section.kind}")
     return lines
+
+
+def _flat_match(found: re.Match[str]) -> str:
+    return _flat(found[0])
 
 
 def _flat(text: str) -> str:
