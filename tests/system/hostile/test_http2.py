@@ -13,7 +13,7 @@ from time import monotonic
 import numpy as np
 import pytest
 from hpack.hpack import encode_integer
-from hyperframe.frame import ContinuationFrame, DataFrame, RstStreamFrame
+from hyperframe.frame import ContinuationFrame, DataFrame, PingFrame, RstStreamFrame
 from inkstream.v1 import recognition_service_pb2 as pb
 
 from tests.integration.conftest import RunningServer
@@ -134,6 +134,28 @@ def gzip_bombs(address: str) -> Counter[str]:
     return said
 
 
+def silence(address: str) -> Counter[str]:
+    """50 connections that say nothing, or nothing after half a preface."""
+    said: Counter[str] = Counter()
+    with ExitStack() as held:
+        peers = [held.enter_context(connected(address, greets=False)) for _ in range(50)]
+        for peer in peers[::2]:
+            peer.send(PREFACE[:12])
+        for peer in peers:
+            peer.listen(2)  # Settings, and then nothing but the end.
+            said["hung up"] += peer.is_hung_up_on
+    return said
+
+
+def pings(address: str) -> Counter[str]:
+    """A thousand pings at once, on a connection without a call."""
+    with connected(address) as peer:
+        peer.send(b"".join(PingFrame(0, bytes(8)).serialize() for _ in range(1000)))
+        told = peer.listen(2)  # The word, and then the end.
+        assert peer.is_hung_up_on
+        return told
+
+
 # What each is told; None where the server need not say anything.
 ATTACKS: dict[Attack, dict[str, int] | None] = {
     half_frames: None,
@@ -143,6 +165,8 @@ ATTACKS: dict[Attack, dict[str, int] | None] = {
     slow_drip: {"grpc-status 4": 50},
     long_prefixes: {"grpc-status 8": 100},
     gzip_bombs: {"grpc-status 8": 20},
+    silence: {"hung up": 50},
+    pings: {"GOAWAY ENHANCE_YOUR_CALM": 1},
 }
 
 

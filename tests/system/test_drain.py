@@ -1,0 +1,30 @@
+"""What a drain says on the wire, frame by frame."""
+
+from __future__ import annotations
+
+from inkstream.v1 import recognition_service_pb2 as pb
+
+from tests.integration.conftest import StartServer, start_server  # noqa: F401 - a fixture
+from tests.patience import eventually
+from tests.system.hostile.peer import connected, headers, message
+
+CONFIG = pb.StreamRecognizeRequest(config=pb.StreamConfig()).SerializeToString()
+
+
+async def test_a_stream_is_ended_well_before_its_connection_is_told_to_go(
+    start_server: StartServer,  # noqa: F811 - the fixture
+) -> None:
+    server = start_server()
+    with connected(server.address) as writing, connected(server.address) as resting:
+        writing.send(headers(1), message(1, CONFIG))
+        await eventually(
+            "the stream is open",
+            lambda: server.metrics().total("grpc_server_msg_sent_total") == 1,
+        )
+        server.signal()
+        told = [*writing.listen(10)]  # To the end of the connection.
+        assert told[:2] == ["grpc-status 0", "GOAWAY NO_ERROR"]
+        assert [*resting.listen(10)] == ["GOAWAY NO_ERROR"]
+        assert writing.is_hung_up_on
+        assert resting.is_hung_up_on
+    assert server.wait() == 0
