@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from inkstream import AsyncClient
+from inkstream import AsyncClient, ConnectionState
 
 from tests.integration.conftest import RunningServer
 from tests.patience import eventually
@@ -62,17 +62,24 @@ async def test_a_cut_cable_is_noticed_on_both_sides_and_costs_no_items(
     def streams() -> float:
         return server.metrics().value("inkstream_streams")
 
-    async with fault_proxy(server.address) as network, AsyncClient(network.address) as client:
+    states: list[ConnectionState] = []
+    async with (
+        fault_proxy(server.address) as network,
+        AsyncClient(network.address, on_state=lambda event: states.append(event.state)) as client,
+    ):
         await client.recognize(images[0])
         assert streams() == 1
         network.freeze()
         # PATIENCE_SECONDS is the promise: 30 s.
-        await eventually("the server lets go of a stream whose cable is cut", lambda: not streams())
+        await eventually(
+            "both sides let go of a stream whose cable is cut",
+            lambda: not streams() and ConnectionState.LOST in states,
+        )
         answer = client.submit(images[0])
         network.thaw()
         await answer
     promises.kept(
         "cable cut, nobody told (half-open)",
         "keepalive finds it within 30 s; the item is answered when the cable is mended",
-        "stream gone from the server, item answered",
+        "stream lost to the client and gone from the server, item answered",
     )
