@@ -128,7 +128,7 @@ $(VENV)/bin/python:
 	@mkdir -p .stamps && touch $@
 
 # Programs of Debian that root installs; without root their tests are skipped, and say so.
-SYSTEM_PROGRAMS := prometheus chromium
+SYSTEM_PROGRAMS := prometheus chromium faketime
 
 .stamps/system: .stamps/dev requirements-system.txt
 	@$(PIP) -r requirements-system.txt

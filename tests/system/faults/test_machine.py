@@ -13,11 +13,12 @@ from pathlib import Path
 
 import grpc
 import pytest
-from inkstream import AsyncClient, ConnectionFailed
+from inkstream import AsyncClient, ConnectionFailed, GlyphState
 from inkstream_server.model_store import BUNDLED
 
 from tests.integration.conftest import RunningServer, StartServer, running_server
 from tests.integration.contract import open_stream, stub
+from tests.integration.writers import SEVEN
 from tests.system.faults.traffic import Images, traffic
 from tests.system.promises import Promises
 
@@ -74,6 +75,13 @@ async def test_a_clock_that_jumps_changes_no_answer_and_no_deadline(
         async with AsyncClient(server.address) as client:
             clock.write_text("+1d")
             assert [await client.recognize(images[0], deadline=20.0)]
+            async with client.pen() as pen:
+                pen.stroke(SEVEN)
+                async for result in pen:
+                    if result.state is GlyphState.PROVISIONAL:
+                        clock.write_text("-1d")  # By this clock the quiet time would never end.
+                assert result.is_final
+                assert result.digit == 7
     assert callers.outcomes.right == callers.outcomes.items
     promises.kept(
         "wall clock jumps by an hour and by a year, both ways",
