@@ -3,16 +3,20 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from inkstream import AsyncClient
 from inkstream.v1 import recognition_service_pb2 as pb
 from inkstream_server.model_store import BUNDLED, pin
 
+from tests.conftest import Mnist
 from tests.integration.conftest import RunningServer, StartServer
 from tests.integration.contract import open_stream, stub
 from tests.integration.steady import Steady
+from tests.integration.writers import Writer, under_load
 from tests.patience import eventually
 
 
@@ -67,6 +71,31 @@ async def test_swaps_under_load_lose_no_item_and_every_answer_names_its_model(
     assert server.metrics().value("inkstream_model_swaps_total", outcome="swapped") == 3
     assert server.metrics().value("inkstream_model_swaps_total", outcome="refused") == 0
     assert server.stderr().count("event=model_swapped") == 3
+
+
+async def test_swaps_under_pens_lose_no_digit_and_every_answer_names_its_model(
+    start_server: StartServer, store: Path, mnist: Mnist
+) -> None:
+    server = start_server("--model-store", str(store), "--model-poll", "0.05")
+    images = mnist[0][:8]  # The models differ about the next one.
+    async with AsyncClient(server.address) as client:
+        digits = [result.digit for result in await client.recognize(images)]
+        writers = [Writer(client, images, digits) for _ in range(2)]
+
+        async def swap() -> AsyncIterator[None]:
+            yield
+            publish(store, "2", of="3")
+            await eventually("version 2 answers", lambda: served(server) == "digits/2")
+            yield
+            pin(store, "digits", "1")
+            await eventually("version 1 answers again", lambda: served(server) == "digits/1")
+            yield
+
+        await under_load(writers, swap())
+    for writer in writers:
+        models = [result.model for result in writer.finals]
+        changes = [new for old, new in pairwise(models) if new != old]
+        assert [models[0], *changes] == ["digits/1", "digits/2", "digits/1"]
 
 
 async def test_a_broken_version_is_refused_with_a_word_and_the_old_one_answers(
