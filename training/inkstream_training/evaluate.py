@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -111,11 +111,23 @@ class Evaluation:
             "version": self.card.version,
             "agrees": self.agrees,
             "figures": [
-                {"name": f.name, "card": f.stated, "measured": f.measured, "agrees": f.agrees}
-                for f in self.figures
+                {
+                    "name": figure.name,
+                    "card": _plain(figure.stated),
+                    "measured": _plain(figure.measured),
+                    "agrees": figure.agrees,
+                }
+                for figure in self.figures
             ],
             "confusion": self.confusion.tolist(),
         }
+
+
+def _plain(value: Any) -> Any:
+    """A figure as JSON knows it: the splits are dataclasses by collection."""
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def evaluate(

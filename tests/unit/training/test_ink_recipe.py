@@ -63,6 +63,13 @@ def test_ink_is_learned_measured_drawn_and_repeated(
     assert {"confusion-pen.png", "reliability.png", "coverage.png"} <= names
     assert {"mistakes-MNIST.png", "mistakes-pen.png"} <= names
 
+    machine = run("evaluate", folder, "--json", *common)
+    assert machine.exit_code == 0, machine.output
+    answer = json.loads(machine.stdout)
+    assert answer["agrees"] is True
+    (splits,) = (it["measured"] for it in answer["figures"] if it["name"] == "splits")
+    assert splits["pendigits"]["test"] == ["5", "10", "15", "20", "25", "30"]
+
     content = json.loads((folder / "card.json").read_text())
     content["ink"]["sources"]["uji"]["metrics"]["errors"] += 1
     content["gates"]["mnist_accuracy"]["mean"] += 0.01
