@@ -102,7 +102,7 @@ def _recorded(card_json: str) -> NDArray[np.float64] | None:
         raise SampleError(f"card: sample.frames: expected {NAME!r}, got {stated!r:.80}")
     try:
         recorded = np.array(stated["probabilities"], np.float64)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise SampleError("card: sample.probabilities: expected ten rows of ten") from error
     if recorded.shape != (DIGITS, DIGITS):
         raise SampleError(f"card: sample.probabilities: expected 10 x 10, got {recorded.shape}")

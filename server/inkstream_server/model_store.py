@@ -211,6 +211,6 @@ def _read_card(folder: Path, file: str) -> tuple[str, str]:
         expected = stated["sha256"] if isinstance(stated, dict) else stated
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}: export the model again") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(f"{path}: states no sha256 for {file}: export the model again") from error
     return text, str(expected)

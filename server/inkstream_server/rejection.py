@@ -18,6 +18,10 @@ UNSURE = error_pb2.REJECT_REASON_UNSURE
 SCORE = "max_probability"
 """What thresholds are compared with: the only score that is known here."""
 
+TEMPERATURES = (0.01, 100.0)
+"""Least and most temperature of ink that a card may state; fitted ones are near 1. Far beyond, powers of
+probabilities are no numbers any more."""
+
 
 def tempered(probabilities: Probabilities, temperature: float) -> Probabilities:
     """Probabilities as they would be had the logits been divided by `temperature`: less sure above 1.
@@ -92,8 +96,11 @@ def rule_of(card_json: str) -> RejectRule:
     if not isinstance(card, dict):
         return ACCEPT_ALL
     ink_temperature = card.get("ink_temperature", 1.0)
-    if not isinstance(ink_temperature, int | float) or not 0 < ink_temperature < float("inf"):
-        raise ValueError(f"ink_temperature: expected more than 0, got {ink_temperature!r:.80}")
+    least, most = TEMPERATURES
+    if not isinstance(ink_temperature, int | float) or not least <= ink_temperature <= most:
+        raise ValueError(
+            f"ink_temperature: expected {least:g} to {most:g}, got {ink_temperature!r:.80}"
+        )
     stated = card.get("reject")
     if stated is None:
         return RejectRule(ink_temperature=float(ink_temperature))
@@ -103,7 +110,7 @@ def rule_of(card_json: str) -> RejectRule:
             float(stated["unsure_below"]),
             float(ink_temperature),
         )
-    except (TypeError, KeyError, ValueError) as error:
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise ValueError(
             f"reject: expected not_a_digit_below and unsure_below, got {stated!r:.80}"
         ) from error

@@ -5,6 +5,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from inkstream_server.config import BUNDLED
 from inkstream_server.engines.keras_archive import require_plain
 
@@ -69,3 +71,24 @@ def test_an_archive_whose_content_is_damaged_is_refused(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"is no \.keras archive"):
         require_plain(path)
+
+
+DAMAGE = st.lists(st.tuples(st.integers(0, 10**6), st.binary(min_size=1, max_size=8)), max_size=6)
+"""What is written where, the place taken modulo the length."""
+
+
+@given(damage=DAMAGE, length=st.none() | st.integers(0, 10**6))
+@settings(max_examples=200, deadline=None)
+def test_an_archive_damaged_in_any_way_is_plain_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, damage: list[tuple[int, bytes]], length: int | None
+) -> None:
+    content = bytearray((BUNDLED / "digits" / "3" / "model.keras").read_bytes())
+    for place, written in damage:
+        at = place % len(content)
+        content[at : at + len(written)] = written
+    path = tmp_path_factory.getbasetemp() / "damaged.keras"
+    path.write_bytes(content if length is None else content[: length % len(content)])
+    try:
+        require_plain(path)
+    except ValueError as refused:
+        assert str(path) in str(refused)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from inkstream_server import model_store
 from inkstream_server.model_store import BUNDLED, ModelError, find, load
 
@@ -141,4 +144,49 @@ def test_a_rule_that_cannot_be_followed_keeps_a_model_from_being_served(store: P
     path = store / "digits" / "10" / "card.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "reject": {"score": "odd"}}))
     with pytest.raises(ModelError, match=r"the card of model digits/10: reject: expected"):
+        load(store, "digits")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    path=st.sampled_from(
+        [
+            ("files",),
+            ("files", "model.tflite"),
+            ("files", "model.tflite", "sha256"),
+            ("ink_temperature",),
+            ("reject",),
+            ("reject", "unsure_below"),
+            ("reject", "score"),
+            ("sample",),
+            ("sample", "probabilities"),
+        ]
+    ),
+    value=JSON,
+)
+@settings(max_examples=150, deadline=None)
+def test_a_card_that_says_anything_is_taken_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, path: tuple[str, ...], value: object
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "digits" / "3"
+    shutil.copytree(BUNDLED / "digits" / "3", folder, dirs_exist_ok=True)
+    card = json.loads((folder / "card.json").read_text())
+    place = card
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    (folder / "card.json").write_text(json.dumps(card))
+    with contextlib.suppress(ModelError):
+        model_store.load_folder(folder)
+
+
+def test_a_card_nested_without_end_is_refused(store: Path) -> None:
+    (store / "digits" / "10" / "card.json").write_text("[" * 100_000)
+    with pytest.raises(ModelError, match=r"states no sha256"):
         load(store, "digits")
