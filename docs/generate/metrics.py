@@ -19,7 +19,9 @@ Generated from the code by `make docs`.
 is one page for all. Every series is there from the start, so that rates need no first event. The number of
 series is fixed, but for clients' labels, of which a process tells at most {MOST_LABELS} apart and counts the
 rest as `other`. Histograms count **items**, whatever the packing (a message of 64 frames weighs 64);
-`inkstream_batch_size` counts batches. `process_*` and `python_*` are those of `prometheus_client`.
+`inkstream_batch_size` counts batches. With `--traces`, each bucket of `inkstream_item_latency_seconds`
+names, as an exemplar of OpenMetrics, the trace of the last recorded item in it; Prometheus keeps these with
+`--enable-feature=exemplar-storage`. `process_*` and `python_*` are those of `prometheus_client`.
 
 Recording rules, alerts and dashboards over them: [operations](operations.md).
 """

@@ -3,11 +3,13 @@
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
+from time import time
 
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_client.samples import Exemplar
 
 
 class ItemHistogram(Collector):
@@ -58,26 +60,31 @@ class ItemHistogram(Collector):
         family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
         for values, series in self._series.items():
             counts = accumulate([*series.counts])
-            buckets = list(zip(self._names, map(float, counts), strict=True))
-            family.add_metric(values, buckets, series.total)
+            buckets = zip(self._names, map(float, counts), series.exemplars, strict=True)
+            family.add_metric(values, [*buckets], series.total)  # type: ignore[list-item]  # Takes None.
         return [family]
 
 
 class Series:
     """The counts behind one combination of labels."""
 
-    __slots__ = ("_bounds", "_edges", "counts", "total")
+    __slots__ = ("_bounds", "_edges", "counts", "exemplars", "total")
 
     def __init__(self, bounds: list[float]) -> None:
         self._bounds = bounds
         self._edges = np.array(bounds)
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
+        self.exemplars: list[Exemplar | None] = [None] * len(self.counts)
 
     def observe(self, value: float, items: int = 1) -> None:
         """Note that `items` items had this value."""
         self.counts[bisect_left(self._bounds, value)] += items
         self.total += value * items
+
+    def exemplify(self, value: float, labels: dict[str, str]) -> None:
+        """Say what the last item like this one was, beside its bucket; as OpenMetrics only."""
+        self.exemplars[bisect_left(self._bounds, value)] = Exemplar(labels, value, time())
 
     def observe_all(self, values: NDArray[np.float32]) -> None:
         """Note one item for each value of an array."""

@@ -156,7 +156,10 @@ class Server:
         registry = self.registry
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
-        self._metrics = metrics = Metrics(registry, lambda: self._batcher.queue_depth)
+        self._traces = traces = _traces(config)
+        self._metrics = metrics = (traces.metrics if traces else Metrics)(
+            registry, lambda: self._batcher.queue_depth
+        )
         if config.tls_cert is not None:
             show_certificate(registry, partial(expiry, config.tls_cert))
         self._watch = ModelWatch(config.model_store, config.model, config.engine, self)
@@ -165,7 +168,6 @@ class Server:
         except ModelError as error:
             raise StartError(str(error)) from error
         metrics.serving(model)
-        self._traces = traces = _traces(config)
         self._batcher = (traces.batcher if traces else Batcher)(
             model,
             metrics,

@@ -29,6 +29,7 @@ from opentelemetry.trace import (
     StatusCode,
     Tracer,
     format_trace_id,
+    get_current_span,
     set_span_in_context,
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -40,6 +41,7 @@ from inkstream_server.engines import Frames, Probabilities
 from inkstream_server.fair_queue import Priority
 from inkstream_server.grpc_metrics import status_of
 from inkstream_server.ink_metrics import InkMetrics
+from inkstream_server.metrics import Kind, Metrics
 from inkstream_server.pens.easel import Drawing, Easel
 
 CLOSE_SECONDS = 1.0
@@ -65,7 +67,7 @@ ADDED_NS: ContextVar[int | None] = ContextVar("ADDED_NS", default=None)
 
 
 class Traces:
-    """What a server needs to be traced: an interceptor, a batcher and an easel that make spans."""
+    """What a server needs to be traced: what makes spans, and metrics that name their traces."""
 
     def __init__(self, exporter: SpanExporter, ratio: float) -> None:
         """Send spans to an exporter, in batches and from a thread; what does not fit its queue is dropped.
@@ -93,6 +95,8 @@ class Traces:
         """Makes a `Batcher` that makes spans."""
         self.easel = TracedEasel
         """Makes an `Easel` to go with it."""
+        self.metrics = TracedMetrics
+        """Makes `Metrics` that name traces."""
 
     def close(self) -> None:
         """Send what is left, within `CLOSE_SECONDS`. Blocks."""
@@ -162,8 +166,7 @@ class CallTracer(grpc.aio.ServerInterceptor):
         if not span.is_recording():
             return await behaviour(request, context)
         CALL.set(set_span_in_context(span, otel.Context()))
-        trace_id = format_trace_id(span.get_span_context().trace_id)
-        structlog.contextvars.bind_contextvars(trace_id=trace_id)
+        structlog.contextvars.bind_contextvars(trace_id=_trace_id(span))
         error: BaseException | None = None
         try:
             return await behaviour(request, context)
@@ -337,6 +340,21 @@ class _RecordedDrawing:
 
     def submit(self, batcher: Batcher) -> float:
         return self._context.run(self._drawing.submit, batcher)
+
+
+class TracedMetrics(Metrics):
+    """Metrics whose latency has exemplars: for each bucket the trace of the last recorded item in it."""
+
+    def handed_over(self, kind: Kind, seconds: float, items: int) -> None:
+        """See `Metrics.handed_over`."""
+        super().handed_over(kind, seconds, items)
+        call = CALL.get()
+        if call is not None:
+            self._latency[kind].exemplify(seconds, {"trace_id": _trace_id(get_current_span(call))})
+
+
+def _trace_id(span: Span) -> str:
+    return format_trace_id(span.get_span_context().trace_id)
 
 
 def _end_failed(span: Span, failure: BaseException) -> None:

@@ -87,8 +87,14 @@ class RunningServer:
     ready_file: Path
 
     def metrics(self) -> Metrics:
-        with urllib.request.urlopen(self.metrics_url, timeout=10) as answer:
-            return Metrics(answer.read().decode())
+        return Metrics(self.page("text/plain"))
+
+    def page(self, accept: str) -> str:
+        """Give what a scrape that asks for a format gets."""
+        asked = urllib.request.Request(self.metrics_url, headers={"Accept": accept})
+        with urllib.request.urlopen(asked, timeout=10) as answer:
+            text: bytes = answer.read()
+            return text.decode()
 
     def stderr(self) -> str:
         return self.stderr_file.read_text()

@@ -10,11 +10,14 @@ from typing import Any
 import grpc
 import numpy as np
 import numpy.typing as npt
-from inkstream.v1 import error_pb2, tensor_pb2
+from inkstream.v1 import error_pb2, ink_pb2, tensor_pb2
 from inkstream.v1 import recognition_service_pb2 as pb
 from inkstream.v1.recognition_service_pb2_grpc import RecognitionServiceStub
 
 from tests.patience import PATIENCE_SECONDS
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+"""The trace that `call_within_a_trace` is part of."""
 
 
 @asynccontextmanager
@@ -109,3 +112,20 @@ async def recognize_all(
         stream = await open_stream(service, **options)
         await stream.send(sequences=range(first, first + len(frames)), uint8=frames.tobytes())
         return await stream.finish()
+
+
+async def call_within_a_trace(address: str, sampled: str = "01") -> None:
+    """Send two images on a stream and an ink in a call of its own, all within `TRACE`."""
+    async with stub(address) as service:
+        metadata = [("traceparent", f"00-{TRACE}-00f067aa0ba902b7-{sampled}")]
+        stream = Stream(service.StreamRecognize(metadata=metadata))
+        await stream.call.write(pb.StreamRecognizeRequest(config=pb.StreamConfig()))
+        for sequence in (1, 2):
+            await stream.send(sequences=[sequence], uint8=np.full(784, 9, np.uint8).tobytes())
+            await stream.receive_until(sequence)
+        await stream.finish()
+        points = ink_pb2.Points(dx=[0, 100, 100], dy=[0, 100, 300])
+        ink = ink_pb2.Ink(strokes=[points])
+        await service.Recognize(pb.RecognizeRequest(ink=ink), metadata=metadata)
+        # Without a trace of its own, and none are begun here.
+        await service.GetModel(pb.GetModelRequest())

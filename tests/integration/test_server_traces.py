@@ -10,35 +10,20 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from inkstream.v1 import ink_pb2
-from inkstream.v1 import recognition_service_pb2 as pb
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from tests.integration.conftest import running_server
-from tests.integration.contract import Stream, recognize_all, stub
-
-TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+from tests.integration.conftest import RunningServer, running_server
+from tests.integration.contract import TRACE, call_within_a_trace, recognize_all
 
 
 async def spans_of(folder: Path, sampled: str, workers: str = "1") -> list[dict[str, Any]]:
-    """Send two images and an ink within a trace to a server, and give the spans it wrote until it ended."""
+    """Call a server within a trace, and give the spans it wrote until it ended."""
     written = folder / "spans.jsonl"
     program = ("sh", "-c", f'exec "{sys.executable}" -m inkstream_server "$@" > "{written}"', "sh")
     flags = ("--traces", "console", "--trace-ratio", "0", "--workers", workers)
     with running_server(folder, *flags, program=program) as server:
-        async with stub(server.address) as service:
-            metadata = [("traceparent", f"00-{TRACE}-00f067aa0ba902b7-{sampled}")]
-            stream = Stream(service.StreamRecognize(metadata=metadata))
-            await stream.call.write(pb.StreamRecognizeRequest(config=pb.StreamConfig()))
-            for sequence in (1, 2):
-                await stream.send(sequences=[sequence], uint8=np.full(784, 9, np.uint8).tobytes())
-                await stream.receive_until(sequence)
-            await stream.finish()
-            points = ink_pb2.Points(dx=[0, 100, 100], dy=[0, 100, 300])
-            ink = ink_pb2.Ink(strokes=[points])
-            await service.Recognize(pb.RecognizeRequest(ink=ink), metadata=metadata)
-            # Without a trace of its own, and none are begun here.
-            await service.GetModel(pb.GetModelRequest())
+        await call_within_a_trace(server.address, sampled)
     return [json.loads(line) for line in written.read_text().splitlines()]
 
 
@@ -68,6 +53,29 @@ async def test_a_callers_trace_goes_from_its_stream_to_the_batch(
 
 async def test_a_trace_that_its_caller_does_not_sample_leaves_nothing(tmp_path: Path) -> None:
     assert await spans_of(tmp_path, "00") == []
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_latencies_name_the_trace_of_an_item_where_it_is_recorded(
+    tmp_path: Path, workers: str
+) -> None:
+    flags = ("--traces", "otlp", "--trace-ratio", "0", "--workers", workers)
+    with running_server(tmp_path, *flags) as server:
+        await call_within_a_trace(server.address, "00")
+        assert exemplars(server) == set()
+        await call_within_a_trace(server.address)
+        assert exemplars(server) == {("tensor", TRACE), ("ink", TRACE)}
+        assert TRACE not in server.page("text/plain")
+
+
+def exemplars(server: RunningServer) -> set[tuple[str, str]]:
+    """Give the kinds and the traces of the latencies that name one."""
+    return {
+        (sample.labels["kind"], sample.exemplar.labels["trace_id"])
+        for family in text_string_to_metric_families(server.page("application/openmetrics-text"))
+        for sample in family.samples
+        if sample.exemplar
+    }
 
 
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):

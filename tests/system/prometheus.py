@@ -63,7 +63,7 @@ class Prometheus:
 
 
 @contextmanager
-def running_prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
+def running_prometheus(folder: Path, target: str, *flags: str) -> Iterator[Prometheus]:
     """Run Prometheus with the project's rules over one server as long as the block lasts."""
     binary = program("prometheus")
     for name in ("rules.yml", "alerts.yml"):
@@ -77,7 +77,7 @@ def running_prometheus(folder: Path, target: str) -> Iterator[Prometheus]:
         f"--config.file={folder / 'prometheus.yml'}",
         "--web.listen-address=127.0.0.1:0",
     ]
-    command += [f"--storage.tsdb.path={folder / 'data'}", "--log.level=info"]
+    command += [f"--storage.tsdb.path={folder / 'data'}", "--log.level=info", *flags]
     log = folder / "prometheus.log"
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, cwd=folder)

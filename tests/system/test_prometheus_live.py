@@ -15,6 +15,7 @@ import pytest
 
 from tests.certificates import Authority
 from tests.integration.conftest import running_server
+from tests.integration.contract import TRACE, call_within_a_trace
 from tests.patience import eventually
 from tests.system.conftest import Scene
 from tests.system.programs import program
@@ -136,3 +137,26 @@ async def test_a_certificate_with_five_days_left_is_a_ticket_and_no_page(tmp_pat
         ((labels, seconds),) = prometheus.ask(left, time())
     assert labels["job"] == "inkstream"
     assert timedelta(days=4) < timedelta(seconds=seconds) < timedelta(days=5)
+
+
+async def test_prometheus_keeps_the_traces_that_latencies_name(tmp_path: Path) -> None:
+    with (
+        running_server(tmp_path, "--traces", "otlp", "--trace-ratio", "0") as server,
+        running_prometheus(
+            tmp_path, server.metrics_url.split("/")[2], "--enable-feature=exemplar-storage"
+        ) as prometheus,
+    ):
+        began = str(time())
+        await call_within_a_trace(server.address)
+
+        def found() -> set[tuple[str, str]]:
+            buckets = "inkstream_item_latency_seconds_bucket"
+            shown = prometheus.get("query_exemplars", query=buckets, start=began, end=str(time()))
+            return {
+                (one["seriesLabels"]["kind"], exemplar["labels"]["trace_id"])
+                for one in shown
+                for exemplar in one["exemplars"]
+            }
+
+        kept = {("tensor", TRACE), ("ink", TRACE)}
+        await eventually("it has looked", lambda: found() == kept)

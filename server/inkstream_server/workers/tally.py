@@ -2,19 +2,21 @@
 
 A counter (or a bucket, count or sum of a histogram) is the sum over the living, as each last reported
 it, and over all that ever died, as each last reported it. What a process counted after its last report
-is lost with it. A gauge is of the living only. Sums are exact before they are rounded once: adding the
-same floats in another order can differ in the last digit, and Prometheus would take a counter that fell
-by that much for one that began again.
+is lost with it. A gauge is of the living only, and of exemplars the latest is shown. Sums are exact
+before they are rounded once: adding the same floats in another order can differ in the last digit, and
+Prometheus would take a counter that fell by that much for one that began again.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from fractions import Fraction
 from math import fsum
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.samples import Exemplar
 
-Sample = tuple[str, dict[str, str], float]
-"""Name, labels and value."""
+Sample = tuple[str, dict[str, str], float, Sequence[Any] | None]
+"""Name, labels, value, and the parts of an exemplar if there is one."""
 
 Report = list[tuple[str, str, str, list[Sample]]]
 """What one process counts: for each metric its name, type, help and samples. JSON keeps it whole."""
@@ -32,7 +34,7 @@ def report(registry: CollectorRegistry) -> Report:
             metric.name,
             metric.type,
             metric.documentation,
-            [(sample.name, sample.labels, sample.value) for sample in metric.samples],
+            [(it.name, it.labels, it.value, it.exemplar) for it in metric.samples],
         )
         for metric in registry.collect()
     ]
@@ -46,15 +48,21 @@ class Tally:
         self._about: dict[str, tuple[str, str]] = {}
         self._living: dict[Hashable, dict[str, dict[_Series, float]]] = {}
         self._dead: dict[str, dict[_Series, Fraction]] = {}
+        self._exemplars: dict[_Series, Sequence[Any]] = {}
 
     def reported(self, process: Hashable, figures: Report) -> None:
         """Note a report; it takes the place of the last one of the same process."""
         self._living[process] = {
-            name: {(sample, (*labels.items(),)): value for sample, labels, value in samples}
+            name: {(sample, (*labels.items(),)): value for sample, labels, value, _ in samples}
             for name, _, _, samples in figures
         }
-        for name, kind, help_text, _ in figures:
+        for name, kind, help_text, samples in figures:
             self._about.setdefault(name, (kind, help_text))
+            for sample, labels, _, exemplar in samples:
+                series = (sample, (*labels.items(),))
+                # By its time, which comes last: Prometheus refuses what is older than what it has.
+                if exemplar and exemplar[-1] > self._exemplars.get(series, [0.0])[-1]:
+                    self._exemplars[series] = exemplar
 
     def died(self, process: Hashable) -> None:
         """Keep a dead process's counters and forget its gauges; the next of its name begins at zero."""
@@ -84,7 +92,9 @@ class Tally:
                 total = (
                     _sum(living, dead.get(series)) if kind in _CUMULATIVE else _gauge(name, living)
                 )
-                metric.add_sample(sample, dict(labels), total)
+                example = self._exemplars.get(series)
+                exemplar = Exemplar(*example) if example else None
+                metric.add_sample(sample, dict(labels), total, exemplar=exemplar)
             page.append(metric)
         return page
 

@@ -14,11 +14,11 @@ from prometheus_client.registry import Collector
 
 
 def counted(total: float, *, name: str = "items", **labels: str) -> Report:
-    return [(name, "counter", "Items.", [(f"{name}_total", labels, total)])]
+    return [(name, "counter", "Items.", [(f"{name}_total", labels, total, None)])]
 
 
 def gauge(name: str, value: float) -> Report:
-    return [(name, "gauge", "A gauge.", [(name, {}, value)])]
+    return [(name, "gauge", "A gauge.", [(name, {}, value, None)])]
 
 
 def values(tally: Tally) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -82,6 +82,23 @@ def test_counters_and_every_part_of_a_histogram_are_of_all_who_ever_lived() -> N
     assert value(tally, "seconds_bucket", le="+Inf") == 30
     assert value(tally, "seconds_count") == 30
     assert value(tally, "seconds_sum") == 35
+
+
+def test_an_exemplar_is_the_latest_of_anybodys_whoever_reports_last() -> None:
+    tally = Tally()
+    registries = [CollectorRegistry() for _ in range(2)]
+    for worker, registry in enumerate(registries):
+        series = ItemHistogram("seconds", "Seconds.", [1.0], registry).series()
+        series.observe(0.5)
+        series.exemplify(0.5, {"trace_id": str(worker)})
+    for worker in (1, 0):
+        tally.reported(worker, json.loads(json.dumps(report(registries[worker]))))
+    tally.died(1)
+    (histogram,) = tally.metrics()
+    found = {it.labels["le"]: it.exemplar for it in histogram.samples if it.exemplar}
+    assert {le: (it.labels, it.value) for le, it in found.items()} == {
+        "1.0": ({"trace_id": "1"}, 0.5)
+    }
 
 
 def test_gauges_are_summed_over_the_living_only() -> None:
