@@ -139,7 +139,8 @@ class Admission:
                 raise WouldBeLate(
                     f"the deadline is {(deadline - now) * 1000:.0f} ms away, the answer "
                     f"{wait * 1000:.0f} to {MARGIN * wait * 1000:.0f} ms",
-                    self._retry_ms(wait),
+                    # A long wait may soon be over, and who stays away long after that is missed.
+                    self._retry_ms(min(wait, deadline - now)),
                 )
 
     def _retry_ms(self, wait: float) -> int:
