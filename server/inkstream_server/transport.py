@@ -1,7 +1,5 @@
 """The port of a server: who may reach it, how it is encrypted, and what one connection may do."""
 
-import ipaddress
-import socket
 from typing import Final
 
 import grpc
@@ -10,6 +8,7 @@ from inkstream_server import logs
 from inkstream_server.access.tls import CertificateFiles, Certificates, TlsError
 from inkstream_server.config import Config
 from inkstream_server.errors import StartError
+from inkstream_server.hosts import is_loopback, require_own
 
 HANDSHAKE_MS: Final = 10_000
 """How long a connection may take over TLS and the first HTTP/2 settings."""
@@ -63,22 +62,6 @@ def options(config: Config, *, shares_port: bool) -> list[tuple[str, int]]:
     ]
 
 
-def require_own(host: str) -> None:
-    """Check that this machine has an address.
-
-    Raises:
-        StartError: nobody can listen there, whatever the port.
-    """
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.bind(address)
-    except OSError as error:
-        raise StartError(
-            f"host: cannot listen on {host} ({error.strerror}): expected an address or a name of this machine"
-        ) from error
-
-
 def open_port(server: grpc.aio.Server, config: Config) -> str:
     """Take the port, encrypted where there is a certificate; give the address as clients write it.
 
@@ -110,17 +93,6 @@ def open_port(server: grpc.aio.Server, config: Config) -> str:
             "choose another --port, or 0 for a free one"
         ) from error
     return f"{host}:{bound}"
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address: all that the name stands for is loopback."""
-    try:
-        found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
-    except OSError:
-        return False
-    return bool(found) and all(
-        ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in found
-    )
 
 
 def _credentials(config: Config) -> grpc.ServerCredentials | None:

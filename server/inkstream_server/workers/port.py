@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from inkstream_server.errors import StartError
-from inkstream_server.transport import require_own
+from inkstream_server.hosts import require_own
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from inkstream_server.transport import is_loopback
+from inkstream_server.hosts import is_loopback
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
