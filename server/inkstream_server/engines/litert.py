@@ -18,6 +18,7 @@ from inkstream_server.engines import (
     bucket_for,
     fill,
 )
+from inkstream_server.engines.tflite_file import require_plain
 
 
 class LiteRTEngine:
@@ -31,16 +32,18 @@ class LiteRTEngine:
     max_rows = BUCKETS[-1]
     in_place_rows = BUCKETS[-1]
 
-    def __init__(self, path: Path) -> None:
-        """Load and warm.
+    def __init__(self, path: Path, content: bytes | None = None) -> None:
+        """Load and warm. Damaged content can end the process: `model_trial` is for what nobody tried yet.
 
         Args:
             path: a `.tflite` file with float32 input (n, 28, 28) and output (n, 10).
+            content: what it holds; None to read it.
 
         Raises:
-            ValueError: the file is no LiteRT model, or not one with these shapes.
+            ValueError: the file is no LiteRT model, not a plain network, or not one with these shapes.
         """
-        content = path.read_bytes()
+        content = path.read_bytes() if content is None else content
+        require_plain(content, path)
         self._buckets = {rows: _Bucket(content, rows, path) for rows in BUCKETS}
         self.pixels = self._buckets[1].input
 

@@ -1,0 +1,183 @@
+"""Looks into a `.tflite` file before LiteRT does: how large it is, which operators it would run, on what.
+
+LiteRT checks the flatbuffer itself, and much of what operators are given; where it does not, wrong files are
+undefined behaviour, which one process survives and the next does not. So what can be ruled out is.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+IDENTIFIER: Final = b"TFL3"
+"""What stands in bytes 4 to 8 of every file of TensorFlow Lite's schema, version 3."""
+
+MOST_BYTES: Final = 64 * 1024 * 1024
+"""Most that a file may take; the models that come with the package take half a megabyte."""
+
+_TAKES: Final = {
+    (1, 1): {
+        "AVERAGE_POOL_2D": 1, "DEQUANTIZE": 6, "LOGISTIC": 14, "MAX_POOL_2D": 17, "RELU": 19,
+        "RELU_N1_TO_1": 20, "RELU6": 21, "SOFTMAX": 25, "TANH": 28, "SQUEEZE": 43, "EXP": 47,
+        "LOG_SOFTMAX": 50, "CAST": 53, "NEG": 59, "LOG": 73, "SQRT": 75, "RSQRT": 76, "SHAPE": 77,
+        "SQUARE": 92, "LEAKY_RELU": 98, "ABS": 101, "ELU": 111, "QUANTIZE": 114, "HARD_SWISH": 117,
+        "GELU": 150,
+    },
+    (1, 2): {
+        "RESHAPE": 22,
+    },
+    (1, 16): {
+        "CONCATENATION": 2, "PACK": 83,
+    },
+    (2, 2): {
+        "ADD": 0, "MUL": 18, "PAD": 34, "TRANSPOSE": 39, "MEAN": 40, "SUB": 41, "DIV": 42, "PRELU": 54,
+        "MAXIMUM": 55, "MINIMUM": 57, "LESS": 58, "GREATER": 61, "GREATER_EQUAL": 62, "EXPAND_DIMS": 70,
+        "SUM": 74, "POW": 78, "REDUCE_PROD": 81, "REDUCE_MAX": 82, "FILL": 94, "SQUARED_DIFFERENCE": 99,
+        "BROADCAST_TO": 130,
+    },
+    (2, 3): {
+        "CONV_2D": 3, "DEPTHWISE_CONV_2D": 4, "FULLY_CONNECTED": 9,
+    },
+    (3, 3): {
+        "BATCH_TO_SPACE_ND": 37, "SPACE_TO_BATCH_ND": 38, "PADV2": 60, "SELECT": 64, "SELECT_V2": 123,
+    },
+    (4, 4): {
+        "STRIDED_SLICE": 45,
+    },
+}  # fmt: skip
+
+"""Operators by the least and the most tensors that they take in, each with its number in the schema."""
+
+OPERATORS: Final = {name: number for group in _TAKES.values() for name, number in group.items()}
+"""Operators that plain networks of digits are compiled to, by their number in the schema. None branches,
+calls another graph, keeps a state between two batches, or is code of somebody's own."""
+
+_LIMITS: Final = {number: limits for limits, group in _TAKES.items() for number in group.values()}
+_WITH_BIAS: Final = (2, 3)
+_NONE: Final = -1
+"""Stands for a tensor that is left out; only a bias may be."""
+
+_MOST: Final = 1000
+"""Most operators, kinds of operators and tensors that a file may list."""
+
+
+def require_plain(content: bytes, path: Path) -> None:
+    """Refuse a file that is more than a plain network.
+
+    Args:
+        content: what the file holds.
+        path: where it is from, for messages.
+
+    Raises:
+        ValueError: no `.tflite` file, too large, more than one graph, or an operator that is not on the
+            list or takes in what it cannot; says which.
+    """
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"{path}: expected at most {MOST_BYTES} bytes, got {len(content)}")
+    if content[4:8] != IDENTIFIER:
+        raise ValueError(
+            f"{path}: is no LiteRT model (flatbuffer identifier: expected {IDENTIFIER!r}, "
+            f"got {content[4:8]!r})"
+        )
+    try:
+        model = _Table(content, *struct.unpack_from("<I", content))
+        kinds = [_kind(code) for code in model.tables(1)]
+        others = sorted({*kinds} - {*OPERATORS.values()})
+        if others:
+            raise ValueError(
+                f"{path}: operators of the schema's numbers {', '.join(map(str, others))} are not part of "
+                "a plain network of digits"
+            )
+        graphs = [*model.tables(2)]
+        if len(graphs) != 1:
+            raise ValueError(f"{path}: expected one graph, got {len(graphs)}")
+        _require_sound(kinds, graphs[0], [buffer.has(0) for buffer in model.tables(4)])
+    except (struct.error, IndexError) as error:
+        raise ValueError(f"{path}: is no plain LiteRT model ({error})") from error
+
+
+def _kind(code: "_Table") -> int:
+    """Give the number of an operator; the schema has it twice, since one byte became too small for it."""
+    return max(code.number(0, "<b"), code.number(3, "<i"))
+
+
+def _require_sound(kinds: list[int], graph: "_Table", is_filled: list[bool]) -> None:
+    """Refuse a graph unless each operator takes what is there by its turn, and gives what was not.
+
+    Args:
+        kinds: the numbers of the operators that the file lists.
+        graph: where they run.
+        is_filled: which of the file's buffers have content.
+
+    Raises:
+        struct.error: names the operator.
+    """
+    tensors = [is_filled[tensor.number(2, "<I")] for tensor in graph.tables(0)]
+    known = {at for at, is_constant in enumerate(tensors) if is_constant}
+    for given in graph.numbers(1):
+        if given in known or not 0 <= given < len(tensors):
+            raise struct.error(f"the graph is given tensor {given}, expected one that is new")
+        known.add(given)
+    for place, operator in enumerate(graph.tables(3)):
+        least, most = _LIMITS[kinds[operator.number(0, "<I")]]
+        takes, gives = operator.numbers(1), operator.numbers(2)
+        if (least, most) == _WITH_BIAS and len(takes) == most and takes[-1] == _NONE:
+            takes = takes[:-1]
+        if not (least <= len(takes) <= most and known.issuperset(takes)):
+            raise struct.error(f"operator {place} takes tensors {takes}, which are not all there")
+        if len(gives) != 1 or gives[0] in known or not 0 <= gives[0] < len(tensors):
+            raise struct.error(f"operator {place} gives tensors {gives}, expected one that is new")
+        known |= {*gives}
+    if not known.issuperset(graph.numbers(2)):
+        raise struct.error(f"the graph gives tensors {graph.numbers(2)}, which nobody computes")
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A table of a flatbuffer. Its methods raise struct.error where it leads out of the file."""
+
+    content: bytes
+    at: int
+
+    def number(self, field: int, form: str) -> int:
+        """Give a field that is a number; 0 where it is left out."""
+        place = self._place(field)
+        return int(struct.unpack_from(form, self.content, place)[0]) if place else 0
+
+    def has(self, field: int) -> bool:
+        """Say whether a field is there that is a list, and is not empty."""
+        return self._list(field, most=MOST_BYTES)[1] > 0
+
+    def numbers(self, field: int) -> list[int]:
+        """Give a field that is a list of numbers of four bytes."""
+        start, count = self._list(field)
+        return [*struct.unpack_from(f"<{count}i", self.content, start)]
+
+    def tables(self, field: int) -> Iterator["_Table"]:
+        """Give a field that is a list of tables."""
+        start, count = self._list(field)
+        for entry in range(start, start + 4 * count, 4):
+            (further,) = struct.unpack_from("<I", self.content, entry)
+            yield _Table(self.content, entry + further)
+
+    def _list(self, field: int, most: int = _MOST) -> tuple[int, int]:
+        """Give where a field that is a list has its first entry, and how many it has."""
+        place = self._place(field)
+        if not place:
+            return 0, 0
+        place += struct.unpack_from("<I", self.content, place)[0]
+        (count,) = struct.unpack_from("<I", self.content, place)
+        if count > most:
+            raise struct.error(f"a list is {count} long, expected at most {most}")
+        return place + 4, count
+
+    def _place(self, field: int) -> int:
+        """Give where a field is; 0 where it is left out and has its default."""
+        (back,) = struct.unpack_from("<i", self.content, self.at)
+        (size,) = struct.unpack_from("<H", self.content, self.at - back)
+        entry = 4 + 2 * field
+        if entry + 2 > size:
+            return 0
+        (offset,) = struct.unpack_from("<H", self.content, self.at - back + entry)
+        return self.at + offset if offset else 0
