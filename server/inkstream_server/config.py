@@ -139,6 +139,13 @@ class Config:
         "version.",
         between=(0, 3600),
     )
+    model_timeout: float = _setting(
+        60.0,
+        "seconds",
+        "How long a version may take to be loaded and tried, in a process of its own that stands back from "
+        "this one, until it is refused. Raise it for the keras engine on a busy machine.",
+        between=(0.1, 3600),
+    )
     engine: str = _setting(
         "litert", "litert|keras", "What computes. keras is the reference, and many times slower."
     )

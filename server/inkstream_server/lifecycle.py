@@ -95,7 +95,8 @@ async def _live(config: Config) -> None:
     logs.shift_on_signals(asyncio.get_running_loop())
     began = perf_counter()
     server = Server(config)
-    server.open()
+    if not await _unless(stop, server.open()):
+        return
     # As a supervisor says it of many, so that rules need not know which it is.
     Gauge("inkstream_workers", "Processes that serve.", registry=server.registry).set(1)
     page = MetricsPage(config, server.registry)
@@ -123,6 +124,19 @@ async def _live(config: Config) -> None:
     logs.get().info("stopped", seconds=round(perf_counter() - began, 3))
 
 
+async def _unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
+    """Do some work, or give it up when told to stop; says whether it was done."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (working, stopping):
+        task.cancel()
+    await asyncio.wait({working, stopping})
+    if working.cancelled():
+        return False
+    working.result()  # Raises what went wrong.
+    return True
+
+
 class Server:
     """A server in the running event loop: `open`, `start`, `announce`, and in the end `drain`."""
 
@@ -145,7 +159,7 @@ class Server:
         self.registry = CollectorRegistry()
         self._watchers: list[asyncio.Task[None]] = []
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Load and warm the model and take the port, without listening yet.
 
         Raises:
@@ -162,9 +176,11 @@ class Server:
         )
         if config.tls_cert is not None:
             show_certificate(registry, partial(expiry, config.tls_cert))
-        self._watch = ModelWatch(config.model_store, config.model, config.engine, self)
+        self._watch = ModelWatch(
+            config.model_store, config.model, config.engine, self, config.model_timeout
+        )
         try:
-            self.model = model = self._watch.load_first()
+            self.model = model = await self._watch.load_first()
         except ModelError as error:
             raise StartError(str(error)) from error
         metrics.serving(model)

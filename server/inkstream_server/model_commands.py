@@ -1,5 +1,6 @@
 """`inkstream-server models`: what lies in a store, whether it is sound, and which version is served."""
 
+import asyncio
 import hashlib
 import json
 import sys
@@ -9,7 +10,8 @@ from typing import Any, NoReturn
 
 import click
 
-from inkstream_server import model_store
+from inkstream_server import model_store, model_trial
+from inkstream_server.config import Config
 from inkstream_server.model_store import BUNDLED, CARD, ENGINES, ModelError
 
 
@@ -88,7 +90,8 @@ def verify(wanted: tuple[str, ...], engine: str, store: Path, as_json: bool) -> 
     """Check versions as a server would before it serves them; all of the store when none is named.
 
     Every file against the card's SHA-256, the shape of the network, and its answers to a built-in sample,
-    which the card may record. Ends with 1 when a version is not sound.
+    which the card may record. Each version is tried in a process of its own, since a damaged file can crash
+    an engine. Ends with 1 when a version is not sound.
 
     \b
     Examples:
@@ -197,8 +200,9 @@ def _row(store: Path, folder: Path) -> dict[str, Any]:
 def _problem(folder: Path, engine: str) -> str | None:
     """Say why a version is not sound; None if it is."""
     try:
-        card_json = model_store.load_folder(folder, engine).card_json
-        for file, stated in json.loads(card_json)["files"].items():
+        asyncio.run(model_trial.attempt(folder, engine, Config().model_timeout))
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        for file, stated in card["files"].items():
             expected = stated["sha256"] if isinstance(stated, dict) else stated
             if hashlib.sha256((folder / file).read_bytes()).hexdigest() != expected:
                 return f"{file}: its sha256 is not the card's: export the model again"

@@ -50,27 +50,28 @@ class Model:
         return f"{self.name}/{self.version}"
 
 
-def _litert(folder: Path) -> Engine:
+def _litert(path: Path, content: bytes) -> Engine:
     from inkstream_server.engines.litert import LiteRTEngine
 
-    return LiteRTEngine(folder / "model.tflite")
+    return LiteRTEngine(path, content)
 
 
-def _keras(folder: Path) -> Engine:
+def _keras(path: Path, _content: bytes) -> Engine:
     try:
         from inkstream_server.engines.keras import KerasEngine
     except ImportError as error:
         raise ModelError(
             "engine keras needs TensorFlow: install 'inkstream-server[keras]', or use --engine litert"
         ) from error
-    return KerasEngine(folder / "model.keras")
+    return KerasEngine(path)
 
 
-ENGINES: dict[str, tuple[str, Callable[[Path], Engine]]] = {
+ENGINES: dict[str, tuple[str, Callable[[Path, bytes], Engine]]] = {
     "litert": ("model.tflite", _litert),
     "keras": ("model.keras", _keras),
 }
-"""Every engine by the name it has in `--engine`: the file it runs, and what loads it from a folder.
+"""Every engine by the name it has in `--engine`: the file it runs, and what makes it of that file's path and
+content.
 
 Modules of engines are imported when one is asked for: TensorFlow takes seconds and hundreds of MB."""
 
@@ -80,12 +81,14 @@ def load(store: Path, wanted: str, engine: str = "litert") -> Model:
     return load_folder(find(store, wanted), engine)
 
 
-def load_folder(folder: Path, engine: str = "litert") -> Model:
-    """Load a version, warm it for every batch bucket, and try it.
+def load_folder(folder: Path, engine: str = "litert", tried: str | None = None) -> Model:
+    """Load a version, warm it for every batch bucket, and try it, all in this process.
 
     Args:
         folder: its `<name>/<version>`.
         engine: a key of `ENGINES`.
+        tried: SHA-256 of the file that another process tried, which nothing else may be loaded in place of;
+            None where nobody tried it.
 
     Raises:
         ModelError: not there, not what its card says, or not a digit model.
@@ -93,9 +96,14 @@ def load_folder(folder: Path, engine: str = "litert") -> Model:
     file, make = ENGINES[engine]
     card_json, expected = _read_card(folder, file)
     try:
-        sha256 = hashlib.sha256((folder / file).read_bytes()).hexdigest()
+        content = (folder / file).read_bytes()
     except OSError as error:
         raise ModelError(f"{folder / file}: {error.strerror}: export the model again") from error
+    sha256 = hashlib.sha256(content).hexdigest()
+    if sha256 != (tried or sha256):
+        raise ModelError(
+            f"{folder / file} was changed after it was tried: write a version once, and its card last"
+        )
     if sha256 != expected:
         raise ModelError(
             f"{folder / file}: sha256 is {sha256}, its card says {expected}: "
@@ -106,14 +114,17 @@ def load_folder(folder: Path, engine: str = "litert") -> Model:
     except ValueError as error:
         raise ModelError(f"the card of model {_label(folder)}: {error}") from error
     try:
-        loaded = make(folder)
+        loaded = make(folder / file, content)
         model_sample.check(loaded, card_json)
     except model_sample.SampleError as error:
         raise ModelError(
-            f"{folder / file} does not answer the built-in sample as it should: {error}"
+            f"{folder / file} does not answer the built-in sample as it should: {error}; "
+            "export the model again"
         ) from error
     except (ValueError, RuntimeError, OSError) as error:
-        raise ModelError(f"{folder / file} cannot be loaded: {error}") from error
+        raise ModelError(
+            f"{folder / file} cannot be loaded: {error}; export the model again"
+        ) from error
     return Model(folder.parent.name, folder.name, sha256, card_json, loaded, rule)
 
 

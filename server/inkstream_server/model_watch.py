@@ -1,22 +1,25 @@
-"""Keeps a server on the model that its store says: looks now and then, loads beside the traffic, swaps.
+"""Keeps a server on the model that its store says: looks now and then, tries in another process, swaps.
 
 The store is looked at rather than listened to: what a kernel tells of changes does not reach over network
 file systems nor always into containers, and a few names and times every two seconds cost nothing.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Protocol
 
-from inkstream_server import logs, model_store
+from inkstream_server import logs, model_store, model_trial
 from inkstream_server.model_store import Model, ModelError
 
 Candidate = tuple[Path, tuple[tuple[str, int, int], ...]]
 """A version's folder, and each file's name, size and time of change: when one of them changes, a version that
 was refused is tried again."""
+
+Attempt = Callable[[Path, str, float], Awaitable[str]]
+"""Tries a version where a crash harms nobody; see `model_trial.attempt`."""
 
 
 class Recipients(Protocol):
@@ -50,7 +53,9 @@ class ModelWatch:
         wanted: str,
         engine: str,
         recipients: Recipients,
-        load: Callable[[Path, str], Model] = model_store.load_folder,
+        seconds: float,
+        attempt: Attempt = model_trial.attempt,
+        load: Callable[[Path, str, str | None], Model] = model_store.load_folder,
     ) -> None:
         """Prepare; nothing is loaded yet.
 
@@ -59,33 +64,39 @@ class ModelWatch:
             wanted: "name" to follow the store, or "name/version" for that and no other.
             engine: a key of `model_store.ENGINES`.
             recipients: told of swaps and refusals.
+            seconds: how long a version may take to be tried.
+            attempt: tries a version before this process loads it.
             load: loads and checks a version; called in a thread when the server runs.
         """
         self._store = store
         self._wanted = wanted
         self._engine = engine
         self._recipients = recipients
+        self._seconds = seconds
+        self._attempt = attempt
         self._load = load
         self._served = ""
         self._refused: set[Candidate] = set()
         self._seen: Survey | None = None
         self._trouble: str | None = None
 
-    def load_first(self) -> Model:
+    async def load_first(self) -> Model:
         """Load what a server starts with.
 
         Where the newest version is broken that is the one before: what a running server would go on with.
-        A version that was asked for, or pinned, has no substitute.
+        A version that was asked for, or pinned, has no substitute. Models that come with the package are as
+        much to be trusted as its code, and a start is not to wait for another process: they are loaded
+        without being tried there.
 
         Raises:
             ModelError: none is sound; the message is about the newest.
         """
         if "/" in self._wanted:
-            return self._load(model_store.find(self._store, self._wanted), self._engine)
+            return await self._first(model_store.find(self._store, self._wanted))
         failures: list[ModelError] = []
         for candidate in survey(self._store, self._wanted).candidates:
             try:
-                model = self._load(candidate[0], self._engine)
+                model = await self._first(candidate[0])
             except ModelError as error:
                 failures.append(error)
                 self._refuse(candidate, error)
@@ -132,7 +143,8 @@ class ModelWatch:
                 continue
             began = perf_counter()
             try:
-                model = await asyncio.to_thread(self._load, candidate[0], self._engine)
+                tried = await self._attempt(candidate[0], self._engine, self._seconds)
+                model = await asyncio.to_thread(self._load, candidate[0], self._engine, tried)
             except ModelError as error:
                 self._refuse(candidate, error)
                 continue
@@ -141,6 +153,12 @@ class ModelWatch:
             seconds = round(perf_counter() - began, 3)
             logs.get().info("model_swapped", model=model.label, before=before, seconds=seconds)
             return
+
+    async def _first(self, folder: Path) -> Model:
+        tried = None
+        if self._store != model_store.BUNDLED:
+            tried = await self._attempt(folder, self._engine, self._seconds)
+        return self._load(folder, self._engine, tried)
 
     def _refuse(self, candidate: Candidate, error: ModelError) -> None:
         self._refused.add(candidate)

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,7 +16,18 @@ from inkstream.v1 import recognition_service_pb2 as pb
 from inkstream_server.model_store import BUNDLED, pin
 
 from tests.conftest import Mnist
-from tests.integration.conftest import RunningServer, StartServer
+from tests.damage import (
+    UNGUARDED,
+    Damage,
+    circle,
+    damage,
+    half,
+    huge,
+    no_weights,
+    other_operator,
+    wrong_bias,
+)
+from tests.integration.conftest import RunningServer, StartServer, running_server
 from tests.integration.contract import open_stream, stub
 from tests.integration.steady import Steady
 from tests.integration.writers import Writer, under_load
@@ -26,12 +40,25 @@ def store(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-def publish(store: Path, version: str, *, of: str) -> None:
-    """Put a bundled version into a store under another number, card last."""
-    source, folder = BUNDLED / "digits" / of, store / "digits" / version
-    folder.mkdir()
-    for file in ("model.keras", "model.tflite", "card.json"):
-        shutil.copy(source / file, folder)
+@pytest.fixture
+def unguarded(tmp_path: Path) -> Iterator[StartServer]:
+    """Start servers that lack our own check of files, so that LiteRT sees what crashes it."""
+    with ExitStack() as running:
+
+        def start(*flags: str) -> RunningServer:
+            environment = {**os.environ, "PYTHONPATH": str(UNGUARDED)}
+            return running.enter_context(running_server(tmp_path, *flags, environment=environment))
+
+        yield start
+
+
+def publish(store: Path, version: str, *, of: str, how: Damage | None = None) -> None:
+    """Put a bundled version into a store under another number, all at once; damaged, if so wished."""
+    aside = store / f"{version}.part"
+    shutil.copytree(BUNDLED / "digits" / of, aside)
+    if how is not None:
+        damage(aside, how)
+    aside.rename(store / "digits" / version)
 
 
 def served(server: RunningServer) -> str:
@@ -129,3 +156,95 @@ async def test_a_server_whose_newest_version_is_broken_starts_with_the_one_befor
     assert served(server) == "digits/1"
     assert server.metrics().value("inkstream_model_swaps_total", outcome="refused") == 1
     assert "event=model_refused" in server.stderr()
+
+
+async def offer_damaged(server: RunningServer, store: Path, ways: Mapping[Damage, str]) -> None:
+    """Publish a version for each way of damage, then a sound one, under traffic; nothing may be lost."""
+
+    def is_refused(number: int) -> bool:
+        return server.metrics().value("inkstream_model_swaps_total", outcome="refused") == number
+
+    async with stub(server.address) as service:
+        steady = [Steady(await open_stream(service)) for _ in range(4)]
+        for number, how in enumerate(ways, 1):
+            publish(store, str(10 + number), of="3", how=how)
+            await eventually(f"{how.__name__} is refused", partial(is_refused, number))
+            for each in steady:
+                await each.flows()
+        assert served(server) == "digits/1"
+        publish(store, "20", of="3")
+        await eventually("a sound version answers", lambda: served(server) == "digits/20")
+        for each in steady:
+            await each.flows()
+            each.stop()
+        for each in steady:
+            await each.ended()
+    for each in steady:
+        answers = each.stream.answers
+        assert answers.order == [*range(each.sent)], "an item was lost, or answered twice"
+        versions = [it.model_version for response in answers.responses for it in response.tensors]
+        changes = [new for old, new in pairwise(versions) if new != old]
+        assert [versions[0], *changes] == ["digits/1", "digits/20"]
+    lines = [it for it in server.stderr().splitlines() if "event=model_refused" in it]
+    for number, (line, word) in enumerate(zip(lines, ways.values(), strict=True), 11):
+        assert f"model=digits/{number}" in line
+        assert word in line
+        assert "export the model again" in line
+
+
+async def test_damaged_files_whose_cards_agree_are_refused_and_cost_no_item(
+    start_server: StartServer, store: Path
+) -> None:
+    server = start_server("--model-store", str(store), "--model-poll", "0.05")
+    await offer_damaged(
+        server,
+        store,
+        {
+            circle: "not all there",
+            no_weights: "not all there",
+            other_operator: "not all there",
+            half: "no plain LiteRT model",
+            wrong_bias: "built-in sample",
+            huge: "cannot be loaded",
+        },
+    )
+
+
+async def test_files_that_crash_the_engine_crash_no_server_and_cost_no_item(
+    unguarded: StartServer, store: Path
+) -> None:
+    server = unguarded("--model-store", str(store), "--model-poll", "0.05")
+    await offer_damaged(server, store, {circle: "crashes the engine: the process that tried it"})
+
+
+async def test_a_version_that_hangs_holds_up_neither_items_nor_a_drain(
+    start_server: StartServer, store: Path
+) -> None:
+    server = start_server("--model-store", str(store), "--model-poll", "0.05")
+    folder = store / "digits" / "2"
+    folder.mkdir()
+    os.mkfifo(folder / "model.tflite")  # Whoever reads it waits for ever.
+    shutil.copy(BUNDLED / "digits" / "3" / "card.json", folder)
+
+    def is_tried() -> bool:
+        return bool(Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text())
+
+    await eventually("version 2 is tried", is_tried)
+    async with stub(server.address) as service:
+        stream = await open_stream(service)
+        await stream.send(sequences=[1], uint8=bytes(784))
+        await stream.finish()
+    assert stream.answers.order == [1]
+    assert is_tried(), "the trial is still under way"
+    server.signal()
+    assert await asyncio.to_thread(server.wait) == 0
+    assert "event=model_refused" not in server.stderr()
+
+
+async def test_a_server_whose_newest_version_crashes_the_engine_starts_with_the_one_before(
+    unguarded: StartServer, store: Path
+) -> None:
+    publish(store, "2", of="3", how=circle)
+    server = await asyncio.to_thread(unguarded, "--model-store", str(store))
+    assert served(server) == "digits/1"
+    assert "digits/2 crashes the engine" in server.stderr()

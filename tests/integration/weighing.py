@@ -66,7 +66,7 @@ async def weigh(way: str) -> None:
     """Print what a stream leaves behind, in bytes, once what is made once has been made."""
     logs.configure("text", "error")
     server = Server(Config(port=0, metrics_port=0))
-    server.open()
+    await server.open()
     await server.start()
     after: list[int] = []
     for _ in range(2):

@@ -60,7 +60,7 @@ async def _live(config: Config, supervisor: socket.socket) -> None:
 
     server = Server(config, shares_port=True)
     try:
-        server.open()
+        await server.open()
     except StartError as error:
         say(failed=str(error))
     else:

@@ -47,7 +47,7 @@ class FaultyEngine:
 
 _file, _make = model_store.ENGINES["litert"]
 # At import, so that processes which the server spawns fail alike: spawn imports the main module again.
-model_store.ENGINES["litert"] = (_file, lambda folder: FaultyEngine(_make(folder)))
+model_store.ENGINES["litert"] = (_file, lambda *given: FaultyEngine(_make(*given)))
 
 if __name__ == "__main__":
     main()

@@ -11,6 +11,8 @@ from inkstream_server import model_store
 from inkstream_server.cli import main
 from inkstream_server.model_store import BUNDLED
 
+from tests.damage import UNGUARDED, circle, damage
+
 VERBS = ["list", "verify", "serve", "rollback"]
 
 
@@ -88,6 +90,17 @@ def test_a_version_whose_file_was_altered_is_found(store: Path, file: str) -> No
     assert bad.startswith("digits/2")
     assert file in bad
     assert call(store, "verify", "digits/1").exit_code == 0
+
+
+def test_a_version_that_crashes_the_engine_is_told_like_any_other_and_never_pinned(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(UNGUARDED)
+    damage(store / "digits" / "2", circle)
+    rows = json.loads(call(store, "verify", "--json").stdout)
+    assert [bool(row["problem"]) for row in rows] == [False, True, False]
+    assert "SIGSEGV" in rows[1]["problem"]
+    assert "crashes the engine" in call(store, "serve", "digits/2").stderr
 
 
 def test_a_version_without_one_of_its_files_is_not_sound(store: Path) -> None:

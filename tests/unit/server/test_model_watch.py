@@ -35,6 +35,7 @@ class Desk:
     def __init__(self, store: Path) -> None:
         self.store = store
         self.heard = Heard()
+        self.tried: list[str] = []
         self.loaded: list[str] = []
         self.loading_threads: set[int] = set()
 
@@ -47,9 +48,16 @@ class Desk:
         return folder
 
     def watch(self, wanted: str = "digits") -> ModelWatch:
-        return ModelWatch(self.store, wanted, "litert", self.heard, self._load)
+        return ModelWatch(self.store, wanted, "litert", self.heard, 60.0, self._attempt, self._load)
 
-    def _load(self, folder: Path, engine: str) -> Model:
+    async def _attempt(self, folder: Path, engine: str, seconds: float) -> str:
+        self.tried.append(folder.name)
+        if (folder / "crashes").exists():
+            raise ModelError(f"{folder} crashes the engine")
+        return f"digest of {folder.name}"
+
+    def _load(self, folder: Path, engine: str, tried: str | None = None) -> Model:
+        assert tried in (None, f"digest of {folder.name}")
         self.loaded.append(folder.name)
         self.loading_threads.add(threading.get_ident())
         if (folder / "broken").exists():
@@ -71,7 +79,7 @@ async def look(watch: ModelWatch, times: int = 2) -> None:
 
 async def test_a_newer_version_is_served_once_it_looks_the_same_twice(desk: Desk) -> None:
     watch = desk.watch()
-    assert watch.load_first().version == "1"
+    assert (await watch.load_first()).version == "1"
     await look(watch, 3)
     desk.publish("2")
     await watch.look()
@@ -84,7 +92,7 @@ async def test_a_newer_version_is_served_once_it_looks_the_same_twice(desk: Desk
 
 async def test_a_version_is_loaded_beside_the_loop_and_swapped_in_it(desk: Desk) -> None:
     watch = desk.watch()
-    watch.load_first()
+    await watch.load_first()
     desk.loading_threads.clear()
     desk.publish("2")
     await look(watch)
@@ -92,9 +100,31 @@ async def test_a_version_is_loaded_beside_the_loop_and_swapped_in_it(desk: Desk)
     assert threading.get_ident() not in desk.loading_threads
 
 
+async def test_a_version_that_crashes_where_it_is_tried_is_never_loaded_here(desk: Desk) -> None:
+    watch = desk.watch()
+    await watch.load_first()
+    (desk.publish("2") / "crashes").touch()
+    await look(watch, 5)
+    assert (desk.loaded, desk.tried) == (["1"], ["1", "2"])
+    assert (desk.heard.models, desk.heard.refusals) == ([], 1)
+    assert (await desk.watch().load_first()).version == "1", "a restart is no better, and no worse"
+
+
+async def test_bundled_models_are_started_with_as_they_are_and_tried_when_swapped_in(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_store, "BUNDLED", desk.store)
+    watch = desk.watch()
+    assert (await watch.load_first()).version == "1"
+    assert desk.tried == []
+    desk.publish("2")
+    await look(watch)
+    assert (desk.heard.models, desk.tried) == (["digits/2"], ["2"])
+
+
 async def test_a_folder_without_its_card_is_not_looked_into(desk: Desk) -> None:
     watch = desk.watch()
-    watch.load_first()
+    await watch.load_first()
     folder = desk.publish("2", is_broken=True)
     (folder / "card.json").unlink()
     await look(watch, 3)
@@ -107,7 +137,7 @@ async def test_a_folder_without_its_card_is_not_looked_into(desk: Desk) -> None:
 
 async def test_a_broken_version_is_refused_once_and_the_old_one_stays(desk: Desk) -> None:
     watch = desk.watch()
-    watch.load_first()
+    await watch.load_first()
     folder = desk.publish("2", is_broken=True)
     await look(watch, 5)
     assert (desk.heard.models, desk.heard.refusals) == ([], 1)
@@ -119,7 +149,7 @@ async def test_a_broken_version_is_refused_once_and_the_old_one_stays(desk: Desk
 
 async def test_the_newest_that_is_sound_is_taken_where_several_came(desk: Desk) -> None:
     watch = desk.watch()
-    watch.load_first()
+    await watch.load_first()
     desk.publish("2")
     desk.publish("10", is_broken=True)
     await look(watch)
@@ -129,24 +159,24 @@ async def test_the_newest_that_is_sound_is_taken_where_several_came(desk: Desk) 
 async def test_a_server_starts_with_the_newest_that_is_sound(desk: Desk) -> None:
     desk.publish("2", is_broken=True)
     watch = desk.watch()
-    assert watch.load_first().version == "1"
+    assert (await watch.load_first()).version == "1"
     assert desk.heard.refusals == 1
     await look(watch, 3)
     assert desk.loaded == ["2", "1"], "the refused one was tried again though nothing changed"
 
 
-def test_a_server_does_not_start_when_no_version_is_sound(desk: Desk) -> None:
+async def test_a_server_does_not_start_when_no_version_is_sound(desk: Desk) -> None:
     (desk.store / "digits" / "1" / "broken").touch()
     desk.publish("2", is_broken=True)
     with pytest.raises(ModelError, match=r"digits/2 is broken"):
-        desk.watch().load_first()
+        await desk.watch().load_first()
 
 
 async def test_a_pin_is_followed_backwards_and_its_end_forwards(desk: Desk) -> None:
     desk.publish("2")
     desk.publish("3")
     watch = desk.watch()
-    assert watch.load_first().version == "3"
+    assert (await watch.load_first()).version == "3"
     model_store.pin(desk.store, "digits", "1")
     await look(watch)
     model_store.pin(desk.store, "digits", None)
@@ -154,19 +184,19 @@ async def test_a_pin_is_followed_backwards_and_its_end_forwards(desk: Desk) -> N
     assert desk.heard.models == ["digits/1", "digits/3"]
 
 
-def test_a_server_starts_with_the_pinned_version_or_not_at_all(desk: Desk) -> None:
+async def test_a_server_starts_with_the_pinned_version_or_not_at_all(desk: Desk) -> None:
     desk.publish("2")
     model_store.pin(desk.store, "digits", "1")
-    assert desk.watch().load_first().version == "1"
+    assert (await desk.watch().load_first()).version == "1"
     (desk.store / "digits" / "1" / "broken").touch()
     with pytest.raises(ModelError, match=r"digits/1 is broken"):
-        desk.watch().load_first()
+        await desk.watch().load_first()
 
 
 async def test_a_version_that_vanishes_goes_on_being_served(desk: Desk) -> None:
     desk.publish("2")
     watch = desk.watch()
-    watch.load_first()
+    await watch.load_first()
     shutil.rmtree(desk.store / "digits" / "2")
     await look(watch, 3)
     shutil.rmtree(desk.store / "digits")
@@ -181,7 +211,7 @@ async def test_a_store_that_cannot_be_read_is_told_once(
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     watch = desk.watch()
-    watch.load_first()
+    await watch.load_first()
     (desk.store / "digits" / "serving").write_text("7\n")
     await look(watch, 4)
     said = capsys.readouterr()
@@ -191,7 +221,7 @@ async def test_a_store_that_cannot_be_read_is_told_once(
 
 async def test_a_server_that_was_given_a_version_never_looks(desk: Desk) -> None:
     watch = desk.watch("digits/1")
-    assert watch.load_first().version == "1"
+    assert (await watch.load_first()).version == "1"
     desk.publish("2")
     await watch.run(0.0)  # Returns at once: there is nothing to watch.
     assert desk.heard.models == []

@@ -167,7 +167,7 @@ def test_a_server_without_traces_imports_none_of_it() -> None:
         "from inkstream_server.pens.easel import Easel\n"
         "async def main():\n"
         "    server = Server(Config(port=0))\n"
-        "    server.open()\n"
+        "    await server.open()\n"
         "    await server.start()\n"
         "    assert type(server._batcher) is Batcher\n"
         "    assert type(server._service._ground.easel) is Easel\n"
