@@ -238,23 +238,61 @@ def _print(runs: list[Writing], console: Console) -> None:
     console.print(table)
 
 
+def write_into(page: Path, runs: list[Writing], per_stream: int) -> None:
+    """Put the runs of a search where a page has a place for them, the most pens that are in time in bold.
+
+    Args:
+        page: holds the comments `<!-- pens N -->` and `<!-- end -->`, N being `per_stream`.
+        runs: all of one search.
+        per_stream: pens that share a stream.
+
+    Raises:
+        click.UsageError: the page has no such place.
+    """
+    begin, end = f"<!-- pens {per_stream} -->\n", "<!-- end -->"
+    before, found, rest = page.read_text().partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise click.UsageError(f"--page: expected {begin.strip()} and {end} in {page}")
+    most = max((run.pens for run in runs if run.is_on_time), default=0)
+    rows = ["| pens | streams | messages/s | p50 | p99 | core used | memory |"]
+    rows += ["|---|---|---|---|---|---|---|"]
+    for run in sorted(runs, key=lambda run: run.pens):
+        pens = f"**{run.pens:,}**" if run.pens == most else f"{run.pens:,}"
+        cells = [pens, f"{run.streams:,}", f"{run.packets_per_second:,.0f}"]
+        cells += [f"{run.p50_ms:.1f} ms", f"{run.p99_ms:.1f} ms"]
+        cells += [f"{run.cpu:.0%}", f"{run.resident_mb:.0f} MB"]
+        rows.append(f"| {' | '.join(cells)} |")
+    page.write_text("\n".join([before + begin.strip(), *rows, end]) + after)
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--pens", type=int, help="Measure this number only, instead of searching the most.")
 @click.option("--per-stream", default=1, show_default=True, help="Pens that share a stream.")
 @click.option("--start", default=200, show_default=True, help="Number of pens to search from.")
 @click.option("--seconds", default=12.0, show_default=True, help="How long each run writes.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures here.")
+@click.option(
+    "--page", type=click.Path(path_type=Path), help="Renew this page's table of a search."
+)
 def main(
-    pens: int | None, per_stream: int, start: int, seconds: float, json_path: Path | None
+    pens: int | None,
+    per_stream: int,
+    start: int,
+    seconds: float,
+    json_path: Path | None,
+    page: Path | None,
 ) -> None:
     """Measure live pens: real ink at 100 points a second in packets of 50 ms, pauses at random.
 
     \b
     Examples:
       python -m benchmarks.pens                          # the most pens, a stream each
-      python -m benchmarks.pens --per-stream 100 --start 1000
+      python -m benchmarks.pens --per-stream 100 --start 1000 --page docs/performance.md
       python -m benchmarks.pens --pens 200 --seconds 30
     """
+    if page is not None and pens is not None:
+        raise click.UsageError("--page: takes the table of a search, so leave out --pens")
     console = Console(width=None if sys.stdout.isatty() else 110)
     os.sched_setaffinity(0, {processes.LOAD_CORE})
     inks = real_ink()
@@ -267,6 +305,8 @@ def main(
         fields = Writing.__dataclass_fields__
         rows = [{name: getattr(run, name) for name in fields} for run in runs]
         json_path.write_text(json.dumps(rows, indent=1) + "\n")
+    if page is not None:
+        write_into(page, runs, per_stream)
 
 
 if __name__ == "__main__":
