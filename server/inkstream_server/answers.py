@@ -8,8 +8,9 @@ from inkstream.v1 import error_pb2, ink_pb2
 from inkstream.v1.recognition_service_pb2 import Draining, StreamRecognizeResponse
 
 from inkstream_server.admission import Overloaded, QueueFull, WouldBeLate
-from inkstream_server.batching import DeadlineExpired, EngineFailed
+from inkstream_server.batching import DeadlineExpired
 from inkstream_server.columns import Columns, stream_message
+from inkstream_server.computing import EngineFailed
 from inkstream_server.metrics import Metrics, Outcome
 
 OUTCOME_OF_CODE: Final[dict[int, Outcome]] = {

@@ -15,10 +15,9 @@ from typing import Protocol
 
 from inkstream_server.admission import Admission, Overloaded
 from inkstream_server.blocks import Batch, Block, Part, Share, frames_of
-from inkstream_server.doubts import doubts_of
-from inkstream_server.engines import DIGITS, Engine, Frames, Probabilities
+from inkstream_server.computing import Network, failure_of, judged
+from inkstream_server.engines import Frames, Probabilities
 from inkstream_server.fair_queue import QUANTUM, FairQueue, Flow, Priority
-from inkstream_server.rejection import RejectRule
 from inkstream_server.tempo import Tempo
 
 LOOK_SECONDS = 0.0003
@@ -46,29 +45,6 @@ class DeadlineExpired(Exception):
     """A block's deadline passed before its turn came."""
 
 
-class EngineFailed(Exception):
-    """The engine raised, or gave an array of the wrong shape; `__cause__` tells more."""
-
-
-class Network(Protocol):
-    """What computes batches, with all that belongs to it: when a model is swapped, all of it is."""
-
-    @property
-    def label(self) -> str:
-        """Names it in every `Batch`, for example "digits/1"."""
-        ...
-
-    @property
-    def engine(self) -> Engine:
-        """Computes; called by one thread at a time."""
-        ...
-
-    @property
-    def rule(self) -> RejectRule:
-        """When its answers are rejected."""
-        ...
-
-
 class Observer(Protocol):
     """Watches batches. Called in the event loop, so it must be quick and must not raise."""
 
@@ -84,8 +60,8 @@ class Observer(Protocol):
 class Batcher:
     """One queue and one engine, for all streams of a process.
 
-    Every block that was accepted is answered exactly once: with its shares, or with one of this module's
-    exceptions; a block whose future was cancelled is dropped before it costs anything. To be used from
+    Every block that was accepted is answered exactly once: with its shares, or with `DeadlineExpired` or
+    `EngineFailed`; a block whose future was cancelled is dropped before it costs anything. To be used from
     one event loop.
     """
 
@@ -230,10 +206,10 @@ class Batcher:
         started = perf_counter()
         try:
             probabilities = network.engine.infer([frames])
-            batch = _judged(network, probabilities, rows, started)
+            batch = judged(network, probabilities, rows, started)
         except Exception as error:
             self._observer.failed(error, rows)
-            raise _failure(error) from error
+            raise failure_of(error) from error
         self._observer.computed(batch, [(0.0, rows)])
         return [Share(batch, 0, rows)]
 
@@ -391,7 +367,7 @@ class Batcher:
         started: float,
     ) -> None:
         try:
-            batch = _judged(network, probabilities, sum(map(len, frames)), started)
+            batch = judged(network, probabilities, sum(map(len, frames)), started)
         except ValueError as wrong:
             self._fail(parts, sum(map(len, frames)), wrong)
             return
@@ -409,25 +385,4 @@ class Batcher:
         self._observer.failed(cause, rows)
         for block, _, _ in parts:
             if not block.answer.done():
-                block.answer.set_exception(_failure(cause))
-
-
-def _judged(network: Network, probabilities: Probabilities, rows: int, started: float) -> Batch:
-    """Make a batch of what an engine just gave for so many rows.
-
-    Raises:
-        ValueError: these are no probabilities of ten digits a row.
-    """
-    seconds = perf_counter() - started
-    # An engine is foreign code: it may give anything, even None.
-    shape = getattr(probabilities, "shape", None)
-    if shape != (rows, DIGITS):
-        raise ValueError(f"expected shape ({rows}, {DIGITS}), got {shape}")
-    doubts = doubts_of(network.engine.pixels)
-    return Batch(network.label, probabilities, started, seconds, network.rule, doubts)
-
-
-def _failure(cause: BaseException) -> EngineFailed:
-    failure = EngineFailed(f"the engine failed: {cause}")
-    failure.__cause__ = cause
-    return failure
+                block.answer.set_exception(failure_of(cause))

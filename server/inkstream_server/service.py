@@ -36,8 +36,9 @@ from inkstream_server.access.streams import (
 )
 from inkstream_server.access.tokens import Caller
 from inkstream_server.admission import Overloaded
-from inkstream_server.batching import Batcher, DeadlineExpired, EngineFailed, StreamFlow
+from inkstream_server.batching import Batcher, DeadlineExpired, StreamFlow
 from inkstream_server.columns import Columns, columns_of, results
+from inkstream_server.computing import EngineFailed
 from inkstream_server.fair_queue import Flow
 from inkstream_server.grpc_metrics import counts_of
 from inkstream_server.metrics import Metrics

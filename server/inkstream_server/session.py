@@ -17,9 +17,10 @@ from inkstream.v1.recognition_service_pb2 import Draining, StreamRecognizeReques
 from inkstream_server import answers, tensors
 from inkstream_server.access.allowance import Allowance
 from inkstream_server.admission import Overloaded
-from inkstream_server.batching import Batcher, EngineFailed, StreamFlow
+from inkstream_server.batching import Batcher, StreamFlow
 from inkstream_server.begun import Begun
 from inkstream_server.columns import columns_of, stream_message
+from inkstream_server.computing import EngineFailed
 from inkstream_server.due import Due
 from inkstream_server.fair_queue import Flow
 from inkstream_server.metrics import Metrics

@@ -7,9 +7,10 @@ from time import perf_counter
 from inkstream.v1 import error_pb2, tensor_pb2
 
 from inkstream_server import answers
-from inkstream_server.batching import Batcher, DeadlineExpired, EngineFailed, StreamFlow
+from inkstream_server.batching import Batcher, DeadlineExpired, StreamFlow
 from inkstream_server.blocks import Share
 from inkstream_server.columns import columns_of
+from inkstream_server.computing import EngineFailed
 from inkstream_server.metrics import Metrics
 from inkstream_server.tensors import Group
 

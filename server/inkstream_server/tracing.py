@@ -35,8 +35,9 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from inkstream_server.admission import Overloaded
-from inkstream_server.batching import Batcher, EngineFailed, StreamFlow
+from inkstream_server.batching import Batcher, StreamFlow
 from inkstream_server.blocks import Part, Share
+from inkstream_server.computing import EngineFailed
 from inkstream_server.engines import Frames, Probabilities
 from inkstream_server.fair_queue import Priority
 from inkstream_server.grpc_metrics import status_of

@@ -10,8 +10,9 @@ from collections.abc import Callable, Hashable
 from time import perf_counter
 
 from inkstream_server.admission import Overloaded
-from inkstream_server.batching import Batcher, EngineFailed, StreamFlow
+from inkstream_server.batching import Batcher, StreamFlow
 from inkstream_server.blocks import Share
+from inkstream_server.computing import EngineFailed
 from inkstream_server.fair_queue import Priority
 from inkstream_server.ink import normalize, rasterize
 from inkstream_server.ink_metrics import InkMetrics

@@ -9,9 +9,10 @@ from inkstream.v1 import error_pb2, tensor_pb2
 from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
 from inkstream_server import answers
 from inkstream_server.admission import QueueFull, WouldBeLate
-from inkstream_server.batching import DeadlineExpired, EngineFailed
+from inkstream_server.batching import DeadlineExpired
 from inkstream_server.blocks import Batch, Share
 from inkstream_server.columns import columns_of
+from inkstream_server.computing import EngineFailed
 from inkstream_server.metrics import OUTCOMES
 
 

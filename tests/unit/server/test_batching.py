@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inkstream_server import batching
 from inkstream_server.admission import QueueFull, WouldBeLate
-from inkstream_server.batching import Batcher, DeadlineExpired, EngineFailed, StreamFlow
+from inkstream_server.batching import Batcher, DeadlineExpired, StreamFlow
 from inkstream_server.blocks import Batch, Block, Share
+from inkstream_server.computing import EngineFailed
 from inkstream_server.engines import Frames, Probabilities
 from inkstream_server.fair_queue import QUANTUM, Flow, Priority
 from inkstream_server.rejection import RejectRule

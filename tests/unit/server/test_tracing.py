@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from inkstream_server.batching import EngineFailed
+from inkstream_server.computing import EngineFailed
 from inkstream_server.fair_queue import Priority
 from inkstream_server.ink_metrics import InkMetrics
 from inkstream_server.pens.easel import Drawing

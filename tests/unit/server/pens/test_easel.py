@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from inkstream_server.admission import QueueFull
-from inkstream_server.batching import EngineFailed
+from inkstream_server.computing import EngineFailed
 from inkstream_server.pens import easel as easel_module
 from inkstream_server.pens.easel import Drawing, Easel
 
