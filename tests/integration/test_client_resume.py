@@ -43,7 +43,8 @@ async def test_killed_servers_cost_no_answer_and_double_none(
 ) -> None:
     port = free_port()
     server = start_server("--port", port)
-    clients = [AsyncClient(server.address) for _ in range(4)]
+    addresses = [server.address, f"dns:///localhost:{port}"]
+    clients = [AsyncClient(address) for address in addresses * 2]
 
     async def kill() -> AsyncIterator[RunningServer]:
         nonlocal server
