@@ -13,14 +13,12 @@ import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-import grpc
-
+from inkstream._channels import Channels
 from inkstream._exceptions import (
     ClientClosed,
     ConnectionLost,
     InkstreamError,
     ServerDraining,
-    from_status,
 )
 from inkstream._ink_outbox import InkOutbox
 from inkstream._options import Options
@@ -31,7 +29,6 @@ from inkstream._retry import RETRIED
 from inkstream._states import ConnectionEvent, ConnectionState
 from inkstream._stream_call import WINDOW_UNTIL_TOLD, StreamCall
 from inkstream.v1 import recognition_service_pb2 as wire
-from inkstream.v1 import recognition_service_pb2_grpc as service
 
 _T = TypeVar("_T")
 
@@ -51,9 +48,7 @@ class Connection:
         self._options = options
         self._outbox = outbox
         self._ink = ink
-        self._channels: dict[str, grpc.aio.Channel] = {}
-        # Clients of one list of addresses begin at different ones.
-        self._turn = random.randrange(len(options.targets))  # noqa: S311 - spreads load
+        self._channels = Channels(options)
         self._work = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
         self._leaving: dict[asyncio.Task[InkstreamError | None], StreamCall] = {}
@@ -111,41 +106,14 @@ class Connection:
                 keeping.cancel()
                 await asyncio.wait([keeping])
             self._fail_waiting(ClientClosed("the client was closed before it was sent"))
-            while self._channels:
-                _, channel = self._channels.popitem()
-                await channel.close()
+            await self._channels.close()
             if not was_closing:
                 self._tell(ConnectionState.CLOSED)
 
-    @property
-    def _address(self) -> str:
-        """The target whose turn it is."""
-        targets = self._options.targets
-        return targets[self._turn % len(targets)]
-
-    def _stub(self, address: str) -> service.RecognitionServiceStub:
-        channel = self._channels.get(address)
-        if channel is None:
-            channel = self._channels[address] = self._options.open_channel(address)
-        return service.RecognitionServiceStub(channel)
-
     async def _ask(self, method: str, request: Any, seconds: float | None) -> Any:
-        """Make a unary call at the address whose turn it is, or at the first other one that answers."""
         if self._is_closing:
             raise ClientClosed("the client is closed: make a new one")
-        targets = self._options.targets
-        end = None if seconds is None else time.monotonic() + seconds
-        for step in range(len(targets)):
-            address = targets[(self._turn + step) % len(targets)]
-            left = None if end is None else max(0.0, end - time.monotonic())
-            call = getattr(self._stub(address), method)
-            try:
-                return await call(request, timeout=left, metadata=tuple(self._options.metadata))
-            except grpc.aio.AioRpcError as failed:
-                error = from_status(failed, address)
-                if step == len(targets) - 1 or not isinstance(error, RETRIED):
-                    raise error from failed
-        raise AssertionError("there is at least one target")
+        return await self._channels.ask(method, request, seconds)
 
     async def _keep(self) -> None:
         """Use one stream after the other as long as something is due."""
@@ -214,14 +182,13 @@ class Connection:
         using.add_done_callback(self._left)
         self._is_moving = stream.is_owing
         self._tell(ConnectionState.DRAINING)
-        self._turn += 1
+        self._channels.turn()
 
     def _new_stream(self) -> StreamCall:
-        address = self._address
         self._tell(ConnectionState.CONNECTING)
         return StreamCall(
-            self._stub(address).StreamRecognize(metadata=tuple(self._options.metadata)),
-            address,
+            self._channels.stream(),
+            self._channels.address,
             self._options,
             self._outbox,
             self._ink,
@@ -271,7 +238,7 @@ class Connection:
         if not self._has_work():
             self._tell(ConnectionState.LOST, error)
             self._failures = 0
-            self._turn += 1
+            self._channels.turn()
             return
         if policy.is_exhausted(failures, seconds, was_open=self._was_open):
             if failures > 1:
@@ -283,7 +250,7 @@ class Connection:
             raise error
         delay = policy.delay(failures, random.random())  # noqa: S311 - spreads load
         self._tell(ConnectionState.LOST, error, delay)
-        self._turn += 1
+        self._channels.turn()
         await self._while_expiring(asyncio.sleep(delay))
 
     async def _while_expiring(self, work: Coroutine[Any, Any, _T]) -> _T:
@@ -319,7 +286,7 @@ class Connection:
         if on_state is None:
             return
         attempt = self._failures if error is not None else self._failures + 1
-        event = ConnectionEvent(state, self._address, max(1, attempt), error, delay)
+        event = ConnectionEvent(state, self._channels.address, max(1, attempt), error, delay)
         try:
             on_state(event)
         except Exception:  # noqa: BLE001 - whatever it raises
