@@ -203,6 +203,8 @@ class Options:
             ("grpc.initial_reconnect_backoff_ms", 50),
             ("grpc.min_reconnect_backoff_ms", round(self.connect_timeout * 1000)),
             ("grpc.max_reconnect_backoff_ms", 1_000),
+            # A name whose servers were all replaced is looked up again; gRPC would wait half a minute.
+            ("grpc.dns_min_time_between_resolutions_ms", 1_000),
             ("grpc.service_config", json.dumps(config)),
             # Clients share no connection: each has its own flow control.
             ("grpc.use_local_subchannel_pool", 1),

@@ -20,6 +20,7 @@ from inkstream import (
 
 from tests.conftest import Mnist
 from tests.integration.conftest import RunningServer, StartServer
+from tests.integration.names import names
 from tests.integration.writers import SEVEN, Writer, under_load
 
 LONG_MS = 60_000
@@ -85,6 +86,33 @@ async def test_a_rolling_restart_of_two_servers_costs_no_answer(
     states = [event.state for event in events]
     assert states.count(ConnectionState.DRAINING) >= 1
     assert states[-1] is ConnectionState.CLOSED
+
+
+async def test_a_name_is_followed_to_whatever_servers_it_stands_for(
+    start_server: StartServer, mnist: Mnist
+) -> None:
+    port = free_port()
+    servers = {
+        host: start_server("--port", port, "--host", host)
+        for host in ("127.0.0.2", "127.0.0.3", "127.0.0.4")
+    }
+    image = mnist[0][0]
+    async with (
+        names("127.0.0.2", "127.0.0.3") as serving,
+        AsyncClient(f"dns://127.0.0.1:{serving.port}/ink.test:{port}") as client,
+    ):
+        assert (await client.recognize(image)).digit == 7
+        busy, other = serving.addresses
+        if servers[other].metrics().value("inkstream_streams"):
+            busy, other = other, busy
+        servers[busy].signal(signal.SIGKILL)
+        assert (await client.recognize(image)).digit == 7
+        assert servers[other].metrics().value("inkstream_streams") == 1
+        # All that the name has stood for is gone; gRPC by itself would not ask again for 30 s.
+        serving.addresses = ["127.0.0.4"]
+        servers[other].signal(signal.SIGKILL)
+        assert (await client.recognize(image, deadline=25)).digit == 7
+        assert servers["127.0.0.4"].metrics().value("inkstream_streams") == 1
 
 
 def test_a_digit_begun_before_a_kill_is_finished_after_it(start_server: StartServer) -> None:
