@@ -1,18 +1,19 @@
-"""Whether one stream at full speed holds up slow ones: pens that write, alone and beside it."""
+"""Whether one stream at full speed holds up slow ones, of pens or of images: alone and beside it."""
 
 import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from statistics import median
 
 import click
 from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
 
-from benchmarks import pens, processes, report
+from benchmarks import callers, pens, processes, report
 from benchmarks.bodies import request
 from benchmarks.digits import mnist
+from benchmarks.figures import LATE, P50, P99, Figures, middle
 from benchmarks.pens import Writing
 from benchmarks.wire import Listener, frames, open_streams
 from benchmarks.writing import real_ink
@@ -21,6 +22,7 @@ PER_MESSAGE = 64
 """Images in a message of the fast stream."""
 WINDOW = 4096
 """Images that it keeps unanswered: the default of `--window`."""
+ALONE, BESIDE = "alone", "beside one at full speed"
 
 
 def flood(address: str) -> None:
@@ -35,6 +37,8 @@ def flood(address: str) -> None:
                 stream.put(frames(request(digits, first % 6400, PER_MESSAGE, sequence=first)))
                 sent += 1
             listener.listen(1.0)
+            if not answered and stream.heard:
+                click.echo("flowing")
             answered += sum(_messages_in(message) for _, message in stream.heard)
             stream.heard.clear()
 
@@ -50,8 +54,10 @@ def _messages_in(answer: bytes) -> int:
 @contextmanager
 def _flooding(address: str) -> Iterator[None]:
     command = [sys.executable, "-m", "benchmarks.fairness", "--flood", address]
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
     try:
+        process.stdout.readline()
         yield
     finally:
         process.kill()
@@ -63,18 +69,36 @@ def _flooding(address: str) -> Iterator[None]:
 @click.option("--per-stream", default=10, show_default=True, help="Pens that share a stream.")
 @click.option("--seconds", default=8.0, show_default=True, help="How long each run writes.")
 @click.option("--rounds", default=3, show_default=True, help="Runs, alone and beside in turn.")
+@click.option(
+    "--images", type=int, help="Send so many images a second, one by one, in place of pens."
+)
+@click.option("--streams", default=100, show_default=True, help="Streams of these images.")
 @click.option("--flood", "flooded", hidden=True, help="Be the fast stream, against this address.")
-def main(count: int, per_stream: int, seconds: float, rounds: int, flooded: str | None) -> None:
-    """Measure slow pens alone and beside one stream at full speed; prints a table in Markdown.
+def main(
+    count: int,
+    per_stream: int,
+    seconds: float,
+    rounds: int,
+    images: int | None,
+    streams: int,
+    flooded: str | None,
+) -> None:
+    """Measure slow callers alone and beside one stream at full speed; prints a table in Markdown.
 
     \b
     Examples:
       python -m benchmarks.fairness
       python -m benchmarks.fairness --pens 200 --per-stream 1 --rounds 1
+      python -m benchmarks.fairness --images 2000 --streams 100
     """
     if flooded is not None:
         flood(flooded)
     os.sched_setaffinity(0, {processes.LOAD_CORE})
+    about = ", ".join(f"{name} {value}" for name, value in report.machine().items())
+    if images is not None:
+        click.echo(f"{images} images/s on {streams} streams; medians of {rounds} runs. {about}.\n")
+        _measure_images(images, streams, seconds, rounds)
+        return
     inks, streams = real_ink(), max(1, count // per_stream)
     alone: list[Writing] = []
     beside: list[Writing] = []
@@ -83,12 +107,27 @@ def main(count: int, per_stream: int, seconds: float, rounds: int, flooded: str 
         beside.append(
             pens.play(inks, pens=count, streams=streams, seconds=seconds, beside=_flooding)
         )
-    about = ", ".join(f"{name} {value}" for name, value in report.machine().items())
     click.echo(f"{count} pens on {streams} streams; medians of {rounds} runs. {about}.\n")
     click.echo("| pens | p50 ms | p99 ms | worst ms | late p99 ms | core used | MB |")
     click.echo("|---|---|---|---|---|---|---|")
-    for name, runs in (("alone", alone), ("beside one at full speed", beside)):
+    for name, runs in ((ALONE, alone), (BESIDE, beside)):
         click.echo(_row(name, runs))
+
+
+def _measure_images(rate: int, streams: int, seconds: float, rounds: int) -> None:
+    digits = mnist()
+    figures: dict[str, list[Figures]] = {ALONE: [], BESIDE: []}
+    for _ in range(rounds):
+        for name, beside in ((ALONE, nullcontext), (BESIDE, _flooding)):
+            with processes.server() as server, beside(server.address):
+                figures[name].append(
+                    callers.poisson(server, digits, rate=rate, seconds=seconds, streams=streams)
+                )
+    click.echo("| images | p50 ms | p99 ms | late p99 ms |")
+    click.echo("|---|---|---|---|")
+    for name, runs in figures.items():
+        cells = " | ".join(f"{middle(runs, each):.1f}" for each in (P50, P99, LATE))
+        click.echo(f"| {name} | {cells} |")
 
 
 def _row(name: str, runs: Sequence[Writing]) -> str:

@@ -370,6 +370,30 @@ async def test_a_caller_who_is_gone_ends_the_stream_and_stops_the_reader() -> No
         assert scene.wire.incoming.qsize() == 1, "somebody still reads"
 
 
+async def test_slow_streams_of_images_are_answered_within_a_batch_beside_one_at_full_speed() -> (
+    None
+):
+    engine = GatedEngine()
+    async with stream(engine) as flood:
+        flood.wire.send([1])
+        await engine.begun()
+        for first in range(2, 4002, 1000):
+            flood.wire.send(range(first, first + 1000))
+        await turns()
+        slow = [Scene(flood.workshop, 4096, 1024, _NO_OPTIONS) for _ in range(100)]
+        for scene in slow:
+            scene.wire.send([7])
+        await turns()
+        engine.release(2)  # The batch under way, and the next.
+        assert [await scene.wire.until(1) for scene in slow] == [[(7, 7)]] * len(slow)
+        assert [number for number, _ in flood.wire.answers()] == [1]
+        engine.release(100)
+        assert len(await flood.wire.until(4001)) == 4001
+        for scene in slow:
+            scene.wire.half_close()
+            await scene.ended()
+
+
 async def test_a_failed_batch_and_a_full_queue_are_told_by_item() -> None:
     engine = GatedEngine()
     engine.failures = {0: "raise"}
