@@ -54,6 +54,12 @@ async def call(address: str, way: str) -> None:
     async with stub(address) as service:
         for _ in range(STREAMS):
             stream = await open_stream(service)
+            if way == "cancels-early":
+                for first in (0, FRAMES):
+                    frames = range(first, first + FRAMES)
+                    await stream.send(sequences=frames, uint8=bytes(784 * FRAMES))
+                stream.call.cancel()
+                continue
             await stream.send(sequences=range(FRAMES), uint8=bytes(784 * FRAMES))
             await stream.receive_until(FRAMES)
             if way == "half-closes":

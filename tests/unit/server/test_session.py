@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any
@@ -144,6 +144,7 @@ async def stream(
         yield scene
     finally:
         scene.run.cancel()
+        scene.wire.half_close()  # What is read of a call that is over.
         await asyncio.wait([scene.run])
         await scene.workshop.batcher.close()
     assert scene.workshop.batcher.queue_depth == 0
@@ -628,6 +629,38 @@ async def test_a_stream_whose_last_answer_was_read_is_not_taken_for_stalled() ->
         scene.session.end_if_stalled(1.0, perf_counter() + 10)
         await turns()
         assert not scene.run.done()
+
+
+async def test_what_a_cancelled_stream_has_under_way_comes_back_and_is_not_cancelled() -> None:
+    # Else gRPC never frees it: grpc#43360.
+    ends: list[str] = []
+
+    async def noted(operation: str, waited: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            result = await waited
+        except asyncio.CancelledError:
+            ends.append(f"{operation} cancelled")
+            raise
+        ends.append(f"{operation} came back")
+        return result
+
+    async with stream() as scene:
+        read, write = scene.wire.read, scene.wire.write
+        scene.wire.read = lambda: noted("read", read())  # type: ignore[method-assign]  # what is watched
+        scene.wire.write = lambda message: noted("write", write(message))  # type: ignore[method-assign]
+        scene.wire.hold()
+        scene.wire.send([1])
+        scene.wire.send([2])
+        await turns(20)
+        ends.clear()
+        scene.run.cancel()
+        await turns()
+        assert ends == []
+        scene.wire.let_go()
+        scene.wire.half_close()
+        await asyncio.wait([scene.run])
+        assert scene.run.cancelled()
+        assert sorted(ends) == ["read came back", "write came back"]
 
 
 async def test_cancelling_gives_up_a_write_that_is_held() -> None:
