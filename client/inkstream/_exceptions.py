@@ -63,9 +63,11 @@ class RetryableError(InkstreamError):
 
     Attributes:
         retry_after: seconds after which trying again makes sense, None where the server said none.
+        strokes: the strokes of a pen that it is about, to be written again; () where it is about no ink.
     """
 
     retry_after: float | None = None
+    strokes: tuple[int, ...] = ()
 
 
 class ConnectionFailed(RetryableError, ConnectionError):

@@ -8,7 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from inkstream._exceptions import InkstreamError, ProtocolError, from_item_error
+from inkstream._exceptions import (
+    InkstreamError,
+    ProtocolError,
+    RetryableError,
+    from_item_error,
+)
 from inkstream._glyphs import GlyphResult
 from inkstream._ink_line import Line
 from inkstream._ink_outbox import InkOutbox
@@ -151,7 +156,8 @@ class InkExchange:
         if not item.glyph and not item.stroke:
             # The pen itself: it is opened anew with its next stroke.
             del self._lines[line.number]
-            self._outbox.lose(line, error)
+            sent = [stroke for stroke, written in line.unanswered.items() if written.sent]
+            self._outbox.lose(line, _about(error, sent))
             return ()
         over: Iterable[int] = ()
         glyph = item.glyph + line.glyphs_before
@@ -161,6 +167,7 @@ class InkExchange:
             over = (item.stroke,)
         elif item.glyph:
             line.glyphs.setdefault(glyph, Seen()).strokes.add(item.stroke)
+        _about(error, over or filter(None, [item.stroke]))
         written = line.unanswered.get(item.stroke)
         if written is None or not written.has_told(refused.field, refused.code):
             line.reader.fail(error)
@@ -177,3 +184,10 @@ class InkExchange:
         """Let go of a pen that is closed and owed nothing."""
         if line.is_closed and not line.unanswered and not line.waiting:
             self._lines.pop(line.number, None)
+
+
+def _about(error: InkstreamError, strokes: Iterable[int]) -> InkstreamError:
+    """Have an error say which strokes it is about, so that whoever holds their ink may write it again."""
+    if isinstance(error, RetryableError):
+        error.strokes = tuple(sorted(strokes))
+    return error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -751,6 +753,37 @@ def test_a_digit_whose_final_answer_fails_is_not_waited_for(
     exchange.receive(wire.StreamRecognizeResponse(errors=[refusal(1, glyph=1)]))
     assert not writer.line.unanswered
     assert writer.results[0].state is GlyphState.PROVISIONAL
+
+
+@pytest.mark.parametrize(
+    ("about", "strokes", "left"),
+    [
+        ({"field": "open"}, (1, 2), []),
+        ({"glyph": 1}, (1, 2), []),
+        ({"stroke": 2, "field": "stroke_begin"}, (2,), [1]),
+        ({"glyph": 1, "stroke": 2, "field": "points"}, (2,), [1, 2]),
+    ],
+)
+def test_ink_without_room_is_told_with_what_to_write_again_and_when(
+    outbox: InkOutbox,
+    exchange: InkExchange,
+    about: dict[str, Any],
+    strokes: tuple[int, ...],
+    left: list[int],
+) -> None:
+    writer = Writer(outbox)
+    writer.stroke()
+    writer.stroke()
+    exchange.next_message()
+    exchange.receive(answer(1, 1, [1, 2], PROVISIONAL))
+    error = refusal(1, **about)
+    error.code, error.retry_after_ms = error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED, 150
+    exchange.receive(wire.StreamRecognizeResponse(errors=[error]))
+    (told,) = writer.errors
+    assert isinstance(told, Overloaded)
+    assert (told.strokes, told.retry_after) == (strokes, 0.15)
+    assert [*writer.line.unanswered] == left, "what gets no answer is not waited for"
+    assert exchange.next_message() is None, "nobody but the writer knows whether it still matters"
 
 
 def test_a_refused_pen_is_opened_anew_with_its_next_stroke(
