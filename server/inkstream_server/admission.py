@@ -8,7 +8,7 @@ with a time to come back, for serving it would cost as much and help nobody.
 """
 
 from collections.abc import Callable
-from math import ceil, exp
+from math import ceil, exp, sqrt
 from random import random
 from typing import Any, Final
 
@@ -26,15 +26,10 @@ Streaming for Estimating Quantiles", 2013); from 0.1 to 100 ms it takes 140 answ
 TRANSPORT_SECONDS: Final = (1e-5, 10.0)
 """Least and most of that estimate."""
 
-RETRY_WAITS: Final = 12.0
+RETRY_WAITS: Final = 8.0
 """Times the estimated wait that refused callers are asked to stay away, on average: a quarter to seven
 quarters of that, lest all come back at once. Being refused costs the server about half of what being served
 does: who came back after one wait would be a load that serves nobody."""
-
-MARGIN: Final = 2.0
-"""Times the estimated wait that an item takes at most. Of items whose deadlines lie between once and so many
-times the wait, the closer ones are refused more often: where all are let in up to a point and none beyond it,
-all callers are refused at once, stay away together, and leave the server without work."""
 
 RETRY_MS: Final = (100, 10_000)
 """Least and most of that."""
@@ -111,6 +106,10 @@ class Admission:
         else out, and ink is not kept out by images. So it may exceed its limit, to less than twice the
         limit in a class. An empty queue refuses nobody: the estimate may be old.
 
+        Of items whose wait is a share of the time that is left, the square of that share is refused at
+        random, all from 1 on. Were all let in up to a point and none beyond it, all callers would be refused
+        at once, stay away together, and leave the server without work.
+
         Args:
             queue: what waits.
             flow: whose block it is.
@@ -122,7 +121,7 @@ class Admission:
 
         Raises:
             QueueFull: there is no room.
-            WouldBeLate: its turn would come after the deadline, or may well do; see `MARGIN`.
+            WouldBeLate: its turn would come after the deadline, or might.
         """
         waiting = sum(queue.class_rows[: priority + 1])
         if waiting + rows > self.max_rows:
@@ -135,12 +134,13 @@ class Admission:
                 )
         if deadline is not None and queue.rows and now < deadline:
             wait = self.wait(queue, flow, priority, rows)
-            if now + wait * (1 + (MARGIN - 1) * self._chance()) > deadline:
+            left = deadline - now
+            if wait > left * sqrt(self._chance()):
                 raise WouldBeLate(
-                    f"the deadline is {(deadline - now) * 1000:.0f} ms away, the answer "
-                    f"{wait * 1000:.0f} to {MARGIN * wait * 1000:.0f} ms",
+                    f"the deadline is {left * 1000:.0f} ms away, the answer about "
+                    f"{wait * 1000:.0f} ms",
                     # A long wait may soon be over, and who stays away long after that is missed.
-                    self._retry_ms(min(wait, deadline - now)),
+                    self._retry_ms(min(wait, left)),
                 )
 
     def _retry_ms(self, wait: float) -> int:
