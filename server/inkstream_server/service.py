@@ -53,9 +53,6 @@ if TYPE_CHECKING:
     AnyContext = grpc.aio.ServicerContext[Any, Any]
 
 
-LAST_WORD_SECONDS = 0.1
-"""How long to wait that a status reaches a caller who has read nothing for long."""
-
 _STATUS_OF_ENDING: dict[Ending, grpc.StatusCode] = {
     "idle": grpc.StatusCode.UNAVAILABLE,
     "age": grpc.StatusCode.UNAVAILABLE,
@@ -113,15 +110,22 @@ class RecognitionService(RecognitionServiceServicer):
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, refusal)
         try:
             with self._metrics.streams.track_inprogress():
-                await self._serve_stream(context, caller)
+                stalled = await self._serve_stream(context, caller)
+            if stalled is not None:
+                # The status waits behind the answers that were not read, and gRPC holds those until they
+                # are, or their caller hangs up: so long the stream is counted by the limits.
+                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(stalled))
         finally:
             self._streams.leave(caller)
 
-    async def _serve_stream(self, context: StreamContext, caller: Caller | None) -> None:
+    async def _serve_stream(
+        self, context: StreamContext, caller: Caller | None
+    ) -> ReaderStalled | None:
+        """Serve a stream that was let in; gives why it was given up where its caller reads no answers."""
         wire = _Wire(context)
         first = await self._first_message(wire, context)
         if first is None:
-            return
+            return None
         if first.WhichOneof("request") != "config":
             await context.abort(
                 grpc.StatusCode.INVALID_ARGUMENT,
@@ -153,13 +157,14 @@ class RecognitionService(RecognitionServiceServicer):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(violation))
         except ReaderStalled as stalled:
             logs.get().warning("stream_stalled", reason=str(stalled))
-            await _abort_unread(context, str(stalled))
+            return stalled
         finally:
             self._sessions.discard(session)
             logs.get().debug("stream_ended")
         # Who went when told to has all answers, and nothing is wrong.
         if lifetime.ending is not None and session.was_cut:
             await context.abort(_STATUS_OF_ENDING[lifetime.ending], WHY[lifetime.ending])
+        return None
 
     async def _first_message(
         self, wire: _Wire, context: StreamContext
@@ -357,19 +362,6 @@ def _allowance() -> Allowance | None:
     """Give what the caller of this call may use; None for no limit."""
     caller = CALLER.get()
     return caller.allowance if caller is not None else None
-
-
-async def _abort_unread(context: AnyContext, reason: str) -> None:
-    """Say why a stream ends whose caller does not read.
-
-    The status waits behind the answers that were not read; it reaches a caller who reads on after all. All
-    else the stream held is free.
-    """
-    try:
-        async with asyncio.timeout(LAST_WORD_SECONDS):
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, reason)
-    except TimeoutError:
-        return
 
 
 def _describe(model: Model) -> model_pb2.Model:

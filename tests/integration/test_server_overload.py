@@ -18,6 +18,8 @@ MESSAGES = 20
 """With all probabilities 10,000 answers are a megabyte, far more than a caller with a fixed window of 64 KB
 lets through unread."""
 
+EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED.name
+
 
 @asynccontextmanager
 async def narrow_stub(address: str) -> AsyncIterator[Any]:
@@ -53,3 +55,27 @@ async def test_a_caller_who_reads_no_answers_is_ended_and_told_why_and_its_neigh
     handled = {"grpc_method": "StreamRecognize", "grpc_code": "RESOURCE_EXHAUSTED"}
     assert server.metrics().total("grpc_server_handled_total", **handled) == 1
     assert server.stderr().count("event=stream_stalled") == 1
+
+
+async def test_a_caller_who_reads_no_answers_keeps_its_place_until_it_does(
+    start_server: StartServer,
+) -> None:
+    # gRPC holds what it did not read: were its place free, it could have any number of such streams.
+    server = start_server(
+        *("--stall-timeout", "0.2", "--max-streams", "1", "--window", str(FRAMES * MESSAGES))
+    )
+    async with narrow_stub(server.address) as service, stub(server.address) as another:
+        deaf = await open_stream(service, probabilities=True, top_k=10)
+        for message in range(MESSAGES):
+            numbers = range(message * FRAMES, (message + 1) * FRAMES)
+            await deaf.send(sequences=numbers, uint8=BLANK * FRAMES)
+        await eventually("its end", lambda: server.metrics().value("inkstream_streams") == 0)
+        with pytest.raises(grpc.aio.AioRpcError, match="the server has 1 open, its limit"):
+            await open_stream(another)
+        with pytest.raises(grpc.aio.AioRpcError, match="has read no answer for"):
+            await deaf.receive_all()
+        await eventually(
+            "its place is free",
+            lambda: server.metrics().total("grpc_server_handled_total", grpc_code=EXHAUSTED) == 2,
+        )
+        await (await open_stream(another)).finish()
