@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import gzip
 import hashlib
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from inkstream import mnist
@@ -68,6 +69,17 @@ def test_read_idx_gives_back_what_was_written(
     path = tmp_path_factory.mktemp("idx") / "some.idx"
     path.write_bytes(gzip.compress(idx(array)) if packed else idx(array))
     np.testing.assert_array_equal(mnist.read_idx(path), array)
+
+
+@given(st.sampled_from([b"", b"\0\0\x08", b"\0\0\x08\x03\0\0\0\x01", b"\x1f\x8b\x08"]), st.binary())
+@settings(deadline=None)
+def test_bytes_of_any_kind_are_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, opening: bytes, content: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.idx"
+    path.write_bytes(opening + content)
+    with contextlib.suppress(ValueError):
+        mnist.read_idx(path)
 
 
 @pytest.mark.parametrize(
