@@ -110,18 +110,18 @@ class RecognitionService(RecognitionServiceServicer):
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, refusal)
         try:
             with self._metrics.streams.track_inprogress():
-                stalled = await self._serve_stream(context, caller)
-            if stalled is not None:
-                # The status waits behind the answers that were not read, and gRPC holds those until they
-                # are, or their caller hangs up: so long the stream is counted by the limits.
-                await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(stalled))
+                last_word = await self._serve_stream(context, caller)
+            if last_word is not None:
+                # It waits behind answers that were not read, and gRPC holds those until they are, or their
+                # caller hangs up: so long the stream is counted by the limits.
+                await context.abort(*last_word)
         finally:
             self._streams.leave(caller)
 
     async def _serve_stream(
         self, context: StreamContext, caller: Caller | None
-    ) -> ReaderStalled | None:
-        """Serve a stream that was let in; gives why it was given up where its caller reads no answers."""
+    ) -> tuple[grpc.StatusCode, str] | None:
+        """Serve a stream that was let in; gives what to end it with where the server ended it."""
         wire = _Wire(context)
         first = await self._first_message(wire, context)
         if first is None:
@@ -157,13 +157,18 @@ class RecognitionService(RecognitionServiceServicer):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(violation))
         except ReaderStalled as stalled:
             logs.get().warning("stream_stalled", reason=str(stalled))
-            return stalled
+            return grpc.StatusCode.RESOURCE_EXHAUSTED, str(stalled)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not lifetime.has_cut or task is None:
+                raise
+            task.uncancel()
         finally:
             self._sessions.discard(session)
             logs.get().debug("stream_ended")
         # Who went when told to has all answers, and nothing is wrong.
-        if lifetime.ending is not None and session.was_cut:
-            await context.abort(_STATUS_OF_ENDING[lifetime.ending], WHY[lifetime.ending])
+        if lifetime.ending is not None and (session.was_cut or lifetime.has_cut):
+            return _STATUS_OF_ENDING[lifetime.ending], WHY[lifetime.ending]
         return None
 
     async def _first_message(

@@ -2,14 +2,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from inkstream.v1 import recognition_service_pb2 as pb
+from inkstream.v1 import tensor_pb2
 from inkstream.v1.recognition_service_pb2_grpc import RecognitionServiceStub
+from inkstream_server.access.allowance import Quota
+from inkstream_server.access.tokens import make
 
 from tests.integration.conftest import StartServer
-from tests.integration.contract import open_stream, stub
+from tests.integration.contract import Stream, open_stream, stub
 from tests.integration.steady import BLANK, Steady
 from tests.patience import eventually
 
@@ -79,3 +84,26 @@ async def test_a_caller_who_reads_no_answers_keeps_its_place_until_it_does(
             lambda: server.metrics().total("grpc_server_handled_total", grpc_code=EXHAUSTED) == 2,
         )
         await (await open_stream(another)).finish()
+
+
+async def test_a_caller_who_reads_no_answers_is_told_in_the_end_why_its_stream_was_over(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    token, line = make("deaf", Quota())
+    tokens = tmp_path / "tokens"
+    tokens.write_text(line)
+    server = start_server("--tokens", str(tokens), "--window", str(FRAMES * MESSAGES))
+    async with narrow_stub(server.address) as service:
+        options = tensor_pb2.AnswerOptions(probabilities=True, top_k=10)
+        deaf = Stream(service.StreamRecognize(metadata=(("authorization", f"Bearer {token}"),)))
+        await deaf.call.write(pb.StreamRecognizeRequest(config=pb.StreamConfig(answers=options)))
+        for message in range(MESSAGES):
+            numbers = range(message * FRAMES, (message + 1) * FRAMES)
+            await deaf.send(sequences=numbers, uint8=BLANK * FRAMES)
+        await deaf.call.done_writing()
+        tokens.write_text("# nobody")
+        await eventually("its end", lambda: server.metrics().value("inkstream_streams") == 0)
+        with pytest.raises(grpc.aio.AioRpcError, match="the token is no longer good") as ended:
+            await deaf.receive_all()
+    assert ended.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert deaf.answers.order == [*range(len(deaf.answers.order))]

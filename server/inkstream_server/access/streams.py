@@ -118,6 +118,8 @@ class Lifetime:
 
     ending: Ending | None = None
     """Why the stream was ended; None if it ended by itself."""
+    has_cut = False
+    """Whether the stream was cancelled for that; its caller has yet to be told why."""
 
     def __init__(
         self, session: Drainable, caller: Caller | None, limits: StreamLimits, clock: Clock
@@ -178,4 +180,5 @@ class Lifetime:
     async def _drain(self, grace_seconds: float) -> None:
         await self._session.drain(grace_seconds)
         if self._running is not None:
+            self.has_cut = True
             self._running.cancel()

@@ -114,15 +114,17 @@ async def test_a_revoked_token_ends_its_streams_within_a_second() -> None:
 
 async def test_a_stream_that_does_not_end_is_cancelled() -> None:
     idler, who = Idler(stubborn=True), caller()
+    scene = Scene(idler, who)
 
     async def run() -> None:
-        async with Scene(idler, who).running():
+        async with scene.running():
             who.revoke()
             await asyncio.Event().wait()
 
     stream = asyncio.create_task(run())
     await asyncio.wait([stream], timeout=PATIENCE_SECONDS)
     assert stream.cancelled()
+    assert (scene.lifetime.ending, scene.lifetime.has_cut) == ("revoked", True)
 
 
 async def test_a_stream_that_is_over_is_left_alone() -> None:
