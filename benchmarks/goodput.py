@@ -30,9 +30,9 @@ PERIOD_SECONDS = 0.05
 """Between two messages of a device, on average."""
 DEADLINE_MS = 100
 IN_FLIGHT = 2
-WARM_SECONDS = 1.0
-"""Left out of the figures: the server has yet to learn its rate."""
-LOADS = (0.5, 0.8, 1.0, 1.2, 1.5, 2.0, 3.0)
+WARM_SECONDS = 3.0
+"""Left out of the figures: all devices come at once, and the server has yet to learn its rate."""
+LOADS = (0.5, 0.8, 1.0, 1.5, 2.0, 3.0)
 """Times capacity."""
 DEVICE_RATE = PER_MESSAGE / PERIOD_SECONDS
 
@@ -177,13 +177,13 @@ def hold(target: processes.Running, digits: Digits, *, rate: float, times: int) 
     """Keep up a load; gives the server's memory in MB after every ten seconds."""
     memory = []
     for _ in range(times):
-        memory.append(offer(target, digits, rate=rate, seconds=9.0)[MEMORY])
+        memory.append(offer(target, digits, rate=rate, seconds=7.0)[MEMORY])
     return memory
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--rounds", default=3, show_default=True, help="Runs of each load, in turn.")
-@click.option("--seconds", default=3.0, show_default=True, help="How long each load is offered.")
+@click.option("--seconds", default=4.0, show_default=True, help="How long each load is offered.")
 @click.option("--deaf", is_flag=True, help="Devices come back at once when they are refused.")
 @click.option("--loads", default=",".join(map(str, LOADS)), show_default=True, help="x capacity.")
 @click.option(

@@ -8,7 +8,7 @@ with a time to come back, for serving it would cost as much and help nobody.
 """
 
 from collections.abc import Callable
-from math import ceil, exp, sqrt
+from math import ceil, exp
 from random import random
 from typing import Any, Final
 
@@ -26,10 +26,15 @@ Streaming for Estimating Quantiles", 2013); from 0.1 to 100 ms it takes 140 answ
 TRANSPORT_SECONDS: Final = (1e-5, 10.0)
 """Least and most of that estimate."""
 
-RETRY_WAITS: Final = 8.0
-"""Times the estimated wait that refused callers are asked to stay away, on average: a quarter to seven
-quarters of that, lest all come back at once. Being refused costs the server about half of what being served
-does: who came back after one wait would be a load that serves nobody."""
+RETRY_WAITS: Final = 7.0
+"""Times its deadline, or the estimated wait if it has none, that who is refused is asked to stay away, on
+average: a quarter to seven quarters of that, lest all come back at once. Being refused costs the server about
+half of what being served does: who came back after one wait would be a load that serves nobody."""
+
+CAUTION: Final = 1 / 1.5
+"""Of items whose wait is a share s of the time that is left, s ** 1.5 are refused. Were all let in up to a
+point and none beyond it, all callers would be refused at once, stay away together, and leave the server
+without work. Chosen, like RETRY_WAITS, by `benchmarks.goodput`: squares and fourth powers deliver less."""
 
 RETRY_MS: Final = (100, 10_000)
 """Least and most of that."""
@@ -106,9 +111,8 @@ class Admission:
         else out, and ink is not kept out by images. So it may exceed its limit, to less than twice the
         limit in a class. An empty queue refuses nobody: the estimate may be old.
 
-        Of items whose wait is a share of the time that is left, the square of that share is refused at
-        random, all from 1 on. Were all let in up to a point and none beyond it, all callers would be refused
-        at once, stay away together, and leave the server without work.
+        Of items whose wait is a part of the time that is left, some are refused by chance, the more the
+        larger that part is, and all from 1 on; see `CAUTION`.
 
         Args:
             queue: what waits.
@@ -135,16 +139,15 @@ class Admission:
         if deadline is not None and queue.rows and now < deadline:
             wait = self.wait(queue, flow, priority, rows)
             left = deadline - now
-            if wait > left * sqrt(self._chance()):
+            if wait > left * self._chance() ** CAUTION:
                 raise WouldBeLate(
                     f"the deadline is {left * 1000:.0f} ms away, the answer about "
                     f"{wait * 1000:.0f} ms",
-                    # A long wait may soon be over, and who stays away long after that is missed.
-                    self._retry_ms(min(wait, left)),
+                    self._retry_ms(left),
                 )
 
-    def _retry_ms(self, wait: float) -> int:
+    def _retry_ms(self, seconds: float) -> int:
         """Give a time to come back, another for each, lest all come back at once."""
         least, most = RETRY_MS
-        wanted = wait * RETRY_WAITS * (0.25 + 1.5 * self._chance())
+        wanted = seconds * RETRY_WAITS * (0.25 + 1.5 * self._chance())
         return min(most, max(least, ceil(wanted * 1000)))

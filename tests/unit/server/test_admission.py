@@ -72,10 +72,10 @@ def test_the_more_of_its_time_an_item_has_to_wait_the_likelier_it_is_refused(
     door.knock(100)
     door.admission.emptied(100, 0.4)
     wait = door.admission.wait(door.queue, door.flow, TENSOR, 100)
-    if deadline < wait or chance < (wait / deadline) ** 2 * 0.999:
+    if deadline < wait or chance < (wait / deadline) ** 1.5 * 0.999:
         with pytest.raises(WouldBeLate):
             door.knock(100, deadline=deadline)
-    elif chance > (wait / deadline) ** 2 * 1.001:
+    elif chance > (wait / deadline) ** 1.5 * 1.001:
         door.knock(100, deadline=deadline)
 
 
