@@ -18,10 +18,9 @@ from tests.integration.contract import Stream, open_stream, stub
 from tests.integration.steady import BLANK, Steady
 from tests.patience import eventually
 
-FRAMES = 500
-MESSAGES = 20
-"""With all probabilities 10,000 answers are a megabyte, far more than a caller with a fixed window of 64 KB
-lets through unread."""
+FRAMES = 1024
+"""Of one message. With all probabilities their answer is a quarter of a megabyte, far more than a caller
+with a fixed window of 64 KB lets through unread."""
 
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED.name
 
@@ -37,13 +36,12 @@ async def narrow_stub(address: str) -> AsyncIterator[Any]:
 async def test_a_caller_who_reads_no_answers_is_ended_and_told_why_and_its_neighbour_goes_on(
     start_server: StartServer,
 ) -> None:
-    server = start_server("--stall-timeout", "0.5", "--window", str(FRAMES * MESSAGES))
+    server = start_server("--stall-timeout", "1")
     async with narrow_stub(server.address) as service, stub(server.address) as another:
         neighbour = Steady(await open_stream(another))
         deaf = await open_stream(service, probabilities=True, top_k=10)
-        for message in range(MESSAGES):
-            numbers = range(message * FRAMES, (message + 1) * FRAMES)
-            await deaf.send(sequences=numbers, uint8=BLANK * FRAMES)
+        for first in (0, FRAMES):
+            await deaf.send(sequences=range(first, first + FRAMES), uint8=BLANK * FRAMES)
         await eventually(
             "the deaf stream's end", lambda: server.metrics().value("inkstream_streams") == 1
         )
@@ -53,7 +51,7 @@ async def test_a_caller_who_reads_no_answers_is_ended_and_told_why_and_its_neigh
             await deaf.receive_all()
         assert ended.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert deaf.answers.order == [*range(len(deaf.answers.order))]
-        assert len(deaf.answers.order) < FRAMES * MESSAGES
+        assert len(deaf.answers.order) < 2 * FRAMES
         neighbour.stop()
         await neighbour.ended()
         assert neighbour.stream.answers.order == [*range(neighbour.sent)]
@@ -66,14 +64,10 @@ async def test_a_caller_who_reads_no_answers_keeps_its_place_until_it_does(
     start_server: StartServer,
 ) -> None:
     # gRPC holds what it did not read: were its place free, it could have any number of such streams.
-    server = start_server(
-        *("--stall-timeout", "0.2", "--max-streams", "1", "--window", str(FRAMES * MESSAGES))
-    )
+    server = start_server("--stall-timeout", "0.2", "--max-streams", "1")
     async with narrow_stub(server.address) as service, stub(server.address) as another:
         deaf = await open_stream(service, probabilities=True, top_k=10)
-        for message in range(MESSAGES):
-            numbers = range(message * FRAMES, (message + 1) * FRAMES)
-            await deaf.send(sequences=numbers, uint8=BLANK * FRAMES)
+        await deaf.send(sequences=range(FRAMES), uint8=BLANK * FRAMES)
         await eventually("its end", lambda: server.metrics().value("inkstream_streams") == 0)
         with pytest.raises(grpc.aio.AioRpcError, match="the server has 1 open, its limit"):
             await open_stream(another)
@@ -92,14 +86,13 @@ async def test_a_caller_who_reads_no_answers_is_told_in_the_end_why_its_stream_w
     token, line = make("deaf", Quota())
     tokens = tmp_path / "tokens"
     tokens.write_text(line)
-    server = start_server("--tokens", str(tokens), "--window", str(FRAMES * MESSAGES))
+    server = start_server("--tokens", str(tokens))
     async with narrow_stub(server.address) as service:
         options = tensor_pb2.AnswerOptions(probabilities=True, top_k=10)
         deaf = Stream(service.StreamRecognize(metadata=(("authorization", f"Bearer {token}"),)))
         await deaf.call.write(pb.StreamRecognizeRequest(config=pb.StreamConfig(answers=options)))
-        for message in range(MESSAGES):
-            numbers = range(message * FRAMES, (message + 1) * FRAMES)
-            await deaf.send(sequences=numbers, uint8=BLANK * FRAMES)
+        await deaf.receive()
+        await deaf.send(sequences=range(FRAMES), uint8=BLANK * FRAMES)
         await deaf.call.done_writing()
         tokens.write_text("# nobody")
         await eventually("its end", lambda: server.metrics().value("inkstream_streams") == 0)
