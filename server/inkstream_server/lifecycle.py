@@ -137,6 +137,12 @@ async def _unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> boo
     return True
 
 
+def tell_of_death(watcher: asyncio.Task[None]) -> None:
+    """Log a watcher that ends though nobody told it to: what it watched is not looked after any more."""
+    if not watcher.cancelled() and (error := watcher.exception()) is not None:
+        logs.get().error("watcher_died", watcher=watcher.get_name(), error=repr(error))
+
+
 class Server:
     """A server in the running event loop: `open`, `start`, `announce`, and in the end `drain`."""
 
@@ -238,7 +244,11 @@ class Server:
             watching.append(dog.run())
         if self._tokens is not None:
             watching.append(self._tokens.watch())
-        self._watchers = [asyncio.create_task(it) for it in watching]
+        self._watchers = [
+            asyncio.create_task(it, name=getattr(it, "__qualname__", None)) for it in watching
+        ]
+        for watcher in self._watchers:
+            watcher.add_done_callback(tell_of_death)
         # What was imported stays: looking through it again would hold up every stream for 40 ms.
         gc.collect()
         gc.freeze()
