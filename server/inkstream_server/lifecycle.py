@@ -7,7 +7,6 @@ from collections.abc import Coroutine
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import grpc
@@ -33,6 +32,7 @@ from inkstream_server.access.tokens import TokenError, TokenFile
 from inkstream_server.batching import Batcher
 from inkstream_server.config import Config
 from inkstream_server.errors import StartError
+from inkstream_server.event_loop import new_event_loop
 from inkstream_server.grpc_metrics import GrpcMetrics
 from inkstream_server.metrics import Metrics, show_certificate
 from inkstream_server.model_store import Model, ModelError
@@ -47,13 +47,6 @@ from inkstream_server.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from inkstream_server.tracing import Traces
-
-try:
-    import uvloop as _uvloop
-
-    uvloop: ModuleType | None = _uvloop
-except ImportError:  # Not made for Windows.
-    uvloop = None
 
 SERVICE = recognition_service_pb2.DESCRIPTOR.services_by_name["RecognitionService"]
 SERVICES = (
@@ -83,8 +76,7 @@ def serve(config: Config) -> None:
 
 def run_loop(main: Coroutine[None, None, None]) -> None:
     """Run a server's event loop until `main` returns."""
-    loop_factory = uvloop.new_event_loop if uvloop else asyncio.new_event_loop
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(main)
 
 
