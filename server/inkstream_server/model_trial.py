@@ -143,10 +143,9 @@ def main() -> NoReturn:
 def _limit(memory: int, seconds: float) -> None:
     """Bound what a hostile file can have this process do, even after its parent has died."""
     signal.alarm(int(seconds) + 5)
+    # All processes of a service may be told to stop; it is the server that ends this one.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(
-            number, signal.SIG_IGN
-        )  # All of a service may be told to stop; the server ends this.
+        signal.signal(number, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     least = memory if most == resource.RLIM_INFINITY else min(memory, most)

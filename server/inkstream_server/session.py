@@ -200,13 +200,14 @@ class Session:
         """Withdraw what was not answered, and bring reader and writer to their ends.
 
         What they have under way on a call that is over comes back at once. Were they cancelled instead, gRPC
-        would never free it (grpc#43360): some hundred bytes, for each caller who goes away.
+        would never free it (grpc#43360): some hundred bytes, for each caller who goes away. A call that the
+        server gives up is not over yet, and there is nothing to wait for.
         """
         self._is_over = True
         self._withdraw()
         self._room.set()
         self._wake_writer.set()
-        if self._stalled is None:
+        if self._stalled is None and not self.was_cut:
             await asyncio.wait(tasks, timeout=LAST_OPERATIONS_SECONDS)
         for task in tasks:
             task.cancel()

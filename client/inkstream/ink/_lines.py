@@ -101,7 +101,7 @@ class _Raw(io.RawIOBase):
         return True
 
     # RawIOBase allows any buffer; BufferedReader gives these.
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # see above
         piece = self._file.read(len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)

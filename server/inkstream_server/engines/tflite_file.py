@@ -46,7 +46,6 @@ _TAKES: Final = {
         "STRIDED_SLICE": 45,
     },
 }  # fmt: skip
-
 """Operators by the least and the most tensors that they take in, each with its number in the schema."""
 
 OPERATORS: Final = {name: number for group in _TAKES.values() for name, number in group.items()}

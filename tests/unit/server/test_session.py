@@ -254,14 +254,19 @@ async def test_refused_ink_fills_the_window_too() -> None:
         assert scene.workshop.ended("invalid", kind="ink") == 10
 
 
+async def five_wait(scene: Scene, engine: GatedEngine) -> None:
+    """Have images 1 to 5 wait, a message each, while the engine works on image 0."""
+    scene.wire.send([0])
+    await engine.begun()
+    for number in range(1, 6):
+        scene.wire.send([number])
+    await turns()
+
+
 async def test_answers_that_are_ready_together_leave_in_one_message() -> None:
     engine = GatedEngine()
     async with stream(engine) as scene:
-        scene.wire.send([0])
-        await engine.begun()
-        for number in range(1, 6):
-            scene.wire.send([number])
-        await turns()
+        await five_wait(scene, engine)
         engine.release(2)
         await scene.wire.until(6)
         sizes = [sum(len(group.sequences) for group in it.tensors) for it in scene.wire.written]
@@ -271,11 +276,7 @@ async def test_answers_that_are_ready_together_leave_in_one_message() -> None:
 async def test_messages_that_wait_together_are_one_block_and_each_item_is_counted() -> None:
     engine = GatedEngine()
     async with stream(engine) as scene:
-        scene.wire.send([0])
-        await engine.begun()
-        for number in range(1, 6):
-            scene.wire.send([number])
-        await turns()
+        await five_wait(scene, engine)
         assert len(scene.session._due) == 2
         scene.wire.send([6, 7, 7])  # One of them is refused, so this one answers for itself.
         scene.wire.send([8])
