@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from inkstream.v1 import error_pb2, ink_pb2, model_pb2, tensor_pb2
+from inkstream.v1 import ink_pb2, model_pb2, tensor_pb2
 from inkstream.v1.recognition_service_pb2 import (
     DESCRIPTOR,
     GetModelRequest,
@@ -24,7 +24,7 @@ from inkstream.v1.recognition_service_pb2 import (
 )
 from inkstream.v1.recognition_service_pb2_grpc import RecognitionServiceServicer
 
-from inkstream_server import answers, logs, tensors
+from inkstream_server import logs
 from inkstream_server.access.allowance import Allowance
 from inkstream_server.access.gate import CALLER
 from inkstream_server.access.streams import (
@@ -35,18 +35,15 @@ from inkstream_server.access.streams import (
     OpenStreams,
 )
 from inkstream_server.access.tokens import Caller
-from inkstream_server.admission import Overloaded
-from inkstream_server.batching import Batcher, DeadlineExpired, StreamFlow
-from inkstream_server.columns import Columns, columns_of, results
-from inkstream_server.computing import EngineFailed
-from inkstream_server.fair_queue import Flow
+from inkstream_server.batching import Batcher
 from inkstream_server.grpc_metrics import counts_of
 from inkstream_server.metrics import Metrics
 from inkstream_server.model_store import Model
 from inkstream_server.pens.ink_session import Ground
 from inkstream_server.pens.single import recognize_ink
-from inkstream_server.rationing import ration
 from inkstream_server.session import Limits, ProtocolViolation, ReaderStalled, Session
+from inkstream_server.tensors import TooManyFrames
+from inkstream_server.unary import recognize_tensors
 
 if TYPE_CHECKING:
     StreamContext = grpc.aio.ServicerContext[StreamRecognizeRequest, bytes]
@@ -203,7 +200,18 @@ class RecognitionService(RecognitionServiceServicer):
             await context.abort(
                 grpc.StatusCode.INVALID_ARGUMENT, "input: expected tensors or ink, got neither"
             )
-        return await self._recognize_tensors(request.tensors, request.answers, arrived, context)
+        try:
+            return await recognize_tensors(
+                request.tensors,
+                request.answers,
+                arrived,
+                self._batcher,
+                self._metrics,
+                max_frames=self._limits.max_frames_per_message,
+                allowance=_allowance(),
+            )
+        except TooManyFrames as excess:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(excess))
 
     async def GetModel(  # noqa: N802
         self,
@@ -230,60 +238,6 @@ class RecognitionService(RecognitionServiceServicer):
         """Refuse new streams, tell the open ones to go elsewhere, and wait until each has its answers."""
         self._is_draining = True
         await asyncio.gather(*(session.drain(grace_seconds) for session in self._sessions))
-
-    async def _recognize_tensors(
-        self,
-        message: tensor_pb2.Tensors,
-        options: tensor_pb2.AnswerOptions,
-        arrived: float,
-        context: AnyContext,
-    ) -> RecognizeResponse:
-        if not message.sequences:
-            frames = max(len(message.uint8) // 784, len(message.float32) // 3136)
-            message.sequences.extend(range(frames))
-        try:
-            arrival = tensors.read(
-                message, after=-1, max_frames=self._limits.max_frames_per_message
-            )
-        except tensors.TooManyFrames as excess:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(excess))
-        self._metrics.accepted("tensor", arrival.items)
-        errors = arrival.errors
-        errors += _rationed(arrival)
-        columns: list[Columns] = []
-        # All wait at once: one group's turn must not cost the next one its deadline.
-        blocks = []
-        flow: StreamFlow = Flow()
-        for group in arrival.groups:
-            deadline = arrived + group.deadline_ms / 1000 if group.deadline_ms else None
-            try:
-                answer = self._batcher.submit(group.frames, flow, deadline=deadline)
-            except Overloaded as full:
-                errors = errors + answers.refuse(group.sequences, full)
-            else:
-                blocks.append((group.sequences, answer))
-        try:
-            for sequences, answer in blocks:
-                try:
-                    shares = await answer
-                except (DeadlineExpired, EngineFailed) as failure:
-                    errors = errors + answers.refuse(sequences, failure)
-                else:
-                    columns += columns_of(sequences, shares, options, arrived)
-        except asyncio.CancelledError:
-            for _, answer in blocks:
-                answer.cancel()
-            self._metrics.ended("tensor", "cancelled", arrival.items)
-            raise
-        answers.count_doubts(columns, self._metrics)
-        response = RecognizeResponse(errors=errors)
-        for serialised in results(columns):
-            response.tensors.add().MergeFromString(serialised)
-        self._metrics.handed_over("tensor", perf_counter() - arrived, arrival.items)
-        self._metrics.ended("tensor", "ok", arrival.items - len(errors))
-        for error in errors:
-            self._metrics.ended("tensor", answers.OUTCOME_OF_CODE[error.code], 1)
-        return response
 
     async def _require_no_drain(self, context: AnyContext) -> None:
         if self._is_draining:
@@ -355,12 +309,6 @@ class _Wire:
     def write(self, message: bytes) -> Coroutine[Any, Any, None]:
         self._sent.inc()
         return self._write(message)
-
-
-def _rationed(arrival: tensors.Arrival) -> list[error_pb2.ItemError]:
-    """Cut an arrival down to what the caller of this call may still send."""
-    allowance = _allowance()
-    return [] if allowance is None else ration(arrival, allowance)
 
 
 def _allowance() -> Allowance | None:

@@ -1,13 +1,11 @@
-"""One stream: reads its messages, has them answered, and writes the answers in the order of arrival.
+"""One stream: reads its messages and has them answered; `outbox.py` writes the answers.
 
 Knows messages and the batcher; of gRPC only that something can be read and something written.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from math import inf
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -18,12 +16,11 @@ from inkstream_server import answers, tensors
 from inkstream_server.access.allowance import Allowance
 from inkstream_server.admission import Overloaded
 from inkstream_server.batching import Batcher, StreamFlow
-from inkstream_server.begun import Begun
-from inkstream_server.columns import columns_of, stream_message
+from inkstream_server.columns import columns_of
 from inkstream_server.computing import EngineFailed
-from inkstream_server.due import Due
 from inkstream_server.fair_queue import Flow
 from inkstream_server.metrics import Metrics
+from inkstream_server.outbox import Outbox
 from inkstream_server.pens.clock import Clock
 from inkstream_server.pens.ink_session import Ground, InkSession
 from inkstream_server.rationing import ration
@@ -95,13 +92,9 @@ class _NoticeDue:
 class Session:
     """A stream after its configuration.
 
-    A reader and a writer share a first-in-first-out of what is due. Answers that are complete by the time
-    the writer comes round leave in one message.
-
-    Where nobody waits, neither in this stream nor for the engine, the reader needs no writer: it has a
-    message computed and begins to write its answer before it reads on, all in the turn of the loop in which
-    the message came. What is left of such a write is over by the next message, or else whoever wants to
-    write next waits for it.
+    A reader puts into the outbox what a writer takes out of it. Where nobody waits, neither in this stream
+    nor for the engine, the reader does it all: it has a message computed and begins to write its answer
+    before it reads on, in the turn of the loop in which the message came.
     """
 
     def __init__(
@@ -138,20 +131,15 @@ class Session:
         self._last_sequence = -1
         self._allowance = allowance
         self._flow: StreamFlow = Flow()
+        self._outbox = Outbox(
+            wire.write, limits.window, metrics, self._client, batcher.answer_written
+        )
         ground = ground or Ground.over(batcher, metrics)
-        self._ink = InkSession(ground, self._put, clock, self._flow, allowance)
-        self._due: deque[Due] = deque()
-        self._in_flight = 0
+        self._ink = InkSession(ground, self._outbox.put, clock, self._flow, allowance)
         self._messages = 0
-        self._ended = False
-        self._wake_writer = asyncio.Event()
-        self._room = asyncio.Event()
         self._finished = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._writing_since = inf
-        self._begun: Begun | None = None
-        self._begun_items = 0
         self._stalled: ReaderStalled | None = None
         self._is_over = False
 
@@ -163,7 +151,7 @@ class Session:
     @property
     def owes(self) -> bool:
         """Whether anything is unanswered, or not yet written."""
-        return bool(self._due or self._in_flight)
+        return self._outbox.owes
 
     @property
     def was_cut(self) -> bool:
@@ -181,7 +169,7 @@ class Session:
         """
         self._task = asyncio.current_task()
         reader = self._reader = asyncio.create_task(self._read())
-        writer = asyncio.create_task(self._write())
+        writer = asyncio.create_task(self._outbox.run())
         try:
             with self._client.streaming():
                 await asyncio.wait([writer])
@@ -204,17 +192,14 @@ class Session:
         server gives up is not over yet, and there is nothing to wait for.
         """
         self._is_over = True
-        self._withdraw()
-        self._room.set()
-        self._wake_writer.set()
+        self._outbox.close()
         if self._stalled is None and not self.was_cut:
             await asyncio.wait(tasks, timeout=LAST_OPERATIONS_SECONDS)
         for task in tasks:
             task.cancel()
         # Whatever they raise once the call is over is nobody's business any more.
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._begun is not None:
-            self._begun.close()
+        self._outbox.give_up()
 
     def end_if_stalled(self, limit: float, now: float) -> None:
         """Give the stream up if one answer has waited too long for its caller to read.
@@ -225,8 +210,7 @@ class Session:
             limit: seconds that a write may take.
             now: on the clock of `time.perf_counter`, in seconds.
         """
-        self._is_free_to_write()
-        waited = now - self._writing_since
+        waited = self._outbox.held_seconds(now)
         if waited > limit and self._stalled is None and self._task is not None:
             self._stalled = ReaderStalled(
                 f"the caller has read no answer for {waited:.1f} s: the stream is ended"
@@ -242,15 +226,14 @@ class Session:
         if reader is None:
             return
         # Before the answers that are due: the sooner callers go elsewhere, the less they wait.
-        self._due.appendleft(_NoticeDue(Draining(grace_ms=round(grace_seconds * 1000))))
-        self._wake_writer.set()
+        self._outbox.put_first(_NoticeDue(Draining(grace_ms=round(grace_seconds * 1000))))
         end = perf_counter() + grace_seconds
         read_until = end - min(LAST_ANSWERS_SECONDS, grace_seconds / 2)
         while not reader.done() and (left := read_until - perf_counter()) > 0:
             seen = self._messages
             await asyncio.wait([reader], timeout=min(DRAIN_IDLE_SECONDS, left))
             # A reader that the window holds hears nobody: that is not silence.
-            if self._messages == seen and not self._is_full():
+            if self._messages == seen and not self._outbox.is_full:
                 break
         reader.cancel()
         try:
@@ -267,31 +250,18 @@ class Session:
                 if kind == "tensors":
                     self._accept_tensors(request.tensors)
                 elif kind == "ink":
-                    await self._ink.take(request.ink, self._has_room)
+                    await self._ink.take(request.ink, self._outbox.has_room)
                 elif kind == "config":
                     raise ProtocolViolation("config: only the first message may carry it")
                 else:
                     raise ProtocolViolation(
                         "request: expected tensors or ink, got an empty message"
                     )
-                if self._is_full():
-                    await self._has_room()
+                if self._outbox.is_full:
+                    await self._outbox.has_room()
         finally:
             self._ink.end()
-            self._ended = True
-            self._wake_writer.set()
-
-    def _is_full(self) -> bool:
-        return self._in_flight >= self._limits.window and not self._is_over
-
-    async def _has_room(self) -> None:
-        while self._is_full():
-            if self._begun is not None:
-                await self._end_begun()
-                continue
-            self._room.clear()
-            with self._metrics.held_streams.track_inprogress():
-                await self._room.wait()
+            self._outbox.end()
 
     def _accept_tensors(self, message: tensor_pb2.Tensors) -> None:
         arrived = perf_counter()
@@ -306,12 +276,7 @@ class Session:
         self._last_sequence = arrival.last_sequence
         if self._allowance is not None:
             arrival.errors += ration(arrival, self._allowance)
-        is_alone = (
-            not arrival.errors
-            and len(arrival.groups) == 1
-            and not self._due
-            and self._is_free_to_write()
-        )
+        is_alone = not arrival.errors and len(arrival.groups) == 1 and self._outbox.is_idle()
         # Not before: a stream whose write has failed accepts nothing any more.
         self._metrics.accepted("tensor", arrival.items)
         if is_alone and self._answer_now(arrival.groups[0], arrived):
@@ -327,16 +292,16 @@ class Session:
                 due.errors += answers.refuse(group.sequences, full)
             else:
                 due.blocks.append((group.sequences, answer))
-        self._put(due)
+        self._outbox.put(due)
 
     def _joins_last(self, arrival: tensors.Arrival, arrived: float) -> bool:
         """Have a message wait, and be answered, with the one before it, if nothing speaks against it."""
-        last = self._due[-1] if self._due else None
+        last = self._outbox.last
         if arrival.errors or len(arrival.groups) != 1 or not isinstance(last, TensorsDue):
             return False
         if not last.takes(arrival.groups[0], self._batcher, self._flow, arrived):
             return False
-        self._in_flight += arrival.items
+        self._outbox.grow(arrival.items)
         return True
 
     def _answer_now(self, group: tensors.Group, arrived: float) -> bool:
@@ -346,78 +311,15 @@ class Session:
             shares = self._batcher.compute_now(group.frames, deadline=deadline)
         except EngineFailed as failure:
             errors = answers.refuse(group.sequences, failure)
-            self._put(TensorsDue(len(errors), arrived, self._options, self._metrics, errors))
+            refused = TensorsDue(len(errors), arrived, self._options, self._metrics, errors)
+            self._outbox.put(refused)
             return True
         if shares is None:
             return False
         columns = columns_of(group.sequences, shares, self._options, arrived)
         answers.count_doubts(columns, self._metrics)
-        self._client.answer(columns)
         items = len(group.sequences)
         self._metrics.handed_over("tensor", perf_counter() - arrived, items)
         self._metrics.ended("tensor", "ok", items)
-        self._writing_since = arrived
-        self._begun_items = items
-        self._in_flight += items
-        self._begun = Begun(self._wire.write(stream_message(columns)))
+        self._outbox.write_now(columns, items, arrived)
         return True
-
-    def _is_free_to_write(self) -> bool:
-        """Tell whether no write is under way, once what is left of a write that was begun is settled."""
-        if self._begun is not None and self._begun.settle():
-            self._begun = None
-            self._writing_since = inf
-            self._leave(self._begun_items)
-        return self._writing_since == inf
-
-    async def _end_begun(self) -> None:
-        """Wait until nothing is left of a write that was begun."""
-        while self._begun is not None:
-            await self._begun.rest()
-            self._is_free_to_write()
-
-    def _put(self, due: Due) -> None:
-        self._due.append(due)
-        self._in_flight += due.items
-        self._wake_writer.set()
-
-    async def _write(self) -> None:
-        while True:
-            if not self._due:
-                if self._ended or self._is_over:
-                    await self._end_begun()
-                    return
-                self._wake_writer.clear()
-                await self._wake_writer.wait()
-                continue
-            await self._due[0].ready()
-            await self._end_begun()
-            response = answers.Response()
-            items = 0
-            while self._due and self._due[0].is_complete():
-                due = self._due.popleft()
-                due.append(response)
-                items += due.items
-            message = response.to_bytes()
-            if not message:
-                # An interim was replaced while it waited, or its batch failed.
-                self._leave(items)
-                continue
-            self._client.answer(response.columns, response.glyphs, len(response.errors))
-            self._writing_since = perf_counter()
-            try:
-                await self._wire.write(message)
-                self._batcher.answer_written(perf_counter() - self._writing_since)
-            finally:
-                self._writing_since = inf
-                self._leave(items)
-
-    def _leave(self, items: int) -> None:
-        self._in_flight -= items
-        self._room.set()
-
-    def _withdraw(self) -> None:
-        """Cancel what will never be written, so that the batcher drops it."""
-        for due in self._due:
-            due.withdraw()
-        self._due.clear()

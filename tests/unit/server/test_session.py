@@ -103,6 +103,30 @@ class MemoryWire:
         return found
 
 
+class NotedWire(MemoryWire):
+    """Tells how each read and write came to its end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends: list[str] = []
+
+    async def read(self) -> StreamRecognizeRequest | None:
+        request: StreamRecognizeRequest | None = await self._noted("read", super().read())
+        return request
+
+    async def write(self, message: bytes) -> None:
+        await self._noted("write", super().write(message))
+
+    async def _noted(self, operation: str, waited: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            result = await waited
+        except asyncio.CancelledError:
+            self.ends.append(f"{operation} cancelled")
+            raise
+        self.ends.append(f"{operation} came back")
+        return result
+
+
 class Scene:
     def __init__(
         self,
@@ -110,8 +134,9 @@ class Scene:
         window: int,
         max_frames: int,
         options: tensor_pb2.AnswerOptions,
+        wire: MemoryWire | None = None,
     ) -> None:
-        self.wire = MemoryWire()
+        self.wire = wire or MemoryWire()
         self.workshop = workshop
         self.session = Session(
             self.wire,
@@ -135,10 +160,11 @@ async def stream(
     max_frames: int = 1024,
     max_queue: int = 16384,
     options: tensor_pb2.AnswerOptions = _NO_OPTIONS,
+    wire: MemoryWire | None = None,
 ) -> AsyncIterator[Scene]:
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
-    scene = Scene(Workshop(engine, max_queue=max_queue), window, max_frames, options)
+    scene = Scene(Workshop(engine, max_queue=max_queue), window, max_frames, options, wire)
     await turns(2)
     try:
         yield scene
@@ -277,7 +303,7 @@ async def test_messages_that_wait_together_are_one_block_and_each_item_is_counte
     engine = GatedEngine()
     async with stream(engine) as scene:
         await five_wait(scene, engine)
-        assert len(scene.session._due) == 2
+        assert len(scene.session._outbox._due) == 2
         scene.wire.send([6, 7, 7])  # One of them is refused, so this one answers for itself.
         scene.wire.send([8])
         await turns()
@@ -299,7 +325,7 @@ async def test_messages_whose_callers_want_timings_do_not_share_a_block() -> Non
         scene.wire.send([1])
         scene.wire.send([2])
         await turns()
-        assert len(scene.session._due) == 3
+        assert len(scene.session._outbox._due) == 3
         engine.release(3)
         await scene.wire.until(3)
 
@@ -352,7 +378,7 @@ async def test_a_stream_whose_failures_nobody_reads_ends_without_complaint() -> 
         assert engine.failed == {2}
         reader = scene.session._reader
         assert reader is not None
-        dues = [it for it in scene.session._due if isinstance(it, TensorsDue)]
+        dues = [it for it in scene.session._outbox._due if isinstance(it, TensorsDue)]
         (block,) = (block for due in dues for block in due.blocks)
         scene.run.cancel()
         await asyncio.wait([scene.run])
@@ -634,34 +660,21 @@ async def test_a_stream_whose_last_answer_was_read_is_not_taken_for_stalled() ->
 
 async def test_what_a_cancelled_stream_has_under_way_comes_back_and_is_not_cancelled() -> None:
     # Else gRPC never frees it: grpc#43360.
-    ends: list[str] = []
-
-    async def noted(operation: str, waited: Coroutine[Any, Any, Any]) -> Any:
-        try:
-            result = await waited
-        except asyncio.CancelledError:
-            ends.append(f"{operation} cancelled")
-            raise
-        ends.append(f"{operation} came back")
-        return result
-
-    async with stream() as scene:
-        read, write = scene.wire.read, scene.wire.write
-        scene.wire.read = lambda: noted("read", read())  # type: ignore[method-assign]  # what is watched
-        scene.wire.write = lambda message: noted("write", write(message))  # type: ignore[method-assign]
+    wire = NotedWire()
+    async with stream(wire=wire) as scene:
         scene.wire.hold()
         scene.wire.send([1])
         scene.wire.send([2])
         await turns(20)
-        ends.clear()
+        wire.ends.clear()
         scene.run.cancel()
         await turns()
-        assert ends == []
+        assert wire.ends == []
         scene.wire.let_go()
         scene.wire.half_close()
         await asyncio.wait([scene.run])
         assert scene.run.cancelled()
-        assert sorted(ends) == ["read came back", "write came back"]
+        assert sorted(wire.ends) == ["read came back", "write came back"]
 
 
 async def test_cancelling_gives_up_a_write_that_is_held() -> None:
