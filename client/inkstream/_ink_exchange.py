@@ -35,6 +35,8 @@ class InkExchange:
         self._highest = 0
         self.is_leaving = False
         """Whether the server stops: it ends digits that their writers have not ended."""
+        self._cut: set[Line] = set()
+        """Pens of which such an end was passed over: the next stream answers them from there on."""
 
     @property
     def is_unused(self) -> bool:
@@ -122,6 +124,8 @@ class InkExchange:
 
     def _deliver(self, line: Line, answer: ink_pb2.GlyphResult) -> Iterable[int]:
         """Hand over a result; gives the strokes that need no further answer."""
+        if line in self._cut:
+            return ()  # Of ink that was taken back since: it would be told before what came before it.
         result = GlyphResult.from_wire(
             answer,
             glyphs_before=line.glyphs_before,
@@ -136,6 +140,7 @@ class InkExchange:
         if not result.is_final:
             line.glyphs.setdefault(result.glyph, Seen()).note(result)
         elif self.is_leaving and line.was_cut(result, self._quiet(line), self._outbox.clock()):
+            self._cut.add(line)
             return ()
         else:
             line.glyphs.pop(result.glyph, None)

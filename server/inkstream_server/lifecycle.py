@@ -46,7 +46,7 @@ from inkstream_server.session import Limits
 from inkstream_server.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from inkstream_server.tracing import Traces
+    from inkstream_server.tracing.traces import Traces
 
 SERVICE = recognition_service_pb2.DESCRIPTOR.services_by_name["RecognitionService"]
 SERVICES = (
@@ -295,7 +295,7 @@ def _traces(config: Config) -> "Traces | None":
     if config.traces == "off":
         return None
     try:
-        from inkstream_server.tracing import Traces, exporter
+        from inkstream_server.tracing.traces import Traces, exporter
 
         return Traces(exporter(config.traces), config.trace_ratio)
     except ImportError as missing:

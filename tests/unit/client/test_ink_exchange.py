@@ -685,9 +685,10 @@ def test_a_digit_keeps_its_number_and_its_revisions_rise(
 def test_a_server_that_stops_ends_only_what_is_done(
     outbox: InkOutbox, exchange: InkExchange, clock: Clock
 ) -> None:
-    writer = Writer(outbox)
+    writer, other = Writer(outbox), Writer(outbox)
     for _ in range(4):
         writer.stroke()
+    other.stroke()
     exchange.next_message(at_once=True)
     exchange.is_leaving = True
     exchange.receive(answer(1, 1, [1]))  # Others were begun after it.
@@ -695,8 +696,28 @@ def test_a_server_that_stops_ends_only_what_is_done(
     exchange.receive(answer(1, 3, [4]))  # Its writer may be about to go on.
     assert [result.strokes for result in writer.results] == [(1,), (2, 3)]
     clock.now += 0.7
-    exchange.receive(answer(1, 3, [4]))  # By now the quiet time has passed.
-    assert [result.strokes for result in writer.results] == [(1,), (2, 3), (4,)]
+    exchange.receive(answer(2, 1, [1]))  # By now the quiet time has passed.
+    assert [result.strokes for result in other.results] == [(1,)]
+
+
+@pytest.mark.parametrize("strokes", [[2], []], ids=["erasure under way", "erased"])
+def test_a_digit_that_was_taken_back_is_not_told_of_before_the_one_that_a_stop_has_cut(
+    strokes: list[int], outbox: InkOutbox, exchange: InkExchange
+) -> None:
+    writer = Writer(outbox)
+    writer.stroke()
+    writer.stroke()
+    exchange.next_message(at_once=True)
+    writer.erase(2)
+    exchange.is_leaving = True
+    exchange.receive(answer(1, 1, [1]))
+    exchange.receive(answer(1, 2, strokes))
+    assert writer.results == []
+    exchange.give_back()
+    again = InkExchange(outbox)
+    again.next_message(at_once=True)
+    again.receive(answer(1, 1, [1]))
+    assert [(result.glyph, result.strokes) for result in writer.results] == [(1, (1,))]
 
 
 def test_an_error_is_told_once_though_its_ink_is_told_twice(

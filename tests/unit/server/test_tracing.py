@@ -10,7 +10,9 @@ from inkstream_server.computing import EngineFailed
 from inkstream_server.fair_queue import Priority
 from inkstream_server.ink_metrics import InkMetrics
 from inkstream_server.pens.easel import Drawing
-from inkstream_server.tracing import CALL, TracedBatcher, TracedEasel
+from inkstream_server.tracing.batches import TracedBatcher
+from inkstream_server.tracing.calls import CALL
+from inkstream_server.tracing.glyphs import TracedEasel
 from opentelemetry import context as otel
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
