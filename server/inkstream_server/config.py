@@ -7,6 +7,10 @@ from typing import Any
 BUNDLED = Path(__file__).parent / "models"
 """The models that come with the package."""
 
+QUIET_MS = 600
+SHORT_QUIET_MS = 250
+"""Where nobody chooses any; `pens.settings.QuietTimes` says why."""
+
 
 def _setting(
     default: object,
@@ -226,17 +230,18 @@ class Config:
         between=(4096, 2**30),
     )
     quiet_ms: int = _setting(
-        600,
+        QUIET_MS,
         "milliseconds",
         "Pause after which a digit of a pen is final. Raise it for slow writers; pens may choose.",
         between=(1, 60_000),
         group="Ink",
     )
     short_quiet_ms: int = _setting(
-        250,
+        0,
         "milliseconds",
-        "The same for digits that are rarely continued: 0 2 3 6 8 9. Raise it where they are cut short.",
-        between=(1, 60_000),
+        "The same for digits that are rarely continued: 0 2 3 6 8 9; at most --quiet-ms. Raise it where they "
+        "are cut short. 0 for 250, or for as long as --quiet-ms where that is not 600.",
+        between=(0, 60_000),
     )
     max_pens: int = _setting(
         4096,
@@ -312,6 +317,15 @@ class Config:
             raise ValueError(
                 f"max_queue: expected at least max_frames_per_message "
                 f"({self.max_frames_per_message}), got {self.max_queue}"
+            )
+        if not self.short_quiet_ms:
+            short = SHORT_QUIET_MS if self.quiet_ms == QUIET_MS else self.quiet_ms
+            # Frozen for everybody else; what is shown and what holds are to be the same.
+            object.__setattr__(self, "short_quiet_ms", short)
+        if self.short_quiet_ms > self.quiet_ms:
+            raise ValueError(
+                f"short_quiet_ms: expected at most quiet_ms ({self.quiet_ms}), "
+                f"got {self.short_quiet_ms}; raise quiet_ms to as much"
             )
 
 

@@ -36,7 +36,7 @@ class QuietTimes:
     usual: float = 0.6
     """For digits that may be continued; shorter than the 1 s of ML Kit and iink."""
     short: float = 0.25
-    """For digits that rarely are."""
+    """For digits that rarely are; no longer than `usual`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,24 +77,32 @@ def read_settings(open_: ink_pb2.PenOpen, default: QuietTimes, limits: PenLimits
             "open.interims_per_second",
             f"expected at most {limits.interims_per_second}, got {open_.interims_per_second}",
         )
-    usual = _quiet(open_.quiet_ms, default.usual, "open.quiet_ms", limits)
-    short = _quiet(open_.short_quiet_ms, default.short, "open.short_quiet_ms", limits)
     return PenSettings(
         y_up=open_.y_direction == ink_pb2.Y_DIRECTION_UP,
         tap=_tap(open_, counts),
         boxes=_boxes(open_, counts, limits),
-        quiet=QuietTimes(usual, min(short, usual)),
+        quiet=_quiet(open_, default, limits),
         interim_seconds=1 / open_.interims_per_second if open_.interims_per_second else 0.0,
         answers=open_.answers,
     )
 
 
-def _quiet(wanted_ms: int, default: float, field: str, limits: PenLimits) -> float:
-    if wanted_ms > limits.quiet_seconds * 1000:
+def _quiet(open_: ink_pb2.PenOpen, default: QuietTimes, limits: PenLimits) -> QuietTimes:
+    """What a pen says holds for every digit, unless it says another time for those rarely continued."""
+    most_ms = round(limits.quiet_seconds * 1000)
+    for field in ("quiet_ms", "short_quiet_ms"):
+        wanted_ms = getattr(open_, field)
+        if wanted_ms > most_ms:
+            raise InkFault(f"open.{field}", f"expected at most {most_ms} ms, got {wanted_ms}")
+    usual = open_.quiet_ms / 1000 or default.usual
+    short = open_.short_quiet_ms / 1000 or (usual if open_.quiet_ms else default.short)
+    if short > usual:
         raise InkFault(
-            field, f"expected at most {limits.quiet_seconds * 1000:.0f} ms, got {wanted_ms}"
+            "open.short_quiet_ms",
+            f"expected at most the quiet time of {usual * 1000:.0f} ms, "
+            f"got {open_.short_quiet_ms}; set open.quiet_ms to as much",
         )
-    return wanted_ms / 1000 or default
+    return QuietTimes(usual, short)
 
 
 def _tap(open_: ink_pb2.PenOpen, counts: float) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from inkstream_server.config import Config, grouped, settings
 from inkstream_server.model_store import BUNDLED, ENGINES
+from inkstream_server.pens.settings import QuietTimes
 
 
 def test_the_defaults_can_serve() -> None:
@@ -56,6 +57,35 @@ def test_the_edges_are_allowed(edges: dict[str, Any]) -> None:
 def test_a_queue_smaller_than_a_message_is_refused() -> None:
     with pytest.raises(ValueError, match=r"max_queue: expected at least .*\(1024\), got 1000"):
         Config(max_queue=1000)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "in_force"),
+    [
+        ({}, (600, 250)),
+        ({"quiet_ms": 2000}, (2000, 2000)),
+        ({"quiet_ms": 100}, (100, 100)),
+        ({"short_quiet_ms": 400}, (600, 400)),
+        ({"quiet_ms": 900, "short_quiet_ms": 300}, (900, 300)),
+    ],
+)
+def test_a_quiet_time_holds_for_every_digit_unless_a_shorter_one_is_chosen_too(
+    chosen: dict[str, Any], in_force: tuple[int, int]
+) -> None:
+    config = Config(**chosen)
+    assert (config.quiet_ms, config.short_quiet_ms) == in_force
+
+
+def test_quiet_times_where_nobody_chooses_are_those_of_pens() -> None:
+    config = Config()
+    assert QuietTimes() == QuietTimes(config.quiet_ms / 1000, config.short_quiet_ms / 1000)
+
+
+def test_a_short_quiet_time_that_is_the_longer_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match=r"short_quiet_ms: expected at most quiet_ms \(200\), got 500"
+    ):
+        Config(quiet_ms=200, short_quiet_ms=500)
 
 
 def test_every_setting_tells_its_unit_and_what_it_is_for() -> None:

@@ -42,9 +42,32 @@ def test_a_tap_is_as_small_as_the_unit_or_the_area_says(fields: Any, tap: float)
     assert read(**fields).tap == tap
 
 
-def test_a_pen_may_choose_quiet_times_and_the_short_one_is_never_the_longer() -> None:
-    assert read(quiet_ms=900, short_quiet_ms=300).quiet == QuietTimes(0.9, 0.3)
-    assert read(quiet_ms=100).quiet == QuietTimes(0.1, 0.1)
+@pytest.mark.parametrize(
+    ("fields", "quiet"),
+    [
+        ({"quiet_ms": 900, "short_quiet_ms": 300}, QuietTimes(0.9, 0.3)),
+        ({"quiet_ms": 2000}, QuietTimes(2.0, 2.0)),
+        ({"quiet_ms": 100}, QuietTimes(0.1, 0.1)),
+        ({"short_quiet_ms": 600}, QuietTimes(0.6, 0.6)),
+    ],
+)
+def test_a_pause_that_a_pen_chooses_holds_for_every_digit_unless_it_chooses_a_shorter_one_too(
+    fields: Any, quiet: QuietTimes
+) -> None:
+    assert read(**fields).quiet == quiet
+
+
+@pytest.mark.parametrize(
+    ("fields", "usual"), [({"short_quiet_ms": 1000}, 600), ({"quiet_ms": 300}, 300)]
+)
+def test_a_short_quiet_time_that_is_the_longer_is_refused_with_both(
+    fields: Any, usual: int
+) -> None:
+    with pytest.raises(
+        InkFault, match=rf"at most the quiet time of {usual} ms, got 1000; set"
+    ) as it:
+        read(**{"short_quiet_ms": 1000, **fields})
+    assert it.value.field == "open.short_quiet_ms"
 
 
 @pytest.mark.parametrize(
