@@ -45,7 +45,7 @@ def options(config: Config, *, shares_port: bool) -> list[tuple[str, int]]:
         ("grpc.max_concurrent_streams", config.max_streams_per_connection),
         ("grpc.max_connection_idle_ms", IDLE_CONNECTION_MS),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_INTERVAL_MS),
+        ("grpc.http2.min_ping_interval_without_data_ms", PING_INTERVAL_MS),
         ("grpc.http2.max_ping_strikes", PING_STRIKES),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
