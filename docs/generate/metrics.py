@@ -35,6 +35,7 @@ _UNITS = {
     "inkstream_rejects": "items",
     "inkstream_warnings": "warnings",
     "inkstream_model_swaps": "versions",
+    "inkstream_model_refused": "processes",
     "inkstream_failed_batches": "batches",
     "inkstream_worker_restarts": "restarts",
     "inkstream_workers": "processes",

@@ -262,6 +262,10 @@ class Server:
         """See `model_watch.Recipients`."""
         self._metrics.model_changed("refused")
 
+    def stands_refused(self, is_refused: bool) -> None:
+        """See `model_watch.Recipients`."""
+        self._metrics.model_stands_refused(is_refused)
+
     async def drain(self) -> None:
         """Answer what was accepted, send callers elsewhere, close the port; all within the timeout."""
         end = perf_counter() + self._config.drain_timeout

@@ -167,6 +167,11 @@ class Metrics:
             [[outcome] for outcome in SWAP_OUTCOMES],
         )
         self._swaps = {outcome: swaps.count(outcome) for outcome in SWAP_OUTCOMES}
+        self._refused = Gauge(
+            "inkstream_model_refused",
+            "Processes that answer with another version than their store wants, which was refused.",
+            registry=registry,
+        )
 
     def serving(self, model: Model) -> None:
         """Say which model answers."""
@@ -176,6 +181,10 @@ class Metrics:
     def model_changed(self, outcome: SwapOutcome) -> None:
         """Note that a version of the model was swapped in, or refused."""
         self._swaps[outcome].inc()
+
+    def model_stands_refused(self, is_refused: bool) -> None:
+        """Say whether the version that the store wants is one that was refused."""
+        self._refused.set(is_refused)
 
     def accepted(self, kind: Kind, items: int) -> None:
         """Note that items came; each is to be noted once more, by how it `ended`."""

@@ -33,6 +33,10 @@ class Recipients(Protocol):
         """Note that a version was not fit to serve."""
         ...
 
+    def stands_refused(self, is_refused: bool) -> None:
+        """Note whether the version that the store wants served is one that was refused."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:
@@ -102,6 +106,7 @@ class ModelWatch:
                 self._refuse(candidate, error)
             else:
                 self._served = model.version
+                self._recipients.stands_refused(bool(failures))
                 return model
         raise failures[0]
 
@@ -128,10 +133,11 @@ class ModelWatch:
         is_settled = seen == self._seen
         self._seen = seen
         if is_settled:
+            self._refused.intersection_update(seen.candidates)
             await self._follow(seen)
+            self._recipients.stands_refused(seen.candidates[0] in self._refused)
 
     async def _follow(self, seen: Survey) -> None:
-        self._refused.intersection_update(seen.candidates)
         for candidate in seen.candidates:
             version = candidate[0].name
             if version == self._served:

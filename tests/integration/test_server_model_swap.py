@@ -155,6 +155,7 @@ async def test_a_server_whose_newest_version_is_broken_starts_with_the_one_befor
     server = await asyncio.to_thread(start_server, "--model-store", str(store))
     assert served(server) == "digits/1"
     assert server.metrics().value("inkstream_model_swaps_total", outcome="refused") == 1
+    assert server.metrics().value("inkstream_model_refused") == 1
     assert "event=model_refused" in server.stderr()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shutil
 import subprocess
 import urllib.request
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from time import time
 from typing import Any
 
 import pytest
+from inkstream_server.model_store import BUNDLED
 
 from tests.certificates import Authority
 from tests.integration.conftest import running_server
@@ -137,6 +139,23 @@ async def test_a_certificate_with_five_days_left_is_a_ticket_and_no_page(tmp_pat
         ((labels, seconds),) = prometheus.ask(left, time())
     assert labels["job"] == "inkstream"
     assert timedelta(days=4) < timedelta(seconds=seconds) < timedelta(days=5)
+
+
+async def test_a_server_that_starts_beside_a_broken_version_is_a_ticket(tmp_path: Path) -> None:
+    for version in ("1", "3"):
+        shutil.copytree(BUNDLED / "digits" / version, tmp_path / "store" / "digits" / version)
+    newest = tmp_path / "store" / "digits" / "3" / "model.tflite"
+    newest.write_bytes(newest.read_bytes()[:1000])
+    with (
+        running_server(tmp_path, "--model-store", str(tmp_path / "store")) as server,
+        running_prometheus(tmp_path, server.metrics_url.split("/")[2]) as prometheus,
+    ):
+
+        def firing() -> set[str]:
+            alerts = prometheus.get("alerts")["alerts"]
+            return {it["labels"]["alertname"] for it in alerts if it["state"] == "firing"}
+
+        await eventually("the alert fires", lambda: "InkstreamModelSwapFailed" in firing())
 
 
 async def test_prometheus_keeps_the_traces_that_latencies_name(tmp_path: Path) -> None:

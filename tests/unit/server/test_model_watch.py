@@ -19,6 +19,7 @@ class Heard:
     def __init__(self) -> None:
         self.models: list[str] = []
         self.refusals = 0
+        self.is_refused: bool | None = None
         self.threads: list[int] = []
 
     def swapped(self, model: Model) -> None:
@@ -27,6 +28,9 @@ class Heard:
 
     def refused(self) -> None:
         self.refusals += 1
+
+    def stands_refused(self, is_refused: bool) -> None:
+        self.is_refused = is_refused
 
 
 class Desk:
@@ -163,6 +167,44 @@ async def test_a_server_starts_with_the_newest_that_is_sound(desk: Desk) -> None
     assert desk.heard.refusals == 1
     await look(watch, 3)
     assert desk.loaded == ["2", "1"], "the refused one was tried again though nothing changed"
+
+
+async def test_a_refusal_stands_from_the_start_until_what_the_store_wants_is_served(
+    desk: Desk,
+) -> None:
+    folder = desk.publish("2", is_broken=True)
+    watch = desk.watch()
+    await watch.load_first()
+    assert desk.heard.is_refused is True
+    await look(watch, 3)
+    assert desk.heard.is_refused is True
+    (folder / "broken").unlink()
+    await look(watch)
+    assert (desk.heard.models, desk.heard.is_refused) == (["digits/2"], False)
+
+
+async def test_a_refusal_of_a_running_server_stands_until_the_version_is_taken_away(
+    desk: Desk,
+) -> None:
+    watch = desk.watch()
+    await watch.load_first()
+    assert desk.heard.is_refused is False
+    folder = desk.publish("2", is_broken=True)
+    await look(watch, 3)
+    assert desk.heard.is_refused is True
+    shutil.rmtree(folder)
+    await look(watch)
+    assert desk.heard.is_refused is False
+
+
+async def test_a_refused_version_is_forgotten_beside_a_newer_one_that_is_sound(desk: Desk) -> None:
+    watch = desk.watch()
+    await watch.load_first()
+    desk.publish("2", is_broken=True)
+    await look(watch)
+    desk.publish("3")
+    await look(watch)
+    assert (desk.heard.models, desk.heard.is_refused) == (["digits/3"], False)
 
 
 async def test_a_server_does_not_start_when_no_version_is_sound(desk: Desk) -> None:
