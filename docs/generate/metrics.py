@@ -31,6 +31,7 @@ _UNITS = {
     "inkstream_batch_size": "items",
     "inkstream_queue_depth": "items",
     "inkstream_model_info": "always 1",
+    "inkstream_items_accepted": "items",
     "inkstream_predictions": "items",
     "inkstream_rejects": "items",
     "inkstream_warnings": "warnings",
