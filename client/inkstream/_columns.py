@@ -22,37 +22,60 @@ FARTHEST = 1 << 30
 """Counts from 0 that a coordinate may be: differences of two then fit the wire's 32 bits."""
 FULL_PRESSURE = 65535
 _LONGEST_MS = (1 << 32) - 1
+_LATEST_MS = 1 << 53
+"""Milliseconds from 0 that a time may be: beyond, a float tells no two of them apart."""
 
 
 class StrokeCoder:
     """Codes one stroke's points, as they come."""
 
-    __slots__ = ("_before", "_counts", "_t", "_x", "_y", "has_pressure", "has_time", "time_ms")
+    __slots__ = (
+        "_before",
+        "_counts",
+        "_t",
+        "_x",
+        "_y",
+        "has_pressure",
+        "has_time",
+        "shift_ms",
+        "time_ms",
+    )
 
-    def __init__(self, counts_per_unit: float, t: float | None, *, has_pressure: bool) -> None:
+    def __init__(
+        self,
+        counts_per_unit: float,
+        t: float | None,
+        *,
+        has_pressure: bool,
+        shift_ms: int | None = None,
+    ) -> None:
         """Begin a stroke.
 
         Args:
             counts_per_unit: counts of the wire in one unit of the caller.
             t: when it begins, in milliseconds; None if its points have no times.
             has_pressure: whether its points have a pressure.
+            shift_ms: the `shift_ms` of the pen's strokes before; None for the first that has times.
 
         Raises:
-            InvalidInk: `t` is no finite number.
+            InvalidInk: `t` is no finite number, or too far from 0.
         """
         self._counts = counts_per_unit
         self._x = self._y = 0
         self.has_time = t is not None
         self.has_pressure = has_pressure
-        self._t = self.time_ms = 0 if t is None else max(0, _whole("t", t))
-        """When it began, in whole milliseconds."""
+        began = 0 if t is None else _whole_ms(t)
+        self.shift_ms = max(0, 1 - began) if shift_ms is None else shift_ms
+        """Added to the caller's times: 0 says on the wire that a time is unknown, and none is below."""
+        self._t = self.time_ms = 0 if t is None else max(1, began + self.shift_ms)
+        """When it began, in whole milliseconds; 0 where its points have no times."""
         self._before = (0, 0, self._t)
 
     def point(self, x: float, y: float, t: float | None, pressure: float | None) -> Columns:
         """Code one point.
 
         Raises:
-            InvalidInk: a coordinate is not finite or too far out, or a column comes and goes.
+            InvalidInk: a number is not finite or too far from 0, or a column comes and goes.
         """
         if (t is not None) != self.has_time or (pressure is not None) != self.has_pressure:
             raise self._uneven(t is not None, pressure is not None)
@@ -64,7 +87,7 @@ class StrokeCoder:
             raise self._too_far(x, y)
         # Checked as a whole before anything of it counts.
         force: Sequence[int] = () if pressure is None else (_force(pressure),)
-        now = self._t if t is None else _whole("t", t)
+        now = self._t if t is None else _whole_ms(t) + self.shift_ms
         self._before = (self._x, self._y, self._t)
         times: Sequence[int] = ()
         if t is not None:
@@ -88,16 +111,20 @@ class StrokeCoder:
             raise self._uneven(width > 2, width > 3)
         if not np.isfinite(table).all():
             raise InvalidInk("points: expected finite numbers, got NaN or infinity")
-        counts = np.rint(table[:, :2] * self._counts)
+        with np.errstate(over="ignore"):
+            counts = np.rint(table[:, :2] * self._counts)
         if not (np.abs(counts) <= FARTHEST).all():
             raise self._too_far(*np.abs(table[:, :2]).max(axis=0))
         whole = counts.astype(np.int64)
+        if width > 2 and not (np.abs(table[:, 2]) <= _LATEST_MS).all():
+            raise _too_late(table[np.abs(table[:, 2]).argmax(), 2])
         self._before = (self._x, self._y, self._t)
         dx, dy = np.diff(whole, axis=0, prepend=[[self._x, self._y]]).T.tolist()
         times: Sequence[int] = ()
         if width > 2:
             # Clocks that step back stand still instead.
-            clock = np.maximum.accumulate(np.append(self._t, np.rint(table[:, 2]))).astype(np.int64)
+            clock = np.rint(table[:, 2]).astype(np.int64) + self.shift_ms
+            clock = np.maximum.accumulate(np.append(self._t, clock))
             times = np.minimum(np.diff(clock), _LONGEST_MS).tolist()
             self._t = int(clock[-1])
         force: Sequence[int] = ()
@@ -206,11 +233,21 @@ def fit(ink: Ink) -> Fitted:
     return Fitted(None, 1.0, [scale.apply(stroke) for stroke in strokes])
 
 
-def _whole(name: str, value: float) -> int:
+def _whole_ms(t: float) -> int:
     try:
-        return round(value)
+        whole = round(t)
     except (TypeError, ValueError, OverflowError):
-        raise InvalidInk(f"{name}: expected a finite number, got {value!r}") from None
+        raise InvalidInk(f"t: expected a finite number, got {t!r}") from None
+    if not -_LATEST_MS <= whole <= _LATEST_MS:
+        raise _too_late(t)
+    return whole
+
+
+def _too_late(t: float) -> InvalidInk:
+    return InvalidInk(
+        f"t: expected milliseconds at most {float(_LATEST_MS):g} from 0, got {t}; "
+        "begin the clock nearer, or count in milliseconds"
+    )
 
 
 def _force(pressure: float) -> int:

@@ -48,6 +48,7 @@ class PenBase:
         self._counts = options.counts
         self._line = outbox.line(options.opening(), self)
         self._coder: StrokeCoder | None = None
+        self._shift_ms: int | None = None
         self._strokes = 0
         self._has_ink = False
         self._inbox: deque[GlyphResult | InkstreamError] = deque()
@@ -71,7 +72,8 @@ class PenBase:
         Args:
             x: to the right, in the pen's units.
             y: down or up, as the pen was told.
-            t: milliseconds on any clock; for all points of a stroke or for none.
+            t: milliseconds on any clock, the same for all strokes of the pen, below 0 as well; for all
+                points of a stroke or for none.
             pressure: 0 to 1; alike.
 
         Returns: the stroke's number, by which results and `erase` know it.
@@ -81,7 +83,7 @@ class PenBase:
             Overloaded: too many points wait to be sent.
             ClientClosed: the pen or its client was closed.
         """
-        coder = StrokeCoder(self._counts, t, has_pressure=pressure is not None)
+        coder = self._new_coder(t, has_pressure=pressure is not None)
         return self._begin(coder, coder.point(x, y, t, pressure))
 
     def move(
@@ -145,9 +147,8 @@ class PenBase:
             raise InvalidInk("points: expected at least one, got none")
         width = table.shape[1]
         t = float(table[0, 2]) if width > 2 else None
-        number = self._begin(
-            coder := StrokeCoder(self._counts, t, has_pressure=width > 3), coder.points(table)
-        )
+        coder = self._new_coder(t, has_pressure=width > 3)
+        number = self._begin(coder, coder.points(table))
         self.up()
         return number
 
@@ -235,6 +236,9 @@ class PenBase:
     def __repr__(self) -> str:
         return f"{type(self).__name__}(number={self.number}, strokes={self._strokes})"
 
+    def _new_coder(self, t: float | None, *, has_pressure: bool) -> StrokeCoder:
+        return StrokeCoder(self._counts, t, has_pressure=has_pressure, shift_ms=self._shift_ms)
+
     def _begin(self, coder: StrokeCoder, first: Columns) -> int:
         """Begin a stroke with its first points; gives its number."""
         self._require_open()
@@ -244,6 +248,8 @@ class PenBase:
         self._writer = self._current()
         woken = self._outbox.begin(self._line, stroke, coder.time_ms, first)
         self._coder, self._strokes, self._has_ink = coder, stroke, True
+        if coder.has_time:
+            self._shift_ms = coder.shift_ms
         if woken:
             self._wake()
         return stroke

@@ -14,7 +14,7 @@ from inkstream._columns import FARTHEST, FULL_PRESSURE, Columns, StrokeCoder, sc
 
 _PLACES = st.floats(-1e6, 1e6)
 _ROWS = st.lists(
-    st.tuples(_PLACES, _PLACES, st.floats(0, 1e9), st.floats(0, 1)), min_size=1, max_size=20
+    st.tuples(_PLACES, _PLACES, st.floats(-1e9, 1e9), st.floats(0, 1)), min_size=1, max_size=20
 )
 
 
@@ -42,7 +42,7 @@ def test_what_is_added_up_is_what_was_written(
             place = stop
     found, table = decoded(pieces), np.array(rows)
     np.testing.assert_allclose(found[:, :2], table[:, :2] * counts, atol=0.5 + 1e-6)
-    np.testing.assert_allclose(found[:, 2] + coder.time_ms, table[:, 2], atol=0.5)
+    np.testing.assert_allclose(found[:, 2] + coder.time_ms - coder.shift_ms, table[:, 2], atol=0.5)
     np.testing.assert_allclose(found[:, 3], table[:, 3] * FULL_PRESSURE, atol=0.5)
 
 
@@ -60,6 +60,18 @@ def test_a_clock_that_steps_back_stands_still() -> None:
     one = StrokeCoder(1, 100, has_pressure=False)
     assert by_points[2] == [0, 0, 30]
     assert [dt for row in rows for dt in one.point(*row, None)[2]] == [0, 0, 30]
+
+
+@pytest.mark.parametrize("began", [1, 0, -5000, -0.4])
+def test_every_clock_is_told_and_pauses_between_strokes_stay_as_long(began: float) -> None:
+    first = StrokeCoder(1, began, has_pressure=False)
+    first.point(0, 0, began, None)
+    later = StrokeCoder(1, began + 9000, has_pressure=False, shift_ms=first.shift_ms)
+    assert first.time_ms == 1, "0 would say that the time is unknown"
+    assert later.time_ms == 9001
+    assert later.points(np.array([[0.0, 0, began + 9000], [1, 1, began + 9020]]))[2] == [0, 20]
+    earlier = StrokeCoder(1, began - 10, has_pressure=False, shift_ms=first.shift_ms)
+    assert earlier.time_ms == 1, "clocks that step back stand still"
 
 
 def test_what_is_taken_back_leaves_no_trace() -> None:
@@ -91,6 +103,19 @@ def test_a_bad_point_is_refused_and_counts_for_nothing(point: Any, blamed: str) 
         with pytest.raises(InvalidInk, match="expected"):
             coder.points(np.array([row], float))
     assert decoded([first, coder.point(2, 2, None, None)]).tolist() == [[16, 16], [32, 32]]
+
+
+@pytest.mark.parametrize("t", [1e30, -1e30, 1e16, 10**400])
+def test_a_time_that_no_clock_tells_is_refused_and_counts_for_nothing(t: float) -> None:
+    with pytest.raises(InvalidInk, match="t: expected milliseconds"):
+        StrokeCoder(1, t, has_pressure=False)
+    coder = StrokeCoder(1, 10, has_pressure=False)
+    first = coder.point(0, 0, 10, None)
+    with pytest.raises(InvalidInk, match="t: expected milliseconds"):
+        coder.point(5, 5, t, None)
+    with pytest.raises(InvalidInk, match="t: expected milliseconds"):
+        coder.points(np.array([[5.0, 5, 20], [6, 6, min(t, 1e300)]]))
+    assert decoded([first, coder.point(1, 1, 20, None)]).tolist() == [[0, 0, 0], [1, 1, 10]]
 
 
 @pytest.mark.parametrize("bad", [{"pressure": math.nan}, {"pressure": "hard"}, {"t": math.nan}])

@@ -110,6 +110,33 @@ def test_what_makes_no_sense_is_refused_and_sends_nothing(
     assert desk.sent() == []
 
 
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda pen: pen.down(0, 0, t=1e30),
+        lambda pen: pen.stroke([(0, 0, 1e30), (1, 1, 1e30)]),
+        lambda pen: pen.stroke([(0, 0, 0), (1, 1, 1e30)]),
+        lambda pen: pen.stroke([(1e308, 0), (1, 1)]),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_absurd_numbers_are_refused_where_they_are_written(
+    desk: Desk, act: Callable[[Pen], object]
+) -> None:
+    with pytest.raises(InvalidInk, match=r"^(t|x, y): expected"):
+        act(desk.pen())
+    assert desk.sent() == []
+
+
+def test_a_clock_of_a_pen_may_begin_at_0(desk: Desk) -> None:
+    pen = desk.pen()
+    pen.stroke([(0, 0, 0), (5, 30, 200)])
+    pen.stroke([(0, 0)])
+    pen.down(3, 0, 9000)
+    begins = [e.stroke_begin for e in desk.sent() if e.HasField("stroke_begin")]
+    assert [begin.time_ms for begin in begins] == [1, 0, 9001]
+
+
 def test_a_tip_that_is_down_cannot_come_down(desk: Desk) -> None:
     pen = desk.pen()
     pen.down(0, 0)
