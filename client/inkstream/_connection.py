@@ -17,6 +17,7 @@ from inkstream._channels import Channels
 from inkstream._exceptions import (
     ClientClosed,
     ConnectionLost,
+    FatalError,
     InkstreamError,
     ServerDraining,
 )
@@ -130,6 +131,13 @@ class Connection:
                     return
         except InkstreamError as error:
             failure = error
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
+            _log.exception("the connection to %s failed", self._channels.address)
+            failure = FatalError(
+                f"the client failed by a fault of its own: {error!r}; the log of `inkstream` has the "
+                "traceback, please report it. What was not answered may be sent again"
+            )
+            failure.__cause__ = error
         finally:
             self._keeping = None
             leaving = [*self._leaving]

@@ -124,6 +124,9 @@ class StreamCall:
             self._call.cancel()
             writing.cancel()
             await asyncio.wait([writing])
+            # A writer that fails cancels the call, so that all the reader knows is that it was cancelled.
+            if not writing.cancelled() and (fault := writing.exception()) is not None:
+                raise fault
 
     def close(self, wreck: InkstreamError | None = None) -> None:
         """End the stream; what is unanswered goes back to where it came from.

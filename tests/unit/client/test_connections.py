@@ -18,11 +18,13 @@ from inkstream import (
     ConnectionLost,
     ConnectionState,
     DeadlineExceeded,
+    FatalError,
     InvalidRequest,
     Overloaded,
     Result,
     RetryPolicy,
 )
+from inkstream._exchange import Exchange
 from inkstream._options import Options
 
 from tests.patience import eventually
@@ -73,6 +75,27 @@ async def test_a_watcher_that_fails_harms_nobody(
 
     twin = connect(fake.address, on_state=fall_over)
     assert (await twin.recognize(frame(3))).digit == 3
+
+
+@pytest.mark.parametrize("part", ["next_message", "receive"])
+async def test_a_fault_of_the_client_itself_is_told_as_what_it_is(
+    fake: FakeServer,
+    connect: Callable[..., Twin],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    part: str,
+) -> None:
+    def fall_over(*_: object) -> None:
+        raise ZeroDivisionError("no such thing")
+
+    twin = connect(fake.address)
+    with monkeypatch.context() as broken, pytest.raises(FatalError, match="no such thing") as told:
+        broken.setattr(Exchange, part, fall_over)
+        await twin.recognize(frame(1))
+    assert type(told.value) is FatalError
+    assert isinstance(told.value.__cause__, ZeroDivisionError)
+    assert "ZeroDivisionError: no such thing" in caplog.text
+    assert (await twin.recognize(frame(2))).digit == 2
 
 
 async def test_a_client_goes_to_the_address_that_lives(
