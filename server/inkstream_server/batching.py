@@ -2,12 +2,10 @@
 
 When the engine is idle, a batch starts as soon as the event loop has heard everyone who spoke in this
 turn. While the engine works in a thread, the queue grows, and so does the next batch. Only when the
-process is busy are blocks kept for a moment, until nobody speaks or the batch is full, so that more come
-together: a batch costs little more than a frame, and answers that leave together cost one message.
+process is busy are blocks kept for a moment, so that more come together (`linger.py`).
 """
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
@@ -18,24 +16,12 @@ from inkstream_server.blocks import Batch, Block, Part, Share, frames_of
 from inkstream_server.computing import Network, failure_of, judged
 from inkstream_server.engines import Frames, Probabilities
 from inkstream_server.fair_queue import QUANTUM, FairQueue, Flow, Priority
+from inkstream_server.linger import Linger
 from inkstream_server.tempo import Tempo
-
-LOOK_SECONDS = 0.0003
-"""How often a batch that waits for company looks whether more comes."""
-
-QUIET_LOOKS = 2
-"""Looks in a row that find nothing new, after which a batch has all it will get. One may mean no more than
-that the loop was late, and its timers came before its sockets."""
-ALONE_SECONDS = 0.02
-"""How long nobody is waited for after a wait that brought no company: one caller who waits for each answer
-can keep a core busy, too."""
 
 TURN_SECONDS = 0.002
 """How long batches may follow one another before the loop hears the streams again. Were it to hear them after
 every batch, a thousand that all have something to say would fill the queue faster than it is emptied."""
-
-_give_way = getattr(os, "sched_yield", lambda: None)  # Windows has none.
-
 
 StreamFlow = Flow[Block]
 """What one stream has in the queue."""
@@ -89,15 +75,13 @@ class Batcher:
         self._most_rows = max_batch
         self.serve(network)
         self._admission = Admission(max_queue)
-        self._linger = linger
-        self._is_busy = is_busy or Tempo().is_busy
-        self._timer: asyncio.TimerHandle | None = None
-        self._alone_until = 0.0
         self._queue: FairQueue[Block] = FairQueue()
+        self._linger = Linger(
+            linger, is_busy or Tempo().is_busy, lambda: self._queue.rows, self._dispatch
+        )
         self._is_swept = False
-        self._newcomers = 0
-        # When the loop should come round to the queue, and what it did there last if more waited.
-        self._expected = self._now = 0.0
+        # When the loop came round to the queue, and what it did there if more waited.
+        self._now = 0.0
         self._emptied: tuple[float, int] | None = None
         self._scheduled = False
         self._working: asyncio.Task[None] | None = None
@@ -143,11 +127,11 @@ class Batcher:
         answer: asyncio.Future[list[Share]] = loop.create_future()
         block = Block([frames], len(frames), deadline, now, answer, [])
         self._queue.push(block, flow, priority)
-        self._newcomers += 1
-        if self._may_linger(deadline) and self._queue.rows < self._max_batch:
-            self._schedule_later(loop)
-        else:
+        self._linger.came()
+        if not self._linger.pays(deadline) or self._queue.rows >= self._max_batch:
             self._schedule(loop)
+        elif not self._scheduled and self._working is None:
+            self._linger.begin(loop)
         return answer
 
     def extend(self, answer: asyncio.Future[list[Share]], frames: Frames, flow: StreamFlow) -> bool:
@@ -173,7 +157,7 @@ class Batcher:
             return False
         block.add(frames, perf_counter())
         self._queue.grow(flow, Priority.TENSOR, len(frames))
-        self._newcomers += 1
+        self._linger.came()
         if rows >= self._max_batch:
             self._schedule(asyncio.get_running_loop())
         return True
@@ -199,7 +183,7 @@ class Batcher:
         """
         network = self._network
         rows = len(frames)
-        if self._queue.rows or self._working is not None or self._may_linger(deadline):
+        if self._queue.rows or self._working is not None or self._linger.pays(deadline):
             return None
         if rows > self._max_batch or rows > network.engine.in_place_rows:
             return None
@@ -237,58 +221,27 @@ class Batcher:
             if self._working is not None:
                 await asyncio.wait([self._working])
             else:
-                self._dispatch()
+                self._dispatch(perf_counter())
                 await asyncio.sleep(0)
         self._thread.shutdown()
-
-    def _may_linger(self, deadline: float | None) -> bool:
-        """Tell whether waiting for company is worth its time, and cannot cost a block its deadline."""
-        if not self._linger or not self._is_busy() or perf_counter() < self._alone_until:
-            return False
-        return deadline is None or deadline - perf_counter() > 2 * self._linger
-
-    def _schedule_later(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._scheduled and self._working is None and self._timer is None:
-            self._listen(loop, loop.time() + self._linger, 0, 0)
-
-    def _listen(self, loop: asyncio.AbstractEventLoop, end: float, rows: int, quiet: int) -> None:
-        """Wait on while blocks keep coming and there is time.
-
-        Args:
-            loop: the running one.
-            end: when to stop waiting, on the loop's clock.
-            rows: what waited at the last look.
-            quiet: looks in a row at which nothing new was there.
-        """
-        # The transport's threads share the core: they get their turn now, or this finds nothing new.
-        _give_way()
-        waiting = self._queue.rows
-        quiet = quiet + 1 if rows == waiting else 0
-        if quiet < QUIET_LOOKS and loop.time() < end:
-            self._expected = perf_counter() + LOOK_SECONDS
-            self._timer = loop.call_later(LOOK_SECONDS, self._listen, loop, end, waiting, quiet)
-            return
-        if self._newcomers == 1:
-            self._alone_until = perf_counter() + ALONE_SECONDS
-        self._dispatch()
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._scheduled and self._working is None:
             self._scheduled = True
-            self._expected = perf_counter()
-            loop.call_soon(self._dispatch)
+            loop.call_soon(self._dispatch, perf_counter())
 
-    def _dispatch(self) -> None:
-        """Run batches in place for a while, or start one in the engine's thread."""
+    def _dispatch(self, expected: float) -> None:
+        """Run batches in place for a while, or start one in the engine's thread.
+
+        Args:
+            expected: when the loop should have come round to this, on the clock of `time.perf_counter`.
+        """
         self._scheduled = False
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._linger.end()
         if self._working is not None:
             return
         began = now = perf_counter()
-        self._admission.came_round(began - self._expected)
-        self._newcomers = 0
+        self._admission.came_round(began - expected)
         loop = asyncio.get_running_loop()
         while parts := self._take(now):
             rows = sum(stop - start for _, start, stop in parts)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inkstream_server import batching
+from inkstream_server import linger as linger_module
 from inkstream_server.admission import QueueFull, WouldBeLate
 from inkstream_server.batching import Batcher, DeadlineExpired, StreamFlow
 from inkstream_server.blocks import Batch, Block, Share
@@ -408,7 +409,7 @@ async def test_a_batch_waits_for_company_no_longer_than_somebody_speaks() -> Non
 
 async def test_a_full_batch_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     # However long the turns below take, it is not for lack of company that the wait ends.
-    monkeypatch.setattr(batching, "QUIET_LOOKS", 1_000_000)
+    monkeypatch.setattr(linger_module, "QUIET_LOOKS", 1_000_000)
     batcher = Batcher(
         network(NumberEngine()),
         Notes(),
