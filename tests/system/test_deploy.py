@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import kubernetes_validate  # type: ignore[import-untyped]  # has no types
 import pytest
@@ -16,14 +17,16 @@ from tests.system.programs import program
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
-def test_kustomize_builds_objects_that_kubernetes_takes() -> None:
+def kustomized(folder: Path) -> dict[str, Any]:
+    """Give the objects that Kustomize makes of a folder, by kind."""
     built = subprocess.run(
-        [program("kubectl"), "kustomize", str(DEPLOY / "kubernetes")],
-        check=True,
-        capture_output=True,
-        text=True,
+        [program("kubectl"), "kustomize", str(folder)], check=True, capture_output=True, text=True
     ).stdout
-    objects = {it["kind"]: it for it in yaml.safe_load_all(built)}
+    return {it["kind"]: it for it in yaml.safe_load_all(built)}
+
+
+def test_kustomize_builds_objects_that_kubernetes_takes() -> None:
+    objects = kustomized(DEPLOY / "kubernetes")
     assert {it["metadata"]["namespace"] for it in objects.values()} == {"inkstream"}
     # The settings' name changes with what they say, so that a change reaches the pods.
     (container,) = objects["Deployment"]["spec"]["template"]["spec"]["containers"]
@@ -33,6 +36,15 @@ def test_kustomize_builds_objects_that_kubernetes_takes() -> None:
     del objects["ServiceMonitor"]  # Not Kubernetes' own: see tests/unit/deploy.
     for it in objects.values():
         kubernetes_validate.validate(it, "1.37", strict=True)
+
+
+def test_where_the_adapter_runs_pods_are_scaled_by_time_in_queue_too(tmp_path: Path) -> None:
+    shutil.copytree(DEPLOY / "kubernetes", tmp_path / "base")
+    (tmp_path / "base" / "kustomization.yaml").open("a").write("components: [queue-metric]\n")
+    scaler = kustomized(tmp_path / "base")["HorizontalPodAutoscaler"]
+    kubernetes_validate.validate(scaler, "1.37", strict=True)
+    cpu, queue = scaler["spec"]["metrics"]
+    assert (cpu["resource"]["name"], queue["pods"]["target"]["averageValue"]) == ("cpu", "5m")
 
 
 @pytest.mark.parametrize("name", ["envoy.yaml", "envoy-tls.yaml"])

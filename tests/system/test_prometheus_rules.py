@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.system.programs import program
 
@@ -30,6 +31,40 @@ def test_the_configuration_and_its_rules_are_valid() -> None:
 @pytest.mark.parametrize("tests", ["rules_test.yml", "rules_days_test.yml"])
 def test_alerts_fire_when_they_should_and_stay_quiet_otherwise(tests: str) -> None:
     assert "SUCCESS" in promtool("test", "rules", tests)
+
+
+def test_the_autoscaler_is_told_of_a_pod_where_nothing_waits_that_the_wait_is_zero(
+    tmp_path: Path,
+) -> None:
+    adapter = ROOT / "deploy" / "kubernetes" / "queue-metric" / "prometheus-adapter.yaml"
+    (rule,) = yaml.safe_load(adapter.read_text())["rules"]["custom"]
+    asked = rule["metricsQuery"].replace("<<.GroupBy>>", "pod")
+    asked = asked.replace("<<.LabelMatchers>>", 'namespace="inkstream",pod=~"busy|idle"')
+    series = {
+        "inkstream_queue_seconds_sum": {"busy": "0+6x10", "idle": "5x10"},
+        "inkstream_queue_seconds_count": {"busy": "0+600x10", "idle": "500x10"},
+    }
+    told = {"busy": 0.01, "idle": 0.0}
+    test = {
+        "interval": "15s",
+        "input_series": [
+            {"series": f'{name}{{namespace="inkstream",pod="{pod}"}}', "values": values}
+            for name, pods in series.items()
+            for pod, values in pods.items()
+        ],
+        "promql_expr_test": [
+            {
+                "expr": asked,
+                "eval_time": "2m",
+                "exp_samples": [
+                    {"labels": f'{{pod="{pod}"}}', "value": value} for pod, value in told.items()
+                ],
+            }
+        ],
+    }
+    written = tmp_path / "adapter_test.yml"
+    written.write_text(yaml.safe_dump({"evaluation_interval": "15s", "tests": [test]}))
+    assert "SUCCESS" in promtool("test", "rules", str(written))
 
 
 def test_every_alert_is_tested_both_ways_and_says_what_to_do() -> None:

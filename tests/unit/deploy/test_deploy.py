@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry
 DEPLOY = Path(__file__).parents[3] / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
 KUBERNETES_VERSION = "1.37"
-NO_OBJECTS = {"kustomization.yaml", "prometheus-adapter.yaml"}
+NO_OBJECTS = {"kustomization.yaml"}
 MANIFESTS = sorted(p.name for p in KUBERNETES.glob("*.yaml") if p.name not in NO_OBJECTS)
 
 # The part of monitoring.coreos.com/v1 that is used: the operator's schema is in no package fit for tests.
@@ -112,19 +112,22 @@ def test_a_pod_gets_the_time_that_its_drain_may_take() -> None:
 
 
 def test_the_autoscaler_asks_for_what_the_adapter_makes_of_a_metric_that_there_is() -> None:
-    wanted = [
-        metric["pods"]["metric"]["name"]
-        for metric in manifest("autoscaler")["spec"]["metrics"]
-        if metric["type"] == "Pods"
-    ]
-    (rule,) = manifest("prometheus-adapter")["rules"]["custom"]
-    assert wanted == [rule["name"]["as"]]
+    (patch,) = manifest("queue-metric/kustomization")["patches"]
+    (addition,) = yaml.safe_load(patch["patch"])
+    (rule,) = manifest("queue-metric/prometheus-adapter")["rules"]["custom"]
+    assert addition["value"]["pods"]["metric"] == {"name": rule["name"]["as"]}
     registry = CollectorRegistry()
     Metrics(registry, lambda: 0)
     shown = {sample.name for metric in registry.collect() for sample in metric.samples}
     asked = {*re.findall(r"inkstream_\w+", rule["seriesQuery"] + rule["metricsQuery"])}
     assert asked == {"inkstream_queue_seconds_sum", "inkstream_queue_seconds_count"}
     assert asked <= shown
+
+
+def test_the_autoscaler_asks_for_nothing_that_a_plain_cluster_does_not_know() -> None:
+    # It does not go down while a metric is unknown.
+    (metric,) = manifest("autoscaler")["spec"]["metrics"]
+    assert (metric["type"], metric["resource"]["name"]) == ("Resource", "cpu")
 
 
 def test_kubernetes_sets_no_variable_that_reads_as_a_setting() -> None:
