@@ -18,7 +18,7 @@ PIP := $(BIN)/pip install --quiet
 PIP_WHEEL := $(BIN)/pip wheel --quiet --no-deps
 ARGS ?=
 
-.PHONY: audit fuzz dashboards help watch demo serve train test lint format docs protos bench bench-quick soak test-system dist clean
+.PHONY: audit fuzz dashboards rules help watch demo serve train test lint format docs protos bench bench-quick soak test-system dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,8 +63,9 @@ lint: .stamps/dev .stamps/protoc ## Check style, types, contract and drift of ge
 	$(BIN)/mypy client/inkstream server/inkstream_server training/inkstream_training
 	$(BIN)/mypy tests benchmarks docs
 	$(BIN)/python -m docs.generate --check
-	$(BIN)/mypy deploy/grafana
+	$(BIN)/mypy deploy/grafana deploy/kubernetes
 	$(BIN)/python deploy/grafana/generate.py --check
+	$(BIN)/python deploy/kubernetes/rules.py --check
 	$(BIN)/buf lint
 	$(BIN)/buf format -d --exit-code > /dev/null
 	@base=$$(git rev-parse --verify --quiet origin/main || git rev-parse --verify --quiet main || echo HEAD); \
@@ -85,6 +86,9 @@ docs: .stamps/dev ## Generate the pages of docs/ that come from the code
 
 dashboards: .stamps/dev ## Generate deploy/grafana/dashboards from panels.py
 	@$(BIN)/python deploy/grafana/generate.py
+
+rules: .stamps/dev ## Generate deploy/kubernetes/prometheus-rule.yaml from deploy/prometheus
+	@$(BIN)/python deploy/kubernetes/rules.py
 
 PROTO_OUT ?= client
 protos: .stamps/protoc ## Generate client/inkstream/v1 from protos/

@@ -27,13 +27,17 @@ def kustomized(folder: Path) -> dict[str, Any]:
 
 def test_kustomize_builds_objects_that_kubernetes_takes() -> None:
     objects = kustomized(DEPLOY / "kubernetes")
+    assert objects.pop("Namespace")["metadata"]["name"] == "inkstream"
     assert {it["metadata"]["namespace"] for it in objects.values()} == {"inkstream"}
     # The settings' name changes with what they say, so that a change reaches the pods.
     (container,) = objects["Deployment"]["spec"]["template"]["spec"]["containers"]
     settings = objects["ConfigMap"]["metadata"]["name"]
     assert container["envFrom"] == [{"configMapRef": {"name": settings}}]
     assert settings != "settings"
-    del objects["ServiceMonitor"]  # Not Kubernetes' own: see tests/unit/deploy.
+    del (
+        objects["ServiceMonitor"],
+        objects["PrometheusRule"],
+    )  # The operator's: see tests/unit/deploy.
     for it in objects.values():
         kubernetes_validate.validate(it, "1.37", strict=True)
 

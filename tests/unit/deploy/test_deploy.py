@@ -20,7 +20,8 @@ from prometheus_client import CollectorRegistry
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
-KUBERNETES_VERSION = "1.37"
+KUBERNETES_VERSIONS = ["1.30", "1.37"]
+"""The oldest that kustomization.yaml names, and the newest that is known here."""
 NO_OBJECTS = {"kustomization.yaml"}
 MANIFESTS = sorted(p.name for p in KUBERNETES.glob("*.yaml") if p.name not in NO_OBJECTS)
 
@@ -79,8 +80,17 @@ def test_kubernetes_takes_every_manifest(name: str) -> None:
     found = read(KUBERNETES / name)
     if found["kind"] == "ServiceMonitor":
         jsonschema.validate(found, SERVICE_MONITOR)
-    else:
-        kubernetes_validate.validate(found, KUBERNETES_VERSION, strict=True)
+    elif found["kind"] != "PrometheusRule":
+        for version in KUBERNETES_VERSIONS:
+            kubernetes_validate.validate(found, version, strict=True)
+
+
+def test_a_cluster_gets_the_rules_and_alerts_that_are_tested() -> None:
+    rule = manifest("prometheus-rule")
+    assert (rule["apiVersion"], rule["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
+    rules, alerts = (read(DEPLOY / "prometheus" / f"{it}.yml") for it in ("rules", "alerts"))
+    groups = [*rules["groups"], *alerts["groups"]]
+    assert rule["spec"] == {"groups": groups}, "run 'make rules' and commit the result"
 
 
 def test_the_kustomization_names_every_manifest() -> None:
