@@ -103,7 +103,7 @@ class InkExchange:
     @property
     def is_owing(self) -> bool:
         """Whether the stream owes a final answer."""
-        return any(line.unanswered for line in self._lines.values())
+        return any(line.is_owed for line in self._lines.values())
 
     def give_back(self, wreck: InkstreamError | None = None, most_wrecks: int = 0) -> None:
         """Leave what is unanswered to the next stream; what this one still answers is passed over.
@@ -131,22 +131,26 @@ class InkExchange:
             glyphs_before=line.glyphs_before,
             timed=line.opening.answers.timings,
         )
-        seen = line.glyphs.get(result.glyph)
-        if seen is not None:
-            if seen.is_known(result):
+        over: Iterable[int] = ()
+        with self._outbox.lock:
+            line.placed(result.glyph, result.strokes)
+            seen = line.glyphs.get(result.glyph)
+            if seen is not None:
+                if seen.is_known(result):
+                    return ()
+                if result.revision <= seen.revision:
+                    result = replace(result, revision=seen.revision + 1)
+            if not result.is_final:
+                line.glyphs.setdefault(result.glyph, Seen()).note(result)
+            elif self.is_leaving and line.was_cut(result, self._quiet(line), self._outbox.clock()):
+                self._cut.add(line)
                 return ()
-            if result.revision <= seen.revision:
-                result = replace(result, revision=seen.revision + 1)
-        if not result.is_final:
-            line.glyphs.setdefault(result.glyph, Seen()).note(result)
-        elif self.is_leaving and line.was_cut(result, self._quiet(line), self._outbox.clock()):
-            self._cut.add(line)
-            return ()
-        else:
-            line.glyphs.pop(result.glyph, None)
-        line.glyphs_seen = max(line.glyphs_seen, result.glyph)
+            else:
+                line.glyphs.pop(result.glyph, None)
+                over = (*result.strokes, *line.erased_from(result.glyph, result.strokes))
+            line.glyphs_seen = max(line.glyphs_seen, result.glyph)
         line.reader.deliver(result)
-        return result.strokes if result.is_final else ()
+        return over
 
     @staticmethod
     def _quiet(line: Line) -> float:
@@ -165,18 +169,22 @@ class InkExchange:
             self._outbox.lose(line, _about(error, sent))
             return ()
         over: Iterable[int] = ()
+        erased: Iterable[int] = ()
         glyph = item.glyph + line.glyphs_before
-        if not item.stroke:
-            over = line.glyphs.pop(glyph, Seen()).strokes
-        elif refused.field.startswith("stroke_begin"):
-            over = (item.stroke,)
-        elif item.glyph:
-            line.glyphs.setdefault(glyph, Seen()).strokes.add(item.stroke)
+        with self._outbox.lock:
+            if not item.stroke:
+                over = line.glyphs.pop(glyph, Seen()).strokes
+                erased = line.erased_from(glyph, over)
+            elif refused.field.startswith(("stroke_begin", "stroke_remove")):
+                over = (item.stroke,)
+            elif item.glyph:
+                line.glyphs.setdefault(glyph, Seen()).strokes.add(item.stroke)
+                line.placed(glyph, [item.stroke])
         _about(error, over or filter(None, [item.stroke]))
         written = line.unanswered.get(item.stroke)
         if written is None or not written.has_told(refused.field, refused.code):
             line.reader.fail(error)
-        return over
+        return (*over, *erased)
 
     def _line_of(self, pen: int) -> Line | None:
         """The pen; None for one that was closed or refused before."""
@@ -187,7 +195,7 @@ class InkExchange:
 
     def _forget(self, line: Line) -> None:
         """Let go of a pen that is closed and owed nothing."""
-        if line.is_closed and not line.unanswered and not line.waiting:
+        if line.is_closed and not line.is_owed and not line.waiting:
             self._lines.pop(line.number, None)
 
 

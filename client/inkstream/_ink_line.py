@@ -53,6 +53,7 @@ class Line:
         "is_timed",
         "number",
         "opening",
+        "owing",
         "reader",
         "stroke",
         "unanswered",
@@ -68,6 +69,9 @@ class Line:
         """What has not left yet."""
         self.unanswered: dict[int, Written] = {}
         """Strokes that belong to no final answer yet, in the order of writing."""
+        self.owing: dict[int, int] = {}
+        """Strokes that were erased when they had ended, each with the number of its digit, 0 where that is
+        not known yet: the digit gets its final answer all the same."""
         self.stroke = 0
         """The stroke that is open; 0 for none, or for one that the server has given up."""
         self.is_closed = False
@@ -83,6 +87,11 @@ class Line:
         """The greatest number of a digit so far."""
         self._at = 0
         """The last stroke whose beginning has left; 0 for none on this stream."""
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether a final answer is due."""
+        return bool(self.unanswered or self.owing)
 
     def sent(self, event: Waiting) -> None:
         """Something leaves: keep what another stream would have to be told."""
@@ -107,6 +116,7 @@ class Line:
     def strike(self, strokes: Iterable[int]) -> None:
         """These strokes are answered, or will never be; the open one among them is over."""
         for stroke in strokes:
+            self.owing.pop(stroke, None)
             written = self.unanswered.pop(stroke, None)
             if written is not None and written.ends_glyph:
                 self._end_glyph_before(stroke)
@@ -116,16 +126,35 @@ class Line:
     def erase(self, strokes: Iterable[int]) -> None:
         """The writer takes strokes back; an event that waits says so to the server."""
         gone = [stroke for stroke in strokes if stroke in self.unanswered]
+        # One that is being drawn may belong to no digit yet.
+        ended = [stroke for stroke in gone if self.unanswered[stroke].lifted is not None]
         self.erased.update(gone)
         self.strike(gone)
+        for stroke in ended:
+            owners = (number for number, seen in self.glyphs.items() if stroke in seen.strokes)
+            self.owing[stroke] = next(owners, 0)
         for seen in self.glyphs.values():
             if not seen.strokes.isdisjoint(gone):
                 # Its next answer is news, even if it had looked like this before.
                 seen.settled = ()
 
+    def placed(self, glyph: int, strokes: Iterable[int]) -> None:
+        """The server says what a digit holds."""
+        if self.owing:
+            self.owing.update(dict.fromkeys(self.owing.keys() & strokes, glyph))
+
+    def erased_from(self, glyph: int, strokes: Iterable[int]) -> list[int]:
+        """The erased strokes that are settled by the final answer to a digit, which holds these."""
+        # A digit of which a stroke had ended was answered with that stroke in it before it was final, and
+        # digits come in order: what is older than its last stroke can belong to no later one.
+        last = max(strokes, default=0)
+        return [
+            stroke for stroke, owner in self.owing.items() if 0 < owner <= glyph or stroke < last
+        ]
+
     def clear(self) -> None:
         """The writer takes everything back."""
-        self.strike([*self.unanswered])
+        self.strike([*self.unanswered, *self.owing])
         # Answers under way may still speak of what goes now, but of nothing much older.
         while len(self.glyphs) > _REMEMBERED:
             del self.glyphs[next(iter(self.glyphs))]
@@ -136,6 +165,7 @@ class Line:
         What waits and made sense only to the stream that is gone is dropped.
         """
         waiting = self._without_torn()
+        self._owe_only(waiting)
         again: list[Waiting] = []
         owners = {stroke: glyph for glyph, seen in self.glyphs.items() for stroke in seen.strokes}
         before = 0
@@ -173,6 +203,7 @@ class Line:
         kept = {stroke_begun(event) for event in self.waiting}
         lost = [stroke for stroke in self.unanswered if stroke not in kept]
         self.waiting = whole_strokes(self.waiting)
+        self._owe_only(self.waiting)
         self.strike(lost)
         self.glyphs.clear()
         self._at = 0
@@ -223,6 +254,11 @@ class Line:
             before = written
         if before is not None:
             before.ends_glyph = True
+
+    def _owe_only(self, waiting: list[Waiting]) -> None:
+        """The stream is gone: of what was erased, the next one is told only what waits."""
+        begun = {stroke_begun(event) for event in waiting}
+        self.owing = dict.fromkeys((stroke for stroke in self.owing if stroke in begun), 0)
 
     def _without_torn(self) -> list[Waiting]:
         """What waits, less what continues a stroke that will not be said again."""

@@ -106,8 +106,8 @@ class InkOutbox:
     def put(self, line: Line, event: ink_pb2.InkEvent) -> bool:
         """Append anything else, which leaves at once; returns whether the taker has to be woken.
 
-        Never refused for want of room, so that what was begun can be ended. What is erased or cleared needs
-        no answer any more.
+        Never refused for want of room, so that what was begun can be ended. What is cleared needs no answer
+        any more; the digit of what is erased gets one.
 
         Args:
             line: the pen.
@@ -239,6 +239,7 @@ class InkOutbox:
 
     def say_again(self, lines: Iterable[Line]) -> None:
         """Their stream is gone: what it was told and did not answer goes to the next, before all else."""
+        lines = [*lines]
         with self.lock:
             for line in lines:
                 before = points_in(line.waiting)
@@ -250,6 +251,9 @@ class InkOutbox:
                     self._ready.pop(line, None)
             if self._ready:
                 self._due = 0.0
+        for line in lines:
+            if not line.is_owed:
+                line.reader.look()
 
     def date(self) -> None:
         """A stream begins: what waited for it tells when it was written."""

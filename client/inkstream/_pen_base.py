@@ -159,6 +159,7 @@ class PenBase:
             ClientClosed: the pen or its client was closed.
         """
         self._require_open()
+        self._writer = self._current()
         if self._coder is not None:
             self.up()
         if self._has_ink:
@@ -292,7 +293,7 @@ class PenBase:
     def _is_over(self) -> bool:
         """Whether no result can follow as things stand, for whoever is running."""
         line = self._line
-        if line.unanswered:
+        if line.is_owed:
             return False
         return line.is_closed or self._outbox.is_closed or self._writer == self._current()
 

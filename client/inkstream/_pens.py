@@ -18,7 +18,9 @@ class Pen(PenBase):
     """Somebody who writes, see `Client.pen`. Iterating it yields results as they come.
 
     A loop in the thread that writes ends when all that it has written has its final result; write more
-    and iterate again. A loop in another thread waits for more until the pen is closed.
+    and iterate again. A loop in another thread waits for more until the pen is closed. As long as
+    nobody has written, a loop waits, too: another thread may be about to. Where there may be nothing to
+    write, call `end_glyph` or `close` before the loop.
     """
 
     def __init__(
@@ -63,8 +65,9 @@ class AsyncPen(PenBase):
     """Somebody who writes, see `AsyncClient.pen`. `async for` yields results as they come.
 
     A loop in the task that writes ends when all that it has written has its final result; write more
-    and iterate again. A loop in another task waits for more until the pen is closed. What writes never
-    waits, so it is not awaited.
+    and iterate again. A loop in another task waits for more until the pen is closed. As long as
+    nobody has written, a loop waits, too: another task may be about to. Where there may be nothing to
+    write, call `end_glyph` or `close` before the loop. What writes never waits, so it is not awaited.
     """
 
     def __init__(

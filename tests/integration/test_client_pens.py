@@ -150,6 +150,18 @@ def test_an_erased_stroke_changes_the_digit_until_it_is_final(server: RunningSer
         assert [result.glyph for result in pen if result.is_final] == [2]
 
 
+def test_a_loop_hears_all_of_a_digit_whose_only_stroke_was_erased(server: RunningServer) -> None:
+    with Client(server.address) as client, client.pen(quiet_ms=LONG_MS) as pen:
+        for glyph, stroke in enumerate((1, 2), 1):
+            assert pen.stroke(SEVEN) == stroke
+            pen.erase(stroke)
+            pen.end_glyph()
+            told = [(result.glyph, result.strokes, result.is_final) for result in pen]
+            assert told == [(glyph, (stroke,), False), (glyph, (), False), (glyph, (), True)]
+        pen.end_glyph()
+        assert list(pen) == []
+
+
 def test_interim_results_come_while_the_pen_is_down(server: RunningServer) -> None:
     with Client(server.address) as client:
         results: list[GlyphResult | InkstreamError] = []

@@ -358,6 +358,12 @@ class AnyInterleaving(RuleBasedStateMachine):
             for result in self.paper.due:
                 known.update(result.strokes if result.pen == line.number else ())
             assert set(line.unanswered) <= known, "lost"
+            open_or_due = bool(glyph) or any(
+                result.pen == line.number and result.state == ink_pb2.GLYPH_STATE_FINAL
+                for result in self.paper.due
+            )
+            if line.owing and not line.waiting:
+                assert open_or_due, "waits in vain"
 
     def teardown(self) -> None:
         """Whatever has happened, in the end each stroke has its one final answer."""
@@ -379,7 +385,7 @@ class AnyInterleaving(RuleBasedStateMachine):
                 assert points == self.writers[pen - 1].points[stroke], "points were lost or doubled"
 
     def check(self, writer: Writer) -> None:
-        assert not writer.line.unanswered
+        assert not writer.line.is_owed
         finals = [result for result in writer.results if result.is_final]
         answered = [stroke for result in finals for stroke in result.strokes]
         assert len(answered) == len(set(answered)), "answered twice"
@@ -645,6 +651,70 @@ def test_what_was_erased_is_not_told_again_nor_its_eraser(
     writer.erase(3)
     _, told = next_stream(outbox, new)
     assert told == ["open", *STROKE, *STROKE, "stroke_remove"], "it waits with its stroke"
+
+
+def test_erased_strokes_owe_the_final_answer_to_their_digit_and_to_no_other(
+    outbox: InkOutbox, exchange: InkExchange
+) -> None:
+    writer = Writer(outbox)
+    writer.stroke()
+    writer.stroke()
+    writer.end_glyph()
+    writer.stroke()
+    writer.erase(1)
+    writer.erase(3)
+    exchange.next_message(at_once=True)
+    exchange.receive(answer(1, 1, [1], PROVISIONAL))
+    exchange.receive(answer(1, 1, [2]))
+    assert [*writer.line.owing] == [3], "another digit may follow"
+    exchange.receive(answer(1, 2, [3], PROVISIONAL))
+    exchange.receive(answer(1, 2, [], PROVISIONAL))
+    assert writer.line.is_owed
+    looks = writer.looks
+    exchange.receive(answer(1, 2, []))
+    assert (writer.line.is_owed, writer.looks) == (False, looks + 1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        refusal(1, stroke=1, field="stroke_begin"),
+        refusal(1, stroke=1, field="stroke_remove.stroke"),
+        refusal(1, field="open"),
+        refusal(1, glyph=1),
+    ],
+    ids=["stroke", "eraser", "pen", "digit"],
+)
+def test_erased_strokes_that_are_refused_owe_nothing(
+    outbox: InkOutbox, exchange: InkExchange, error: error_pb2.ItemError
+) -> None:
+    writer = Writer(outbox)
+    writer.stroke()
+    exchange.next_message(at_once=True)
+    exchange.receive(answer(1, 1, [1], PROVISIONAL))
+    writer.erase(1)
+    exchange.next_message(at_once=True)
+    assert writer.line.is_owed
+    exchange.receive(wire.StreamRecognizeResponse(errors=[error]))
+    assert not writer.line.is_owed
+
+
+def test_erased_strokes_are_not_waited_for_when_their_stream_is_gone(
+    outbox: InkOutbox, exchange: InkExchange
+) -> None:
+    gone, waiting = Writer(outbox), Writer(outbox)
+    for writer in (gone, waiting):
+        writer.stroke()
+    exchange.next_message(at_once=True)
+    gone.erase(1)
+    exchange.next_message(at_once=True)
+    waiting.stroke()
+    waiting.erase(2)
+    exchange.give_back()
+    assert (gone.line.is_owed, gone.looks) == (False, 1)
+    assert [*waiting.line.owing] == [2], "the next stream is told of it and of its eraser"
+    outbox.fail(ConnectionLost("nobody there"))
+    assert not waiting.line.is_owed
 
 
 def test_an_answer_to_an_eraser_is_news_though_it_looks_like_an_old_one(

@@ -233,6 +233,63 @@ def test_a_loop_in_the_thread_that_writes_ends_with_the_last_final_answer(desk: 
     assert [result.glyph for result in pen] == [2]
 
 
+def test_a_loop_ends_where_a_digit_was_ended_that_nobody_had_begun(desk: Desk) -> None:
+    pen = desk.pen()
+    pen.end_glyph()
+    assert list(pen) == []
+
+
+def test_a_loop_that_began_before_anybody_wrote_waits_for_who_does(desk: Desk) -> None:
+    pen, is_read = desk.pen(), threading.Event()
+
+    def write() -> None:
+        pen.stroke([(0, 0)])
+        desk.sent()
+        desk.answer(1, [1])
+        assert is_read.wait(30)
+        pen.close()
+
+    with ThreadPoolExecutor() as threads:
+        writer = threads.submit(write)
+        assert [is_read.set() or result.glyph for result in pen] == [1]  # type: ignore[func-returns-value]
+        writer.result(30)
+
+
+def test_a_loop_waits_for_the_final_answer_to_a_digit_whose_strokes_were_erased(
+    desk: Desk,
+) -> None:
+    pen = desk.pen()
+    pen.stroke([(0, 0)])
+    pen.erase(1)
+    pen.end_glyph()
+    desk.sent()
+    desk.answer(1, [1], PROVISIONAL)
+    desk.answer(1, [], PROVISIONAL)
+    results = iter(pen)
+    told = [next(results), next(results)]
+    with ThreadPoolExecutor() as threads:
+        threads.submit(desk.answer, 1, [])
+        told += results
+    assert [(result.strokes, result.is_final) for result in told] == [
+        ((1,), False),
+        ((), False),
+        ((), True),
+    ]
+
+
+def test_a_pen_that_erased_all_and_was_closed_hears_the_final_answer(desk: Desk) -> None:
+    pen = desk.pen()
+    pen.stroke([(0, 0)])
+    desk.sent()
+    desk.answer(1, [1], PROVISIONAL)
+    pen.erase(1)
+    pen.close()
+    desk.sent()
+    desk.answer(1, [], PROVISIONAL)
+    desk.answer(1, [])
+    assert [result.is_final for result in pen] == [False, False, True]
+
+
 def test_a_loop_in_another_thread_waits_until_the_pen_is_closed(desk: Desk) -> None:
     pen, came = desk.pen(), threading.Semaphore(0)
 
@@ -340,6 +397,12 @@ async def test_the_async_pen_waits_and_ends_alike(desk: Desk) -> None:
         desk.sent()
         desk.answer(pen.number, [2], glyph=2)
     assert await reader == [2]
+
+
+async def test_an_async_loop_ends_where_nobody_wrote_and_a_digit_was_ended(desk: Desk) -> None:
+    pen = desk.async_pen()
+    pen.end_glyph()
+    assert [result async for result in pen] == []
 
 
 async def test_a_cancelled_async_loop_loses_no_result(desk: Desk) -> None:
