@@ -104,7 +104,7 @@ class GlyphDue:
             revision=wanted.glyph.revision,
             state=_STATES[wanted.state],
             strokes=wanted.strokes,
-            box=wanted.glyph.box,
+            box=wanted.box,
         )
         fill(result, self._drawing, self._options, wanted.state, self._asked)
         waited = perf_counter() - self._asked

@@ -29,6 +29,8 @@ class Wanted:
     ink: Ink
     strokes: tuple[int, ...]
     """The caller's numbers of the strokes."""
+    box: int
+    """The box that the ink lies in; 0 for none."""
     inked: float
     """When the ink last changed, on the server's clock, in seconds."""
 
@@ -72,11 +74,14 @@ class Pen:
         """When `tick` has something to do; None for never as things stand."""
         glyph, stroke = self._glyph, self._stroke
         if glyph is None:
-            return None if stroke is None else stroke.began + self._limits.glyph_seconds
-        age = glyph.began + self._limits.glyph_seconds
-        if stroke is not None:
-            return age
-        return min(age, glyph.inked + segment.quiet_seconds(self._settings.quiet, glyph.digit))
+            return None if stroke is None else self._oldest(stroke.began)
+        age = self._oldest(glyph.began)
+        quiet = glyph.inked + segment.quiet_seconds(self._settings.quiet, glyph.digit)
+        if stroke is None:
+            return min(age, quiet)
+        if self._lies_away(glyph, stroke):
+            return min(age, max(quiet, stroke.began + segment.AWAY_SECONDS))
+        return age
 
     def begin(self, number: int, time_ms: int, now: float) -> None:
         """The tip touches.
@@ -152,10 +157,14 @@ class Pen:
         stroke.add(dx, dy, dt_ms)
         self.points += len(dx)
         if not self._is_placed:
-            self._place(stroke)
+            self._place(stroke, now, is_up=False)
+        if self._is_placed:
+            self._inked(now)
+
+    def _inked(self, now: float) -> None:
+        """The open glyph has more ink."""
         glyph = self._glyph
-        if glyph is None or not self._is_placed:
-            return
+        assert glyph is not None, "a stroke that is placed has a glyph"
         glyph.changed(now)
         if self._settings.interim_seconds and now >= self._next_interim:
             self._next_interim = now + self._settings.interim_seconds
@@ -174,10 +183,7 @@ class Pen:
                 return
             raise InkFault("stroke_end", "no stroke is open: begin one first")
         if not self._is_placed:
-            glyph = self._glyph
-            if glyph is not None and len(stroke) and self._is_beyond(glyph, stroke):
-                self._finish()
-            self._join(stroke)
+            self._place(stroke, now, is_up=True)
         glyph = self._glyph
         assert glyph is not None, "a stroke that is placed has a glyph"
         glyph.changed(now)
@@ -241,7 +247,12 @@ class Pen:
         due = self.due()
         if due is None or now < due:
             return
-        stroke = self._stroke
+        glyph, stroke = self._glyph, self._stroke
+        if glyph is not None and stroke is not None and now < self._oldest(glyph.began):
+            self._finish()
+            self._join(stroke, 0)
+            self._inked(now)
+            return
         self.end_glyph(now)
         if stroke is not None:
             raise InkFault(
@@ -256,37 +267,45 @@ class Pen:
         if glyph.edition == edition:
             glyph.digit = digit
 
-    def _place(self, stroke: Stroke) -> None:
-        """Decide where a stroke belongs, as soon as that can be told."""
+    def _oldest(self, began: float) -> float:
+        """When what began then has been open for as long as it may."""
+        return began + self._limits.glyph_seconds
+
+    def _place(self, stroke: Stroke, now: float, *, is_up: bool) -> None:
+        """Decide where a stroke belongs, as soon as that can be told; at pen-up it always can."""
         glyph, settings = self._glyph, self._settings
-        box = segment.box_at(settings.boxes, *stroke.first)
+        if not len(stroke):
+            self._join(stroke, None)
+            return
+        box = segment.box_at(settings.boxes, *stroke.first, glyph.box if glyph else None)
         if glyph is not None:
-            last = next(reversed(glyph.strokes.values()), None)
-            ended_ms = last.ends_ms if last else 0
-            if segment.is_other_box(glyph.box, box) or segment.has_paused(
-                settings.quiet, ended_ms, stroke.began_ms
-            ):
+            begins = segment.begins_another(
+                settings.quiet, glyph, stroke, box, now=now, is_up=is_up
+            )
+            if begins is None:
+                return
+            if begins:
                 self._finish()
-            elif self._is_beyond(glyph, stroke):
-                return  # Told at pen-up, or when the stroke comes back.
-        self._join(stroke)
-        assert self._glyph is not None, "joining opens a glyph"
-        self._glyph.box = self._glyph.box or box
+        self._join(stroke, box)
 
-    def _is_beyond(self, glyph: Glyph, stroke: Stroke) -> bool:
-        if self._settings.boxes:
-            return False
-        extent, new = glyph.extent, stroke.extent
-        if extent is None or not extent.size:
-            return False
-        return new.left > segment.right_limit(extent.right, max(extent.size, new.size))
+    def _lies_away(self, glyph: Glyph, stroke: Stroke) -> bool:
+        """Whether a stroke's place is not decided, but it will begin another glyph unless it comes back."""
+        return (
+            not self._is_placed
+            and len(stroke) > 0
+            and segment.is_beyond(glyph, stroke)
+            and not segment.is_speck(glyph, stroke)
+        )
 
-    def _join(self, stroke: Stroke) -> None:
+    def _join(self, stroke: Stroke, box: int | None) -> None:
         """Put a stroke into the open glyph, opening one where none is."""
-        if self._glyph is None:
+        glyph = self._glyph
+        if glyph is None:
             self._glyphs += 1
-            self._glyph = Glyph(self._glyphs, stroke.began)
-        self._glyph.strokes[stroke.number] = stroke
+            glyph = self._glyph = Glyph(self._glyphs, stroke.began)
+        if glyph.box is None:
+            glyph.box = box
+        glyph.strokes[stroke.number] = stroke
         self._is_placed = True
 
     def _finish(self) -> None:
@@ -303,5 +322,13 @@ class Pen:
 
     def _want(self, glyph: Glyph, state: State) -> None:
         self.wanted.append(
-            Wanted(glyph, state, glyph.edition, glyph.ink(), (*glyph.strokes,), glyph.inked)
+            Wanted(
+                glyph,
+                state,
+                glyph.edition,
+                glyph.ink(),
+                (*glyph.strokes,),
+                glyph.box or 0,
+                glyph.inked,
+            )
         )

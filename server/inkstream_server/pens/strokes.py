@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from inkstream_server.ink.strays import SPECK
+
 Ink = tuple[NDArray[np.float64], ...]
 """Strokes, each of shape (n, 2), x and y in the pen's counts."""
 
@@ -76,6 +78,10 @@ class Stroke:
             self.ends_ms += sum(dt_ms)
         self._points = self._extent = None
 
+    def lasted(self, now: float) -> float:
+        """Seconds since it began: on the caller's clock where that is known, as packets may be held up."""
+        return (self.ends_ms - self.began_ms) / 1000 if self.ends_ms else now - self.began
+
     def points(self) -> NDArray[np.float64]:
         """Give the points so far, float64 of shape (n, 2). Made anew only when some were added."""
         if self._points is None:
@@ -91,7 +97,8 @@ class Glyph:
     """Its number within the pen, from 1."""
     began: float
     """When its first stroke began, on the server's clock, in seconds."""
-    box: int = 0
+    box: int | None = None
+    """The box that its first ink belongs to, 0 for none; None without ink."""
     strokes: dict[int, Stroke] = field(default_factory=dict)
     """By the caller's numbers, in the order of writing."""
     edition: int = 0
@@ -111,10 +118,12 @@ class Glyph:
 
     @property
     def extent(self) -> Extent | None:
-        """The box around its ink; None where there is none."""
+        """The box around its ink, specks aside; None where there is none."""
         extents = [stroke.extent for stroke in self.strokes.values() if len(stroke)]
         if not extents:
             return None
+        least = SPECK * max(extent.size for extent in extents)
+        extents = [extent for extent in extents if extent.size >= least]
         lefts, tops, rights, bottoms = zip(*extents, strict=True)
         return Extent(min(lefts), min(tops), max(rights), max(bottoms))
 

@@ -151,6 +151,79 @@ def test_a_stroke_that_is_not_clearly_to_the_right_goes_on_with_the_glyph(line: 
     assert hand.story()[1:] == [("provisional", 1, (1, 2))]
 
 
+def test_a_tap_to_the_right_neither_ends_the_digit_nor_makes_it_wider() -> None:
+    hand = Hand()
+    hand.stroke(1, [(20, 0), (0, 40), (50, 40)])
+    hand.stroke(2, [(90, 30), (91, 30)])
+    hand.stroke(3, [(35, 5), (30, 70)])
+    hand.stroke(4, [(90, 0), (90, 70)])
+    hand.end_glyph()
+    assert hand.finals() == {1: (1, 2, 3), 2: (4,)}
+
+
+def test_a_stroke_that_keeps_to_the_right_ends_the_glyph_before_it_ends_itself() -> None:
+    hand = Hand(interims_per_second=20)
+    hand.stroke(1)
+    hand.begin(2)
+    hand.move([(200, 0)])
+    for step in range(40):  # Two seconds.
+        hand.wait(0.05)
+        hand.move([(200, step + 1)], (200, step))
+    (final,) = (it for it in hand.asked if it.state == "final")
+    assert (final.strokes, final.inked) == ((1,), 0.0)
+    after = hand.story()[hand.asked.index(final) + 1 :]
+    assert len(after) >= 30
+    assert set(after) == {("interim", 2, (2,))}
+    hand.lift()
+    hand.end_glyph()
+    assert hand.finals() == {1: (1,), 2: (2,)}
+
+
+def test_a_bar_that_begins_to_the_right_and_comes_back_at_once_goes_on_with_the_glyph() -> None:
+    hand = Hand()
+    hand.stroke(1)
+    hand.begin(2)
+    hand.move([(30, 0), (20, 0)])
+    hand.wait(0.2)
+    hand.move([(5, 0)], (20, 0))
+    hand.wait(0.7)
+    hand.lift()
+    assert hand.story()[1:] == [("provisional", 1, (1, 2))]
+
+
+def test_a_bar_whose_packets_were_held_up_goes_on_with_the_glyph_by_the_callers_clock() -> None:
+    hand = Hand()
+    hand.stroke(1)
+    hand.begin(2, 1000)
+    hand.wait(0.5)
+    hand.do(hand.pen.move, [30, -10], [0, 0], [0, 10], [], hand.now, ROOM)
+    hand.do(hand.pen.move, [-15], [0], [10], [], hand.now, ROOM)
+    hand.lift()
+    assert hand.story()[1:] == [("provisional", 1, (1, 2))]
+
+
+def test_a_pen_that_rests_to_the_right_ends_the_glyph_after_its_quiet_time() -> None:
+    hand = Hand()
+    hand.stroke(1)
+    hand.wait(0.1)
+    hand.begin(2)
+    hand.move(shifted(BAR, 30))
+    hand.wait(0.45)
+    assert hand.finals() == {}
+    hand.wait(0.1)
+    assert hand.finals() == {1: (1,)}
+
+
+def test_a_pen_that_rests_on_a_spot_to_the_right_may_be_a_tap_until_it_lifts() -> None:
+    hand = Hand()
+    hand.stroke(1)
+    hand.begin(2)
+    hand.move([(30, 0)])
+    hand.wait(5)
+    hand.lift()
+    assert hand.story()[1:] == [("provisional", 1, (1, 2))]
+
+
 def boxes() -> list[ink_pb2.Box]:
     areas = [ink_pb2.Area(x=100 * column, y=0, width=90, height=90) for column in range(3)]
     return [ink_pb2.Box(box=column + 7, area=area) for column, area in enumerate(areas)]
@@ -160,16 +233,56 @@ def test_a_stroke_that_begins_in_another_box_begins_another_glyph_even_to_the_le
     hand = Hand(boxes=boxes())
     hand.stroke(1, shifted(BAR, 150))
     hand.stroke(2, shifted(BAR, 185))  # Clearly to the right, in the same box.
-    hand.stroke(3, shifted(BAR, 95))  # Beside all boxes: claims none.
+    hand.stroke(3, shifted(BAR, 95))  # Between two boxes, hardly beside this one.
     hand.stroke(4, shifted(BAR, 10))
     assert hand.finals() == {1: (1, 2, 3)}
-    assert [it.glyph.box for it in hand.asked[-2:]] == [8, 7]
+    assert [it.box for it in hand.asked[-2:]] == [8, 7]
+
+
+def test_a_stroke_that_leaves_its_box_stays_with_it() -> None:
+    hand = Hand(boxes=boxes())
+    hand.stroke(1, shifted(BAR, 150))
+    hand.stroke(2, [(150, 50), (250, 50), (800, 500)])
+    assert [(it.strokes, it.box) for it in hand.asked] == [((1,), 8), ((1, 2), 8)]
+
+
+def test_ink_beside_all_boxes_makes_glyphs_of_its_own() -> None:
+    hand = Hand(boxes=boxes())
+    hand.stroke(1, shifted(BAR, 50))
+    hand.stroke(2, shifted(BAR, 400))
+    hand.stroke(3, shifted(BAR, 402))
+    hand.stroke(4, shifted(BAR, 600))  # Clearly to the right.
+    hand.stroke(5, shifted(BAR, 50))
+    hand.end_glyph()
+    finals = [(it.strokes, it.box) for it in hand.asked if it.state == "final"]
+    assert finals == [((1,), 7), ((2, 3), 0), ((4,), 0), ((5,), 7)]
+
+
+def test_a_tap_beside_all_boxes_ends_no_glyph_but_a_stroke_does_at_once() -> None:
+    hand = Hand(boxes=boxes(), interims_per_second=60)
+    hand.stroke(1, shifted(BAR, 50))
+    hand.stroke(2, [(400, 0)])
+    hand.begin(3)
+    hand.move([(500, 0)])
+    hand.wait(0.1)
+    assert hand.finals() == {}
+    hand.move([(500, 10)], (500, 0))
+    assert hand.finals() == {1: (1, 2)}
+    assert hand.story()[-1] == ("interim", 2, (3,))
+
+
+def test_a_stroke_without_a_point_claims_no_box() -> None:
+    hand = Hand(boxes=boxes())
+    hand.begin(1)
+    hand.lift()
+    hand.stroke(2, shifted(BAR, 50))
+    assert [(it.strokes, it.box) for it in hand.asked] == [((1,), 0), ((1, 2), 7)]
 
 
 def test_boxes_are_in_units_and_ink_in_counts() -> None:
     hand = Hand(boxes=boxes(), counts_per_unit=10)
     hand.stroke(1, shifted(BAR, 1050))
-    assert hand.asked[0].glyph.box == 8
+    assert hand.asked[0].box == 8
 
 
 def test_a_pause_on_the_callers_clock_ends_a_glyph_though_all_came_at_once() -> None:

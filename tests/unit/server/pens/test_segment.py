@@ -30,11 +30,12 @@ def test_a_pause_is_told_from_times_that_are_known(
 
 
 def test_a_stroke_belongs_to_the_first_box_that_it_begins_in() -> None:
-    assert [segment.box_at(BOXES, x, 5) for x in (0, 10, 11, 20, 21)] == [4, 4, 9, 9, 0]
-    assert segment.box_at(BOXES, 5, 11) == segment.box_at((), 5, 5) == 0
+    assert [segment.box_at(BOXES, x, 5) for x in (0, 10, 11, 20)] == [4, 4, 9, 9]
+    assert segment.box_at((), 5, 5) == 0
 
 
-@pytest.mark.parametrize(("current", "claimed"), [(0, 4), (4, 0), (4, 4), (0, 0)])
-def test_ink_beside_all_boxes_claims_none(current: int, claimed: int) -> None:
-    assert not segment.is_other_box(current, claimed)
-    assert segment.is_other_box(4, 9)
+def test_a_stroke_that_hardly_misses_belongs_to_the_box_of_the_glyph_or_to_the_nearest() -> None:
+    assert [segment.box_at(BOXES, x, 5) for x in (-3, -2, 22, 23)] == [0, 4, 9, 0]
+    assert [segment.box_at(BOXES, x, -1) for x in (9, 11)] == [4, 9]
+    assert [segment.box_at(BOXES, x, -1, current=9) for x in (9, 11)] == [9, 9]
+    assert segment.box_at(BOXES, 2, -1, current=9) == 4

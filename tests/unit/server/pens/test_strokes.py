@@ -49,14 +49,23 @@ def test_a_stroke_ends_where_its_times_end_on_the_callers_clock() -> None:
 def test_the_extent_of_a_glyph_is_that_of_the_strokes_that_have_ink() -> None:
     glyph = Glyph(1, 0.0)
     assert glyph.extent is None
-    for number, steps in enumerate(([(0, 0), (10, 5)], [], [(-3, 40)]), 1):
+    for number, steps in enumerate(([(0, 0), (10, 5)], [], [(-3, 39), (0, 1)]), 1):
         glyph.strokes[number] = Stroke(number, 0.0, 0)
         add(glyph.strokes[number], steps)
     assert (extent := glyph.extent) == (-3, 0, 10, 40)
     assert extent is not None
     assert extent.size == 40
-    assert glyph.points == 3
-    assert [len(points) for points in glyph.ink()] == [2, 1]
+    assert glyph.points == 4
+    assert [len(points) for points in glyph.ink()] == [2, 2]
+
+
+def test_a_speck_does_not_widen_a_glyph_that_has_other_ink() -> None:
+    glyph = Glyph(1, 0.0, strokes={1: Stroke(1, 0.0, 0)})
+    add(glyph.strokes[1], [(90, 30)])
+    assert glyph.extent == (90, 30, 90, 30)
+    glyph.strokes[2] = Stroke(2, 0.0, 0)
+    add(glyph.strokes[2], [(0, 0), (10, 40)])
+    assert glyph.extent == (0, 0, 10, 40)
 
 
 def test_a_change_of_ink_forgets_what_it_was_taken_for() -> None:
