@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from inkstream import InvalidInk
+from inkstream._columns import fit
 from inkstream._exceptions import FatalError
 from inkstream.cli._conversation import notice, stdout
 from inkstream.cli._gallery import half_blocks
@@ -76,13 +77,14 @@ def draw(file: Path, index: int, count: int, output: Path | None, ink_only: bool
 
 
 def _seen_by_model(ink: Ink) -> _Frame:
-    """What the server would draw, uint8 of shape (28, 28).
+    """What the server would draw, uint8 of shape (28, 28); blank where it would not ask the model.
 
     Raises:
         FatalError: the server's package is not installed.
     """
     try:
         drawing: Any = import_module("inkstream_server.ink")
+        settings: Any = import_module("inkstream_server.pens.settings")
     except ModuleNotFoundError as missing:
         if missing.name is None or missing.name.partition(".")[0] != "inkstream_server":
             raise
@@ -90,8 +92,13 @@ def _seen_by_model(ink: Ink) -> _Frame:
             "the 28x28 is drawn by the package inkstream-server, which is not installed; "
             "try: pip install inkstream-server, or pass --ink-only"
         ) from None
-    frame: _Frame | None = drawing.tensor_of(ink.arrays(), y_up=ink.y == "up")
-    return np.zeros((28, 28), np.uint8) if frame is None else frame.reshape(28, 28)
+    fitted = fit(ink)
+    taps = {"px": settings.TAP_PIXELS, "mm": settings.TAP_MILLIMETRES, None: 0.0}
+    glyph = drawing.normalize(fitted.strokes, y_up=ink.y == "up", tap=taps[fitted.units])
+    if glyph is None or not any(glyph.size):
+        return np.zeros((28, 28), np.uint8)
+    frame: _Frame = drawing.rasterize(glyph)
+    return frame
 
 
 def _beside(ink: Ink, frame: _Frame | None, console: Console) -> Table:
@@ -99,7 +106,12 @@ def _beside(ink: Ink, frame: _Frame | None, console: Console) -> Table:
     table = Table.grid(padding=(0, 3))
     seen = Text() if frame is None else half_blocks(frame, console)
     table.add_row(Text(dots(ink, _COLUMNS, utf=_is_utf(console)), no_wrap=True), seen)
-    table.add_row("as written", "" if frame is None else "as the model sees it")
+    caption = "as the model sees it"
+    if frame is None:
+        caption = ""
+    elif not frame.any():
+        caption = "no more than a dot: the model is not asked"
+    table.add_row("as written", caption)
     return table
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from inkstream._columns import fit
 from inkstream.cli.pen_simulator import draw_strokes
 from inkstream.ink import Ink
 
@@ -15,6 +16,8 @@ _FINER = 4
 """Pixels drawn for one that is shown: Pillow's lines have hard edges."""
 _BRAILLE = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """Bits of a Braille character's dots, from U+2800 on (Unicode, Braille Patterns)."""
+_SMALLEST = 1e-12
+"""Longest side of a dot."""
 _MOST_POINTS = 400
 """Points of a thumbnail; more cannot be seen."""
 
@@ -101,12 +104,13 @@ def _filled(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def _upright(ink: Ink) -> list[npt.NDArray[np.float64]]:
-    """Strokes that have points, y down."""
-    return [points for points in ink.with_y("down").arrays() if len(points)]
+    """Strokes that have points, y down; as a pen would write them, so that no coordinate is huge or tiny."""
+    return [points for points in fit(ink.with_y("down")).strokes if len(points)]
 
 
 def _extent(strokes: list[npt.NDArray[np.float64]]) -> tuple[npt.NDArray[np.float64], float]:
     """The corner with the smallest x and y, and the longest side; 1 for a dot."""
     points = np.concatenate(strokes)
     low = points.min(axis=0)
-    return low, float((points.max(axis=0) - low).max()) or 1.0
+    extent = float((points.max(axis=0) - low).max())
+    return low, extent if extent > _SMALLEST else 1.0

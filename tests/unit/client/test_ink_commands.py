@@ -20,7 +20,7 @@ from inkstream.cli._live_view import live_view
 from inkstream.cli._pen import Screen, follow
 from inkstream.cli.ink_pictures import dots, portrait, thumbnail
 from inkstream.cli.pen_simulator import write_digits
-from inkstream.ink import Ink, Stroke, read, write
+from inkstream.ink import Ink, Stroke, Units, read, write
 from inkstream.tablet import NoTablet, PenEvent, decode
 from inkstream.v1 import error_pb2, ink_pb2
 from PIL import Image
@@ -108,6 +108,32 @@ def test_draw_shows_ink_beside_what_the_model_sees(run: Run, sevens: Path) -> No
     assert any(line[:28].strip(chr(0x2800)) for line in pictures)
     assert any(line[28:].strip() for line in pictures)
     assert "model" not in run("draw", sevens, "--ink-only").stdout
+
+
+@pytest.mark.parametrize(("units", "side"), [("px", 1.8), ("mm", 0.18)])
+def test_draw_says_that_the_model_is_not_asked_about_a_mere_tap(
+    run: Run, tmp_path: Path, units: Units, side: float
+) -> None:
+    points = np.array([(0.0, 0.0), (0.6, 0.0), (0.0, 1.0), (0.6, 1.0)])
+    inks = [Ink((Stroke.of(points * size),), units=units) for size in (side, 20 * side)]
+    write(tmp_path / "a.jsonl", inks)
+    small, large = (run("draw", tmp_path / "a.jsonl", "--index", n).stdout for n in (0, 1))
+    assert "the model is not asked" in small
+    assert "as the model sees it" not in small
+    assert not any(line[28:].strip() for line in small.splitlines()[1:15])
+    assert "as the model sees it" in large
+
+
+@pytest.mark.filterwarnings("error")
+def test_draw_shows_ink_however_far_its_points_are_apart(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    for far in (1e308, 1e-320, 5e-324):
+        file.write_text(json.dumps({"y": "down", "strokes": [[[-far, 0], [far, far / 2]]]}))
+        shown = run("draw", file)
+        assert shown.exit_code == 0, shown.output
+        assert any(line[:28].strip(chr(0x2800)) for line in shown.stdout.splitlines()[1:15])
+        assert thumbnail(next(iter(read(file)))).any()
+    assert run("draw", file, "--output", tmp_path / "a.png").exit_code == 0
 
 
 def test_draw_writes_a_picture(run: Run, sevens: Path, tmp_path: Path) -> None:
