@@ -13,7 +13,7 @@ import numpy.typing as npt
 from inkstream import Client, GlyphResult, GlyphState, InkstreamError, Pen
 from inkstream.cli._conversation import notice, print_json, stdout
 from inkstream.cli._reach import Reach, server_option
-from inkstream.tablet import Layout, PenEvent, Tablet
+from inkstream.tablet import Layout, NoTablet, PenEvent, Tablet
 
 _RUBBER = 0.02
 """Reach of the eraser, as a share of the tablet's width."""
@@ -49,6 +49,7 @@ def pen(
       inkstream pen
       inkstream pen --device /dev/input/event7 --interims 10
     """
+    gone: NoTablet | None = None
     with Tablet(device) as tablet, Client(**server.options()) as client:
         # So that a server that is not there is said before somebody writes.
         model = client.model()
@@ -69,6 +70,11 @@ def pen(
                 follow(tablet, writing, layout, screen)
             except KeyboardInterrupt:
                 notice("Ending.")
+            except NoTablet as unplugged:
+                # What was written gets its final answer first.
+                gone = unplugged
+    if gone is not None:
+        raise gone
 
 
 class Screen:

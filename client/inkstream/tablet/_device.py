@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class NoTablet(InputError, LookupError):
-    """There is no such tablet, or it may not be read; the message says which there are."""
+    """There is no such tablet, it may not be read or is gone; the message says which there are."""
 
 
 class Tablet:
@@ -55,13 +55,24 @@ class Tablet:
         self._decoder = Decoder(layout)
 
     def __iter__(self) -> Iterator[PenEvent]:
-        """Give what the pen does, as it does it; for ever."""
-        for event in self._device.read_loop():
-            yield from self._decoder.feed(event.timestamp(), event.type, event.code, event.value)
-            if self._decoder.is_stale:
-                now = _layout(self._device) or self.layout
-                pressure = now.pressure.value if now.pressure else 0
-                self._decoder.resync(now.x.value, now.y.value, pressure, now.keys)
+        """Give what the pen does, as it does it; for ever.
+
+        Raises:
+            NoTablet: it was unplugged, or cannot be read any more.
+        """
+        try:
+            for event in self._device.read_loop():
+                told = event.timestamp(), event.type, event.code, event.value
+                yield from self._decoder.feed(*told)
+                if self._decoder.is_stale:
+                    now = _layout(self._device) or self.layout
+                    pressure = now.pressure.value if now.pressure else 0
+                    self._decoder.resync(now.x.value, now.y.value, pressure, now.keys)
+        except OSError as error:
+            raise NoTablet(
+                f"{self.path}: {self.name} cannot be read any more ({error.strerror or error}); "
+                f"if it was unplugged, plug it in and begin anew; {_advice()}"
+            ) from error
 
     def close(self) -> None:
         """Close the device."""

@@ -221,12 +221,13 @@ class _Tablet:
 
     name, path, layout = "Intuos S", "/dev/input/event7", LAYOUT
 
-    def __init__(self, events: list[PenEvent]) -> None:
+    def __init__(self, events: list[PenEvent], end: BaseException | None = None) -> None:
         self._events = events
+        self._end = end or KeyboardInterrupt()
 
     def __iter__(self) -> Iterator[PenEvent]:
         yield from self._events
-        raise KeyboardInterrupt
+        raise self._end
 
     def __enter__(self) -> _Tablet:
         return self
@@ -263,6 +264,21 @@ def test_a_tablet_is_followed_until_it_is_interrupted(
     lines = run("pen", "--server", fake.address, "--json").stdout.splitlines()
     last = json.loads(lines[-1])
     assert (last["state"], last["digit"], last["strokes"]) == ("final", 2, [1, 2])
+
+
+def test_a_tablet_that_is_unplugged_leaves_no_digit_without_its_final_answer(
+    run: Run, fake: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unplugged = NoTablet("/dev/input/event7: cannot be read any more; plug it in")
+    monkeypatch.setattr(_pen, "Tablet", lambda _: _Tablet(two_strokes(), unplugged))
+    shown = run("pen", "--server", fake.address)
+    assert shown.exit_code == 2
+    assert [line.split()[1] for line in shown.stdout.splitlines()] == [
+        "provisional",
+        "provisional",
+        "final",
+    ]
+    assert "Error: /dev/input/event7: cannot be read any more; plug it in" in shown.stderr
 
 
 def test_the_other_end_of_the_pen_erases_what_it_touches(

@@ -246,6 +246,8 @@ class FakeDevice:
     keys: list[int]
     events: list[Event]
     is_open: bool = True
+    is_unplugged_then: bool = False
+    """Whether it is unplugged when the events are over."""
 
     def capabilities(self, absinfo: bool) -> dict[int, Any]:
         return {KEY: self.keys, ABS: list(self.axes.items())} if absinfo else {}
@@ -258,6 +260,8 @@ class FakeDevice:
             yield SimpleNamespace(
                 type=kind, code=code, value=value, timestamp=lambda time=time: time
             )
+        if self.is_unplugged_then:
+            raise OSError(19, "No such device")
 
     def close(self) -> None:
         self.is_open = False
@@ -306,6 +310,21 @@ def test_a_live_tablet_is_asked_for_its_state_after_a_loss(plugged: dict[str, Fa
             ("up", 1, 1),
             ("down", 5, 6),
         ]
+
+
+def test_a_tablet_that_is_unplugged_is_told_after_what_it_did(
+    plugged: dict[str, FakeDevice],
+) -> None:
+    device = plug_in_tablet(plugged, recorded(at(100, 100, 4000)))
+    device.is_unplugged_then = True
+    with Tablet() as tablet:
+        events = iter(tablet)
+        assert next(events).kind == "down"
+        del plugged[device.path]
+        with pytest.raises(
+            NoTablet, match=r"event7: Intuos S .*No such device.*plug it in.*is one connected"
+        ):
+            next(events)
 
 
 def test_where_there_is_no_tablet_the_error_says_what_there_is(
