@@ -7,6 +7,7 @@ set of UNIPEN's. `.COMMENT digit writer index` is pendigits' way to name the wri
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ _PENDIGITS = re.compile(r"(\d)\s+(\d+)\s+(\d{1,15})", re.ASCII)
 _COMPONENTS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?", re.ASCII)
 _COLUMNS = {"X": "x", "Y": "y", "T": "t_ms", "P": "pressure"}
 _KEYWORDS = re.compile(
-    r"\.(VERSION|COORD|COMMENT|PEN_UP|DT|INCLUDE|LEXICON|HIERARCHY|WRITER_ID|DATA_SOURCE"
+    r"\.(VERSION|COORD|COMMENT|DT|INCLUDE|LEXICON|HIERARCHY|WRITER_ID|DATA_SOURCE"
     r"|[XY]_POINTS_PER_MM|POINTS_PER_SECOND)"
 )
 _UNSPEAKABLE = re.compile(r'["\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
@@ -39,36 +40,31 @@ def read(source: Source) -> Iterator[Ink]:
         InvalidInk: the file breaks the format.
     """
     reader = _Reader(source)
-    pen_down: list[str] | None = None
-    began = 0
     for number, line in source.lines():
         text = line.strip()
-        if text.startswith("."):
+        if text.startswith(".") and not text[1:2].isdigit():
             keyword, rest = (*text.split(None, 1), "")[:2]
-            if pen_down is not None:
-                reader.stroke(pen_down, began)
-                pen_down = None
-            if keyword == ".PEN_DOWN":
-                pen_down, began = [], number
+            if keyword in (".PEN_DOWN", ".PEN_UP"):
+                reader.pen(keyword == ".PEN_DOWN", rest, number)
             elif keyword == ".SEGMENT":
-                yield from reader.finished()
+                yield from reader.finished(number)
                 reader.segment(rest, number)
             else:
                 reader.keyword(keyword, rest, number)
-        elif pen_down is not None:
-            if text:
-                if len(pen_down) >= source.limits.points:
-                    raise source.refuse(
-                        f"a stroke of more than {source.limits.points} points", number
-                    )
-                pen_down.append(text)
-        elif text and not reader.begun:
-            raise source.refuse("expected a UNIPEN keyword such as .PEN_DOWN", number)
-    if pen_down is not None:
-        raise source.refuse("the file ends before .PEN_UP", began)
+        elif text:
+            reader.row(text, number)
     if not reader.understood:
         raise source.refuse("no keyword of UNIPEN in the whole file")
     yield from reader.finished()
+
+
+@dataclass(slots=True)
+class _PenDown:
+    """The stroke that is being read: the line of its .PEN_DOWN, its rows, and the line of each."""
+
+    line: int
+    rows: list[str] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -93,6 +89,7 @@ class _Reader:
         self._said: dict[str, str | None] = {}
         self._numbers: dict[str, float | None] = {}
         self._open: _Segment | None = None
+        self._drawn: _PenDown | None = None
 
     def segment(self, rest: str, line: int) -> None:
         """A piece of writing begins."""
@@ -114,6 +111,7 @@ class _Reader:
         self.begun = True
         self.understood |= _KEYWORDS.fullmatch(keyword) is not None
         if keyword == ".COORD":
+            self._refuse_in_a_stroke(keyword, line)
             self._columns = self._named(rest, line)
         elif keyword == ".COMMENT":
             found = _PENDIGITS.fullmatch(rest)
@@ -124,22 +122,35 @@ class _Reader:
         elif keyword in (".X_POINTS_PER_MM", ".Y_POINTS_PER_MM", ".POINTS_PER_SECOND"):
             self._numbers[keyword] = None if rest in ("", "?") else self._positive(rest, line)
 
-    def stroke(self, rows: list[str], line: int) -> None:
-        """A stroke ends; `line` is that of its .PEN_DOWN."""
+    def pen(self, down: bool, rest: str, line: int) -> None:
+        """The pen is set down or lifted; a stroke ends with either."""
         self.begun = self.understood = True
-        if self._open is None:
-            self._open = _Segment(line)
-        if len(self._open.strokes) >= self._source.limits.strokes:
-            raise self._source.refuse(f"more than {self._source.limits.strokes} strokes", line)
-        columns = dict(zip(self._columns, self._table(rows, line).T, strict=True))
-        try:
-            stroke = Stroke(**{name: c for name, c in columns.items() if name in _COLUMNS.values()})
-        except InvalidInk as error:
-            raise self._source.refuse(error.reason, line) from None
-        self._open.strokes.append(stroke)
+        drawn, self._drawn = self._drawn, None
+        if drawn is not None:
+            self._stroke(drawn)
+        if down:
+            self._drawn = _PenDown(line)
+            if rest:
+                self.row(rest, line)
 
-    def finished(self) -> Iterator[Ink]:
-        """The ink of the segment that was open, if one was."""
+    def row(self, text: str, line: int) -> None:
+        """A line that is no keyword: a point where the pen is down, else passed over."""
+        if self._drawn is None:
+            if not self.begun:
+                raise self._source.refuse("expected a UNIPEN keyword such as .PEN_DOWN", line)
+            return
+        if len(self._drawn.rows) >= self._source.limits.points:
+            most = self._source.limits.points
+            raise self._source.refuse(f"a stroke of more than {most} points", line)
+        self._drawn.rows.append(text)
+        self._drawn.lines.append(line)
+
+    def finished(self, line: int = 0) -> Iterator[Ink]:
+        """The ink of the segment that was open, if one was; `line` is that of the next .SEGMENT."""
+        if line:
+            self._refuse_in_a_stroke(".SEGMENT", line)
+        elif self._drawn:
+            raise self._source.refuse("the file ends before .PEN_UP", self._drawn.line)
         segment, self._open = self._open, None
         if segment is None:
             return
@@ -161,25 +172,40 @@ class _Reader:
             index=segment.index,
         )
 
-    def _table(self, rows: list[str], line: int) -> Column:
-        """The rows as float64 of shape (rows, columns)."""
-        wide = len(self._columns)
+    def _stroke(self, drawn: _PenDown) -> None:
+        if self._open is None:
+            self._open = _Segment(drawn.line)
+        if len(self._open.strokes) >= self._source.limits.strokes:
+            most = self._source.limits.strokes
+            raise self._source.refuse(f"more than {most} strokes", drawn.line)
+        columns = dict(zip(self._columns, self._table(drawn).T, strict=True))
+        self._open.strokes.append(
+            Stroke(**{name: c for name, c in columns.items() if name in _COLUMNS.values()})
+        )
+
+    def _refuse_in_a_stroke(self, keyword: str, line: int) -> None:
+        if self._drawn is not None:
+            raise self._source.refuse(f"expected .PEN_UP before {keyword}", line)
+
+    def _table(self, drawn: _PenDown) -> Column:
+        """The rows as finite float64 of shape (rows, columns)."""
+        rows, wide = drawn.rows, len(self._columns)
         try:
             # All rows at once; to find a bad one they are looked at again.
-            return np.array(" ".join(rows).split(), np.float64).reshape(len(rows), wide)
+            table = np.array(" ".join(rows).split(), np.float64).reshape(len(rows), wide)
+            if np.isfinite(table).all():
+                return table
         except ValueError:
             pass
-        for offset, row in enumerate(rows, 1):
+        for row, line in zip(rows, drawn.lines, strict=True):
             cells = row.split()
             try:
-                bad = len(cells) != wide or not list(map(float, cells))
+                good = len(cells) == wide and all(math.isfinite(float(cell)) for cell in cells)
             except ValueError:
-                bad = True
-            if bad:
-                raise self._source.refuse(
-                    f"expected {wide} numbers, got {row[:80]!r}", line + offset
-                )
-        raise self._source.refuse(f"expected rows of {wide} numbers", line)
+                good = False
+            if not good:
+                raise self._source.refuse(f"expected {wide} numbers, got {row[:80]!r}", line)
+        raise self._source.refuse(f"expected rows of {wide} numbers", drawn.line)
 
     def _named(self, rest: str, line: int) -> list[str]:
         columns = [_COLUMNS.get(name, name) for name in rest.split()]

@@ -110,6 +110,22 @@ def test_unipen_ink_without_a_segment_is_one_without_a_label() -> None:
     assert len(ink.strokes) == 2
 
 
+@pytest.mark.parametrize(
+    "between", [".COMMENT hello", ".DT 10", ".COMMENT\n\n.DT 2", "", ".unheard of"]
+)
+def test_a_stroke_of_unipen_goes_on_after_a_keyword_in_its_midst(between: str) -> None:
+    (ink,) = read_back(f".PEN_DOWN\n1 1\n2 2\n{between}\n3 3\n4 4\n.PEN_UP\n")
+    assert [stroke.points.tolist() for stroke in ink.strokes] == [[[1, 1], [2, 2], [3, 3], [4, 4]]]
+
+
+def test_a_point_that_begins_with_a_dot_is_no_keyword() -> None:
+    (ink,) = read_back(".PEN_DOWN .5 1\n.25 .75\n3 4\n.PEN_DOWN\n5 6\n.PEN_UP\n7 8\n")
+    assert [stroke.points.tolist() for stroke in ink.strokes] == [
+        [[0.5, 1], [0.25, 0.75], [3, 4]],
+        [[5, 6]],
+    ]
+
+
 def test_a_comment_that_names_another_digit_is_no_writer() -> None:
     (ink,) = read_back(UNIPEN.replace(".PEN_DOWN", ".COMMENT 8 12 3\n.PEN_DOWN"))
     assert ink.writer is None
@@ -120,7 +136,13 @@ def test_a_comment_that_names_another_digit_is_no_writer() -> None:
     [
         (UNIPEN.replace("3 4", "3 four"), "file:4: expected 2 numbers, got '3 four'"),
         (UNIPEN.replace("3 4", "3 4 5"), "file:4: expected 2 numbers"),
-        (UNIPEN.replace("3 4", "3 nan"), "file:2: y: expected finite numbers"),
+        (UNIPEN.replace("3 4", "\n3 nan"), "file:5: expected 2 numbers, got '3 nan'"),
+        (
+            UNIPEN.replace("3 4", ".DT 5\n3 4\nhello\n5 6"),
+            "file:6: expected 2 numbers, got 'hello'",
+        ),
+        (UNIPEN.replace("3 4", ".COORD Y X\n3 4"), "file:4: expected .PEN_UP before .COORD"),
+        (UNIPEN.replace("3 4", UNIPEN), "file:4: expected .PEN_UP before .SEGMENT"),
         (UNIPEN.replace(".PEN_UP\n", ""), "file:2: the file ends before .PEN_UP"),
         (UNIPEN.replace(" 0 ?", " 0-2 ?"), "file:1: expected the 3 strokes of this .SEGMENT"),
         (UNIPEN.replace(" 0 ?", " 0:3-1:4 ?"), "file:1: expected components"),
