@@ -53,7 +53,7 @@ def read_from(file: BinaryIO, name: str = "", *, limits: Limits | None = None) -
     source = Source(file, name, limits or Limits())
     head = source.head()
     if not head:
-        if source.chunk(1):
+        if source.taken:
             raise source.refuse("expected UNIPEN, InkML or JSON Lines, got only white space", 1)
         return
     reader = _READERS.get(head[:1])

@@ -157,7 +157,9 @@ def _column(name: str, values: Sequence[float] | Column) -> Column:
         raise InvalidInk(f"{name}: expected numbers ({error})") from None
     if column.ndim != 1:
         raise InvalidInk(f"{name}: expected one column of numbers, got shape {column.shape}")
-    if not np.isfinite(column).all():
-        raise InvalidInk(f"{name}: expected finite numbers, got NaN or infinity")
+    finite = np.isfinite(column)
+    if not finite.all():
+        point = int(np.argmin(finite))
+        raise InvalidInk(f"{name}: expected finite numbers, got {column[point]} at point {point}")
     column.flags.writeable = False
     return column

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from xml.etree.ElementTree import ParseError
+from xml.parsers.expat import ErrorString
 
 from inkstream.ink._errors import InvalidInk
 from inkstream.ink._formats import Format, FormatBuilder
@@ -58,7 +59,9 @@ def read(source: Source) -> Iterator[Ink]:
         except InvalidInk as error:
             refusal = error if error.line else document.refuse(error.reason)
         except ParseError as error:
-            refusal = source.refuse(f"no well-formed XML ({error})", error.position[0])
+            line, column = error.position
+            what = ErrorString(error.code)
+            refusal = document.refuse(f"no well-formed XML ({what} at column {column})", line)
         except DefusedXmlException as error:
             refusal = document.refuse(f"DTDs and entities are not read ({type(error).__name__})")
         except (ValueError, LookupError) as error:
@@ -129,7 +132,8 @@ class _Document:
 
     def refuse(self, reason: str, line: int = 0) -> InvalidInk:
         """Make the error for the place that is being parsed, or for `line`."""
-        return self._source.refuse(reason, line or self.expat.CurrentLineNumber)
+        line = line or self.expat.CurrentLineNumber
+        return self._source.refuse(reason, self._source.passed + line)
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         """An element begins."""
@@ -235,7 +239,7 @@ class _Document:
             table = points_of(text, len(drawn.channels), limits.points)
             group.strokes.append(drawn.stroke(table))
         except InvalidInk as error:
-            raise self.refuse(error.reason, line) from None
+            raise self.refuse(f"stroke {len(group.strokes)}: {error.reason}", line) from None
 
     def _begin_annotation(self, attributes: Mapping[str, str]) -> None:
         # Annotations of single traces are not the ink's.

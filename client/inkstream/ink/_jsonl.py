@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -42,11 +42,22 @@ def read(source: Source) -> Iterator[Ink]:
     Raises:
         InvalidInk: a line is no such object.
     """
+    constants: list[str] = []
+
+    def constant(name: str) -> float:
+        constants.append(name)
+        return float(name)
+
+    decoder = json.JSONDecoder(parse_constant=constant)
     for number, line in source.lines():
         if not line.strip():
             continue
         try:
-            yield _ink(json.loads(line, parse_constant=_refuse_constant), source.limits)
+            ink = _ink(decoder.decode(line), source.limits)
+            if constants:
+                # Not in a stroke, where it would have been refused with its place.
+                raise InvalidInk(f"expected finite numbers, got {constants[0]}")
+            yield ink
         except InvalidInk as error:
             raise source.refuse(error.reason, number) from None
         except ValueError as error:
@@ -99,14 +110,12 @@ def _ink(row: object, limits: Limits) -> Ink:
     made = []
     for number, (points, t, pressure) in enumerate(zip(strokes, times, pressures, strict=True)):
         table = _table(f"strokes[{number}]", points, limits.points)
-        made.append(
-            Stroke(
-                table[:, 0],
-                table[:, 1],
-                None if t is None else _numbers(f"t[{number}]", t),
-                None if pressure is None else _numbers(f"pressure[{number}]", pressure),
-            )
-        )
+        t_ms = None if t is None else _numbers(f"t[{number}]", t)
+        pressed = None if pressure is None else _numbers(f"pressure[{number}]", pressure)
+        try:
+            made.append(Stroke(table[:, 0], table[:, 1], t_ms, pressed))
+        except InvalidInk as error:
+            raise InvalidInk(f"strokes[{number}]: {error.reason}") from None
     across, along = _number(row, "xppmm"), _number(row, "yppmm")
     index = row.get("index")
     if index is not None and type(index) is not int:
@@ -130,23 +139,35 @@ def _table(name: str, points: object, most: int) -> Column:
     points = _list(name, points)
     if len(points) > most:
         raise InvalidInk(f"{name}: expected at most {most} points, got {len(points)}")
-    if not points:
-        return np.empty((0, 2))
-    table = _numbers(name, points)
-    if table.ndim != 2 or table.shape[1] != 2:
-        raise InvalidInk(f"{name}: expected points [x, y]")
-    return table
+    table = _array(points)
+    if table is not None and table.shape == (len(points), 2):
+        return table
+    # To find what is wrong, or an integer that is too long for NumPy, they are looked at one by one.
+    for place, point in enumerate(points):
+        if len(_list(f"{name}[{place}]", point)) != 2:
+            raise InvalidInk(f"{name}[{place}]: expected a point [x, y], got {len(point)} values")
+    return np.array(
+        [_numbers(f"{name}[{place}]", point) for place, point in enumerate(points)]
+    ).reshape(-1, 2)
 
 
 def _numbers(name: str, values: object) -> Column:
-    """The values as float64; NumPy alone would take texts and truth values for numbers, too."""
+    """The values as float64 of shape (n,)."""
+    values = _list(name, values)
+    column = _array(values)
+    if column is not None and column.ndim == 1:
+        return column
+    return np.array([_float(f"{name}[{place}]", value) for place, value in enumerate(values)])
+
+
+def _array(values: list[Any]) -> Column | None:
+    """The values as float64, None unless all are numbers that NumPy knows and in rows of one length."""
     try:
+        # Without a type: asked for float64, NumPy would take texts for numbers, too.
         array = np.array(values)
     except ValueError:
-        raise InvalidInk(f"{name}: expected points of one length") from None
-    if array.size and array.dtype.kind not in "iuf":
-        raise InvalidInk(f"{name}: expected numbers, got {array.dtype.name}")
-    return array.astype(np.float64)
+        return None
+    return array.astype(np.float64) if array.dtype.kind in "iuf" else None
 
 
 def _columns(key: str, row: dict[str, Any], strokes: int) -> list[Any]:
@@ -166,14 +187,16 @@ def _list(name: str, value: object) -> list[Any]:
 
 def _number(row: dict[str, Any], key: str) -> float | None:
     value = row.get(key)
-    if value is None:
-        return None
+    return None if value is None else _float(key, value)
+
+
+def _float(name: str, value: object) -> float:
     if type(value) not in (int, float):
-        raise InvalidInk(f"{key}: expected a number, got {_kind(value)}")
+        raise InvalidInk(f"{name}: expected a number, got {_kind(value)}")
     try:
-        return float(value)
+        return float(value)  # type: ignore[arg-type]  # see above
     except OverflowError:
-        raise InvalidInk(f"{key}: the number is too large") from None
+        raise InvalidInk(f"{name}: the number is too large") from None
 
 
 def _text(row: dict[str, Any], key: str) -> str | None:
@@ -191,7 +214,3 @@ def _kind(value: object) -> str:
 def _plain(column: Column) -> list[float]:
     """The column as numbers, whole ones without ".0"."""
     return [int(v) if v.is_integer() and abs(v) < 2**53 else v for v in column.tolist()]
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise InvalidInk(f"expected finite numbers, got {name}")

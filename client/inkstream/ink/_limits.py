@@ -15,11 +15,13 @@ class Limits:
     Attributes:
         file_bytes: bytes of the file after gunzip.
         line_bytes: bytes of a line; of a trace's text in InkML.
+        blank_lines: blank lines of a file of UNIPEN or JSON Lines after its first ink or keyword.
         strokes: strokes of one ink.
         points: points of one stroke.
     """
 
     file_bytes: int = 256 << 20
     line_bytes: int = 4 << 20
+    blank_lines: int = 1_000_000
     strokes: int = 1_000
     points: int = 100_000

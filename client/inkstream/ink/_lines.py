@@ -12,6 +12,7 @@ from inkstream.ink._errors import InvalidInk
 from inkstream.ink._limits import Limits
 
 _GZIP = b"\x1f\x8b"
+_MARK = b"\xef\xbb\xbf"
 _UNPACKABLE = (gzip.BadGzipFile, EOFError, zlib.error)
 
 
@@ -24,6 +25,8 @@ class Source:
     Attributes:
         name: what messages call it.
         limits: how much is read.
+        taken: bytes taken so far.
+        passed: lines that `head` has passed over.
     """
 
     def __init__(self, file: BinaryIO, name: str, limits: Limits) -> None:
@@ -38,15 +41,22 @@ class Source:
         raw = io.BufferedReader(_Raw(file), 1 << 16)
         packed = raw.peek(2)[:2] == _GZIP
         self._file = gzip.GzipFile(fileobj=raw, mode="rb") if packed else raw
-        self._taken = 0
+        self.taken = self.passed = self._blank = 0
 
     def head(self) -> bytes:
-        """Give the first bytes that are no white space (nor a byte order mark) without taking them."""
-        try:
-            opening: bytes = self._file.peek(64)[:64]
-        except _UNPACKABLE as error:
-            raise self.refuse(f"cannot be unpacked ({error})") from None
-        return opening.removeprefix(b"\xef\xbb\xbf").lstrip()
+        """Pass over white space and a byte order mark; give what follows without taking it.
+
+        Returns: its first bytes, b"" at the end of the file.
+        """
+        while opening := self._take(64, self._file.peek, self.passed + 1):
+            content = opening if self.taken else opening.removeprefix(_MARK)
+            content = content.lstrip()
+            before = opening[: len(opening) - len(content)]
+            if not before:
+                return content
+            self.passed += before.count(b"\n")
+            self._count(self._file.read(len(before)), self.passed + 1)
+        return b""
 
     def chunk(self, size: int) -> bytes:
         """Take up to `size` bytes; b"" at the end."""
@@ -58,16 +68,18 @@ class Source:
         Raises:
             InvalidInk: a line is too long or no UTF-8, the file too long, or it cannot be unpacked.
         """
-        number = 0
+        number = self.passed
         longest = self.limits.line_bytes
-        while line := self._take(longest + 2, self._file.readline):
+        while line := self._take(longest + 2, self._file.readline, number + 1):
             number += 1
             self._count(line, number)
             text = line.rstrip(b"\r\n")
             if len(text) > longest:
                 raise self.refuse(f"the line is longer than {longest} bytes", number)
-            if number == 1:
-                text = text.removeprefix(b"\xef\xbb\xbf")
+            if not text or text.isspace():
+                self._blank += 1
+                if self._blank > self.limits.blank_lines:
+                    raise self.refuse(f"more than {self.limits.blank_lines} blank lines", number)
             try:
                 yield number, text.decode()
             except UnicodeDecodeError as error:
@@ -77,16 +89,15 @@ class Source:
         """Make the error that says so, to be raised."""
         return InvalidInk(reason, self.name, line)
 
-    def _take(self, size: int, take: Callable[[int], bytes]) -> bytes:
+    def _take(self, size: int, take: Callable[[int], bytes], line: int = 0) -> bytes:
         try:
-            taken = take(size)
+            return take(size)
         except _UNPACKABLE as error:
-            raise self.refuse(f"cannot be unpacked ({error})") from None
-        return taken
+            raise self.refuse(f"cannot be unpacked ({error})", line) from None
 
     def _count(self, taken: bytes, line: int = 0) -> bytes:
-        self._taken += len(taken)
-        if self._taken > self.limits.file_bytes:
+        self.taken += len(taken)
+        if self.taken > self.limits.file_bytes:
             raise self.refuse(f"the file is longer than {self.limits.file_bytes} bytes", line)
         return taken
 

@@ -91,6 +91,47 @@ def test_an_empty_file_holds_no_ink() -> None:
     assert read_back(gzip.compress(b"")) == []
 
 
+@pytest.mark.parametrize(
+    "blank", [b"\n" * 5, b"\n" * 100_000 + b"  ", b"\xef\xbb\xbf \r\n" + b"\n" * 4]
+)
+@pytest.mark.parametrize("packed", [True, False])
+def test_white_space_before_the_first_ink_is_passed_over_and_counted(
+    blank: bytes, packed: bool
+) -> None:
+    line = blank.count(b"\n") + 1
+    for good, bad in (
+        (b'{"y":"up","strokes":[]}', b'{"y":"up"}'),
+        (b".PEN_DOWN\n1 1\n.PEN_UP", b".PEN_DOWN"),
+        (b"<ink><trace>1 1</trace></ink>", b"<ink><trace>1</trace></ink>"),
+        (b"<?xml version='1.0'?><ink><trace>1 1</trace></ink>", b"<ink></trace></ink>"),
+    ):
+        assert len(read_back(gzip.compress(blank + good) if packed else blank + good)) == 1
+        with pytest.raises(InvalidInk, match=f"^file:{line}: ") as caught:
+            read_back(gzip.compress(blank + bad) if packed else blank + bad)
+        assert "white space" not in caught.value.reason
+
+
+class _Drip(io.BytesIO):
+    """A pipe that gives a byte at a time."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(min(1, size or 0))
+
+
+def test_ink_that_comes_byte_by_byte_is_told_by_what_it_holds() -> None:
+    assert len(list(read_from(_Drip(b'\n\n{"y":"up","strokes":[]}')))) == 1
+
+
+@pytest.mark.parametrize("opening", [b'{"y":"up","strokes":[]}\n', b".PEN_DOWN\n"])
+@pytest.mark.parametrize("blank", [b"\n", b"  \r\n"])
+def test_no_more_blank_lines_are_read_than_the_limits_allow(opening: bytes, blank: bytes) -> None:
+    limits = Limits(blank_lines=3)
+    closing = opening.replace(b"DOWN", b"UP")
+    assert read_back(opening + 3 * blank + closing, limits)
+    with pytest.raises(InvalidInk, match=r"^file:5: more than 3 blank lines"):
+        read_back(opening + 4 * blank + closing, limits)
+
+
 @pytest.mark.parametrize("content", [b"hello", b"   ", b"\x00\x01", b"\x89PNG"])
 def test_a_file_that_is_no_ink_is_refused(content: bytes) -> None:
     with pytest.raises(InvalidInk, match=r"^file:1: expected UNIPEN"):
@@ -191,8 +232,13 @@ def test_a_packed_file_that_was_cut_off_is_refused_after_what_it_held(
     content = gzip.compress(written([inks.seven()] * 500, f"a{suffix}", tmp_path), 1)
     with pytest.raises(InvalidInk):
         read_back(content[: len(content) // 2])
-    with pytest.raises(InvalidInk, match="cannot be unpacked"):
+    with pytest.raises(InvalidInk, match=r"^file:\d+: cannot be unpacked"):
         read_back(content[:-12])
+
+
+def test_a_packed_file_of_which_nothing_can_be_unpacked_is_refused_at_its_first_line() -> None:
+    with pytest.raises(InvalidInk, match=r"^file:1: cannot be unpacked"):
+        read_back(gzip.compress(b"{}")[:12])
 
 
 @given(

@@ -119,8 +119,12 @@ def test_formats_are_found_by_their_names() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("<trace>1 2, 3</trace>", "file:2: point 1: expected 2 values, got 1"),
-        ("\n<trace>\n1 x</trace>", "file:3: point 0: no value at ' x'"),
+        ("<trace>1 2, 3</trace>", "file:2: stroke 0: point 1: expected 2 values, got 1"),
+        ("\n<trace>\n1 x</trace>", "file:3: stroke 0: point 0: no value at ' x'"),
+        (
+            "<trace>1 2</trace><trace>1 2, 1 1e999</trace>",
+            "file:2: stroke 1: y: expected finite numbers, got inf at point 1",
+        ),
         ("<trace>1 2</ink>", "file:2: no well-formed XML (mismatched tag"),
         ('<trace contextRef="#c">1 2</trace>', "file:2: contextRef: nothing before has the id 'c'"),
         ("<trace><trace>1 2</trace></trace>", "file:2: a trace inside"),
