@@ -121,9 +121,6 @@ class ClientBase:
         """
         if deadline is not None:
             _require_deadline(deadline)
-        request = wire.RecognizeRequest(model=self._options.model)
-        request.answers.top_k = alternatives
-        request.answers.timings = self._options.timings
         fitted = fit(ink)
         pen = PenOptions(
             y=ink.y,
@@ -131,6 +128,9 @@ class ClientBase:
             counts_per_unit=fitted.counts_per_unit,
             alternatives=alternatives,
         )
+        request = wire.RecognizeRequest(model=self._options.model)
+        request.answers.top_k = alternatives
+        request.answers.timings = self._options.timings
         request.ink.pen.CopyFrom(pen.opening())
         for stroke in fitted.strokes:
             points = request.ink.strokes.add()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from operator import index
+from typing import Any, Literal, TypeAlias
 
 from inkstream._exceptions import InvalidRequest
 from inkstream.ink import YDirection
@@ -42,24 +43,24 @@ class PenOptions:
     timings: bool = False
 
     def __post_init__(self) -> None:
-        if self.y not in _DIRECTIONS:
+        if self.y not in [*_DIRECTIONS]:
             raise InvalidRequest(f'y: expected "up" or "down", got {self.y!r}')
-        if self.units not in _UNITS:
+        if self.units not in [*_UNITS]:
             raise InvalidRequest(f'units: expected "px", "mm" or None, got {self.units!r}')
-        if not 1e-9 <= self.counts <= 1e9:
+        try:
+            is_scale = bool(1e-9 <= self.counts <= 1e9)
+        except (TypeError, ValueError):
+            is_scale = False
+        if not is_scale:
             raise InvalidRequest(
-                f"counts_per_unit: expected from 1e-9 to 1e9, got {self.counts_per_unit}"
+                f"counts_per_unit: expected a number from 1e-9 to 1e9, got {self.counts_per_unit!r}"
             )
         for name in ("quiet_ms", "short_quiet_ms"):
             value = getattr(self, name)
-            if value is not None and not 1 <= value <= 60_000:
-                raise InvalidRequest(f"{name}: expected 1 to 60000 milliseconds, got {value}")
-        if not 0 <= self.interims_per_second <= 60:
-            raise InvalidRequest(
-                f"interims_per_second: expected 0 to 60, got {self.interims_per_second}"
-            )
-        if not 0 <= self.alternatives <= 10:
-            raise InvalidRequest(f"alternatives: expected 0 to 10, got {self.alternatives}")
+            if value is not None:
+                _require_whole(name, value, 1, 60_000, " milliseconds")
+        _require_whole("interims_per_second", self.interims_per_second, 0, 60)
+        _require_whole("alternatives", self.alternatives, 0, 10)
         self.opening()
 
     @property
@@ -73,7 +74,7 @@ class PenOptions:
         """What opens the pen on a stream.
 
         Raises:
-            InvalidRequest: the area or a box is no rectangle.
+            InvalidRequest: the area or a box is no rectangle, or has no number of its own.
         """
         opening = ink_pb2.PenOpen(
             unit=_UNITS[self.units],
@@ -88,18 +89,32 @@ class PenOptions:
         if self.area is not None:
             opening.area.CopyFrom(_area("area", self.area))
         boxes = self.boxes
+        if not isinstance(boxes, Mapping) and not hasattr(boxes, "__getitem__"):
+            raise InvalidRequest(
+                f"boxes: expected a sequence of rectangles, or rectangles by number, got {boxes!r}"
+            )
         numbered = boxes.items() if isinstance(boxes, Mapping) else enumerate(boxes, 1)
         for number, rectangle in numbered:
-            if not (isinstance(number, int) and 0 < number < 1 << 32):
-                raise InvalidRequest(f"boxes: expected numbers from 1 on, got {number!r}")
+            _require_whole("boxes", number, 1, (1 << 32) - 1, " for each")
             opening.boxes.add(box=number, area=_area(f"boxes[{number}]", rectangle))
         return opening
+
+
+def _require_whole(name: str, value: Any, least: int, most: int, unit: str = "") -> None:
+    try:
+        is_whole = not isinstance(value, bool) and least <= index(value) <= most
+    except TypeError:
+        is_whole = False
+    if not is_whole:
+        raise InvalidRequest(
+            f"{name}: expected a whole number from {least} to {most}{unit}, got {value!r}"
+        )
 
 
 def _area(name: str, rectangle: Rectangle) -> ink_pb2.Area:
     try:
         x, y, width, height = map(float, rectangle)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidRequest(
             f"{name}: expected four numbers x, y, width, height, got {rectangle!r}"
         ) from None

@@ -448,17 +448,35 @@ def test_options_travel_with_the_first_stroke(desk: Desk) -> None:
         ({"counts_per_unit": 0}, "counts_per_unit"),
         ({"area": (0, 0, 0, 5)}, "area: expected finite"),
         ({"area": (0, 0)}, "area: expected four"),
-        ({"boxes": {0: (0, 0, 1, 1)}}, "boxes: expected numbers"),
+        ({"boxes": {0: (0, 0, 1, 1)}}, "boxes: expected a whole number from 1"),
+        ({"boxes": {True: (0, 0, 1, 1)}}, "boxes: expected a whole number from 1"),
+        ({"boxes": 5}, "boxes: expected a sequence of rectangles, .* got 5"),
+        ({"boxes": iter([(0, 0, 1, 1)])}, "boxes: expected a sequence of rectangles"),
         ({"boxes": {3: (0, 0, 1, -1)}}, r"boxes\[3\]"),
         ({"quiet_ms": 0}, "quiet_ms"),
         ({"short_quiet_ms": 70_000}, "short_quiet_ms"),
         ({"interims_per_second": 61}, "interims_per_second"),
         ({"alternatives": 11}, "alternatives"),
+        ({"y": ["up"]}, "y: expected"),
+        ({"units": ["mm"]}, "units: expected"),
+        ({"area": (0, 0, 10**400, 5)}, "area: expected four"),
+        ({"counts_per_unit": "16"}, "counts_per_unit: expected a number from .* got '16'"),
+        ({"quiet_ms": 250.5}, "quiet_ms: expected a whole number from 1 to 60000 .* got 250.5"),
+        ({"short_quiet_ms": True}, "short_quiet_ms: expected a whole number"),
+        ({"interims_per_second": 2.5}, "interims_per_second: .* 0 to 60, got 2.5"),
+        ({"alternatives": "3"}, "alternatives: .* 0 to 10, got '3'"),
     ],
 )
 def test_an_option_that_cannot_be_is_refused_by_name(options: dict[str, Any], blamed: str) -> None:
     with pytest.raises(InvalidRequest, match=blamed):
         PenOptions(**options)
+
+
+def test_numbers_of_numpy_are_options_too() -> None:
+    options: dict[str, Any] = {"quiet_ms": np.int64(900), "alternatives": np.int32(2)}
+    options["boxes"] = {np.int64(3): (0, 0, 1, 1)}
+    opening = PenOptions(**options).opening()
+    assert (opening.quiet_ms, opening.boxes[0].box, opening.answers.top_k) == (900, 3, 2)
 
 
 def test_a_result_holds_what_the_wire_says() -> None:
