@@ -64,8 +64,8 @@ class ClientBase:
             token: shown to a server that asks for one; "" for none.
             token_without_tls: whether the token may go out in plain text, for all on the way to read.
             connect_timeout: seconds until an address that neither answers nor refuses is given up.
-            packet_ms: milliseconds that a pen's points wait for others to share their message. Where
-                the pen lifts, they leave at once.
+            packet_ms: milliseconds that a pen's points wait for others to share their message, 10 to 50.
+                Where the pen lifts, they leave at once.
             ink_buffer: points that may wait to be sent, of all pens together, before more are refused.
             buffer: images that may wait to be sent before `submit` and `recognize` wait or fail.
             when_full: "wait" or "raise" Overloaded.

@@ -123,7 +123,8 @@ class Options:
     connect_timeout: float = 10.0
     """Seconds until an address that neither answers nor refuses is given up."""
     packet_ms: float = 20.0
-    """Milliseconds that a pen's points wait for others to share their message, 10 to 50 as a rule."""
+    """Milliseconds that a pen's points wait for others to share their message, 10 to 50: with fewer every
+    point costs a message, with more a stroke's beginning comes too late to keep its digit open."""
     ink_buffer: int = 250_000
     """Points that may wait to be sent before more are refused; 40 minutes of one pen, some 20 MB."""
     buffer: int = 65_536
@@ -145,8 +146,8 @@ class Options:
             raise InvalidRequest(
                 f"connect_timeout: expected seconds above 0, got {self.connect_timeout}"
             )
-        if not 0 <= self.packet_ms <= 1000:
-            raise InvalidRequest(f"packet_ms: expected 0 to 1000, got {self.packet_ms}")
+        if not 10 <= self.packet_ms <= 50:
+            raise InvalidRequest(f"packet_ms: expected 10 to 50 milliseconds, got {self.packet_ms}")
         if self.ink_buffer < 1:
             raise InvalidRequest(f"ink_buffer: expected points above 0, got {self.ink_buffer}")
         if self.tls is None and not self.token_without_tls:

@@ -345,7 +345,15 @@ async def test_plain_text_behind_tls_fails_to_connect(
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"top_k": 11}, {"connect_timeout": 0}, {"address": ""}, {"top_k": -1}]
+    "wrong",
+    [
+        {"top_k": 11},
+        {"connect_timeout": 0},
+        {"address": ""},
+        {"top_k": -1},
+        {"packet_ms": 0},
+        {"packet_ms": 51},
+    ],
 )
 def test_options_out_of_range_are_refused_at_once(wrong: dict[str, object]) -> None:
     options: dict[str, object] = {"address": "localhost:1", **wrong}
