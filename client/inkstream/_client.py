@@ -161,8 +161,11 @@ class Client(ClientBase):
             area: x, y, width and height of what can be written on, in units; None if unknown.
             boxes: areas that take one digit each, as the combs of a form: by number, or numbered from 1
                 in order; `GlyphResult.box` names them.
-            quiet_ms: pause in milliseconds after which a digit is final; None for the server's choice.
-            short_quiet_ms: the same for digits that are rarely continued.
+            quiet_ms: pause in milliseconds after which a digit is final, 1 to 60,000; None for the server's
+                choice, 600 as a rule.
+            short_quiet_ms: the same for digits that are rarely continued (0 2 3 6 8 9), at most as long;
+                None for as long as `quiet_ms`, or, where that is None, too, for the server's choice, 250
+                as a rule.
             interims_per_second: results while the pen is down, at most so many a second; 0 for none.
             alternatives: number of best digits in each result, 0 to 10.
             on_result: called with each result, and with each error, instead of yielding or raising it.

@@ -59,6 +59,10 @@ class PenOptions:
             value = getattr(self, name)
             if value is not None:
                 _require_whole(name, value, 1, 60_000, " milliseconds")
+        if self.quiet_ms and self.short_quiet_ms and self.short_quiet_ms > self.quiet_ms:
+            raise InvalidRequest(
+                f"short_quiet_ms: expected at most quiet_ms ({self.quiet_ms}), got {self.short_quiet_ms}"
+            )
         _require_whole("interims_per_second", self.interims_per_second, 0, 60)
         _require_whole("alternatives", self.alternatives, 0, 10)
         self.opening()

@@ -33,10 +33,25 @@ _RUBBER = 0.02
     show_default=True,
     help="Answers while the tip is down, at most so many a second.",
 )
-@click.option("--quiet-ms", type=click.IntRange(1, 60_000), help="Pause that ends a digit.")
+@click.option(
+    "--quiet-ms",
+    type=click.IntRange(1, 60_000),
+    help="Pause in milliseconds that ends a digit.  [default: the server's, 600 as a rule]",
+)
+@click.option(
+    "--short-quiet-ms",
+    type=click.IntRange(1, 60_000),
+    help="Pause that ends a digit that is rarely continued (0 2 3 6 8 9), at most --quiet-ms.  "
+    "[default: --quiet-ms where that is given, else the server's, 250 as a rule]",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object an answer.")
 def pen(
-    device: str | None, server: Reach, interims: int, quiet_ms: int | None, as_json: bool
+    device: str | None,
+    server: Reach,
+    interims: int,
+    quiet_ms: int | None,
+    short_quiet_ms: int | None,
+    as_json: bool,
 ) -> None:
     """Recognise digits while they are written on a Linux tablet, until Ctrl-C.
 
@@ -64,6 +79,7 @@ def pen(
             area=(0, 0, max(width, 1), max(height, 1)),
             interims_per_second=interims,
             quiet_ms=quiet_ms,
+            short_quiet_ms=short_quiet_ms,
             on_result=screen.show,
         ) as writing:
             try:

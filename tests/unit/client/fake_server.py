@@ -32,6 +32,8 @@ class FakeServer(recognition_service_pb2_grpc.RecognitionServiceServicer):
         self.max_frames = max_frames
         self.messages: list[tensor_pb2.Tensors] = []
         self.configs: list[wire.StreamConfig] = []
+        self.openings: list[ink_pb2.PenOpen] = []
+        """What pens asked for."""
         self.metadata: list[dict[str, Any]] = []
         self.arrived = threading.Semaphore(0)
         """Released once a message of tensors."""
@@ -81,6 +83,8 @@ class FakeServer(recognition_service_pb2_grpc.RecognitionServiceServicer):
         try:
             for number, request in enumerate(request_iterator, 1):
                 if request.HasField("ink"):
+                    events = request.ink.events
+                    self.openings += [event.open for event in events if event.HasField("open")]
                     yield desk.answer(request.ink)
                     continue
                 self.messages.append(request.tensors)

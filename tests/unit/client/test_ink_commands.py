@@ -266,6 +266,27 @@ def test_a_tablet_is_followed_until_it_is_interrupted(
     assert (last["state"], last["digit"], last["strokes"]) == ("final", 2, [1, 2])
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([], (0, 0)),
+        (["--quiet-ms", 900], (900, 0)),
+        (["--quiet-ms", 900, "--short-quiet-ms", 400], (900, 400)),
+    ],
+)
+def test_quiet_times_are_told_to_the_server_which_chooses_the_others(
+    run: Run,
+    fake: FakeServer,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[object],
+    told: tuple[int, int],
+) -> None:
+    monkeypatch.setattr(_pen, "Tablet", lambda _: _Tablet(two_strokes()))
+    assert run("pen", "--server", fake.address, *options).exit_code == 0
+    (opening,) = fake.openings
+    assert (opening.quiet_ms, opening.short_quiet_ms) == told
+
+
 def test_a_tablet_that_is_unplugged_leaves_no_digit_without_its_final_answer(
     run: Run, fake: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

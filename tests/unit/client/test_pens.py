@@ -462,6 +462,7 @@ def test_options_travel_with_the_first_stroke(desk: Desk) -> None:
         ({"area": (0, 0, 10**400, 5)}, "area: expected four"),
         ({"counts_per_unit": "16"}, "counts_per_unit: expected a number from .* got '16'"),
         ({"quiet_ms": 250.5}, "quiet_ms: expected a whole number from 1 to 60000 .* got 250.5"),
+        ({"quiet_ms": 300, "short_quiet_ms": 400}, r"short_quiet_ms: .* quiet_ms \(300\), got 400"),
         ({"short_quiet_ms": True}, "short_quiet_ms: expected a whole number"),
         ({"interims_per_second": 2.5}, "interims_per_second: .* 0 to 60, got 2.5"),
         ({"alternatives": "3"}, "alternatives: .* 0 to 10, got '3'"),
