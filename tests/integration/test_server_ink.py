@@ -233,7 +233,7 @@ async def test_a_unary_call_without_ink_or_with_bad_ink_says_so(server: RunningS
         uneven = ink_pb2.Ink(strokes=[moved(BAR).points, ink_pb2.Points(dx=[1])])
         answer = await service.Recognize(pb.RecognizeRequest(ink=uneven))
     (error,) = answer.errors
-    assert (error.ink.stroke, error.field) == (2, "points.dy")
+    assert (error.ink.stroke, error.field) == (2, "ink.strokes[1].dy")
     assert not answer.HasField("glyph")
 
 

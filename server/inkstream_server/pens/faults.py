@@ -30,10 +30,14 @@ class InkFault(Exception):
             glyph: the glyph that it is about, 0 for none.
             stroke: the stroke, alike.
         """
-        super().__init__(f"{field}: {message}")
+        super().__init__(field, message)
         self.field = field
+        self.message = message
         self.glyph = glyph
         self.stroke = stroke
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
 
     def to_error(self, pen: int) -> error_pb2.ItemError:
         """Give the error as the pen's caller gets it."""

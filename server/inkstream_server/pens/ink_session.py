@@ -177,7 +177,10 @@ class InkSession:
         limits = self._ground.limits
         try:
             if len(self._writers) >= limits.pens:
-                raise NoRoom("open", f"a stream may have {limits.pens} pens open: close one first")
+                raise NoRoom(
+                    "open",
+                    f"a stream may have {limits.pens} pens open, got {limits.pens + 1}: close one first",
+                )
             settings = read_settings(event.open, self._ground.quiet, limits)
         except InkFault as fault:
             self._refuse(event.pen, fault)

@@ -94,7 +94,10 @@ class Pen:
             self.lift(now)
             self._is_deaf = True
             raise InkFault(
-                "stroke_begin", f"stroke {before} had not ended; it was ended here", stroke=number
+                "stroke_begin",
+                f"stroke {before} had not ended: it was ended here, and stroke {number} is not read; "
+                "end a stroke before the next",
+                stroke=number,
             )
         self._is_deaf = True
         glyph = self._glyph
@@ -106,10 +109,12 @@ class Pen:
                 f"expected a new number, got {number} again",
                 stroke=number,
             )
-        if glyph and len(glyph.strokes) >= self._limits.strokes_per_glyph:
+        most = self._limits.strokes_per_glyph
+        if glyph and len(glyph.strokes) >= most:
             raise InkFault(
                 "stroke_begin",
-                f"a glyph may have {self._limits.strokes_per_glyph} strokes, this is one more",
+                f"a glyph may have {most} strokes, got {most + 1}; stroke {number} is not read: "
+                "end the glyph before",
                 glyph=glyph.number,
                 stroke=number,
             )
@@ -148,9 +153,10 @@ class Pen:
             raise InkFault("points", "no stroke is open: begin one first")
         try:
             require_points(dx, dy, dt_ms, pressure, stroke, self._limits, room)
-        except InkFault:
+        except InkFault as fault:
             self.lift(now)
             self._is_deaf = True
+            fault.message += "; the rest of the stroke is not read"
             raise
         if not dx:
             return

@@ -37,26 +37,25 @@ def require_points(
         if len(column) != count and (name == "dy" or len(column)):
             raise InkFault(
                 f"points.{name}",
-                f"expected {count} values as in dx, got {len(column)}; "
-                "the rest of the stroke is not read",
+                f"expected {count} values as in dx, got {len(column)}",
                 stroke=number,
             )
     if pressure and max(pressure) > MOST_PRESSURE:
         raise InkFault(
             "points.pressure",
-            f"expected 0 to {MOST_PRESSURE}, got {max(pressure)}; the rest of the stroke is not read",
+            f"expected 0 to {MOST_PRESSURE}, got {max(pressure)}",
             stroke=number,
         )
     if len(stroke) + count > limits.points_per_stroke:
         raise InkFault(
             "points",
-            f"a stroke may have {limits.points_per_stroke} points; the rest is not read",
+            f"a stroke may have {limits.points_per_stroke} points, got {len(stroke) + count}",
             stroke=number,
         )
     if count > room:
         raise NoRoom(
             "points",
-            "the open glyphs of a stream may hold "
-            f"{limits.points_per_stream} points; the rest of the stroke is not read",
+            f"the open glyphs of a stream may hold {limits.points_per_stream} points, "
+            f"got {count} where there is room for {room}",
             stroke=number,
         )

@@ -100,7 +100,7 @@ def _quiet(open_: ink_pb2.PenOpen, default: QuietTimes, limits: PenLimits) -> Qu
         raise InkFault(
             "open.short_quiet_ms",
             f"expected at most the quiet time of {usual * 1000:.0f} ms, "
-            f"got {open_.short_quiet_ms}; set open.quiet_ms to as much",
+            f"got {open_.short_quiet_ms}; set quiet_ms to as much",
         )
     return QuietTimes(usual, short)
 

@@ -1,6 +1,8 @@
 """One ink in a unary call: read, drawn, recognised, answered as final."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import perf_counter
 
 import numpy as np
@@ -13,8 +15,9 @@ from inkstream_server.pens.easel import Drawing
 from inkstream_server.pens.faults import InkFault, NoAllowance
 from inkstream_server.pens.glyph_answer import fill, unanswered
 from inkstream_server.pens.ink_session import Ground
-from inkstream_server.pens.pen import Pen
+from inkstream_server.pens.points import require_points
 from inkstream_server.pens.settings import read_settings
+from inkstream_server.pens.strokes import Stroke
 
 
 async def recognize_ink(
@@ -71,23 +74,35 @@ def _read(ink: ink_pb2.Ink, ground: Ground) -> Drawing:
     """Check an ink by the same rules as a stream's.
 
     Raises:
-        InkFault: something in it is wrong; the message names the stroke.
+        InkFault: something in it is wrong, and none of it is read; names the field in the request.
     """
     limits = ground.limits
-    settings = read_settings(ink.pen, ground.quiet, limits)
+    with _at("open", "ink.pen"):
+        settings = read_settings(ink.pen, ground.quiet, limits)
     if len(ink.strokes) > limits.strokes_per_glyph:
         raise InkFault(
             "ink.strokes",
             f"a glyph may have {limits.strokes_per_glyph} strokes, got {len(ink.strokes)}",
         )
     strokes: list[NDArray[np.float64]] = []
-    for number, points in enumerate(ink.strokes, 1):
-        # A pen of its own for each: where they lie says nothing here, all are one glyph.
-        pen = Pen(settings, limits)
-        pen.begin(number, 0, 0.0)
-        room = limits.points_per_stream
-        columns = (points.dx[:], points.dy[:], points.dt_ms[:], points.pressure[:])
-        pen.move(*columns, 0.0, room)
-        pen.lift(0.0)
-        strokes += pen.wanted[-1].ink
+    for index, points in enumerate(ink.strokes):
+        stroke = Stroke(index + 1, 0.0, 0)
+        columns = (points.dx[:], points.dy[:], points.dt_ms[:])
+        with _at("points", f"ink.strokes[{index}]"):
+            # No stream: what bounds it are strokes and their points.
+            room = limits.points_per_stroke
+            require_points(*columns, points.pressure[:], stroke, limits, room)
+        stroke.add(*columns)
+        if len(stroke):
+            strokes.append(stroke.points())
     return Drawing(tuple(strokes), y_up=settings.y_up, tap=settings.tap)
+
+
+@contextmanager
+def _at(event: str, place: str) -> Iterator[None]:
+    """Have faults name the place in the request in place of the event that a stream would bring."""
+    try:
+        yield
+    except InkFault as fault:
+        fault.field = place + fault.field.removeprefix(event)
+        raise

@@ -428,9 +428,27 @@ def test_bad_points_are_refused_with_the_rest_of_their_stroke(
     hand.lift()
     (fault,) = hand.faults
     assert (fault.field, fault.stroke) == (field, 4)
+    assert str(fault).endswith("; the rest of the stroke is not read")
     hand.end_glyph()
     assert hand.finals() == {1: (4,)}
     assert len(hand.asked[-1].ink[0]) == len(BAR)
+
+
+def test_limits_say_how_many_came_and_what_becomes_of_the_stroke() -> None:
+    hand = Hand(PenLimits(strokes_per_glyph=2, points_per_stroke=8))
+    hand.begin(1)
+    hand.move([*BAR, *BAR, *BAR])
+    hand.begin(2)
+    hand.move(BAR)
+    hand.begin(3)
+    hand.lift()
+    hand.begin(4)
+    assert [str(fault) for fault in hand.faults] == [
+        "points: a stroke may have 8 points, got 9; the rest of the stroke is not read",
+        "stroke_begin: stroke 2 had not ended: it was ended here, and stroke 3 is not read; "
+        "end a stroke before the next",
+        "stroke_begin: a glyph may have 2 strokes, got 3; stroke 4 is not read: end the glyph before",
+    ]
 
 
 def test_a_stream_without_room_for_points_says_that_later_there_may_be() -> None:

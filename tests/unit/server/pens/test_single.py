@@ -51,8 +51,8 @@ async def test_without_ink_or_with_a_dot_the_answer_is_no_ink(
     ("strokes", "field", "stroke"),
     [
         (BARS * 2, "ink.strokes", 0),
-        ([BARS[0], ink_pb2.Points(dx=[1], dy=[])], "points.dy", 2),
-        ([ink_pb2.Points(dx=[1] * 5, dy=[1] * 5)], "points", 1),
+        ([BARS[0], ink_pb2.Points(dx=[1], dy=[])], "ink.strokes[1].dy", 2),
+        ([ink_pb2.Points(dx=[1] * 5, dy=[1] * 5)], "ink.strokes[0]", 1),
     ],
     ids=["too many strokes", "uneven", "too many points"],
 )
@@ -63,8 +63,20 @@ async def test_bad_ink_is_refused_by_stroke_and_counted(
     error = await recognize(strokes, workshop)
     assert isinstance(error, error_pb2.ItemError)
     assert (error.field, error.ink.stroke) == (field, stroke)
+    assert error.message.startswith(f"{field}: ")
+    assert "rest of the stroke" not in error.message
     assert error.code == error_pb2.ERROR_CODE_INVALID_ARGUMENT
     assert workshop.ended("invalid", "ink") == 1
+
+
+async def test_a_wrong_opening_of_an_ink_is_named_by_its_place_in_the_request() -> None:
+    workshop = Workshop()
+    ground = Ground.over(workshop.batcher, workshop.metrics)
+    ink = ink_pb2.Ink(pen=ink_pb2.PenOpen(counts_per_unit=-1), strokes=BARS)
+    error = await recognize_ink(ink, tensor_pb2.AnswerOptions(), ground)
+    assert isinstance(error, error_pb2.ItemError)
+    assert error.field == "ink.pen.counts_per_unit"
+    assert error.message.startswith("ink.pen.counts_per_unit: expected")
 
 
 async def test_an_engine_that_fails_is_told_as_such() -> None:
