@@ -248,24 +248,30 @@ class Pen:
         """Time has passed: finish what has been quiet, or open, for long enough.
 
         Raises:
-            InkFault: a stroke was cut short because its glyph was open for too long.
+            InkFault: a glyph was ended because it was open for too long; names its last stroke.
         """
         due = self.due()
         if due is None or now < due:
             return
         glyph, stroke = self._glyph, self._stroke
-        if glyph is not None and stroke is not None and now < self._oldest(glyph.began):
+        if glyph is not None and now < self._oldest(glyph.began):
             self._finish()
-            self._join(stroke, 0)
-            self._inked(now)
+            if stroke is not None:
+                self._join(stroke, 0)
+                self._inked(now)
             return
         self.end_glyph(now)
+        last, what = 0, "it was ended"
         if stroke is not None:
+            last, what = stroke.number, f"{what}, and the rest of the stroke is not read"
+        elif glyph is not None:
+            last = next(reversed(glyph.strokes), 0)
+        if last:
             raise InkFault(
                 "stroke_begin",
-                f"a glyph may stay open for {self._limits.glyph_seconds:g} s: the stroke was ended",
+                f"a glyph may stay open for {self._limits.glyph_seconds:g} s: {what}",
                 glyph=self._glyphs,
-                stroke=stroke.number,
+                stroke=last,
             )
 
     def recognized(self, glyph: Glyph, edition: int, digit: int | None) -> None:

@@ -477,10 +477,22 @@ def test_a_pen_held_down_for_too_long_is_taken_for_up() -> None:
     hand.wait(31)
     (fault,) = hand.faults
     assert (fault.glyph, fault.stroke) == (1, 1)
+    assert "30 s: it was ended, and the rest of the stroke is not read" in str(fault)
     assert hand.finals() == {1: (1,)}
     hand.move(BAR)
     hand.lift()
     assert len(hand.faults) == 1
+
+
+def test_a_glyph_that_is_open_for_too_long_is_ended_with_a_word_though_its_pen_is_up() -> None:
+    hand = Hand(PenLimits(glyph_seconds=120), quiet_ms=60_000)
+    for number in (1, 2, 3):
+        hand.stroke(number)
+        hand.wait(40)
+    assert hand.finals() == {1: (1, 2, 3)}
+    (fault,) = hand.faults
+    assert (fault.glyph, fault.stroke) == (1, 3)
+    assert str(fault) == "stroke_begin: a glyph may stay open for 120 s: it was ended"
 
 
 def test_strokes_long_final_are_forgotten_so_that_a_pen_may_write_for_years() -> None:
