@@ -72,7 +72,11 @@ class Outbox:
         return self._due[-1] if self._due else None
 
     def put(self, due: Due) -> None:
-        """Owe this after everything else."""
+        """Owe this after everything else; after `close` it is withdrawn."""
+        if self._is_closed:
+            # Of a caller who is gone: the final answers of digits in the making.
+            due.withdraw()
+            return
         self._due.append(due)
         self._items += due.items
         self._wake.set()

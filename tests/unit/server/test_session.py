@@ -28,6 +28,7 @@ from tests.unit.server.builders import (
     turns,
     will_not_complain,
 )
+from tests.unit.server.pens.events import opened, stroke
 
 _NO_OPTIONS = tensor_pb2.AnswerOptions()
 
@@ -363,6 +364,20 @@ async def test_cancelling_withdraws_what_waits_and_counts_it() -> None:
         assert engine.batches == [[1]], "a withdrawn frame was computed"
         assert scene.workshop.ended("cancelled") == 3
         assert scene.workshop.ended("ok") == 0
+
+
+async def test_digits_in_the_making_of_a_cancelled_stream_are_counted_as_cancelled() -> None:
+    async with stream() as scene:
+        events = [opened(1), *stroke(1, pen=1), opened(2), *stroke(1, pen=2)]
+        scene.wire.incoming.put_nowait(StreamRecognizeRequest(ink=ink_pb2.InkEvents(events=events)))
+        await turns(20)
+        assert scene.workshop.value("inkstream_open_glyphs") == 2
+        scene.run.cancel()
+        scene.wire.half_close()  # What is read of a call that is over.
+        await asyncio.wait([scene.run])
+        assert scene.workshop.value("inkstream_glyphs_total", outcome="cancelled") == 2
+        assert scene.workshop.ended("cancelled", "ink") == 2
+        assert scene.workshop.value("inkstream_open_glyphs") == 0
 
 
 async def test_a_stream_whose_failures_nobody_reads_ends_without_complaint() -> None:
