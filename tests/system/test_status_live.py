@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.integration.conftest import RunningServer, running_server
 from tests.system.conftest import Scene
 from tests.system.programs import program
 
@@ -30,7 +33,7 @@ def browser() -> Iterator[Browser]:
 
 
 def opened(
-    browser: Browser, scene: Scene, size: dict[str, int], scheme: str, least: int = 8
+    browser: Browser, server: RunningServer, size: dict[str, int], scheme: str, least: int = 8
 ) -> tuple[Page, list[str]]:
     """Open the page and wait until its charts have `least` points; gives it and complaints."""
     # A size and a scheme as playwright's own types name them.
@@ -43,14 +46,18 @@ def opened(
     )
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
-    page.goto(scene.server.metrics_url.removesuffix("metrics"))
+    page.goto(server.metrics_url.removesuffix("metrics"))
     page.wait_for_selector("#state.ready")
+    wait_for_points(page, least)
+    return page, complaints
+
+
+def wait_for_points(page: Page, least: int) -> None:
     # The page's policy forbids what wait_for_function does; asking it now and then is allowed.
     give_up = monotonic() + 60
     while page.evaluate("points.length") < least:
         assert monotonic() < give_up, "no points"
         page.wait_for_timeout(250)
-    return page, complaints
 
 
 def figure(page: Page, name: str) -> str:
@@ -66,7 +73,7 @@ def figure(page: Page, name: str) -> str:
 def test_the_page_shows_the_load_and_fits(
     browser: Browser, scene: Scene, tmp_path: Path, size: dict[str, int], scheme: str, picture: str
 ) -> None:
-    page, complaints = opened(browser, scene, size, scheme)
+    page, complaints = opened(browser, scene.server, size, scheme)
     assert not complaints
     expected = 820.0  # 20 ticks a second of two messages of 20 frames and a glyph.
     assert float(figure(page, "items a second")) == pytest.approx(expected, rel=0.25)
@@ -86,9 +93,40 @@ def test_the_page_shows_the_load_and_fits(
 
 
 def test_the_page_says_so_when_the_server_is_gone(browser: Browser, scene: Scene) -> None:
-    page, _ = opened(browser, scene, WIDE, "light", least=1)
+    page, _ = opened(browser, scene.server, WIDE, "light", least=1)
     page.route("**/metrics", lambda route: route.abort())
     page.wait_for_selector("#state.gone")
     assert page.locator("#state").inner_text() == "unreachable"
     assert re.search(r"\d", figure(page, "streams open")), "what was known is kept"
     page.close()
+
+
+def seconds_silent(page: Page) -> int:
+    said = re.fullmatch(r"no answer for (\d+) s", page.locator("#state").inner_text())
+    assert said is not None
+    return int(said[1])
+
+
+def test_the_page_says_for_how_long_a_server_is_silent_and_draws_nothing_of_it(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with running_server(tmp_path) as server:
+        page, _ = opened(browser, server, WIDE, "light", least=2)
+        before = page.evaluate("points.length")
+        server.process.send_signal(signal.SIGSTOP)
+        try:
+            page.wait_for_selector("#state.gone")
+            silent = seconds_silent(page)
+            # Until it gives one question up and asks the next.
+            page.wait_for_event("requestfailed")
+            assert page.evaluate("points.length") - before <= 1, "one may have been on its way"
+            assert seconds_silent(page) > silent
+        finally:
+            server.process.send_signal(signal.SIGCONT)
+        page.wait_for_selector("#state.ready")
+        wait_for_points(page, before + 3)
+        points = page.evaluate("points.map(it => [it.at, it.cpu])")
+        steps = [later - earlier for (earlier, _), (later, _) in pairwise(points)]
+        assert min(steps) >= 1000, "rates over less would be noise"
+        assert all(0 <= cpu <= (os.cpu_count() or 1) for _, cpu in points)
+        page.close()
