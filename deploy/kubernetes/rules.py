@@ -1,4 +1,4 @@
-"""Writes rules and alerts as Prometheus' operator reads them: `python deploy/kubernetes/rules.py [--check]`."""
+"""Writes rules and alerts as Prometheus' operator reads them: `deploy/kubernetes/rules.py [--check]`."""
 
 from __future__ import annotations
 
