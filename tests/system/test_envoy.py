@@ -179,3 +179,16 @@ async def test_a_host_that_fails_every_call_costs_no_item_though_it_says_it_is_w
         # It has no streams, so the next one goes there first, and is taken elsewhere.
         async with writing(fleet, mnist):
             await eventually("Envoy notes it", lambda: fleet.proxy.put_aside(ill) > put_aside)
+
+
+async def test_a_host_that_fails_every_call_is_put_aside_though_there_is_but_one_other(
+    fleet: Fleet, mnist: Mnist
+) -> None:
+    _, ill = pair = fleet.machines[:2]
+    await asyncio.to_thread(fleet.stop, ill)
+    await asyncio.to_thread(fleet.start, ill, module="tests.system.failing_server")
+    fleet.proxy.list_hosts(pair)
+    await settled(fleet, 0, 1)
+    put_aside = fleet.proxy.put_aside(ill)
+    async with writing(fleet, mnist):
+        await eventually("Envoy notes it", lambda: fleet.proxy.put_aside(ill) > put_aside)
