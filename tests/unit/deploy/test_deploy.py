@@ -121,6 +121,20 @@ def test_a_pod_gets_the_time_that_its_drain_may_take() -> None:
     assert int(stop.removesuffix("s")) > Config().drain_timeout
 
 
+def test_a_pod_refuses_streams_before_they_fill_its_memory() -> None:
+    start, stream = (
+        100,
+        0.06,
+    )  # MB, of docs/growth.md: idle streams, each on a connection of its own.
+    set_here = dict(re.findall(r"(MAX_\w+)=(\d+)", (KUBERNETES / "settings.env").read_text()))
+    memory = pod()["containers"][0]["resources"]["limits"]["memory"]
+    most = int(memory.removesuffix("Mi")) * 1.048576
+    for name in ("max_streams", "max_connections"):
+        limit = int(set_here.get(name.upper(), getattr(Config(), name)))
+        # A quarter is left for what busy ones hold.
+        assert start + stream * limit < 0.75 * most, name
+
+
 def test_the_autoscaler_asks_for_what_the_adapter_makes_of_a_metric_that_there_is() -> None:
     (patch,) = manifest("queue-metric/kustomization")["patches"]
     (addition,) = yaml.safe_load(patch["patch"])
