@@ -12,12 +12,13 @@ from pathlib import Path
 from time import time
 from typing import Any
 
+import grpc
 import pytest
 from inkstream_server.model_store import BUNDLED
 
 from tests.certificates import Authority
 from tests.integration.conftest import running_server
-from tests.integration.contract import TRACE, call_within_a_trace
+from tests.integration.contract import TRACE, call_within_a_trace, open_stream, stub
 from tests.patience import eventually
 from tests.system.conftest import Scene
 from tests.system.programs import program
@@ -156,6 +157,29 @@ async def test_a_server_that_starts_beside_a_broken_version_is_a_ticket(tmp_path
             return {it["labels"]["alertname"] for it in alerts if it["state"] == "firing"}
 
         await eventually("the alert fires", lambda: "InkstreamModelSwapFailed" in firing())
+
+
+async def test_streams_that_find_no_room_are_a_ticket(tmp_path: Path) -> None:
+    with (
+        running_server(tmp_path, "--max-streams", "1") as server,
+        running_prometheus(tmp_path, server.metrics_url.split("/")[2]) as prometheus,
+    ):
+
+        def state() -> str:
+            groups = prometheus.get("rules", type="alert")["groups"]
+            rules = {rule["name"]: rule for group in groups for rule in group["rules"]}
+            return str(rules["InkstreamStreamsRefused"]["state"])
+
+        looked = 'grpc_server_started_total{grpc_method="StreamRecognize"}'
+        await eventually("it has looked", lambda: prometheus.ask(looked, time()) != [])
+        async with stub(server.address) as service:
+            stays = await open_stream(service)
+            for _ in range(20):
+                with pytest.raises(grpc.aio.AioRpcError, match="its limit"):
+                    await open_stream(service)
+            # It fires when it has been so for five minutes.
+            await eventually("the alert holds", lambda: state() == "pending")
+            await stays.finish()
 
 
 async def test_prometheus_keeps_the_traces_that_latencies_name(tmp_path: Path) -> None:
