@@ -84,7 +84,7 @@ format: .stamps/dev ## Put the code into the project's style
 docs: .stamps/dev ## Generate the pages of docs/ that come from the code
 	@$(BIN)/python -m docs.generate
 
-dashboards: .stamps/dev ## Generate deploy/grafana/dashboards from panels.py
+dashboards: .stamps/dev ## Generate deploy/grafana/dashboards from panels/
 	@$(BIN)/python deploy/grafana/generate.py
 
 rules: .stamps/dev ## Generate deploy/kubernetes/prometheus-rule.yaml from deploy/prometheus

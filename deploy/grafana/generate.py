@@ -16,7 +16,8 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableRefresh,
 )
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
-from panels import DASHBOARDS, Panel
+from panels import DASHBOARDS
+from panels.panel import Panel
 
 FOLDER = Path(__file__).parent / "dashboards"
 SOURCE = DataSourceRef(type_val="prometheus", uid="$datasource")
@@ -93,7 +94,7 @@ def main() -> None:
     if "--check" in sys.argv[1:]:
         if any(not path.is_file() or path.read_text() != text for path, text in made.items()):
             sys.exit(
-                f"{FOLDER.name}: not what panels.py says: run 'make dashboards' and commit the result"
+                f"{FOLDER.name}: not what panels/ says: run 'make dashboards' and commit the result"
             )
         return
     FOLDER.mkdir(exist_ok=True)

@@ -1,0 +1,165 @@
+"""The dashboard *Service*: promises, traffic, latency, batches, and what is left to spend."""
+
+from __future__ import annotations
+
+from panels.panel import Panel
+from panels.promql import HERE, mean, quantile, quantiles, rate, share, total
+
+_DUE = 'outcome=~"ok|failed|overloaded|expired"'
+_SERVICE = 'grpc_service="inkstream.v1.RecognitionService"'
+_STREAM = 'grpc_method="StreamRecognize"'
+
+SERVICE = {
+    "Promises": [
+        Panel(
+            "Answered",
+            "Share of the items that were the server's to answer; 99.9 % is promised.",
+            {
+                "answered": share(
+                    rate("inkstream_items_total", labels='outcome="ok"'),
+                    rate("inkstream_items_total", labels=_DUE),
+                )
+            },
+            "percentunit",
+            "stat",
+        ),
+        Panel(
+            "In time",
+            "Share of the items answered within 50 ms; 99 % is promised.",
+            {
+                "in time": share(
+                    rate("inkstream_item_latency_seconds_bucket", labels='le="0.05"'),
+                    rate("inkstream_item_latency_seconds_count"),
+                )
+            },
+            "percentunit",
+            "stat",
+        ),
+        Panel(
+            "Items a second",
+            "All that ended, however.",
+            {"items": rate("inkstream_items_total")},
+            "cps",
+            "stat",
+        ),
+        Panel("Streams", "Open now.", {"streams": total("inkstream_streams")}, "short", "stat"),
+    ],
+    "Traffic": [
+        Panel(
+            "Items, by how they ended",
+            "invalid and cancelled are the callers' doing; failed, overloaded and expired the server's.",
+            {"{{kind}} {{outcome}}": rate("inkstream_items_total", "kind, outcome")},
+            "cps",
+            "stacked",
+        ),
+        Panel(
+            "Messages of streams",
+            "What costs is the message, not the item: items a message are this against the panel beside it.",
+            {
+                "received": rate("grpc_server_msg_received_total", labels=_STREAM),
+                "sent": rate("grpc_server_msg_sent_total", labels=_STREAM),
+            },
+            "cps",
+        ),
+        Panel(
+            "Calls that ended, by status",
+            "Streams end rarely: a busy line here is clients that come and go.",
+            {
+                "{{grpc_code}}": rate(
+                    "grpc_server_handled_total",
+                    "grpc_code",
+                    _SERVICE,
+                )
+            },
+            "cps",
+        ),
+    ],
+    "Latency": [
+        Panel(
+            "Latency of items",
+            "From arrival to the hand-over of the answer, every item.",
+            {"{{le}}": rate("inkstream_item_latency_seconds_bucket", "le")},
+            "s",
+            "heatmap",
+        ),
+        Panel(
+            "Latency of tensors",
+            "From arrival to the hand-over of the answer.",
+            quantiles("inkstream_item_latency_seconds", 'kind="tensor"'),
+            "s",
+        ),
+        Panel(
+            "Queue against inference",
+            "If the wait grows and the inference does not, more comes than is computed.",
+            {
+                "queue": mean("inkstream_queue_seconds"),
+                "inference": mean("inkstream_inference_seconds"),
+            },
+            "s",
+        ),
+    ],
+    "Batches": [
+        Panel(
+            "Items a batch",
+            "Batches grow by themselves under load.",
+            {
+                "mean": mean("inkstream_batch_size"),
+                "99 % up to": quantile(0.99, "inkstream_batch_size"),
+            },
+        ),
+        Panel(
+            "Batches",
+            "A second; failed ones are the engine's.",
+            {
+                "computed": rate("inkstream_batch_size_count"),
+                "failed": rate("inkstream_failed_batches_total"),
+            },
+            "cps",
+        ),
+    ],
+    "Saturation": [
+        Panel(
+            "Items under way",
+            "Accepted and not ended, open glyphs among them; waiting ones have no batch yet.",
+            {
+                "accepted": f"{total('inkstream_items_accepted_total')} - {total('inkstream_items_total')}",
+                "waiting": total("inkstream_queue_depth"),
+            },
+        ),
+        Panel(
+            "Processor a worker",
+            "Cores that a worker uses, at most one; beyond 0.9 there is no reserve.",
+            {
+                "{{instance}}": share(
+                    rate("process_cpu_seconds_total", "instance"),
+                    total("inkstream_workers", "instance"),
+                )
+            },
+            "percentunit",
+        ),
+        Panel(
+            "Streams, and those not read",
+            "A stream is not read while its window is full.",
+            {"open": total("inkstream_streams"), "held": total("inkstream_held_streams")},
+        ),
+        Panel(
+            "Memory",
+            "Resident, all processes.",
+            {"{{instance}}": total("process_resident_memory_bytes", "instance")},
+            "bytes",
+        ),
+        Panel(
+            "Workers",
+            "Processes that serve.",
+            {"{{instance}}": total("inkstream_workers", "instance")},
+        ),
+        Panel(
+            "Restarts",
+            "Of servers, and of workers within them; the log names the reason of each.",
+            {
+                "servers": f"sum (changes(process_start_time_seconds{{{HERE}}}[$__rate_interval]))",
+                "workers": f"sum (increase(inkstream_worker_restarts_total{{{HERE}}}[$__rate_interval]))",
+            },
+        ),
+    ],
+}
