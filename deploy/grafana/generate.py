@@ -9,10 +9,13 @@ from grafana_foundation_sdk.builders import common, dashboard, heatmap, promethe
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.common import (
     BigValueGraphMode,
+    BigValueTextMode,
     StackingMode,
 )
 from grafana_foundation_sdk.models.dashboard import (
     DataSourceRef,
+    Threshold,
+    ThresholdsMode,
     VariableRefresh,
 )
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
@@ -23,6 +26,8 @@ FOLDER = Path(__file__).parent / "dashboards"
 SOURCE = DataSourceRef(type_val="prometheus", uid="$datasource")
 WIDTH = 24
 """Columns of a dashboard."""
+WITH_EXEMPLARS = "inkstream_item_latency_seconds_bucket"
+"""What names traces, where servers record any; see docs/operations.md."""
 
 AnyPanel = timeseries.Panel | heatmap.Panel | stat.Panel
 
@@ -70,9 +75,13 @@ def _variable(label: str, series: str) -> dashboard.QueryVariable:
 def _panel(panel: Panel) -> AnyPanel:
     made: AnyPanel
     if panel.kind == "heatmap":
-        made = heatmap.Panel().calculate(False)
+        made = heatmap.Panel().calculate(False).show_tooltip()
+        made.y_axis(heatmap.YAxisConfig().unit(panel.unit))
     elif panel.kind == "stat":
         made = stat.Panel().graph_mode(BigValueGraphMode.AREA).unit(panel.unit)
+        made.thresholds(_thresholds(panel.promised))
+        if any("{{" in legend for legend in panel.queries):
+            made.text_mode(BigValueTextMode.VALUE_AND_NAME)
     else:
         made = timeseries.Panel().unit(panel.unit).min(0).fill_opacity(10)
         if panel.most is not None:
@@ -84,8 +93,20 @@ def _panel(panel: Panel) -> AnyPanel:
         query = prometheus.Dataquery().expr(expression).legend_format(legend).datasource(SOURCE)
         if panel.kind == "heatmap":
             query.format(PromQueryFormat.HEATMAP)
+        if panel.kind != "stat" and WITH_EXEMPLARS in expression:
+            query.exemplar(True)
         made.with_target(query)
     return made
+
+
+def _thresholds(promised: float | None) -> dashboard.ThresholdsConfig:
+    """Colour a figure by its promise; without one by nothing, where Grafana's default is red from 80 on."""
+    steps = [
+        Threshold(None, "text")
+    ]  # What is no number, as where nothing came, has this colour, too.
+    if promised is not None:
+        steps += [Threshold(0, "red"), Threshold(promised, "green")]
+    return dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps)
 
 
 def main() -> None:

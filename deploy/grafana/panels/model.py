@@ -38,6 +38,11 @@ MODEL = {
             {"{{outcome}}": rate("inkstream_model_swaps_total", "outcome")},
             "cps",
         ),
+        Panel(
+            "Kept from the version wanted",
+            "Processes that answer with another version than their store wants, which was refused.",
+            {"{{instance}}": total("inkstream_model_refused", "instance")},
+        ),
     ],
     "How sure it is": [
         Panel(

@@ -19,3 +19,5 @@ class Panel:
     kind: Literal["lines", "stacked", "heatmap", "stat"] = "lines"
     most: float | None = None
     """Upper end of the axis, where there is one."""
+    promised: float | None = None
+    """Of a stat: what is well, from where on; None where no figure is better than another."""

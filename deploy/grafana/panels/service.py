@@ -22,6 +22,7 @@ SERVICE = {
             },
             "percentunit",
             "stat",
+            promised=0.999,
         ),
         Panel(
             "In time",
@@ -34,6 +35,7 @@ SERVICE = {
             },
             "percentunit",
             "stat",
+            promised=0.99,
         ),
         Panel(
             "Items a second",
