@@ -70,8 +70,8 @@ class Line:
         self.unanswered: dict[int, Written] = {}
         """Strokes that belong to no final answer yet, in the order of writing."""
         self.owing: dict[int, int] = {}
-        """Strokes that were erased when they had ended, each with the number of its digit, 0 where that is
-        not known yet: the digit gets its final answer all the same."""
+        """Strokes that were erased, whose digit gets its final answer all the same: each with the digit's
+        number, or a lower one; 0 where an answer is still to name it."""
         self.stroke = 0
         """The stroke that is open; 0 for none, or for one that the server has given up."""
         self.is_closed = False
@@ -126,13 +126,10 @@ class Line:
     def erase(self, strokes: Iterable[int]) -> None:
         """The writer takes strokes back; an event that waits says so to the server."""
         gone = [stroke for stroke in strokes if stroke in self.unanswered]
-        # One that is being drawn may belong to no digit yet.
-        ended = [stroke for stroke in gone if self.unanswered[stroke].lifted is not None]
+        owing = {stroke: self._owner(stroke) for stroke in gone}
         self.erased.update(gone)
         self.strike(gone)
-        for stroke in ended:
-            owners = (number for number, seen in self.glyphs.items() if stroke in seen.strokes)
-            self.owing[stroke] = next(owners, 0)
+        self.owing.update(owing)
         for seen in self.glyphs.values():
             if not seen.strokes.isdisjoint(gone):
                 # Its next answer is news, even if it had looked like this before.
@@ -145,8 +142,8 @@ class Line:
 
     def erased_from(self, glyph: int, strokes: Iterable[int]) -> list[int]:
         """The erased strokes that are settled by the final answer to a digit, which holds these."""
-        # A digit of which a stroke had ended was answered with that stroke in it before it was final, and
-        # digits come in order: what is older than its last stroke can belong to no later one.
+        # A stroke that ended was named by an answer before its digit is final, and digits come in order: what
+        # is older than the last stroke of this one can belong to no later one.
         last = max(strokes, default=0)
         return [
             stroke for stroke, owner in self.owing.items() if 0 < owner <= glyph or stroke < last
@@ -245,6 +242,16 @@ class Line:
             return True
         return not self.is_closed and now - written.lifted < quiet_seconds
 
+    def _owner(self, stroke: int) -> int:
+        """The digit that a stroke without a final answer belongs to, as of `owing`."""
+        for number, seen in self.glyphs.items():
+            if stroke in seen.strokes:
+                return number
+        if self.unanswered[stroke].lifted is not None:
+            return 0
+        # No answer may ever name a stroke that did not end, but a digit is open, or begins with it.
+        return min(self.glyphs, default=self.glyphs_seen + 1)
+
     def _end_glyph_before(self, stroke: int) -> None:
         """A digit ended behind a stroke that is gone: behind the one before, then, if there is one."""
         before = None
@@ -258,7 +265,7 @@ class Line:
     def _owe_only(self, waiting: list[Waiting]) -> None:
         """The stream is gone: of what was erased, the next one is told only what waits."""
         begun = {stroke_begun(event) for event in waiting}
-        self.owing = dict.fromkeys((stroke for stroke in self.owing if stroke in begun), 0)
+        self.owing = {stroke: owner for stroke, owner in self.owing.items() if stroke in begun}
 
     def _without_torn(self) -> list[Waiting]:
         """What waits, less what continues a stroke that will not be said again."""

@@ -160,6 +160,12 @@ def test_a_loop_hears_all_of_a_digit_whose_only_stroke_was_erased(server: Runnin
             assert told == [(glyph, (stroke,), False), (glyph, (), False), (glyph, (), True)]
         pen.end_glyph()
         assert list(pen) == []
+        pen.down(*SEVEN[0])
+        pen.points(SEVEN[1:])
+        pen.erase(3)
+        pen.end_glyph()
+        told = [(result.glyph, result.strokes, result.is_final) for result in pen]
+        assert told == [(3, (), False), (3, (), True)]
 
 
 def test_interim_results_come_while_the_pen_is_down(server: RunningServer) -> None:

@@ -699,6 +699,27 @@ def test_erased_strokes_that_are_refused_owe_nothing(
     assert not writer.line.is_owed
 
 
+def test_a_stroke_that_is_erased_while_it_is_drawn_owes_the_final_answer_to_the_digit_that_is_open(
+    outbox: InkOutbox, exchange: InkExchange
+) -> None:
+    writer = Writer(outbox)
+    for glyph in (1, 2):
+        writer.begin()
+        writer.erase(writer.strokes)
+        exchange.next_message(at_once=True)
+        exchange.receive(answer(1, glyph, [], PROVISIONAL))
+        assert writer.line.is_owed
+        exchange.receive(answer(1, glyph, []))
+        assert not writer.line.is_owed
+    writer.stroke()
+    writer.begin()
+    writer.erase(4)
+    exchange.next_message(at_once=True)
+    exchange.receive(answer(1, 3, [3], PROVISIONAL))
+    exchange.receive(answer(1, 3, [3]))
+    assert not writer.line.is_owed, "it may never have belonged to a digit of its own"
+
+
 def test_erased_strokes_are_not_waited_for_when_their_stream_is_gone(
     outbox: InkOutbox, exchange: InkExchange
 ) -> None:
