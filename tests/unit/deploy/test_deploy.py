@@ -226,3 +226,10 @@ def test_envoy_with_tls_is_envoy_without_but_for_tls() -> None:
     for part in (resources["listeners"][0]["filter_chains"][0], resources["clusters"][0]):
         assert part.pop("transport_socket")["name"] == "envoy.transport_sockets.tls"
     assert tls == plain
+
+
+def test_envoy_opens_no_more_streams_on_a_connection_than_a_server_allows() -> None:
+    (cluster,) = read(DEPLOY / "envoy" / "envoy.yaml")["static_resources"]["clusters"]
+    (options,) = cluster["typed_extension_protocol_options"].values()
+    opened = options["explicit_http_config"]["http2_protocol_options"]["max_concurrent_streams"]
+    assert opened < Config().max_streams_per_connection == 1024  # As envoy.yaml says.
