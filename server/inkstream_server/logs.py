@@ -18,7 +18,7 @@ _streams = itertools.count(1)
 
 
 def configure(log_format: str, log_level: str, **always: object) -> None:
-    """Set up logging for the process.
+    """Set up logging for the process; what libraries log by `logging` takes the same way out.
 
     Args:
         log_format: "text" (`event key=value`) or "json" (one object a line).
@@ -44,6 +44,7 @@ def configure(log_format: str, log_level: str, **always: object) -> None:
         logger_factory=lambda *_: lossy,
     )
     _threshold.set(LEVELS.index(log_level))
+    logging.getLogger().addHandler(_of_libraries)
 
 
 def shift_on_signals(loop: asyncio.AbstractEventLoop, also: Callable[[int], object] = int) -> None:
@@ -87,6 +88,7 @@ class _Threshold:
         self.place = min(max(place, 0), len(LEVELS) - 1)
         level = logging.getLevelNamesMapping()[LEVELS[self.place].upper()]
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(level))
+        logging.getLogger().setLevel(max(level, _of_libraries.level))
 
 
 _threshold = _Threshold()
@@ -94,8 +96,29 @@ _threshold = _Threshold()
 
 def _heard(number: int, steps: int, also: Callable[[int], object]) -> None:
     _threshold.set(_threshold.place + steps)
-    get().error("log_level", least=LEVELS[_threshold.place])
+    # Whoever turned the log knows by this line that it was heard: at any level, from every process.
+    everything = structlog.make_filtering_bound_logger(logging.NOTSET)
+    structlog.wrap_logger(None, wrapper_class=everything).info(
+        "log_level", least=LEVELS[_threshold.place]
+    )
     also(number)
+
+
+class _OfLibraries(logging.Handler):
+    """Hands what was logged by `logging` to the server's own log: the message as the event."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError, LookupError):
+            message = str(record.msg)
+        # In a level of ours, for any number is one of `logging`.
+        level = min(record.levelno // 10 * 10, logging.CRITICAL)
+        get().log(level, message, logger=record.name, exc_info=record.exc_info)
+
+
+# At `debug` gRPC has a line for every message of every stream.
+_of_libraries = _OfLibraries(logging.INFO)
 
 
 class _Lossy:
@@ -109,7 +132,9 @@ class _Lossy:
 
     def msg(self, line: str) -> None:
         try:
-            print(line, file=sys.stderr, flush=True)  # noqa: T201 (this is where lines leave)
+            # As a whole, for libraries log from threads of their own.
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
         except OSError:
             self._lost += 1
             return

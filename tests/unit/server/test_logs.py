@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
+import logging
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +18,12 @@ from inkstream_server import logs
 
 @pytest.fixture(autouse=True)
 def defaults_afterwards() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = [*root.handlers], root.level
     yield
     structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def test_text_is_one_event_a_line_with_its_values(capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,6 +60,62 @@ def test_what_lies_below_the_level_is_not_written(capsys: pytest.CaptureFixture[
     logs.get().error("failed")
     (line,) = capsys.readouterr().err.splitlines()
     assert "event=failed" in line
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_what_libraries_log_looks_alike(
+    capsys: pytest.CaptureFixture[str], log_format: str
+) -> None:
+    logs.configure(log_format, "info")
+    logs.configure(log_format, "debug", worker=1)
+    library = logging.getLogger("some.library")
+    library.setLevel(logging.DEBUG)
+    library.debug("a detail")
+    library.warning("sent %d of %d", 3, 4)
+    try:
+        raise RuntimeError("broken")
+    except RuntimeError:
+        library.exception("failed\nbadly")
+    first, second = capsys.readouterr().err.splitlines()
+    if log_format == "json":
+        entry = json.loads(first)
+        assert (entry["event"], entry["level"], entry["logger"], entry["worker"]) == (
+            "sent 3 of 4",
+            "warning",
+            "some.library",
+            1,
+        )
+        assert json.loads(second)["event"] == "failed\nbadly"
+    else:
+        assert 'level=warning event="sent 3 of 4" logger=some.library worker=1' in first
+    assert "RuntimeError: broken" in second
+
+
+@pytest.mark.parametrize("level", [25, 35, 60])
+def test_levels_of_libraries_own_are_known_by_the_one_below(
+    capsys: pytest.CaptureFixture[str], level: int
+) -> None:
+    logs.configure("text", "debug")
+    logging.getLogger("some.library").log(level, "said")
+    name = {25: "info", 35: "warning", 60: "critical"}[level]
+    assert f"level={name} event=said" in capsys.readouterr().err
+
+
+async def test_a_turn_of_the_log_is_told_at_any_level(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("text", "warning")
+    loop, heard = asyncio.get_running_loop(), asyncio.Queue[int]()
+    logs.shift_on_signals(loop, heard.put_nowait)
+    try:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGUSR2)
+            await heard.get()
+    finally:
+        for number in (signal.SIGUSR1, signal.SIGUSR2):
+            loop.remove_signal_handler(number)
+    logs.get().warning("stream_stalled")
+    first, second = capsys.readouterr().err.splitlines()
+    for line in (first, second):
+        assert line.endswith("level=info event=log_level least=error")
 
 
 def test_a_full_disk_costs_lines_and_nothing_else(
