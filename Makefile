@@ -119,7 +119,7 @@ $(VENV)/bin/python:
 
 .stamps/run: client/pyproject.toml server/pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing client and server (once)"
-	@$(PIP) -e "client[cli]" -e server
+	@$(PIP) -e "client[cli,tablet]" -e server
 	@mkdir -p .stamps && touch $@
 
 .stamps/bench: .stamps/run

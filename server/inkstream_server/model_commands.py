@@ -172,6 +172,12 @@ def _switch(store: Path, name: str, version: str | None, engine: str, as_json: b
         click.echo(json.dumps({"model": served, "pinned": version is not None}))
     else:
         click.echo(f"{served} is served ({'the newest' if version is None else 'pinned'})")
+    if store == BUNDLED:
+        click.echo(
+            "This store came with the package, and goes when that is installed anew; copy it and give "
+            "servers and this command --model-store.",
+            err=True,
+        )
 
 
 def _all(store: Path) -> list[Path]:

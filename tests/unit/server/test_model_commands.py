@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from inkstream_server import model_store
+from inkstream_server import model_commands, model_store
 from inkstream_server.cli import main
 from inkstream_server.model_store import BUNDLED
 
@@ -124,6 +124,14 @@ def test_a_rollback_goes_one_back_each_time_until_there_is_no_more(store: Path) 
     assert result.exit_code == 1
     assert "no version before" in result.stderr
     assert model_store.find(store, "digits").name == "1"
+
+
+def test_who_pins_a_version_of_the_packages_own_store_is_told_that_it_will_not_last(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "came with the package" not in call(store, "rollback").stderr
+    monkeypatch.setattr(model_commands, "BUNDLED", store)
+    assert "came with the package" in call(store, "rollback").stderr
 
 
 @pytest.mark.parametrize("verb", [["rollback"], ["serve", "digits/2"]])
