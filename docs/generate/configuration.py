@@ -13,8 +13,10 @@ Generated from `server/inkstream_server/config.py` by `make docs`.
 Each setting is a flag of `inkstream-server serve` and a variable of the environment; the flag wins.
 A file of settings is a file of variables: `EnvironmentFile=` of systemd, `env_file:` of Compose,
 `envFrom:` of Kubernetes. `inkstream-server config` (`--json`) shows what is in force and where each value
-comes from, and names variables that no setting has. A value that cannot work stops the start with a
-sentence that names setting, value, what is wanted and, where a variable set it, the variable.
+comes from, names variables that no setting has, as `serve` does in its log, and ends with exit code 1 and
+the reasons where `serve` would not start for want of a model, a file or an address. A value that cannot
+work stops the start with a sentence that names setting, value, what is wanted and, where a variable set
+it, the variable.
 """
 
 _CLOSING = """\

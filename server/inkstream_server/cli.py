@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import Field
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, get_args
 import click
 from click.core import ParameterSource
 
-from inkstream_server import __version__
+from inkstream_server import __version__, logs
 from inkstream_server.config import Config, grouped, settings, variable_of
 from inkstream_server.errors import ServeError
 
@@ -53,6 +53,14 @@ _OF_OTHERS = frozenset(
     {"INKSTREAM_SERVER", "INKSTREAM_DATA", "INKSTREAM_TLS_CA", "INKSTREAM_TOKEN_FILE"}
 )
 """Variables that the client and the tests read."""
+
+
+def _unknown_variables() -> Iterator[tuple[str, str | None]]:
+    """Give the variables that look like settings and are none, each with the one that may be meant."""
+    known = _OF_OTHERS | {variable_of(setting) for setting in settings()}
+    for name in sorted(os.environ):
+        if name.startswith("INKSTREAM_") and name not in known:
+            yield name, next(iter(get_close_matches(name, known, 1)), None)
 
 
 def _source(name: str) -> str:
@@ -117,6 +125,10 @@ def serve(**values: Any) -> None:
       INKSTREAM_ENGINE=keras inkstream-server serve --log-format json
     """
     config = _configured(values)
+    if unknown := [*_unknown_variables()]:
+        logs.configure(config.log_format, config.log_level)
+        for name, near in unknown:
+            logs.get().warning("unknown_variable", name=name, **{"near": near} if near else {})
     # gRPC and the engine take a while to import: neither --help nor a supervisor needs them.
     if config.workers > 1:
         from inkstream_server.workers.supervisor import supervise as run
@@ -168,18 +180,17 @@ def token(name: str, streams: int | None, items_per_second: int | None) -> None:
 def show_config(as_json: bool, **values: Any) -> None:
     """Show the settings that `serve` would run with here, and where each comes from.
 
+    What `serve` would refuse before it loads a model is said on stderr, and the exit code is 1.
+
     \b
     Examples:
       inkstream-server config
       INKSTREAM_MAX_BATCH=64 inkstream-server config --port 7000 --json
     """
     config = _configured(values)
-    known = _OF_OTHERS | {variable_of(setting) for setting in settings()}
-    for name in sorted(os.environ):
-        if name.startswith("INKSTREAM_") and name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            click.echo(f"{name}: the server has no such setting{hint}", err=True)
+    for name, near in _unknown_variables():
+        hint = f"; did you mean {near}?" if near else ""
+        click.echo(f"{name}: the server has no such setting{hint}", err=True)
     found = {
         setting.name: (_source(setting.name), shown(setting, getattr(config, setting.name)))
         for setting in settings()
@@ -189,13 +200,21 @@ def show_config(as_json: bool, **values: Any) -> None:
             name: {"value": value, "source": source} for name, (source, value) in found.items()
         }
         click.echo(json.dumps(named, indent=2))
-        return
-    wide = max(map(len, found))
-    for group, members in grouped().items():
-        click.echo(group)
-        for name in (setting.name for setting in members):
-            source, value = found[name]
-            click.echo(f"  {name:{wide}}  {source:11}  {'-' if value is None else value}")
+    else:
+        wide = max(map(len, found))
+        for group, members in grouped().items():
+            click.echo(group)
+            for name in (setting.name for setting in members):
+                source, value = found[name]
+                click.echo(f"  {name:{wide}}  {source:11}  {'-' if value is None else value}")
+    # gRPC takes a while to import: the settings are shown by then.
+    from inkstream_server.refusals import refusals
+
+    refused = refusals(config)
+    for reason in refused:
+        click.echo(f"inkstream-server: {reason}", err=True)
+    if refused:
+        sys.exit(1)
 
 
 def shown(setting: Field[Any], value: object) -> object:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 from collections.abc import Coroutine
 from dataclasses import replace
@@ -306,3 +307,8 @@ def _traces(config: Config) -> "Traces | None":
         raise StartError(
             f"traces: {config.traces} needs what pip install 'inkstream-server[otel]' brings: {missing}"
         ) from missing
+    except Exception as error:
+        said = ", ".join(sorted(name for name in os.environ if name.startswith("OTEL_")))
+        raise StartError(
+            f"traces: OpenTelemetry refuses what its variables say ({error}): mend or unset {said or 'them'}"
+        ) from error

@@ -70,14 +70,8 @@ def open_port(server: grpc.aio.Server, config: Config) -> str:
             could reach a port that is not encrypted and nobody said that they may.
     """
     host = f"[{config.host}]" if ":" in config.host else config.host
-    credentials = _credentials(config)
+    credentials = credentials_of(config)
     if credentials is None and not is_loopback(config.host):
-        if not config.insecure_listen:
-            raise StartError(
-                f"host: {config.host} can be reached from elsewhere, and nothing is encrypted: give "
-                "--tls-cert and --tls-key, or listen on 127.0.0.1, or say --insecure-listen where the "
-                "network is yours"
-            )
         logs.get().warning("not encrypted", host=config.host, tokens=config.tokens is not None)
     target = f"{host}:{config.port}"
     try:
@@ -95,8 +89,20 @@ def open_port(server: grpc.aio.Server, config: Config) -> str:
     return f"{host}:{bound}"
 
 
-def _credentials(config: Config) -> grpc.ServerCredentials | None:
+def credentials_of(config: Config) -> grpc.ServerCredentials | None:
+    """Read the certificates; None where nothing is encrypted, and nothing need be.
+
+    Raises:
+        StartError: a certificate cannot be used, or others could reach a port that is not encrypted and
+            nobody said that they may.
+    """
     if config.tls_cert is None or config.tls_key is None:
+        if not config.insecure_listen and not is_loopback(config.host):
+            raise StartError(
+                f"host: {config.host} can be reached from elsewhere, and nothing is encrypted: give "
+                "--tls-cert and --tls-key, or listen on 127.0.0.1, or say --insecure-listen where the "
+                "network is yours"
+            )
         return None
     files = CertificateFiles(config.tls_cert, config.tls_key, config.tls_client_ca)
     try:

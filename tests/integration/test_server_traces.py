@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -133,3 +134,24 @@ async def test_a_collector_that_is_gone_costs_spans_and_nothing_else(tmp_path: P
     assert complaint["level"] in ("warning", "error")
     assert complaint["logger"].startswith("opentelemetry.")
     assert complaint["worker"] in (0, 1)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("OTEL_EXPORTER_OTLP_TIMEOUT", "abc"), ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip")],
+)
+def test_a_variable_that_opentelemetry_refuses_is_named_in_a_sentence(
+    variable: str, value: str, workers: str
+) -> None:
+    command = [sys.executable, "-m", "inkstream_server", "serve", "--port", "0"]
+    command += ["--metrics-port", "0", "--traces", "otlp", "--workers", workers]
+    ended = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, variable: value}, check=False
+    )
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    last = ended.stderr.splitlines()[-1]
+    assert last.startswith("inkstream-server: traces: OpenTelemetry refuses")
+    assert value in last
+    assert variable in last

@@ -136,6 +136,39 @@ def test_config_refuses_what_serve_refuses() -> None:
     assert "max_batch: expected" in call("config", "--max-batch", "0").stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reasons"),
+    [
+        (["--host", "0.0.0.0"], ["host: 0.0.0.0 can be reached from elsewhere"]),
+        (["--host", "192.0.2.1", "--insecure-listen"], ["host: cannot listen on 192.0.2.1"]),
+        (["--tls-cert", "/x", "--tls-key", "/y"], ["tls_cert: cannot read /x"]),
+        (["--model", "nosuch", "--tokens", "/z"], ["tokens: cannot read /z", "model: "]),
+        (["--model-store", "/nosuch"], ["model: "]),
+    ],
+)
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_config_says_what_serve_would_refuse_beside_the_settings(
+    arguments: list[str], reasons: list[str], form: list[str]
+) -> None:
+    result = call("config", *arguments, *form)
+    assert result.exit_code == 1
+    assert "max_batch" in result.stdout
+    said = result.stderr.splitlines()
+    assert len(said) == len(reasons)
+    for line, reason in zip(said, reasons, strict=True):
+        assert line.startswith(f"inkstream-server: {reason}")
+
+
+def test_serve_logs_variables_that_set_nothing(served: list[Config]) -> None:
+    result = call("serve", "--log-format", "json", INKSTREAM_MAX_BACTH="8", INKSTREAM_ZZZ="secret")
+    assert served == [Config(log_format="json")]
+    first, second = map(json.loads, result.stderr.splitlines())
+    assert (first["event"], first["level"]) == ("unknown_variable", "warning")
+    assert (first["name"], first["near"]) == ("INKSTREAM_MAX_BACTH", "INKSTREAM_MAX_BATCH")
+    assert second["name"] == "INKSTREAM_ZZZ"
+    assert "secret" not in result.output
+
+
 def test_config_names_variables_that_set_nothing() -> None:
     said = call("config", INKSTREAM_MAX_BACTH="8").stderr
     assert said == (
