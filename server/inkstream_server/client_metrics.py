@@ -10,10 +10,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from inkstream_server import logs
 from inkstream_server.columns import Columns
 
 MOST_LABELS = 32
-"""Labels that are told apart in one process; whoever brings one more counts as OTHER."""
+"""Labels of clients that are told apart in one process; whoever brings one more counts as OTHER."""
 
 OTHER = "other"
 """Whose label came too late, or is no short name."""
@@ -30,13 +31,18 @@ class ClientMetrics(Collector):
     def __init__(self, registry: CollectorRegistry) -> None:
         """Register, with the series of those who give no label, and of those who are too many."""
         self._clients = {UNNAMED: Client(), OTHER: Client()}
+        self._most = len(self._clients) + MOST_LABELS
+        self._is_full = False
         registry.register(self)
 
     def of(self, label: str) -> "Client":
         """Give the figures for a label as a client sent it."""
         name = (label if _SHORT_NAME.fullmatch(label) else OTHER) if label else UNNAMED
         if name not in self._clients:
-            if len(self._clients) >= MOST_LABELS:
+            if len(self._clients) >= self._most:
+                if not self._is_full:
+                    self._is_full = True
+                    logs.get().warning("client_labels_full", most=MOST_LABELS, first_other=name)
                 name = OTHER
             else:
                 self._clients[name] = Client()

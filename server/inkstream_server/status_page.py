@@ -51,6 +51,8 @@ def pages(metrics: WSGIApplication, is_ready: Callable[[], bool]) -> WSGIApplica
 
     def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
+        if path == "/metrics" and environ["REQUEST_METHOD"] == "HEAD":
+            return _head(metrics, environ, start)
         if path == "/metrics":
             return metrics(environ, start)
         status, kind, body = "200 OK", "text/plain; charset=utf-8", b"ok\n"
@@ -69,3 +71,19 @@ def pages(metrics: WSGIApplication, is_ready: Callable[[], bool]) -> WSGIApplica
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
 
     return answer
+
+
+def _head(page: WSGIApplication, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+    """Answer HEAD for a page that knows only GET."""
+    said: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def listen(
+        status: str, headers: list[tuple[str, str]], *_: object
+    ) -> Callable[[bytes], object]:
+        said.append((status, headers))
+        return len
+
+    size = sum(map(len, page({**environ, "REQUEST_METHOD": "GET"}, listen)))
+    status, headers = said[-1]
+    start(status, [*headers, ("Content-Length", str(size))])
+    return [b""]

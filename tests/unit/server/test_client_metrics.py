@@ -6,6 +6,7 @@ from inkstream.v1 import error_pb2, ink_pb2
 from inkstream_server.client_metrics import MOST_LABELS, OTHER, UNNAMED, ClientMetrics
 from inkstream_server.columns import Columns
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 TRUSTED, UNSURE = error_pb2.REJECT_REASON_UNSPECIFIED, error_pb2.REJECT_REASON_UNSURE
 
@@ -31,7 +32,7 @@ def test_labels_are_bounded_whatever_clients_call_themselves(labels: list[str]) 
     for label in labels:
         scene.clients.of(label)
     assert {UNNAMED, OTHER} <= scene.labels()
-    assert len(scene.labels()) <= MOST_LABELS
+    assert len(scene.labels() - {UNNAMED, OTHER}) <= MOST_LABELS
     assert all(len(it) <= 32 and it.isascii() for it in scene.labels())
 
 
@@ -42,8 +43,22 @@ def test_who_comes_too_late_is_counted_with_the_others_and_nobody_is_lost() -> N
         scene.clients.of(f"device-{number}").answer(answer)
     assert scene.value("items_total", client="device-0", outcome="ok") == 3
     assert scene.value("items_total", client=f"device-{MOST_LABELS}", outcome="ok") is None
-    others = 2 * MOST_LABELS - (MOST_LABELS - 2)
-    assert scene.value("items_total", client=OTHER, outcome="ok") == 3 * others
+    assert scene.value("items_total", client=f"device-{MOST_LABELS - 1}", outcome="ok") == 3
+    assert scene.value("items_total", client=OTHER, outcome="ok") == 3 * MOST_LABELS
+
+
+def test_the_first_who_comes_too_late_is_logged_with_the_limit() -> None:
+    scene = Scene()
+    with capture_logs() as lines:
+        scene.clients.of("no short name, and so another")
+        for number in range(MOST_LABELS):
+            scene.clients.of(f"device-{number}")
+        assert lines == []
+        for number in range(5):
+            scene.clients.of(f"late-{number}")
+    (line,) = lines
+    assert (line["event"], line["log_level"]) == ("client_labels_full", "warning")
+    assert (line["most"], line["first_other"]) == (MOST_LABELS, "late-0")
 
 
 def test_a_message_is_counted_by_what_it_answers() -> None:

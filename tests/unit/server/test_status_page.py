@@ -58,6 +58,12 @@ def test_what_is_not_there_is_said_and_nothing_is_taken(page: MetricsPage) -> No
     assert b"/metrics" in ask(page, "/etc/passwd").read()
     refused = ask(page, "/", "POST")
     assert (refused.status, refused.headers["Allow"]) == (405, "GET, HEAD")
-    head = ask(page, "/", "HEAD")
-    assert head.status == 200
-    assert not head.read()
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics", "/healthz"])
+def test_every_page_may_be_asked_for_its_head(page: MetricsPage, path: str) -> None:
+    head, whole = ask(page, path, "HEAD"), ask(page, path)
+    body = whole.read()
+    assert (head.status, head.read()) == (200, b"")
+    assert head.headers["Content-Type"] == whole.headers["Content-Type"]
+    assert head.headers["Content-Length"] == str(len(body))
