@@ -66,12 +66,12 @@ def notice(message: str) -> None:
 
 def stderr() -> Console:
     """The console for progress and notices."""
-    return Console(file=sys.stderr)
+    return Console(file=sys.stderr, emoji=False)
 
 
 def stdout() -> Console:
     """The console for results."""
-    return Console(file=sys.stdout, highlight=False)
+    return Console(file=sys.stdout, highlight=False, emoji=False)
 
 
 def print_json(result: dict[str, Any]) -> None:

@@ -92,6 +92,14 @@ def test_recognize_says_what_it_did_to_a_picture(run: Run, tmp_path: Path) -> No
     assert any("inverted" in note for note in row["notes"])
 
 
+def test_recognize_shows_names_as_they_are(run: Run, tmp_path: Path) -> None:
+    np.save(strange := tmp_path / "a:smile:[red].npy", frame(7))
+    missing = tmp_path / "b:smile:[red].npy"
+    result = run("recognize", strange, missing)
+    assert f"{strange}" in result.stdout
+    assert f"{missing}" in result.stderr
+
+
 def test_recognize_goes_on_after_a_bad_file_and_says_so(run: Run, tmp_path: Path) -> None:
     (tmp_path / "broken.npy").write_bytes(b"nothing")
     np.save(tmp_path / "wide.npy", np.zeros((2, 30, 30), np.uint8))
