@@ -4,7 +4,7 @@
   x InputError                  mend what was passed; repeating it does not help
     - InvalidImage              an image has the wrong shape, dtype or range (also a ValueError)
     - InvalidInk                ink, or a file of ink, is malformed (also a ValueError)
-    - InvalidRequest            the server does not take an option of the call
+    - InvalidRequest            an option is refused, by the client or by the server (also a ValueError)
     - ModelNotFound             the server has no model of that name
     - NoTablet                  no tablet is there, or it may not be read (also a LookupError)
   x RetryableError              the same thing may work later, see `retry_after`
@@ -26,6 +26,7 @@ InvalidInk lives in `inkstream.ink` and NoTablet in `inkstream.tablet`, beside w
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import unquote
 
 import grpc
 
@@ -51,7 +52,7 @@ class InvalidImage(InputError, ValueError):
 
 
 class InvalidRequest(InputError, ValueError):
-    """The server does not take an option of the call."""
+    """An option is refused: by the client, which names it, or by the server."""
 
 
 class ModelNotFound(InputError, LookupError):
@@ -164,29 +165,39 @@ def from_status(
         return unreachable(address, details)
     is_torn = code is grpc.StatusCode.INTERNAL and details == _TORN
     if is_torn or code in _STOPS or (opened and code in _BREAKS):
-        return ConnectionLost(
-            f"the stream to {address} broke ({code.name}: {details}); "
-            "the next call opens a new one, so send again what was not answered"
-        )
+        return ConnectionLost(f"the stream to {address} broke ({code.name}: {unquote(details)})")
     kind = _BY_CODE.get(code.value[0], ProtocolError)
     return kind(f"{address} answered {code.name}: {details}{_ADVICE.get(kind, '')}")
 
 
 def unreachable(address: str, details: str) -> ConnectionFailed:
     """The exception for an address where nobody answers, or somebody who is not trusted."""
+    details = unquote(details)  # gRPC writes [::1] as %5B::1%5D.
     if any(doubt in details for doubt in _DISTRUST):
         return ConnectionFailed(
             f"the certificate of {address} is not trusted ({details}); it must be signed by an authority "
             "in `tls` (`--tls-ca`), be for the name in the address, and not have ended"
         )
+    if _NO_TLS in details:
+        return ConnectionFailed(
+            f"what answers at {address} speaks no TLS ({details}); leave `tls` (`--tls`, `--tls-ca`) away "
+            "where nobody can listen, or have the server encrypt"
+        )
+    if _NO_GRPC in details:
+        return ConnectionFailed(
+            f"what answers at {address} is no inkstream server ({details}); is the port right? "
+            "The one of the metrics and the status page, 9464 as a rule, is another"
+        )
     return ConnectionFailed(
         f"no inkstream server answers at {address} ({details}); is it running there "
-        "(`inkstream-server serve`), are host and port right, and does it expect TLS?"
+        "(`inkstream-server serve`), are host and port right, and does it expect TLS (`--tls`), or none?"
     )
 
 
 #: What gRPC says of a server's certificate by another authority or out of date, or for another name.
 _DISTRUST = ("CERTIFICATE_VERIFY_FAILED", "Hostname Verification Check failed")
+#: What it says of an answer that is neither TLS, nor gRPC.
+_NO_TLS, _NO_GRPC = "WRONG_VERSION_NUMBER", "Failed parsing HTTP/2"
 #: What gRPC's own core says of a write that met the end of its call: the server's word is lost then.
 _TORN = "Internal error from Core"
 #: How a call ends when its server stops.
@@ -197,6 +208,7 @@ _BREAKS = frozenset(
 )
 
 _ADVICE: dict[type[InkstreamError], str] = {
-    AccessDenied: "; pass the `token` that the server knows, or `tls` with a certificate it trusts",
+    AccessDenied: "; pass the `token` that the server knows (`--token-file`), or `tls` with a certificate "
+    "it trusts (`--tls-cert`, `--tls-key`)",
     Unsupported: "; is this an inkstream server, and is it as new as this client?",
 }

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import grpc
 import inkstream
 import inkstream.tablet
@@ -41,6 +43,32 @@ def test_a_stream_that_breaks_can_be_tried_again() -> None:
     stopped = _exceptions.from_status(failed(grpc.StatusCode.CANCELLED), "here:1")
     assert type(error) is type(stopped) is inkstream.ConnectionLost
     assert isinstance(error, inkstream.RetryableError)
+
+
+def test_a_stream_that_broke_asks_nobody_to_do_what_the_client_does() -> None:
+    error = _exceptions.from_status(failed(grpc.StatusCode.UNAVAILABLE), "here:1", opened=True)
+    assert str(error) == "the stream to here:1 broke (UNAVAILABLE: because)"
+
+
+@pytest.mark.parametrize(
+    ("details", "said"),
+    [
+        ("ipv6:%5B::1%5D:50051: Connection refused", r"\(ipv6:\[::1\]:50051: Connection refused\)"),
+        ("SSL_ERROR_SSL: WRONG_VERSION_NUMBER", "here:1 speaks no TLS .*leave `tls`"),
+        ("Failed parsing HTTP/2 (... frame type 79)", "here:1 is no inkstream server .*metrics"),
+        ("CERTIFICATE_VERIFY_FAILED", "the certificate of here:1 is not trusted"),
+    ],
+)
+def test_why_nobody_answers_is_said_as_far_as_grpc_knows(details: str, said: str) -> None:
+    error = _exceptions.unreachable("here:1", details)
+    assert type(error) is inkstream.ConnectionFailed
+    assert re.search(said, str(error))
+
+
+def test_who_is_not_let_in_is_told_of_arguments_and_flags() -> None:
+    error = _exceptions.from_status(failed(grpc.StatusCode.UNAUTHENTICATED), "here:1")
+    for way in ("`token`", "`--token-file`", "`tls`", "`--tls-cert`"):
+        assert way in str(error)
 
 
 @pytest.mark.parametrize("code", [c for n, c in error_pb2.ErrorCode.items() if c])
