@@ -37,11 +37,11 @@ from inkstream._exceptions import (
     Unsupported,
 )
 from inkstream._glyphs import GlyphResult, GlyphState
-from inkstream._options import Tls
 from inkstream._pens import AsyncPen, Pen
 from inkstream._results import ImageWarning, Model, RejectReason, Result
 from inkstream._retry import RetryPolicy
 from inkstream._states import ConnectionEvent, ConnectionState
+from inkstream._tls import Tls
 from inkstream.ink import Ink, InvalidInk, Stroke
 
 __version__ = "0.1.0"

@@ -14,13 +14,18 @@ from inkstream._exceptions import InvalidRequest, Overloaded, ProtocolError, fro
 from inkstream._glyphs import GlyphResult
 from inkstream._images import Frames
 from inkstream._ink_outbox import InkOutbox
-from inkstream._options import Metadata, Options, Tls, bearer
+from inkstream._metadata import Metadata, bearer, metadata_of
+from inkstream._options import Options
 from inkstream._outbox import Outbox, Parcel, Sink
 from inkstream._pen_options import PenOptions
 from inkstream._retry import RetryPolicy
 from inkstream._states import OnState
+from inkstream._tls import Tls
 from inkstream.ink import Ink, InvalidInk
 from inkstream.v1 import recognition_service_pb2 as wire
+
+_LONGEST_DEADLINE = 4_000_000
+"""Seconds; the contract counts milliseconds in 32 bits."""
 
 
 class ClientBase:
@@ -51,17 +56,18 @@ class ClientBase:
         """Set up a client. Nothing is connected before its first use.
 
         Args:
-            address: host and port, for example "localhost:50051", or any gRPC target; a list of them for
-                several servers, of which one that fails is followed by the next.
+            address: host and port, for example "localhost:50051", or any gRPC target; a port has to be
+                named. A list of them for several servers, of which one that fails is followed by the next.
             model: name of the model that should answer; "" for the server's default.
             top_k: number of best digits in `Result.alternatives`, 0 to 10.
             probabilities: whether results carry the probabilities of all ten digits.
             timings: whether results carry how long they waited and were computed.
             client_label: a short name of the kind of device, for the server's logs and metrics.
-            metadata: sent with every call, for example `(("x-tenant", "school-7"),)`.
+            metadata: sent with every call, for example `(("x-tenant", "school-7"),)`; keys go out in lower
+                case.
             tls: `Tls(...)`, `Tls.from_files(...)` or gRPC's own credentials to encrypt; None for plain
                 text.
-            token: shown to a server that asks for one; "" for none.
+            token: shown to a server that asks for one, as its file holds it; "" for none.
             token_without_tls: whether the token may go out in plain text, for all on the way to read.
             connect_timeout: seconds until an address that neither answers nor refuses is given up.
             packet_ms: milliseconds that a pen's points wait for others to share their message, 10 to 50.
@@ -75,7 +81,7 @@ class ClientBase:
             channel_options: gRPC channel arguments that replace the client's own.
 
         Raises:
-            InvalidRequest: an option is out of range.
+            InvalidRequest: an option is of the wrong kind or out of range.
         """
         self._options = Options(
             address=address,
@@ -84,7 +90,7 @@ class ClientBase:
             probabilities=probabilities,
             timings=timings,
             client_label=client_label,
-            metadata=(*metadata, *bearer(token)),
+            metadata=(*metadata_of(metadata), *bearer(token)),
             tls=tls,
             token_without_tls=token_without_tls,
             connect_timeout=connect_timeout,
@@ -92,7 +98,7 @@ class ClientBase:
             ink_buffer=ink_buffer,
             buffer=buffer,
             when_full=when_full,
-            retry=retry or RetryPolicy(),
+            retry=RetryPolicy() if retry is None else retry,
             on_state=on_state,
             channel_options=channel_options,
         )
@@ -168,7 +174,7 @@ def parcel_of(frames: Frames, sink: Sink, deadline: float | None, position: int 
     """Address frames to a sink.
 
     Raises:
-        InvalidRequest: the deadline is not above 0.
+        InvalidRequest: the deadline is no number of seconds above 0.
     """
     expires = None
     if deadline is not None:
@@ -180,5 +186,12 @@ def parcel_of(frames: Frames, sink: Sink, deadline: float | None, position: int 
 
 
 def _require_deadline(deadline: float) -> None:
-    if not deadline > 0:
-        raise InvalidRequest(f"deadline: expected seconds above 0, got {deadline}")
+    try:
+        is_good = bool(0 < deadline <= _LONGEST_DEADLINE)
+    except (TypeError, ValueError):
+        is_good = False
+    if not is_good:
+        raise InvalidRequest(
+            f"deadline: expected seconds above 0 and up to {_LONGEST_DEADLINE:,}, or None for no limit, "
+            f"got {deadline!r}"
+        )

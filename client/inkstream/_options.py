@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import grpc
 
+from inkstream._addresses import BALANCED, targets_of
 from inkstream._exceptions import InvalidRequest
+from inkstream._metadata import Metadata
+from inkstream._ranges import require_number, require_whole
 from inkstream._retry import RetryPolicy
 from inkstream._states import OnState
+from inkstream._tls import Tls
 from inkstream.v1 import recognition_service_pb2 as wire
 from inkstream.v1 import tensor_pb2
 
-Metadata = Sequence[tuple[str, str | bytes]]
-
-_BALANCED = ("ipv4:", "ipv6:", "dns:")
-"""Schemes of targets that may stand for several servers; they take lists themselves."""
 _RETRIES = {
     # Streams are resumed by the client itself.
     "name": [
@@ -38,72 +36,14 @@ _RETRIES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Tls:
-    """Certificates of an encrypted connection, each the bytes of a PEM file."""
-
-    root_certificates: bytes | None = None
-    """Whom to trust; None for the roots that gRPC ships."""
-    certificate_chain: bytes | None = None
-    """The client's own certificate, where the server asks for one; needs `private_key`."""
-    private_key: bytes | None = field(default=None, repr=False)
-    """The key of `certificate_chain`."""
-
-    @classmethod
-    def from_files(
-        cls,
-        ca: str | os.PathLike[str] | None = None,
-        certificate: str | os.PathLike[str] | None = None,
-        key: str | os.PathLike[str] | None = None,
-    ) -> Self:
-        """Read PEM files.
-
-        Args:
-            ca: whom to trust; None for the roots that gRPC ships.
-            certificate: the client's own certificate, where the server asks for one.
-            key: the key of `certificate`.
-
-        Raises:
-            InvalidRequest: a certificate without its key, or a key without its certificate.
-            OSError: a file cannot be read.
-        """
-        return cls(*(Path(path).read_bytes() if path else None for path in (ca, certificate, key)))
-
-    def __post_init__(self) -> None:
-        if (self.certificate_chain is None) != (self.private_key is None):
-            missing = "private_key" if self.private_key is None else "certificate_chain"
-            raise InvalidRequest(
-                f"tls: a certificate and its key go together, and {missing} is None"
-            )
-
-    def credentials(self) -> grpc.ChannelCredentials:
-        """The same for gRPC."""
-        return grpc.ssl_channel_credentials(
-            self.root_certificates, self.private_key, self.certificate_chain
-        )
-
-
-def bearer(token: str) -> Metadata:
-    """The metadata that carries a token; none for "".
-
-    Raises:
-        InvalidRequest: it has characters that no token has. The message does not show it.
-    """
-    if not token:
-        return ()
-    if not (token.isascii() and token.isprintable() and " " not in token):
-        raise InvalidRequest("token: expected printable ASCII without spaces or line ends")
-    return (("authorization", f"Bearer {token}"),)
-
-
-@dataclass(frozen=True, slots=True)
 class Options:
     """Everything that a client was told when it was made."""
 
     address: str | Sequence[str]
-    """Host and port, for example "localhost:50051", or any gRPC target such as "unix:/run/ink". A list of
-    them, or a string of several with commas between, is used in turn: one that fails or stops is followed
-    by the next. Targets that stand for several servers, "dns:///host:port" and "ipv4:1.2.3.4:5,1.2.3.5:5",
-    are balanced round robin by gRPC."""
+    """Host and port, for example "localhost:50051", or any gRPC target such as "unix:/run/ink"; a port has
+    to be named. A list of them, or a string of several with commas between, is used in turn: one that fails
+    or stops is followed by the next. Targets that stand for several servers, "dns:///host:port" and
+    "ipv4:1.2.3.4:5,1.2.3.5:5", are balanced round robin by gRPC."""
     model: str = ""
     """Name of the model that should answer; "" for the server's default."""
     top_k: int = 0
@@ -140,40 +80,38 @@ class Options:
     """gRPC channel arguments that come after, and so replace, those of `channel_arguments`."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.top_k <= 10:
-            raise InvalidRequest(f"top_k: expected 0 to 10, got {self.top_k}")
-        if not self.connect_timeout > 0:
+        targets_of(self.address)
+        if not isinstance(self.model, str):
+            raise InvalidRequest(f"model: expected a model's name, got {self.model!r}")
+        require_whole("top_k", self.top_k, 0, 10)
+        require_number("connect_timeout", self.connect_timeout, 0.001, 86_400, " seconds")
+        require_number("packet_ms", self.packet_ms, 10, 50, " milliseconds")
+        require_whole("ink_buffer", self.ink_buffer, 1, None, " points")
+        require_whole("buffer", self.buffer, 1, None, " images")
+        if self.when_full not in ("wait", "raise"):
+            raise InvalidRequest(f'when_full: expected "wait" or "raise", got {self.when_full!r}')
+        if not isinstance(self.retry, RetryPolicy):
             raise InvalidRequest(
-                f"connect_timeout: expected seconds above 0, got {self.connect_timeout}"
+                f"retry: expected RetryPolicy(...), got {self.retry!r}; RetryPolicy(attempts=5) makes five"
             )
-        if not 10 <= self.packet_ms <= 50:
-            raise InvalidRequest(f"packet_ms: expected 10 to 50 milliseconds, got {self.packet_ms}")
-        if self.ink_buffer < 1:
-            raise InvalidRequest(f"ink_buffer: expected points above 0, got {self.ink_buffer}")
+        if self.on_state is not None and not callable(self.on_state):
+            raise InvalidRequest(f"on_state: expected a function, got {self.on_state!r}")
+        if not isinstance(self.tls, Tls | grpc.ChannelCredentials | None):
+            raise InvalidRequest(
+                f"tls: expected Tls(...), Tls.from_files(...) or gRPC's own credentials, got {self.tls!r}"
+            )
         if self.tls is None and not self.token_without_tls:
             for key, _ in self.metadata:
-                if key.lower() == "authorization":
+                if key == "authorization":
                     raise InvalidRequest(
                         "token: goes over TLS only, and tls is None: pass tls=Tls(...), or "
                         "token_without_tls=True where nobody can listen"
                     )
-        if self.buffer < 1:
-            raise InvalidRequest(f"buffer: expected images above 0, got {self.buffer}")
-        if self.when_full not in ("wait", "raise"):
-            raise InvalidRequest(f'when_full: expected "wait" or "raise", got {self.when_full!r}')
-        if not self.targets or not all(self.targets):
-            raise InvalidRequest(
-                f'address: expected HOST:PORT such as "localhost:50051", got {self.address!r}'
-            )
 
     @property
     def targets(self) -> tuple[str, ...]:
         """The gRPC targets that the address names."""
-        if not isinstance(self.address, str):
-            return tuple(self.address)
-        if self.address.startswith(_BALANCED):
-            return (self.address,)
-        return tuple(each.strip() for each in self.address.split(","))
+        return targets_of(self.address)
 
     def stream_config(self) -> wire.StreamConfig:
         """The first message of a stream."""
@@ -188,7 +126,7 @@ class Options:
     def channel_arguments(self, target: str) -> list[tuple[str, Any]]:
         """Channel arguments of gRPC: keepalive, message sizes, quick reconnects, balancing."""
         config: dict[str, Any] = {"methodConfig": [_RETRIES]}
-        if target.startswith(_BALANCED):
+        if target.startswith(BALANCED):
             config["loadBalancingConfig"] = [{"round_robin": {}}]
         return [
             # A dead peer is noticed within 25 s, and middleboxes see traffic on idle streams.

@@ -72,8 +72,8 @@ class RetryPolicy:
             value = getattr(self, name)
             if value is None and name in ("attempts", "seconds"):
                 continue
-            if not least <= value <= most:
-                raise InvalidRequest(f"{name}: expected {least:g} to {most:g}, got {value}")
+            if not isinstance(value, int | float) or not least <= value <= most:
+                raise InvalidRequest(f"{name}: expected {least:g} to {most:g}, got {value!r}")
 
     def delay(self, failures: int, chance: float) -> float:
         """Seconds to wait before the next attempt.

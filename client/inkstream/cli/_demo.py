@@ -19,6 +19,7 @@ from inkstream.cli._eval import Evaluation, latency_alone, recognize_all
 from inkstream.cli._gallery import choose, gallery
 from inkstream.cli._live_pens import Page, write_pages
 from inkstream.cli._live_view import live_view
+from inkstream.cli._reach import server_address
 from inkstream.cli._server_process import scrape, server_process
 
 _SHOWN = 8
@@ -31,6 +32,7 @@ _DIGITS_A_PEN = 3
     metavar="HOST:PORT",
     envvar="INKSTREAM_SERVER",
     show_envvar=True,
+    callback=server_address,
     help="A server that runs already; without it the demo starts and stops its own.",
 )
 @click.option("--metrics", metavar="URL", help="The metrics page of --server, for the batch size.")
@@ -95,7 +97,7 @@ def _let_pens_write(server: str, pens: int, *, quietly: bool) -> dict[str, Any] 
         return None
     inks, source = labelled_ink(pens * _DIGITS_A_PEN)
     pages = [Page(number) for number in range(1, pens + 1)]
-    console = Console(file=io.StringIO()) if quietly else stdout()
+    console = Console(file=io.StringIO(), emoji=False) if quietly else stdout()
     with live_view(pages, console) as on_answer:
         asyncio.run(write_pages(server, inks, pages, on_answer))
     answers = [answer for page in pages for answer in page.answers]

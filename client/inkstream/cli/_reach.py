@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
+from inkstream._addresses import targets_of
 from inkstream._exceptions import InvalidRequest
-from inkstream._options import Tls
+from inkstream._tls import Tls
 
 DEFAULT_SERVER = "localhost:50051"
 
@@ -53,12 +55,17 @@ def server_option(command: Callable[..., Any]) -> Callable[..., Any]:
         **rest: Any,
     ) -> Any:
         encrypted = tls or tls_ca or tls_cert or tls_key
-        reach = Reach(
-            server,
-            Tls.from_files(tls_ca, tls_cert, tls_key) if encrypted else None,
-            _token(token_file) if token_file else "",
-            token_without_tls,
-        )
+        if bool(tls_cert) != bool(tls_key):
+            raise InvalidRequest("--tls-cert, --tls-key: go together, as one is the other's key")
+        if token_file and not encrypted and not token_without_tls:
+            raise InvalidRequest(
+                "--token-file: a token goes over TLS only: add --tls or --tls-ca, or --token-without-tls "
+                "where nobody can listen"
+            )
+        with _flags_named():
+            certificates = Tls.from_files(tls_ca, tls_cert, tls_key) if encrypted else None
+        token = _token(token_file) if token_file else ""
+        reach = Reach(server, certificates, token, token_without_tls)
         return command(*args, server=reach, **rest)
 
     options = (
@@ -67,6 +74,7 @@ def server_option(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="HOST:PORT[,HOST:PORT...]",
             envvar="INKSTREAM_SERVER",
             default=DEFAULT_SERVER,
+            callback=server_address,
             show_default=True,
             show_envvar=True,
             help="Where the server is; of several, one that fails is followed by the next.",
@@ -101,6 +109,37 @@ def server_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return reaching
 
 
+def server_address(_: click.Context, __: click.Parameter, address: str | None) -> str | None:
+    """The callback of an option that takes an address, or nothing.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    if address is not None:
+        with _flags_named():
+            targets_of(address)
+    return address
+
+
+_FLAGS = {
+    "address": "--server",
+    "ca": "--tls-ca",
+    "certificate": "--tls-cert",
+    "key": "--tls-key",
+}
+"""How the command line calls what the library blames."""
+
+
+@contextmanager
+def _flags_named() -> Iterator[None]:
+    """Let errors name the flag that was given rather than the library's argument."""
+    try:
+        yield
+    except InvalidRequest as error:
+        name, colon, wrong = str(error).partition(":")
+        raise InvalidRequest(f"{_FLAGS.get(name, name)}{colon}{wrong}") from error
+
+
 def _token(file: Path) -> str:
     """Read a token.
 
@@ -112,5 +151,5 @@ def _token(file: Path) -> str:
     except UnicodeDecodeError:
         token = ""
     if not token:
-        raise InvalidRequest(f"token_file: {file} holds no token")
+        raise InvalidRequest(f"--token-file: {file} holds no token")
     return token

@@ -359,7 +359,3 @@ def test_options_out_of_range_are_refused_at_once(wrong: dict[str, object]) -> N
     options: dict[str, object] = {"address": "localhost:1", **wrong}
     with pytest.raises(InvalidRequest, match=next(iter(wrong))):
         AsyncClient(**options)  # type: ignore[arg-type]  # wrong on purpose
-
-
-def test_a_key_is_not_shown() -> None:
-    assert "secret" not in repr(Tls(certificate_chain=b"public", private_key=b"secret"))

@@ -1,16 +1,56 @@
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from concurrent import futures
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
-from inkstream import AccessDenied, Client, ConnectionFailed, Tls
+from inkstream import AccessDenied, Client, ConnectionFailed, InvalidRequest, Tls
 from inkstream.v1 import recognition_service_pb2_grpc
 
 from tests.unit.client.fake_server import FakeServer, frame
+
+wrong_options: list[dict[str, Any]] = [
+    {"retry": 5},
+    {"retry": 0},
+    {"top_k": "3"},
+    {"top_k": 11},
+    {"top_k": 2.5},
+    {"model": 7},
+    {"connect_timeout": "1"},
+    {"connect_timeout": 0},
+    {"connect_timeout": float("inf")},
+    {"packet_ms": None},
+    {"buffer": "9"},
+    {"ink_buffer": 0.5},
+    {"on_state": 3},
+    {"tls": "ca.pem"},
+]
+
+
+@pytest.mark.parametrize("wrong", wrong_options, ids=str)
+def test_an_option_of_the_wrong_kind_is_refused_by_name(wrong: dict[str, Any]) -> None:
+    ((name, value),) = wrong.items()
+    with pytest.raises(InvalidRequest, match=f"^{name}: expected .*got {re.escape(repr(value))}"):
+        Client("localhost:1", **wrong)
+
+
+@pytest.mark.parametrize("deadline", ["a", 0, -1.0, float("nan"), float("inf"), 1e10, (1,)])
+def test_a_deadline_that_is_none_is_refused_by_name(deadline: Any, fake: FakeServer) -> None:
+    with Client(fake.address) as client:
+        for use in (
+            client.recognize,
+            client.submit,
+            lambda *a, **k: list(client.stream([*a], **k)),
+        ):
+            with pytest.raises(InvalidRequest, match=r"^deadline: expected seconds above 0"):
+                use(frame(1), deadline=deadline)
+        assert client.recognize(frame(1), deadline=4_000_000).digit == 1
+
 
 openssl = shutil.which("openssl")
 

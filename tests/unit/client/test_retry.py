@@ -56,6 +56,7 @@ def test_a_policy_without_limits_never_gives_up_a_server_it_has_known() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
+        {"attempts": "5"},
         {"first_delay": -1.0},
         {"factor": 0.5},
         {"longest_delay": float("nan")},
@@ -67,7 +68,7 @@ def test_a_policy_without_limits_never_gives_up_a_server_it_has_known() -> None:
         {"item_retries": -1},
     ],
 )
-def test_values_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+def test_values_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(InvalidRequest, match=next(iter(wrong))):
         RetryPolicy(**wrong)  # type: ignore[arg-type]  # wrong on purpose
 

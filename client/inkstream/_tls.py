@@ -1,0 +1,99 @@
+"""Certificates of a client, checked when they are given: gRPC would say later that nobody answers."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import grpc
+
+from inkstream._exceptions import InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Certificates of an encrypted connection, each the bytes of a PEM file."""
+
+    root_certificates: bytes | None = None
+    """Whom to trust; None for the roots that gRPC ships."""
+    certificate_chain: bytes | None = None
+    """The client's own certificate, where the server asks for one; needs `private_key`."""
+    private_key: bytes | None = field(default=None, repr=False)
+    """The key of `certificate_chain`, without a passphrase."""
+
+    @classmethod
+    def from_files(
+        cls,
+        ca: str | os.PathLike[str] | None = None,
+        certificate: str | os.PathLike[str] | None = None,
+        key: str | os.PathLike[str] | None = None,
+    ) -> Self:
+        """Read PEM files.
+
+        Args:
+            ca: whom to trust; None for the roots that gRPC ships.
+            certificate: the client's own certificate, where the server asks for one.
+            key: the key of `certificate`, without a passphrase.
+
+        Raises:
+            InvalidRequest: a certificate without its key, or a key without its certificate; a file holds
+                something else, or the key is that of another certificate.
+            OSError: a file cannot be read.
+        """
+        contents = [Path(path).read_bytes() if path else None for path in (ca, certificate, key)]
+        for name, path, pem in zip(
+            ("ca", "certificate"), (ca, certificate), contents, strict=False
+        ):
+            if pem is not None and not _holds_certificate(pem):
+                raise InvalidRequest(f"{name}: {path} holds no certificate in PEM")
+        if certificate and key:
+            try:
+                # The callback keeps a key with a passphrase from asking for it on the terminal.
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(
+                    certificate, key, password=lambda: ""
+                )
+            except ssl.SSLError as error:
+                raise InvalidRequest(
+                    f"key: {key} holds no key in PEM, without a passphrase, of the certificate in "
+                    f"{certificate} ({error.reason or error})"
+                ) from error
+        return cls(*contents)
+
+    def __post_init__(self) -> None:
+        if (self.certificate_chain is None) != (self.private_key is None):
+            missing = "private_key" if self.private_key is None else "certificate_chain"
+            raise InvalidRequest(
+                f"tls: a certificate and its key go together, and {missing} is None"
+            )
+        for name in ("root_certificates", "certificate_chain", "private_key"):
+            pem = getattr(self, name)
+            if pem is not None and not isinstance(pem, bytes):
+                raise InvalidRequest(
+                    f"{name}: expected the bytes of a PEM file, got {type(pem).__name__}; "
+                    "Tls.from_files reads files"
+                )
+            if pem is not None and name != "private_key" and not _holds_certificate(pem):
+                raise InvalidRequest(f"{name}: holds no certificate in PEM")
+        # Whether it fits can be told of files only.
+        if self.private_key is not None and b"PRIVATE KEY-----" not in self.private_key:
+            raise InvalidRequest("private_key: holds no key in PEM")
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """The same for gRPC."""
+        return grpc.ssl_channel_credentials(
+            self.root_certificates, self.private_key, self.certificate_chain
+        )
+
+
+def _holds_certificate(pem: bytes) -> bool:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        # Comments between the certificates may be in any encoding.
+        context.load_verify_locations(cadata=pem.decode("ascii", "replace").replace("\ufffd", "?"))
+    except (ssl.SSLError, ValueError):
+        # What gRPC could read before that is still good.
+        return context.cert_store_stats()["x509"] > 0
+    return True
