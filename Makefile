@@ -30,14 +30,7 @@ serve: .stamps/run ## Run the server in the foreground (ARGS="--port 50051")
 	@exec $(BIN)/inkstream-server serve $(ARGS)
 
 watch: .stamps/run ## Run the server and, where it is installed, Prometheus over it; prints where to look
-	@trap 'kill $$(jobs -p) 2> /dev/null; wait' EXIT; \
-	if command -v prometheus > /dev/null; then \
-	prometheus --config.file=deploy/prometheus/prometheus.yml --storage.tsdb.path="$$(mktemp -d)" \
-	--web.listen-address=127.0.0.1:9090 --log.level=error & \
-	echo "Prometheus  http://127.0.0.1:9090/alerts"; \
-	else echo "Prometheus is not installed: the server's own page is all there is"; fi; \
-	echo "status      http://127.0.0.1:9464/"; \
-	$(BIN)/inkstream-server serve --metrics-port 9464 $(ARGS)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" exec deploy/watch.sh $(ARGS)
 
 train: .stamps/dev ## Train a model (ARGS="--recipe augmented --seed 1")
 	@$(BIN)/inkstream-train train $(ARGS)
