@@ -13,7 +13,7 @@ from inkstream.v1 import model_pb2, tensor_pb2
 
 
 class RejectReason(enum.Enum):
-    """Why a recognised digit should not be taken for granted."""
+    """Why a recognised digit should not be taken for granted. Prints as words, for example "not a digit"."""
 
     NO_INK = 1
     """There is no ink."""
@@ -22,9 +22,12 @@ class RejectReason(enum.Enum):
     UNSURE = 3
     """It looks like several digits: the confidence lies below the model's threshold."""
 
+    def __str__(self) -> str:
+        return _in_words(self.name)
+
 
 class ImageWarning(enum.Enum):
-    """Doubts about how an image was prepared."""
+    """Doubts about how an image was prepared. Prints as words, for example "off centre"."""
 
     INVERTED = 1
     """Dark ink on light ground: ink should be high."""
@@ -34,6 +37,13 @@ class ImageWarning(enum.Enum):
     """The strokes are much thinner than the model has seen."""
     SCALE = 4
     """The digit is much smaller or larger than the model has seen."""
+
+    def __str__(self) -> str:
+        return _in_words(self.name)
+
+
+def _in_words(name: str) -> str:
+    return name.lower().replace("_", " ")
 
 
 class Answers:
@@ -73,6 +83,8 @@ class Answers:
 
 class Result:
     """The answer to one image. Treat it as frozen; it is made for every image, so it is light.
+
+    Two are equal if they say the same of their images, times included where they were asked for.
 
     Attributes:
         digit: the most probable digit, 0 to 9; given even when rejected.
@@ -141,9 +153,33 @@ class Result:
         column = self._answers.reject_reasons
         return int(column[self._row]) if column else 0
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Result):
+            return NotImplemented
+        return self._said() == other._said()
+
+    def __hash__(self) -> int:
+        return hash((self.digit, self.confidence, self.model))
+
     def __repr__(self) -> str:
-        rejected = f", rejected={self.reason.name}" if self.reason else ""
-        return f"Result(digit={self.digit}, confidence={self.confidence:.4f}{rejected})"
+        doubt = f", reason={self.reason.name}" if self.reason else ", rejected=True"
+        shown = doubt if self.rejected else ""
+        return f"Result(digit={self.digit}, confidence={self.confidence:.4f}{shown})"
+
+    def _said(self) -> tuple[object, ...]:
+        """All that it says, as values that compare."""
+        answers, row = self._answers, self._row
+        return (
+            self.digit,
+            self.confidence,
+            self.alternatives,
+            answers.probabilities[row * 10 : row * 10 + 10],
+            self.queued,
+            self.inferred,
+            self._reject_number,
+            self.warnings,
+            self.model,
+        )
 
 
 _REJECT_REASONS = frozenset(reason.value for reason in RejectReason)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import numpy as np
 from inkstream import ImageWarning, RejectReason
@@ -33,7 +34,7 @@ def test_a_row_reads_its_own_part_of_every_column() -> None:
     assert (second.queued, second.inferred) == (0.002, 0.00002)
     assert (second.rejected, second.reason) == (True, RejectReason.UNSURE)
     assert second.warnings == (ImageWarning.INVERTED, ImageWarning.SCALE)
-    assert repr(second) == "Result(digit=1, confidence=0.2500, rejected=UNSURE)"
+    assert repr(second) == "Result(digit=1, confidence=0.2500, reason=UNSURE)"
 
 
 def test_what_was_not_asked_for_is_absent() -> None:
@@ -55,13 +56,44 @@ def test_a_reason_of_a_newer_server_still_rejects() -> None:
     )
     (result,) = Answers(columns).rows(0, 1)
     assert (result.rejected, result.reason) == (True, None)
+    assert repr(result) == "Result(digit=3, confidence=0.5000, rejected=True)"
 
 
 def test_results_can_be_sent_to_another_process() -> None:
     columns = tensor_pb2.TensorResults(sequences=[1], digits=[3], confidences=[0.5])
     (result,) = Answers(columns).rows(0, 1)
     again = pickle.loads(pickle.dumps(result))
-    assert (again.digit, again.confidence) == (3, 0.5)
+    assert again == result
+
+
+def test_doubts_print_as_words() -> None:
+    assert f"{RejectReason.NOT_A_DIGIT}, {ImageWarning.OFF_CENTRE}" == "not a digit, off centre"
+
+
+def test_results_that_say_the_same_are_equal() -> None:
+    said: dict[str, Any] = {
+        "sequences": [1, 2],
+        "digits": [3, 3],
+        "confidences": [0.5, 0.5],
+        "probabilities": [0.1] * 20,
+        "model_version": "digits/1",
+    }
+    first, second = Answers(tensor_pb2.TensorResults(**said)).rows(0, 2)
+    assert first == second
+    assert len({first, second}) == 1
+    others: list[dict[str, Any]] = [
+        {"confidences": [0.25, 0.5]},
+        {"probabilities": [0.2] * 20},
+        {"model_version": "digits/2"},
+        {"warnings": [2, 2]},
+        {"queued_us": [1, 1]},
+        {"reject_reasons": [9, 9]},
+        {"top_digits": [3, 3], "top_confidences": [0.5, 0.5]},
+    ]
+    for other in others:
+        (row,) = Answers(tensor_pb2.TensorResults(**said | other)).rows(0, 1)
+        assert row != first
+    assert first != (3, 0.5)
 
 
 def test_the_enums_are_those_of_the_contract() -> None:
