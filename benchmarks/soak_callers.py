@@ -109,7 +109,7 @@ class Callers:
 
     async def _connect(self, turn: int) -> None:
         """A device that says hello, sends one image, and goes."""
-        async with AsyncClient(self._address, client_label=f"device {turn % 5}") as client:
+        async with AsyncClient(self._address, client_label=f"device-{turn % 5}") as client:
             await client.recognize(self._digits.images[turn % len(self._digits.images)])
 
     async def _cancel(self, turn: int) -> None:

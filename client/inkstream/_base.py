@@ -58,11 +58,13 @@ class ClientBase:
         Args:
             address: host and port, for example "localhost:50051", or any gRPC target; a port has to be
                 named. A list of them for several servers, of which one that fails is followed by the next.
-            model: name of the model that should answer; "" for the server's default.
+            model: name of the model that should answer, for example "digits", or "digits/3" where no other
+                version will do than the one that is served; "" for the server's default.
             top_k: number of best digits in `Result.alternatives`, 0 to 10.
             probabilities: whether results carry the probabilities of all ten digits.
             timings: whether results carry how long they waited and were computed.
-            client_label: a short name of the kind of device, for the server's logs and metrics.
+            client_label: a short name of the kind of device, for the server's logs and metrics; at most 32
+                ASCII letters, digits, ".", "_" and "-", the first a letter or digit.
             metadata: sent with every call, for example `(("x-tenant", "school-7"),)`; keys go out in lower
                 case.
             tls: `Tls(...)`, `Tls.from_files(...)` or gRPC's own credentials to encrypt; None for plain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -19,6 +20,8 @@ from inkstream._tls import Tls
 from inkstream.v1 import recognition_service_pb2 as wire
 from inkstream.v1 import tensor_pb2
 
+_LABEL = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,31})?")
+"""What the server counts by its own name rather than as "other"."""
 _RETRIES = {
     # Streams are resumed by the client itself.
     "name": [
@@ -45,7 +48,8 @@ class Options:
     or stops is followed by the next. Targets that stand for several servers, "dns:///host:port" and
     "ipv4:1.2.3.4:5,1.2.3.5:5", are balanced round robin by gRPC."""
     model: str = ""
-    """Name of the model that should answer; "" for the server's default."""
+    """Name of the model that should answer, for example "digits", or "digits/3" where no other version will
+    do than the one that is served; "" for the server's default."""
     top_k: int = 0
     """Number of best digits in `Result.alternatives`, 0 to 10. Costs bandwidth, so 0 is default."""
     probabilities: bool = False
@@ -53,7 +57,8 @@ class Options:
     timings: bool = False
     """Whether results carry how long they waited and were computed."""
     client_label: str = ""
-    """A short name of the kind of device for the server's logs and metrics; "" for none."""
+    """A short name of the kind of device for the server's logs and metrics; "" for none. At most 32 ASCII
+    letters, digits, ".", "_" and "-", the first a letter or digit."""
     metadata: Metadata = field(default=(), repr=False)
     """Sent with every call, for example (("x-tenant", "school-7"),); keys in lower case."""
     tls: Tls | grpc.ChannelCredentials | None = None
@@ -83,6 +88,11 @@ class Options:
         targets_of(self.address)
         if not isinstance(self.model, str):
             raise InvalidRequest(f"model: expected a model's name, got {self.model!r}")
+        if not isinstance(self.client_label, str) or not _LABEL.fullmatch(self.client_label):
+            raise InvalidRequest(
+                'client_label: expected at most 32 ASCII letters, digits, ".", "_" and "-", the first a '
+                f'letter or digit, such as "kiosk-berlin-7", got {self.client_label!r}'
+            )
         require_whole("top_k", self.top_k, 0, 10)
         require_number("connect_timeout", self.connect_timeout, 0.001, 86_400, " seconds")
         require_number("packet_ms", self.packet_ms, 10, 50, " milliseconds")

@@ -249,7 +249,8 @@ class RecognitionService(RecognitionServiceServicer):
         if wanted not in ("", self._model.name, self._model.label):
             await context.abort(
                 grpc.StatusCode.NOT_FOUND,
-                f"model: expected {self._model.name!r} or nothing, got {wanted!r}",
+                f"model: expected {self._model.name!r} or nothing, got {wanted!r}; of its versions "
+                f"{self._model.label!r} is served here, and no other",
             )
 
     def _opened(self) -> StreamRecognizeResponse:

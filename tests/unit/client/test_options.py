@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from inkstream import AccessDenied, Client, ConnectionFailed, InvalidRequest, Tls
+from inkstream._options import Options
 from inkstream.v1 import recognition_service_pb2_grpc
 
 from tests.unit.client.fake_server import FakeServer, frame
@@ -21,6 +22,11 @@ wrong_options: list[dict[str, Any]] = [
     {"top_k": 11},
     {"top_k": 2.5},
     {"model": 7},
+    {"client_label": "kiosk berlin 7"},
+    {"client_label": "-till"},
+    {"client_label": "till\n"},
+    {"client_label": "a" * 33},
+    {"client_label": None},
     {"connect_timeout": "1"},
     {"connect_timeout": 0},
     {"connect_timeout": float("inf")},
@@ -37,6 +43,11 @@ def test_an_option_of_the_wrong_kind_is_refused_by_name(wrong: dict[str, Any]) -
     ((name, value),) = wrong.items()
     with pytest.raises(InvalidRequest, match=f"^{name}: expected .*got {re.escape(repr(value))}"):
         Client("localhost:1", **wrong)
+
+
+@pytest.mark.parametrize("label", ["", "a", "7", "A.b_c-9", "a" * 32])
+def test_a_label_that_the_server_counts_by_its_name_is_taken(label: str) -> None:
+    assert Options("localhost:1", client_label=label).stream_config().client_label == label
 
 
 @pytest.mark.parametrize("deadline", ["a", 0, -1.0, float("nan"), float("inf"), 1e10, (1,)])
