@@ -171,7 +171,8 @@ class PenBase:
     def erase(self, stroke: int) -> None:
         """Take a stroke away: the digit that it is part of is recognised anew without it.
 
-        A digit that is final stays so; what the eraser takes from it comes back as an error.
+        A digit that is final stays so; what the eraser takes from it comes back as an error when the server
+        says so. No loop over the pen waits for that: it comes in one that still runs, or in the next.
 
         Raises:
             InvalidInk: there was no such stroke.
