@@ -12,7 +12,7 @@
             for result in pen:                      # provisional, then final
                 print(result.state, result.digit, result.alternatives)
 
-`AsyncClient` is the same for asyncio. Errors are drawn as a tree in `inkstream._exceptions`.
+`AsyncClient` is the same for asyncio. Errors are drawn as a tree at `InkstreamError`.
 """
 
 from inkstream._async_client import AsyncClient
@@ -37,12 +37,16 @@ from inkstream._exceptions import (
     Unsupported,
 )
 from inkstream._glyphs import GlyphResult, GlyphState
+from inkstream._images import Images
+from inkstream._metadata import Metadata
+from inkstream._pen_base import OnResult
+from inkstream._pen_options import Boxes, Rectangle
 from inkstream._pens import AsyncPen, Pen
 from inkstream._results import ImageWarning, Model, RejectReason, Result
 from inkstream._retry import RetryPolicy
-from inkstream._states import ConnectionEvent, ConnectionState
+from inkstream._states import ConnectionEvent, ConnectionState, OnState
 from inkstream._tls import Tls
-from inkstream.ink import Ink, InvalidInk, Stroke
+from inkstream.ink import Ink, InvalidInk, Stroke, YDirection
 
 __version__ = "0.1.0"
 
@@ -50,6 +54,7 @@ __all__ = [
     "AccessDenied",
     "AsyncClient",
     "AsyncPen",
+    "Boxes",
     "Client",
     "ClientClosed",
     "ConnectionEvent",
@@ -62,17 +67,22 @@ __all__ = [
     "GlyphResult",
     "GlyphState",
     "ImageWarning",
+    "Images",
     "Ink",
     "InkstreamError",
     "InputError",
     "InvalidImage",
     "InvalidInk",
     "InvalidRequest",
+    "Metadata",
     "Model",
     "ModelNotFound",
+    "OnResult",
+    "OnState",
     "Overloaded",
     "Pen",
     "ProtocolError",
+    "Rectangle",
     "RejectReason",
     "Result",
     "RetryPolicy",
@@ -81,5 +91,6 @@ __all__ = [
     "Stroke",
     "Tls",
     "Unsupported",
+    "YDirection",
     "__version__",
 ]

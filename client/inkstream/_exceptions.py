@@ -1,27 +1,4 @@
-"""What can go wrong, sorted by what the caller can do about it.
-
-* InkstreamError
-  x InputError                  mend what was passed; repeating it does not help
-    - InvalidImage              an image has the wrong shape, dtype or range (also a ValueError)
-    - InvalidInk                ink, or a file of ink, is malformed (also a ValueError)
-    - InvalidRequest            an option is refused, by the client or by the server (also a ValueError)
-    - ModelNotFound             the server has no model of that name
-    - NoTablet                  no tablet is there, or it may not be read (also a LookupError)
-  x RetryableError              the same thing may work later, see `retry_after`
-    - ConnectionFailed          nobody answers at the address (also a ConnectionError)
-    - ConnectionLost            the stream broke with items unanswered (also a ConnectionError)
-    - Overloaded                the server has too much to do
-    - ServerDraining            the server is stopping: another one may take the item
-    - EngineFailed              the engine failed on the batch that held the item
-    - DeadlineExceeded          the item's deadline passed first (also a TimeoutError)
-  x FatalError                  somebody has to change something
-    - AccessDenied              credentials are missing or not good enough
-    - Unsupported               the server knows the call but does not do it
-    - ProtocolError             the other side broke the contract, or is no inkstream server
-    - ClientClosed              the client, or the pen, was closed
-
-InvalidInk lives in `inkstream.ink` and NoTablet in `inkstream.tablet`, beside what raises them.
-"""
+"""What can go wrong, sorted by what the caller can do about it; `InkstreamError` draws the tree."""
 
 from __future__ import annotations
 
@@ -34,7 +11,30 @@ from inkstream.v1 import error_pb2
 
 
 class InkstreamError(Exception):
-    """Root of everything that this package raises on purpose."""
+    """Root of everything that this package raises on purpose, sorted by what the caller can do about it.
+
+        * InkstreamError
+          x InputError                  mend what was passed; repeating it does not help
+            - InvalidImage              an image has the wrong shape, dtype or range (also a ValueError)
+            - InvalidInk                ink, or a file of ink, is malformed (also a ValueError)
+            - InvalidRequest            an option is refused, here or by the server (also a ValueError)
+            - ModelNotFound             the server has no model of that name
+            - NoTablet                  no tablet is there, or it may not be read (also a LookupError)
+          x RetryableError              the same thing may work later, see `retry_after`
+            - ConnectionFailed          nobody answers at the address (also a ConnectionError)
+            - ConnectionLost            the stream broke with items unanswered (also a ConnectionError)
+            - Overloaded                the server has too much to do
+            - ServerDraining            the server is stopping: another one may take the item
+            - EngineFailed              the engine failed on the batch that held the item
+            - DeadlineExceeded          the item's deadline passed first (also a TimeoutError)
+          x FatalError                  somebody has to change something
+            - AccessDenied              credentials are missing or not good enough
+            - Unsupported               the server knows the call but does not do it
+            - ProtocolError             the other side broke the contract, or is no inkstream server
+            - ClientClosed              the client, or the pen, was closed
+
+    `NoTablet` lives in `inkstream.tablet`, beside what raises it.
+    """
 
 
 class InputError(InkstreamError):

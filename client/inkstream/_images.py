@@ -11,7 +11,7 @@ import numpy.typing as npt
 from inkstream._exceptions import InvalidImage
 
 Images: TypeAlias = npt.ArrayLike
-"""One image or several, see `frames_of`. A numpy array, or anything that numpy takes for one."""
+"""One image or several, see `Client.recognize`. A numpy array, or anything that numpy takes for one."""
 
 UINT8_FRAME = 784
 """Bytes of a frame of one byte a pixel, 0 background to 255 ink."""

@@ -15,7 +15,8 @@ from inkstream.v1 import ink_pb2
 Rectangle: TypeAlias = tuple[float, float, float, float]
 """x and y of the corner with the smallest of both, width, height; in units."""
 Boxes: TypeAlias = Mapping[int, Rectangle] | Sequence[Rectangle]
-"""Places for one digit each, by numbers from 1 on or numbered in order."""
+"""Places for one digit each: by numbers from 1 on, as `{7: (0, 0, 40, 60)}`, or numbered in order, as
+`[(0, 0, 40, 60), (50, 0, 40, 60)]`."""
 
 _UNITS = {
     "px": ink_pb2.UNIT_PIXEL,

@@ -30,7 +30,7 @@ class Pen(PenBase):
         wake: Callable[[], None],
         on_result: OnResult | None,
     ) -> None:
-        """See `PenBase`."""
+        """For clients only: `Client.pen` and `AsyncClient.pen` make pens."""
         self._changed = threading.Condition()
         super().__init__(outbox, options, wake, on_result)
 
@@ -77,7 +77,7 @@ class AsyncPen(PenBase):
         wake: Callable[[], None],
         on_result: OnResult | None,
     ) -> None:
-        """See `PenBase`."""
+        """For clients only: `Client.pen` and `AsyncClient.pen` make pens."""
         self._changed = asyncio.Event()
         super().__init__(outbox, options, wake, on_result)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import griffe
 
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 
 MODULES = (
     "inkstream",
@@ -21,6 +21,9 @@ MODULES = (
     "inkstream_server.engines",
 )
 """What others may build on; everything else may change without a word."""
+
+_INTERNAL = ("For clients only:", "For the connection:")
+"""How docstrings of methods begin that are for the package itself."""
 
 _OPENING = """\
 # API
@@ -78,10 +81,13 @@ def _part(part: Any, name: str) -> list[str]:
         part = part.final_target
     if (name.startswith("_") and name != "__init__") or part.docstring is None:
         return []
+    if part.docstring.value.startswith(_INTERNAL):
+        return []
     if isinstance(part, griffe.Attribute):
         text = " ".join(part.docstring.value.split())
         return [f"- `{_declaration(part)}`: {text}"]
-    return ["", *_code(_declaration(part)), *_docstring(part)]
+    ways = getattr(part, "overloads", None) or [part]
+    return ["", *_code("\n".join(map(_declaration, ways))), *_docstring(part)]
 
 
 def _declaration(it: griffe.Object) -> str:
@@ -92,7 +98,10 @@ def _declaration(it: griffe.Object) -> str:
         return head + _signature(it, drop)
     if isinstance(it, griffe.Attribute):
         kind = f": {it.annotation}" if it.annotation else ""
-        given = f" = {it.value}" if it.value is not None and "property" not in it.labels else ""
+        value = "" if it.value is None or "property" in it.labels else str(it.value)
+        if value.startswith("field("):  # A dataclass's, of which only the default matters here.
+            value = (re.search(r"\bdefault=([^,()]+|\(\))", value) or ["", ""])[1]
+        given = f" = {value}" if value else ""
         return f"{it.name}{kind}{given}" if len(kind + given) < 80 else f"{it.name}{kind}"
     return it.name
 
@@ -136,7 +145,10 @@ def _docstring(it: griffe.Object) -> list[str]:
         elif isinstance(
             section, griffe.DocstringSectionParameters | griffe.DocstringSectionAttributes
         ):
-            lines += [f"- `{entry.name}`: {_flat(entry.description)}" for entry in section.value]
+            lines += [
+                f"- `{_default(it, entry.name)}`: {_flat(entry.description)}"
+                for entry in section.value
+            ]
             lines.append("")
         elif isinstance(section, griffe.DocstringSectionReturns | griffe.DocstringSectionYields):
             word = section.kind.value.capitalize()
@@ -148,6 +160,13 @@ def _docstring(it: griffe.Object) -> list[str]:
         else:
             raise ValueError(f"{it.path}: no rendering for a section of kind {section.kind}")
     return lines
+
+
+def _default(it: griffe.Object, name: str) -> str:
+    """A field with its type and default where the class gives them, else, and for a parameter, its name."""
+    field = it.members.get(name)
+    is_given = isinstance(field, griffe.Attribute) and "class-attribute" in field.labels
+    return _declaration(field) if isinstance(field, griffe.Attribute) and is_given else name
 
 
 def _flat_match(found: re.Match[str]) -> str:

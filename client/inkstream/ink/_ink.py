@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from inkstream.ink._errors import InvalidInk
 
 Column = NDArray[np.float64]
-#: Which way y grows: "down" as on screens, "up" as on many tablets.
 YDirection = Literal["up", "down"]
-#: What one step of a coordinate is: a pixel, a millimetre, or a device's count of unknown size.
+"""Which way y grows: "down" as on screens, "up" as on many tablets."""
 Units = Literal["px", "mm", "count"]
+"""What one step of a coordinate is: a pixel, a millimetre, or a device's count of unknown size."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -97,10 +97,10 @@ def test_an_unknown_code_is_said() -> None:
     assert "code 0" in str(error)
 
 
-def test_the_tree_in_the_docstring_is_the_tree() -> None:
+def test_the_tree_in_the_docstring_of_its_root_is_the_tree() -> None:
     drawn = {
         line.split()[1]
-        for line in (_exceptions.__doc__ or "").splitlines()
+        for line in (inkstream.InkstreamError.__doc__ or "").splitlines()
         if line.strip().startswith(("*", "x", "-"))
     }
     elsewhere = (inkstream.InvalidInk, inkstream.tablet.NoTablet)

@@ -31,3 +31,18 @@ def test_the_page_of_the_api_shows_how_things_are_called_and_what_fields_mean() 
     assert "- `certificate_chain: bytes | None = None`: The client's own certificate" in page
     assert "no other image. Its callbacks run in the thread of the connection" in page
     assert "_outbox" not in page
+    assert "inkstream._" not in page
+
+
+def test_the_page_of_the_api_shows_defaults_overloads_and_aliases() -> None:
+    page = api.page()
+    assert "- `strokes: int = 1000`: strokes of one ink." in page
+    assert page.count("def stream(") == 4
+    assert "OnState: TypeAlias = Callable[[ConnectionEvent], object]" in page
+    assert "    - InvalidImage " in page
+
+
+def test_the_page_of_the_api_hides_what_pens_are_to_the_package_only() -> None:
+    page = api.page()
+    for internal in ("def deliver(", "def fail(", "def look(", "PenOptions"):
+        assert internal not in page
