@@ -129,6 +129,8 @@ def serve(**values: Any) -> None:
         logs.configure(config.log_format, config.log_level)
         for name, near in unknown:
             logs.get().warning("unknown_variable", name=name, **{"near": near} if near else {})
+    # What stops the server is said in a sentence of its own; gRPC's core reads this as it is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # gRPC and the engine take a while to import: neither --help nor a supervisor needs them.
     if config.workers > 1:
         from inkstream_server.workers.supervisor import supervise as run

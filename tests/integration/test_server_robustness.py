@@ -203,6 +203,7 @@ def test_a_port_that_is_taken_is_said_in_one_line() -> None:
             assert port in last
             assert f"choose another {flag}" in last
             assert "Traceback" not in ended.stderr
+            assert "add_port" not in ended.stderr
 
 
 @pytest.mark.parametrize(

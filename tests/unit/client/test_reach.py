@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from click.testing import CliRunner
 from inkstream.cli._app import app
 
 from tests.certificates import Authority
+from tests.unit.client.fake_server import FakeServer
 
 
 def said(*arguments: object) -> str:
@@ -54,3 +58,13 @@ def test_a_file_without_a_token_is_refused(tmp_path: Path) -> None:
     assert said("model", "--token-without-tls", "--token-file", empty) == (
         f"Error: --token-file: {empty} holds no token"
     )
+
+
+def test_the_installed_command_says_what_is_wrong_and_grpc_says_nothing(fake: FakeServer) -> None:
+    program = "import inkstream_command; inkstream_command.main()"
+    command = [sys.executable, "-c", program, "model", "--tls", "--server", fake.address]
+    environment = {name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 3
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"Error: what answers at {fake.address} speaks no TLS")

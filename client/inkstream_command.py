@@ -1,0 +1,17 @@
+"""The command `inkstream` as it is installed, beside the package rather than in it.
+
+gRPC's core logs on stderr what the command says in a sentence of its own, and reads once, when the package
+is imported, whether to.
+"""
+
+from __future__ import annotations
+
+import os
+
+
+def main() -> None:
+    """Run the command line; ends the process with an exit code."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from inkstream.cli import main as run
+
+    run()
