@@ -188,9 +188,11 @@ def unreachable(address: str, details: str) -> ConnectionFailed:
             f"what answers at {address} is no inkstream server ({details}); is the port right? "
             "The one of the metrics and the status page, 9464 as a rule, is another"
         )
+    # Of a name with several addresses gRPC tells the last error, so the hint must not need that of another.
+    port = ", though 9464 is that of the metrics as a rule" if address.endswith(":9464") else ""
     return ConnectionFailed(
-        f"no inkstream server answers at {address} ({details}); is it running there "
-        "(`inkstream-server serve`), are host and port right, and does it expect TLS (`--tls`), or none?"
+        f"no inkstream server answers at {address} ({details}); is it running there (`inkstream-server "
+        f"serve`), are host and port right{port}, and does it expect TLS (`--tls`), or none?"
     )
 
 

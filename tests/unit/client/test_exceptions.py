@@ -65,6 +65,12 @@ def test_why_nobody_answers_is_said_as_far_as_grpc_knows(details: str, said: str
     assert re.search(said, str(error))
 
 
+def test_the_port_of_the_metrics_is_known_by_its_number() -> None:
+    refused = "ipv6:%5B::1%5D:9464: Connection refused"
+    assert "9464 is that of the metrics" in str(_exceptions.unreachable("localhost:9464", refused))
+    assert "metrics" not in str(_exceptions.unreachable("localhost:50051", refused))
+
+
 def test_who_is_not_let_in_is_told_of_arguments_and_flags() -> None:
     error = _exceptions.from_status(failed(grpc.StatusCode.UNAUTHENTICATED), "here:1")
     for way in ("`token`", "`--token-file`", "`tls`", "`--tls-cert`"):
