@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import index
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from inkstream._exceptions import InvalidRequest
+from inkstream._ranges import require_whole
 from inkstream.ink import YDirection
 from inkstream.v1 import ink_pb2
 
@@ -59,13 +59,13 @@ class PenOptions:
         for name in ("quiet_ms", "short_quiet_ms"):
             value = getattr(self, name)
             if value is not None:
-                _require_whole(name, value, 1, 60_000, " milliseconds")
+                require_whole(name, value, 1, 60_000, " milliseconds")
         if self.quiet_ms and self.short_quiet_ms and self.short_quiet_ms > self.quiet_ms:
             raise InvalidRequest(
                 f"short_quiet_ms: expected at most quiet_ms ({self.quiet_ms}), got {self.short_quiet_ms}"
             )
-        _require_whole("interims_per_second", self.interims_per_second, 0, 60)
-        _require_whole("alternatives", self.alternatives, 0, 10)
+        require_whole("interims_per_second", self.interims_per_second, 0, 60)
+        require_whole("alternatives", self.alternatives, 0, 10)
         self.opening()
 
     @property
@@ -100,20 +100,9 @@ class PenOptions:
             )
         numbered = boxes.items() if isinstance(boxes, Mapping) else enumerate(boxes, 1)
         for number, rectangle in numbered:
-            _require_whole("boxes", number, 1, (1 << 32) - 1, " for each")
+            require_whole("boxes", number, 1, (1 << 32) - 1, " for each")
             opening.boxes.add(box=number, area=_area(f"boxes[{number}]", rectangle))
         return opening
-
-
-def _require_whole(name: str, value: Any, least: int, most: int, unit: str = "") -> None:
-    try:
-        is_whole = not isinstance(value, bool) and least <= index(value) <= most
-    except TypeError:
-        is_whole = False
-    if not is_whole:
-        raise InvalidRequest(
-            f"{name}: expected a whole number from {least} to {most}{unit}, got {value!r}"
-        )
 
 
 def _area(name: str, rectangle: Rectangle) -> ink_pb2.Area:

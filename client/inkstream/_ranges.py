@@ -20,7 +20,7 @@ def require_whole(name: str, value: Any, least: int, most: int | None, unit: str
     except TypeError:
         is_good = False
     if not is_good:
-        extent = f"of at least {least:,}" if most is None else f"from {least:,} to {most:,}"
+        extent = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise InvalidRequest(f"{name}: expected a whole number {extent}{unit}, got {value!r}")
 
 
@@ -36,5 +36,5 @@ def require_number(name: str, value: Any, least: float, most: float, unit: str =
         is_good = False
     if not is_good:
         raise InvalidRequest(
-            f"{name}: expected a number from {least:,g} to {most:,g}{unit}, got {value!r}"
+            f"{name}: expected a number from {least:g} to {most:g}{unit}, got {value!r}"
         )

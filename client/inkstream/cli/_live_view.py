@@ -87,4 +87,4 @@ def _cell(page: Page, console: Console) -> Text:
 
 def _said(result: GlyphResult) -> str:
     """How settled an answer is, or why it should not be trusted."""
-    return result.reason.name.lower().replace("_", " ") if result.reason else str(result.state)
+    return str(result.reason) if result.reason else str(result.state)

@@ -117,11 +117,7 @@ class Screen:
             print_json(_figures(item, after_ms))
             return
         digit = "-" if not item.model else str(item.digit)
-        doubt = (
-            f"  [yellow]{item.reason.name.lower().replace('_', ' ')}[/yellow]"
-            if item.reason
-            else ""
-        )
+        doubt = f"  [yellow]{item.reason}[/yellow]" if item.reason else ""
         others = ", ".join(f"{other} {share:.1%}" for other, share in item.alternatives[1:])
         when = "" if item.state is GlyphState.INTERIM else f"  {after_ms:.1f} ms after pen-up"
         style = "bold green" if item.is_final else "dim"
