@@ -8,22 +8,10 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from inkstream_server import logs
-
-
-@pytest.fixture(autouse=True)
-def defaults_afterwards() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = [*root.handlers], root.level
-    yield
-    structlog.reset_defaults()
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def test_text_is_one_event_a_line_with_its_values(capsys: pytest.CaptureFixture[str]) -> None:
