@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -20,6 +21,7 @@ FLOAT32_FRAME = 3136
 
 _UINT8 = np.dtype(np.uint8)
 _WIRE_FLOAT = np.dtype("<f4")
+_PREPARE = "inkstream.pictures.prepare"
 _ONE = (28, 28)
 IMAGE_SHAPES = (_ONE, (28, 28, 1), (784,))
 """What one image may look like."""
@@ -68,7 +70,17 @@ def frames_of(images: Images) -> Frames:
     # The case of every live source, in a fifth of a microsecond.
     if type(images) is np.ndarray and images.dtype == _UINT8 and images.shape == _ONE:
         return Frames(UINT8_FRAME, images.tobytes(), 1, True)
+    if isinstance(images, str | bytes | bytearray | os.PathLike):
+        raise InvalidImage(
+            f"images: expected an array of shape {_SHAPES}, got {type(images).__name__}; "
+            + _file_advice(images)
+        )
     array = _as_array(images)
+    if array.dtype.kind in "USO":
+        raise InvalidImage(
+            f"images: expected numbers, got an array of {array.dtype}; "
+            f"pictures and their files become images one by one by {_PREPARE}(picture)"
+        )
     is_single, count = _count(array)
     if array.dtype == _UINT8:
         return Frames(UINT8_FRAME, array.tobytes(), count, is_single)
@@ -104,9 +116,20 @@ def _count(array: npt.NDArray[Any]) -> tuple[bool, int]:
 def _shape_advice(shape: tuple[int, ...]) -> str:
     if len(shape) == 4 and shape[1] == 1 and shape[2:] == _ONE:
         return "put the channel last or drop it: images.reshape(-1, 28, 28)"
-    if shape[-1:] in ((3,), (4,)) and len(shape) >= 3:
-        return "turn colour into grey first, for example with Pillow: image.convert('L')"
-    return "resize each image to 28x28, digit centred, for example with Pillow's Image.resize"
+    if len(shape) < 2:
+        return "an image of one row is (784,)"
+    if len(shape) == 2 or (len(shape) == 3 and shape[-1] in (1, 3, 4)):
+        return f"a picture of any size or colour becomes an image by {_PREPARE}(picture)"
+    return f"pictures of any size or colour become images one by one by {_PREPARE}(picture)"
+
+
+def _file_advice(images: str | bytes | bytearray | os.PathLike[str]) -> str:
+    if not isinstance(images, bytes | bytearray):
+        return f"a file with a picture becomes an image by {_PREPARE}(path)"
+    return (
+        f"what a file with a picture holds becomes an image by {_PREPARE}(bytes), and bytes that are "
+        "pixels by np.frombuffer(pixels, np.uint8).reshape(-1, 28, 28)"
+    )
 
 
 def _dtype_advice(array: npt.NDArray[Any]) -> str:

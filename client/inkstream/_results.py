@@ -164,6 +164,8 @@ class Result:
     def __repr__(self) -> str:
         doubt = f", reason={self.reason.name}" if self.reason else ", rejected=True"
         shown = doubt if self.rejected else ""
+        if self.warnings:
+            shown += f", warnings=({', '.join(warning.name for warning in self.warnings)})"
         return f"Result(digit={self.digit}, confidence={self.confidence:.4f}{shown})"
 
     def _said(self) -> tuple[object, ...]:

@@ -15,6 +15,7 @@ _ROOT = Path(__file__).parents[2]
 MODULES = (
     "inkstream",
     "inkstream.ink",
+    "inkstream.pictures",
     "inkstream.tablet",
     "inkstream.mnist",
     "inkstream_server.ink",

@@ -20,7 +20,7 @@ from inkstream.cli._conversation import (
     stdout,
 )
 from inkstream.cli._reach import Reach, server_option
-from inkstream.cli.pictures import read_picture
+from inkstream.pictures import prepare_with_notes
 
 
 @click.command()
@@ -80,7 +80,7 @@ def _read(path: Path) -> tuple[npt.NDArray[Any], list[str]]:
     if not path.is_file():
         raise InvalidImage(f"{path}: no such file; give paths of pictures or .npy arrays")
     if path.suffix != ".npy":
-        image, notes = read_picture(path)
+        image, notes = prepare_with_notes(path)
         return image[None], notes
     try:
         array = np.load(path, allow_pickle=False)

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from inkstream.cli.pictures import centre_by_mass
 from inkstream.ink import Ink, Stroke
+from inkstream.pictures import centre_by_mass
 
 _Stroke = npt.NDArray[np.float64]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -72,10 +73,15 @@ def test_anything_that_numpy_takes_for_an_array_will_do() -> None:
 @pytest.mark.parametrize(
     ("images", "came", "advice"),
     [
-        (np.zeros((32, 32), np.uint8), "(32, 32)", "resize"),
+        (np.zeros((32, 32), np.uint8), "(32, 32)", "pictures.prepare(picture)"),
         (np.zeros((5, 1, 28, 28), np.uint8), "(5, 1, 28, 28)", "reshape(-1, 28, 28)"),
-        (np.zeros((28, 28, 3), np.uint8), "(28, 28, 3)", "convert('L')"),
-        (np.uint8(3), "()", "resize"),
+        (np.zeros((28, 28, 3), np.uint8), "(28, 28, 3)", "pictures.prepare(picture)"),
+        (np.zeros((5, 64, 64, 3), np.uint8), "(5, 64, 64, 3)", "one by one by"),
+        (np.uint8(3), "()", "(784,)"),
+        ("seven.png", "str", "pictures.prepare(path)"),
+        (Path("seven.png"), "PosixPath", "pictures.prepare(path)"),
+        (["a.png", "b.png"], "<U5", "one by one by"),
+        (b"\x89PNG", "bytes", "np.frombuffer"),
         (np.zeros((28, 28), np.int64), "int64", "astype(np.uint8)"),
         (np.zeros((28, 28), bool), "bool", "* 255"),
         (np.zeros((28, 28), complex), "complex128", "float32"),

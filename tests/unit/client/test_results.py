@@ -34,7 +34,10 @@ def test_a_row_reads_its_own_part_of_every_column() -> None:
     assert (second.queued, second.inferred) == (0.002, 0.00002)
     assert (second.rejected, second.reason) == (True, RejectReason.UNSURE)
     assert second.warnings == (ImageWarning.INVERTED, ImageWarning.SCALE)
-    assert repr(second) == "Result(digit=1, confidence=0.2500, reason=UNSURE)"
+    assert (
+        repr(second)
+        == "Result(digit=1, confidence=0.2500, reason=UNSURE, warnings=(INVERTED, SCALE))"
+    )
 
 
 def test_what_was_not_asked_for_is_absent() -> None:
