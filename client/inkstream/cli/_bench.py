@@ -25,13 +25,15 @@ from inkstream.cli._conversation import (
     print_json,
     stdout,
 )
-from inkstream.cli._digits import labelled_digits
 from inkstream.cli._reach import Reach, server_option
+from inkstream.cli.pen_simulator import draw_digits
 
 _POOL = 2048
 """Different images that a run sends in turn."""
 _LAG_MS = 1.0
 """Lateness of an open loop above which its latencies say more about itself than about the server."""
+_GRACE_S = 1.0
+"""After an open loop, time for what was sent to be answered."""
 
 
 @dataclass(slots=True)
@@ -42,10 +44,17 @@ class _Tally:
     """Latency of each call that was answered."""
     lags: list[float] = field(default_factory=list)
     """In an open loop, seconds by which each call left later than planned."""
+    offered: int = 0
+    """Images that calls left with."""
     images: int = 0
     """Images answered."""
     errors: Counter[str] = field(default_factory=Counter)
     """Images not answered, by the kind of error."""
+
+    @property
+    def unanswered(self) -> int:
+        """Images that were given up when the time was over."""
+        return self.offered - self.images - self.errors.total()
 
 
 @click.command()
@@ -93,7 +102,10 @@ def bench(
     duration: float,
     as_json: bool,
 ) -> None:
-    """Load a server and print throughput, latency and errors.
+    """Load a server with drawn digits and print throughput, latency and errors.
+
+    Nothing is sent after --duration. With --rate, what has no answer a second later is given up and counted
+    as unanswered.
 
     \b
     Examples:
@@ -101,9 +113,7 @@ def bench(
       inkstream bench --rate 5000 --streams 64 --duration 30
       inkstream bench --images-per-message 64 --json
     """
-    images, _, said = labelled_digits(_POOL)
-    if said:
-        notice(said)
+    images, _ = draw_digits(_POOL)
     calls = _calls(images, images_per_message)
 
     async def run() -> tuple[_Tally, float]:
@@ -132,7 +142,9 @@ def bench(
         "in_flight": in_flight if rate is None else None,
         "images_per_message": images_per_message,
         "seconds": round(seconds, 3),
+        "offered": tally.offered,
         "images": tally.images,
+        "unanswered": tally.unanswered,
         "images_per_second": round(tally.images / seconds, 1),
         "latency_ms": percentiles_ms(tally.seconds, 50, 90, 99, 99.9),
         "lag_ms": percentiles_ms(tally.lags, 50, 99),
@@ -153,7 +165,7 @@ def bench(
             f"throughput  {figures['images_per_second']:,.0f} images/s "
             f"({tally.images:,} in {seconds:.1f} s, {figures['mode']})\n"
             f"latency     {latency or 'nothing was answered'} ms\n"
-            f"errors      {failed}"
+            f"errors      {failed}" + _offered(tally, rate, duration)
         )
     if not tally.images:
         ctx.exit(FAILED)
@@ -165,6 +177,16 @@ def _calls(images: npt.NDArray[np.uint8], size: int) -> list[npt.NDArray[np.uint
         return list(images)
     endless = np.resize(images, (max(len(images), size), 28, 28))
     return [endless[start : start + size] for start in range(0, len(endless) - size + 1, size)]
+
+
+def _offered(tally: _Tally, rate: float | None, duration: float) -> str:
+    """In an open loop, how much of the rate this program managed, and what had no answer in time."""
+    if rate is None:
+        return ""
+    return (
+        f"\noffered     {tally.offered / duration:,.0f} of {rate:,.0f} images/s, "
+        f"{tally.unanswered:,} of them unanswered {_GRACE_S:g} s after the end"
+    )
 
 
 async def _closed_loop(
@@ -198,11 +220,22 @@ async def _open_loop(
     """Calls come when they come: latency from the planned arrival shows every stall."""
     began = planned = perf_counter()
     turn, targets = itertools.cycle(calls), itertools.cycle(clients)
+    until = began + duration
+    under_way: set[asyncio.Task[None]] = set()
     async with asyncio.TaskGroup() as arrivals:
-        while (planned := planned + random.expovariate(calls_per_second)) < began + duration:
+        while (planned := planned + random.expovariate(calls_per_second)) < until:
             await _reach(planned)
-            tally.lags.append(perf_counter() - planned)
-            arrivals.create_task(_call(next(targets).recognize, next(turn), planned, tally))
+            if (now := perf_counter()) >= until:
+                break
+            tally.lags.append(now - planned)
+            call = _call(next(targets).recognize, next(turn), planned, tally)
+            task = arrivals.create_task(call)
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+        if under_way:
+            await asyncio.wait(under_way, timeout=_GRACE_S)
+        for task in under_way:
+            task.cancel()
 
 
 async def _reach(planned: float) -> None:
@@ -222,6 +255,7 @@ async def _call(
     tally: _Tally,
 ) -> None:
     count = 1 if images.ndim == 2 else len(images)
+    tally.offered += count
     try:
         await recognize(images)
     except InkstreamError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import io
 from contextlib import ExitStack
 from typing import Any
@@ -19,7 +20,7 @@ from inkstream.cli._eval import Evaluation, latency_alone, recognize_all
 from inkstream.cli._gallery import choose, gallery
 from inkstream.cli._live_pens import Page, write_pages
 from inkstream.cli._live_view import live_view
-from inkstream.cli._reach import server_address
+from inkstream.cli._reach import Reach, server_option
 from inkstream.cli._server_process import scrape, server_process
 
 _SHOWN = 8
@@ -27,14 +28,7 @@ _DIGITS_A_PEN = 3
 
 
 @click.command()
-@click.option(
-    "--server",
-    metavar="HOST:PORT",
-    envvar="INKSTREAM_SERVER",
-    show_envvar=True,
-    callback=server_address,
-    help="A server that runs already; without it the demo starts and stops its own.",
-)
+@functools.partial(server_option, default=None)
 @click.option("--metrics", metavar="URL", help="The metrics page of --server, for the batch size.")
 @click.option(
     "--images", type=click.IntRange(min=1), default=10_000, show_default=True, help="At most."
@@ -43,7 +37,7 @@ _DIGITS_A_PEN = 3
     "--pens", type=click.IntRange(0, 64), default=6, show_default=True, help="That write at once."
 )
 @json_option
-def demo(server: str | None, metrics: str | None, images: int, pens: int, as_json: bool) -> None:
+def demo(server: Reach, metrics: str | None, images: int, pens: int, as_json: bool) -> None:
     """Stream pen strokes and images through a server and show what it recognised.
 
     First several pens write in real time, and what is read appears while they do: dim as long as the
@@ -62,12 +56,12 @@ def demo(server: str | None, metrics: str | None, images: int, pens: int, as_jso
     if said:
         notice(said)
     with ExitStack() as stack:
-        if server is None:
+        if not server.address:
             notice("Starting a server ...")
             own = stack.enter_context(server_process())
-            server, metrics = own.address, own.metrics_url
+            server, metrics = Reach(own.address, model=server.model), own.metrics_url
         written = _let_pens_write(server, pens, quietly=as_json)
-        with Client(server) as client:
+        with Client(**server.options()) as client:
             latency = latency_alone(client, pixels)
             before = scrape(metrics) if metrics else {}
             shown = recognize_all(client, pixels, labels)
@@ -78,7 +72,7 @@ def demo(server: str | None, metrics: str | None, images: int, pens: int, as_jso
         "mean_batch": batch,
         "digits": "drawn" if said else "MNIST test set",
         "ink": written,
-        "server": server,
+        "server": server.address,
     }
     if as_json:
         print_json(figures)
@@ -91,7 +85,7 @@ def demo(server: str | None, metrics: str | None, images: int, pens: int, as_jso
         console.print(row)
 
 
-def _let_pens_write(server: str, pens: int, *, quietly: bool) -> dict[str, Any] | None:
+def _let_pens_write(server: Reach, pens: int, *, quietly: bool) -> dict[str, Any] | None:
     """Show pens at work; gives what was measured, None where there are none."""
     if not pens:
         return None

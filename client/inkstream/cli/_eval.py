@@ -19,7 +19,7 @@ from inkstream.cli._conversation import (
     progress,
     stdout,
 )
-from inkstream.cli._reach import Reach, server_option
+from inkstream.cli._reach import PATIENT, Reach, server_option
 from inkstream.mnist import read_idx
 
 _ALONE = 300
@@ -110,14 +110,15 @@ def evaluate(images: Path, labels: Path, server: Reach, limit: int | None, as_js
     """Measure accuracy, throughput and latency on labelled images in idx files, gzipped or not.
 
     Latency is a round trip with nothing else under way; throughput is one stream, fed image by
-    image and packed by the client.
+    image and packed by the client. Images that the server refuses for now are sent again, so that with
+    a token the throughput is the token's.
 
     \b
     Example:
       inkstream eval t10k-images-idx3-ubyte.gz t10k-labels-idx1-ubyte.gz
     """
     pixels, truth = _read_pair(images, labels)
-    with Client(**server.options()) as client:
+    with Client(**server.options(), retry=PATIENT) as client:
         latency = latency_alone(client, pixels[:limit])
         shown = recognize_all(client, pixels[:limit], truth[:limit])
     if as_json:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkstream import AsyncClient, AsyncPen, GlyphResult, GlyphState, InkstreamError
+from inkstream.cli._reach import Reach
 from inkstream.cli._writing import draw_stroke, pause_seconds, point_seconds
 from inkstream.ink import Ink, Stroke
 
@@ -141,7 +142,7 @@ class Page:
 
 
 async def write_pages(
-    server: str, inks: Sequence[Ink], pages: Sequence[Page], on_answer: OnAnswer
+    server: Reach, inks: Sequence[Ink], pages: Sequence[Page], on_answer: OnAnswer
 ) -> None:
     """Deal inks out to the pages and have all written at once, over one stream.
 
@@ -149,7 +150,10 @@ async def write_pages(
         InkstreamError: the server cannot be reached, or something got no answer.
     """
     try:
-        async with AsyncClient(server, timings=True) as client, asyncio.TaskGroup() as writers:
+        async with (
+            AsyncClient(**server.options(), timings=True) as client,
+            asyncio.TaskGroup() as writers,
+        ):
             for place, page in enumerate(pages):
                 writers.create_task(page.write(client, inks[place :: len(pages)], on_answer))
     except* InkstreamError as failed:

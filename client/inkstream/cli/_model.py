@@ -17,16 +17,15 @@ from inkstream.cli._reach import Reach, server_option
 
 @click.command()
 @server_option
-@click.option("--name", default="", help="Name of the model; the server's default if not given.")
 @json_option
-def model(server: Reach, name: str, as_json: bool) -> None:
+def model(server: Reach, as_json: bool) -> None:
     """Describe the model that a server serves.
 
     \b
     Example:
       inkstream model --server localhost:50051
     """
-    with Client(**server.options(), model=name) as client:
+    with Client(**server.options()) as client:
         served = client.model()
     card = _card(served.card_json)
     if as_json:

@@ -13,6 +13,7 @@ import click
 
 from inkstream._addresses import targets_of
 from inkstream._exceptions import InvalidRequest
+from inkstream._retry import RetryPolicy
 from inkstream._tls import Tls
 
 DEFAULT_SERVER = "localhost:50051"
@@ -20,14 +21,21 @@ DEFAULT_SERVER = "localhost:50051"
 _file = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
+PATIENT = RetryPolicy(item_retries=100)
+"""For commands that have time: what the server refuses for now, by load or a limit, is sent again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reach:
     """A server, and what it takes to be let in."""
 
     address: str
+    """Where it is; "" where a command starts one of its own."""
     tls: Tls | None = None
     token: str = field(default="", repr=False)
     token_without_tls: bool = False
+    model: str = ""
+    """Name of the model that is asked for; "" for the server's default."""
 
     def options(self) -> dict[str, Any]:
         """The same as arguments of a client."""
@@ -36,16 +44,25 @@ class Reach:
             "tls": self.tls,
             "token": self.token,
             "token_without_tls": self.token_without_tls,
+            "model": self.model,
         }
 
 
-def server_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds --server and what belongs to it, passed as one `Reach` named `server`."""
+def server_option(
+    command: Callable[..., Any], *, default: str | None = DEFAULT_SERVER
+) -> Callable[..., Any]:
+    """Adds --server, --model and what belongs to them, passed as one `Reach` named `server`.
+
+    Args:
+        command: what gets it.
+        default: of --server; None for a command that starts a server of its own without.
+    """
 
     @functools.wraps(command)
     def reaching(
         *args: Any,
-        server: str,
+        server: str | None,
+        model: str,
         tls: bool,
         tls_ca: Path | None,
         tls_cert: Path | None,
@@ -54,6 +71,8 @@ def server_option(command: Callable[..., Any]) -> Callable[..., Any]:
         token_without_tls: bool,
         **rest: Any,
     ) -> Any:
+        if server is None:
+            return command(*args, server=Reach("", model=model), **rest)
         encrypted = tls or tls_ca or tls_cert or tls_key
         if bool(tls_cert) != bool(tls_key):
             raise InvalidRequest("--tls-cert, --tls-key: go together, as one is the other's key")
@@ -65,7 +84,7 @@ def server_option(command: Callable[..., Any]) -> Callable[..., Any]:
         with _flags_named():
             certificates = Tls.from_files(tls_ca, tls_cert, tls_key) if encrypted else None
         token = _token(token_file) if token_file else ""
-        reach = Reach(server, certificates, token, token_without_tls)
+        reach = Reach(server, certificates, token, token_without_tls, model)
         return command(*args, server=reach, **rest)
 
     options = (
@@ -73,11 +92,18 @@ def server_option(command: Callable[..., Any]) -> Callable[..., Any]:
             "--server",
             metavar="HOST:PORT[,HOST:PORT...]",
             envvar="INKSTREAM_SERVER",
-            default=DEFAULT_SERVER,
-            callback=server_address,
+            default=default,
+            callback=_server_address,
             show_default=True,
             show_envvar=True,
-            help="Where the server is; of several, one that fails is followed by the next.",
+            help="Where the server is; of several, one that fails is followed by the next."
+            + ("" if default else " Without it the command starts and stops its own."),
+        ),
+        click.option(
+            "--model",
+            default="",
+            metavar="NAME",
+            help="Name of the model; the server's default if not given.",
         ),
         click.option("--tls", is_flag=True, help="Encrypt, and trust the roots that gRPC ships."),
         click.option(
@@ -109,7 +135,7 @@ def server_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return reaching
 
 
-def server_address(_: click.Context, __: click.Parameter, address: str | None) -> str | None:
+def _server_address(_: click.Context, __: click.Parameter, address: str | None) -> str | None:
     """The callback of an option that takes an address, or nothing.
 
     Raises:

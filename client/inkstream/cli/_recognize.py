@@ -19,7 +19,7 @@ from inkstream.cli._conversation import (
     print_json,
     stdout,
 )
-from inkstream.cli._reach import Reach, server_option
+from inkstream.cli._reach import PATIENT, Reach, server_option
 from inkstream.pictures import prepare_with_notes
 
 
@@ -47,7 +47,7 @@ def recognize(
     """
     rows: list[dict[str, Any]] = []
     failures = 0
-    with Client(**server.options(), top_k=top) as client:
+    with Client(**server.options(), top_k=top, retry=PATIENT) as client:
         for path in files:
             try:
                 images, notes = _read(path)

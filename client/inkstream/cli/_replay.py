@@ -76,7 +76,6 @@ class _Speed(click.ParamType):  # type: ignore[type-arg]  # generic only in newe
     help="Streams that the pens share.  [default: one a pen]",
 )
 @click.option("--limit", type=click.IntRange(min=1), help="The first so many glyphs, of all files.")
-@click.option("--model", default="", help="Name of the model; the server's default if not given.")
 @click.option(
     "--json",
     "as_json",
@@ -90,7 +89,6 @@ def replay(
     pens: int,
     streams: int | None,
     limit: int | None,
-    model: str,
     as_json: bool,
 ) -> None:
     """Stream every glyph of each FILE as a pen would and say what was recognised.
@@ -128,7 +126,7 @@ def replay(
         async def run() -> None:
             async with AsyncExitStack() as stack:
                 clients = [
-                    await stack.enter_async_context(AsyncClient(**server.options(), model=model))
+                    await stack.enter_async_context(AsyncClient(**server.options()))
                     for _ in range(min(streams or pens, pens, len(inks)))
                 ]
                 # Connecting is not part of the measurement.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import runpy
@@ -124,6 +125,35 @@ def test_eval_counts_and_times(run: Run, labelled: tuple[Path, Path]) -> None:
     assert only_object(run("eval", *labelled, "--json", "--limit", 4))["images"] == 4
 
 
+def test_eval_sends_again_what_is_refused_for_now(
+    run: Run, fake: FakeServer, labelled: tuple[Path, Path]
+) -> None:
+    fake.busy = 3
+    assert only_object(run("eval", *labelled, "--json"))["images"] == 40
+
+
+@pytest.mark.parametrize("command", ["recognize", "eval", "bench", "demo", "model"])
+def test_any_command_asks_for_a_model_by_its_name(
+    run: Run, labelled: tuple[Path, Path], tmp_path: Path, command: str
+) -> None:
+    np.save(tmp_path / "one.npy", frame(3))
+    given = {"recognize": [tmp_path / "one.npy"], "eval": labelled}.get(command, ())
+    refused = run(command, *given, "--model", "absent")
+    assert (refused.exit_code, "absent" in refused.stderr) == (2, True), refused.stderr
+
+
+def test_demo_shows_its_token_to_a_server_that_wants_one(
+    run: Run, fake: FakeServer, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("open-sesame\n")
+    shown = run(
+        *("demo", "--images", 10, "--pens", 1),
+        *("--token-file", tmp_path / "token", "--token-without-tls"),
+    )
+    assert shown.exit_code == 0, shown.stderr
+    assert {seen["authorization"] for seen in fake.metadata} == {"Bearer open-sesame"}
+
+
 def test_eval_refuses_files_that_do_not_belong_together(
     run: Run, labelled: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -139,7 +169,7 @@ def test_eval_refuses_files_that_do_not_belong_together(
 def test_model_describes_what_is_served(run: Run) -> None:
     assert "fake" in run("model").stdout
     assert only_object(run("model", "--json"))["version"] == "1"
-    absent = run("model", "--name", "absent")
+    absent = run("model", "--model", "absent")
     assert (absent.exit_code, "absent" in absent.stderr) == (2, True)
 
 
@@ -175,7 +205,33 @@ def test_bench_speaks_to_people_too(run: Run) -> None:
     assert shown.exit_code == 0
     assert "images/s" in shown.stdout
     assert "none" in shown.stdout
-    assert "pen simulator" in shown.stderr
+    assert shown.stderr == ""
+
+
+def test_bench_keeps_its_duration_at_any_rate(run: Run) -> None:
+    figures = only_object(run("bench", "--rate", 10_000_000, "--duration", 0.2, "--json"))
+    assert 0 < figures["offered"] < 2_000_000
+    assert figures["offered"] == figures["images"] + figures["unanswered"]
+
+
+def test_bench_ends_though_its_images_are_not_answered(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connected: set[object] = set()
+
+    async def recognize(self: inkstream.AsyncClient, images: np.ndarray) -> object:
+        if self in connected:
+            await asyncio.Event().wait()
+        connected.add(self)
+        return await self.submit(images)
+
+    monkeypatch.setattr(inkstream.AsyncClient, "recognize", recognize)
+    monkeypatch.setattr(_bench, "_GRACE_S", 0.0)
+    ended = run("bench", "--rate", 1000, "--duration", 0.1, "--json")
+    figures = only_object(ended)
+    assert figures["images"] == 0
+    assert figures["unanswered"] == figures["offered"] > 0
+    assert ended.exit_code == 1
 
 
 def test_bench_says_when_it_is_the_limit_itself(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

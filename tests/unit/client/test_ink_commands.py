@@ -18,6 +18,7 @@ from inkstream.cli._digits import labelled_ink
 from inkstream.cli._live_pens import Page, write_pages
 from inkstream.cli._live_view import live_view
 from inkstream.cli._pen import Screen, follow
+from inkstream.cli._reach import Reach
 from inkstream.cli.ink_pictures import dots, portrait, thumbnail
 from inkstream.cli.pen_simulator import write_digits
 from inkstream.ink import Ink, Stroke, Units, read, write
@@ -347,7 +348,7 @@ async def test_pages_are_shown_as_they_are_written(fake: FakeServer, is_terminal
             assert seconds is not None
             on_answer(page, result, seconds)
 
-        await write_pages(fake.address, write_digits(2), pages, note)
+        await write_pages(Reach(fake.address), write_digits(2), pages, note)
     assert [page.labels for page in pages] == [["0"], ["1"]]
     assert all(len(page.answers) == len(page.latencies) == 1 for page in pages)
     assert sorted(result.state for result in heard) == ["final"] * 2 + ["provisional"] * 2
@@ -373,4 +374,6 @@ def test_a_rejected_digit_is_shown_as_such_with_its_reason(state: ink_pb2.GlyphS
 
 async def test_pages_that_nobody_reads_end_with_the_reason() -> None:
     with pytest.raises(ConnectionFailed):
-        await write_pages("127.0.0.1:1", write_digits(2), [Page(1), Page(2)], lambda *_: None)
+        await write_pages(
+            Reach("127.0.0.1:1"), write_digits(2), [Page(1), Page(2)], lambda *_: None
+        )
