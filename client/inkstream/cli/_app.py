@@ -6,6 +6,7 @@ import click
 
 import inkstream
 from inkstream.cli._bench import bench
+from inkstream.cli._board import board
 from inkstream.cli._conversation import Commands
 from inkstream.cli._convert import convert
 from inkstream.cli._demo import demo
@@ -35,5 +36,5 @@ def app() -> None:
     """
 
 
-for command in (recognize, pen, replay, draw, convert, evaluate, model, bench, demo):
+for command in (recognize, board, pen, replay, draw, convert, evaluate, model, bench, demo):
     app.add_command(command)

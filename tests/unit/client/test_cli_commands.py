@@ -62,7 +62,8 @@ def labelled(tmp_path: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize(
-    "command", [(), ("recognize",), ("replay",), ("eval",), ("model",), ("bench",), ("demo",)]
+    "command",
+    [(), ("recognize",), ("board",), ("replay",), ("eval",), ("model",), ("bench",), ("demo",)],
 )
 def test_help_opens_with_a_sentence_and_an_example(run: Run, command: tuple[str, ...]) -> None:
     shown = run(*command, "--help")
