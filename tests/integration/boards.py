@@ -1,0 +1,87 @@
+"""A board as people start it, and real digits to be written on it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from inkstream.ink import Ink, read
+
+_PROGRAM = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "from inkstream.cli import main; main()"
+)
+"""As a terminal starts it: what a shell starts in the background ignores Ctrl-C."""
+
+
+@dataclass
+class RunningBoard:
+    """A board that printed its address."""
+
+    process: subprocess.Popen[str]
+    address: str
+
+    def interrupt(self) -> tuple[int, str]:
+        """Press Ctrl-C; gives the exit code and what was said on stderr."""
+        self.process.send_signal(signal.SIGINT)
+        _, said = self.process.communicate(timeout=30)
+        return self.process.returncode, said
+
+
+@contextmanager
+def running_board(
+    server: str, *flags: str, environment: Mapping[str, str] = os.environ
+) -> Iterator[RunningBoard]:
+    """Run a board as long as the block lasts."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM, "board", "--server", server, "--no-open", *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        if not address:
+            _, said = process.communicate(timeout=30)
+            pytest.fail(f"the board did not start: {said}")
+        yield RunningBoard(process, address)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def real_digits(wanted: str) -> list[Ink]:
+    """Glyphs of pendigits with these labels, in order, each by another writer."""
+    path = Path(os.environ.get("INKSTREAM_DATA", "")) / "pendigits" / "pendigits-orig.tra.gz"
+    if not path.is_file():
+        pytest.skip("pendigits is not here: set INKSTREAM_DATA to the folder that holds pendigits/")
+    # 37 is no divisor of what one writer wrote.
+    inks = [*islice(read(path), 0, 3000, 37)]
+    found = []
+    for label in wanted:
+        ink = next(ink for ink in inks if ink.label == label)
+        inks.remove(ink)
+        found.append(ink)
+    return found
+
+
+def placed(ink: Ink, left: float, top: float, size: float) -> Sequence[npt.NDArray[np.float64]]:
+    """Points of each stroke, y down, in a square of the page."""
+    strokes = [points for points in ink.with_y("down").arrays() if len(points)]
+    every = np.concatenate(strokes)
+    low, extent = every.min(axis=0), np.ptp(every, axis=0)
+    scale = size / float(extent.max())
+    return [(points - low) * scale + (left, top) for points in strokes]
