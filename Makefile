@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Real data where it lies beside the checkout; else the loaders download what they need.
 export INKSTREAM_DATA ?= $(abspath $(wildcard ../shared/data))
-# Where `make test-system` puts its pictures of the status page; docs/pictures renews the committed ones.
+# Where `make test-system` puts its pictures of the status page and the board; docs/pictures renews the committed ones.
 export PICTURES ?= plots
 # Exact versions, for build requirements too.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
