@@ -87,7 +87,7 @@ def prepare_with_notes(picture: Picture) -> tuple[npt.NDArray[np.uint8], list[st
 
 def _load(picture: Picture, name: str, notes: list[str]) -> Image.Image:
     """The picture, upright."""
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         if isinstance(picture, Image.Image):
@@ -105,7 +105,10 @@ def _load(picture: Picture, name: str, notes: list[str]) -> Image.Image:
                 notes.append("turned upright, as the camera noted")
             return upright
     except (OSError, SyntaxError, TypeError, ValueError, Image.DecompressionBombError) as error:
-        reason = getattr(error, "strerror", None) or error
+        if isinstance(error, UnidentifiedImageError):
+            reason: object = "of no known format"
+        else:
+            reason = getattr(error, "strerror", None) or error
         raise InvalidImage(
             f"{name}: not a picture that can be read ({reason}); PNG and .npy are safe choices"
         ) from error

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from inkstream import mnist
 
 from inkstream_training.ink.collection import InkParts
 from inkstream_training.recipes import InkMixture, Recipe
@@ -58,20 +56,22 @@ class Examples:
         return Examples(images[:kept], labels[:kept], images[kept:], labels[kept:])
 
 
-def gather(recipe: Recipe, folder: Path | None = None, ink: InkParts | None = None) -> Examples:
+def gather(
+    recipe: Recipe,
+    images: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.uint8],
+    ink: InkParts | None = None,
+) -> Examples:
     """The examples of a recipe: MNIST's training file, the end of it held out, and pen ink.
 
     Args:
         recipe: its `validation_examples` and `ink` count.
-        folder: where the MNIST files are; None looks where `inkstream.mnist.load` does.
+        images: MNIST's training images, uint8 (n, 28, 28).
+        labels: their labels, uint8 (n,).
         ink: what `inkstream_training.ink.collection.prepare` gave, where the recipe has ink.
 
     Returns: with ink, MNIST's held-out images come first and weigh as much as all pen digits.
-
-    Raises:
-        DatasetUnavailable: the files are neither there nor to be fetched.
     """
-    images, labels = mnist.load("train", folder)
     examples = Examples.split(images, labels, recipe.validation_examples)
     return examples if ink is None or recipe.ink is None else _with_ink(examples, recipe.ink, ink)
 

@@ -89,9 +89,11 @@ def produce(
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds: expected at least one, each once, got {list(seeds)}")
-    ink = None if recipe.ink is None else prepare(recipe.ink, ink_folder, on_glyphs)
-    examples = gather(recipe, mnist_folder, ink)
+    # Before the ink, which takes minutes to draw.
+    images, labels = mnist.load("train", mnist_folder)
     test_images, test_labels = mnist.load("test", mnist_folder)
+    ink = None if recipe.ink is None else prepare(recipe.ink, ink_folder, on_glyphs)
+    examples = gather(recipe, images, labels, ink)
     finished = []
     for seed in seeds:
         run = train_seed(recipe, examples, seed, on_epoch=partial(on_epoch, seed))

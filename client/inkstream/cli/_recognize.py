@@ -1,17 +1,15 @@
-"""`inkstream recognize`: recognises picture files and arrays."""
+"""`inkstream recognize`: recognises pictures and arrays of images."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
-import numpy.typing as npt
 from rich.markup import escape
 
 from inkstream import Client, InkstreamError, InvalidImage, Result
-from inkstream._images import IMAGE_SHAPES
 from inkstream.cli._conversation import (
     WRONG_INPUT,
     json_option,
@@ -19,13 +17,17 @@ from inkstream.cli._conversation import (
     print_json,
     stdout,
 )
+from inkstream.cli._picture_files import files_in, read_images
 from inkstream.cli._reach import PATIENT, Reach, server_option
-from inkstream.pictures import prepare_with_notes
 
 
 @click.command()
 @click.argument(
-    "files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+    "files",
+    metavar="FILE...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, allow_dash=True),
 )
 @server_option
 @click.option(
@@ -36,60 +38,80 @@ from inkstream.pictures import prepare_with_notes
 def recognize(
     ctx: click.Context, files: tuple[Path, ...], server: Reach, top: int, as_json: bool
 ) -> None:
-    """Recognise the digit in each FILE: pictures, or .npy arrays of 28x28 images.
+    """Recognise the digit in each FILE: pictures, .npy or .npz arrays of 28x28 images, or folders of these.
 
-    Pictures of any size and colour are brought into MNIST's form: dark ink on a light ground is
-    inverted, the ink cropped, scaled to 20 pixels and centred. What was done is said on stderr.
+    Pictures of any size and colour are brought into MNIST's form: turned upright, dark ink on a light
+    ground inverted, uneven light evened out, the ink cropped, scaled to 20 pixels and centred. What was
+    done is said on stderr. - is standard input.
 
     \b
-    Example:
+    Examples:
       inkstream recognize seven.png scans/*.png digits.npy
+      inkstream recognize scans --json
+      curl -s https://example.org/seven.jpg | inkstream recognize -
     """
-    rows: list[dict[str, Any]] = []
-    failures = 0
+    answered = _Answered()
     with Client(**server.options(), top_k=top, retry=PATIENT) as client:
-        for path in files:
+        for given in files:
             try:
-                images, notes = _read(path)
-            except InkstreamError as error:
-                notice(f"Error: {error}")
-                failures += 1
-                continue
-            for note in notes:
-                notice(f"{path}: {note}")
-            results = client.stream(images, return_exceptions=True)
-            for index, result in enumerate(results):
-                place = f"{path}[{index}]" if path.suffix == ".npy" else str(path)
-                if isinstance(result, InvalidImage):
-                    notice(f"Error: {place}: {result}")
-                    failures += 1
-                elif isinstance(result, InkstreamError):
-                    raise result
-                else:
-                    rows.append({"file": str(path), "index": index, **_row(result), "notes": notes})
-                    if not as_json:
-                        stdout().print(f"{escape(place)}: {_sentence(result)}", soft_wrap=True)
+                for path in files_in(given):
+                    _recognize_file(client, path, answered, as_json=as_json)
+            except InvalidImage as error:
+                answered.refuse(str(given), None, error)
     if as_json:
-        print_json({"results": rows, "failures": failures, "server": server.address})
-    if failures:
+        failed = answered.failed
+        print_json(
+            {
+                "results": answered.rows,
+                "failures": len(failed),
+                "errors": failed,
+                "server": server.address,
+            }
+        )
+    if answered.failed:
         ctx.exit(WRONG_INPUT)
 
 
-def _read(path: Path) -> tuple[npt.NDArray[Any], list[str]]:
-    """The images of a file as (N, ...), and what was done to them."""
-    if not path.is_file():
-        raise InvalidImage(f"{path}: no such file; give paths of pictures or .npy arrays")
-    if path.suffix != ".npy":
-        image, notes = prepare_with_notes(path)
-        return image[None], notes
+@dataclass(slots=True)
+class _Answered:
+    """What became of the images so far, for --json."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    """Results."""
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    """Files and images that could not be taken."""
+
+    def refuse(self, file: str, index: int | None, error: InvalidImage) -> None:
+        """Note and say that a file, or an image of it, cannot be taken."""
+        said = str(error) if index is None else f"{file}[{index}]: {error}"
+        notice(f"Error: {said}")
+        self.failed.append({"file": file, "index": index, "error": str(error)})
+
+
+def _recognize_file(client: Client, path: Path, answered: _Answered, *, as_json: bool) -> None:
+    """Recognise what a file holds, and go on after what cannot be taken.
+
+    Raises:
+        InkstreamError: the server cannot be reached, or no longer.
+    """
     try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise InvalidImage(
-            f"{path}: not an array of numbers that can be read; write it with np.save"
-        ) from error
-    is_single = array.shape in IMAGE_SHAPES or array.ndim == 0
-    return (array[None] if is_single else array), []
+        for found in read_images(path):
+            for note in found.notes:
+                notice(f"{found.name}: {note}")
+            results = client.stream(found.images, return_exceptions=True)
+            for index, result in enumerate(results):
+                if isinstance(result, InvalidImage):
+                    answered.refuse(found.name, index if found.is_array else None, result)
+                    continue
+                if isinstance(result, InkstreamError):
+                    raise result
+                row = {"file": found.name, "index": index, **_row(result), "notes": found.notes}
+                answered.rows.append(row)
+                if not as_json:
+                    place = f"{found.name}[{index}]" if found.is_array else found.name
+                    stdout().print(f"{escape(place)}: {_sentence(result)}", soft_wrap=True)
+    except InvalidImage as error:
+        answered.refuse(str(path), None, error)
 
 
 def _row(result: Result) -> dict[str, Any]:

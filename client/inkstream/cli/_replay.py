@@ -113,6 +113,8 @@ def replay(
       inkstream replay digits.unipen --speed real --pens 8 --streams 2
     """
     inks = list(islice(_inks(files), limit))
+    if not inks:
+        raise InvalidInk("no ink in it: nothing to replay", ", ".join(map(str, files)))
     rows: list[Row] = []
 
     with progress_bar(total=len(inks), label="Writing") as advance:

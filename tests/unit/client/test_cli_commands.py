@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 import json
 import runpy
 import struct
@@ -36,8 +37,9 @@ def run(fake: FakeServer, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setattr(mnist, "load", unavailable)
     monkeypatch.setenv("INKSTREAM_SERVER", fake.address)
 
-    def invoke(*arguments: object) -> Result:
-        return CliRunner().invoke(app, [str(a) for a in arguments], terminal_width=100)
+    def invoke(*arguments: object, given: bytes = b"") -> Result:
+        words = [str(a) for a in arguments]
+        return CliRunner().invoke(app, words, input=given, terminal_width=100)
 
     return invoke
 
@@ -114,6 +116,64 @@ def test_recognize_goes_on_after_a_bad_file_and_says_so(run: Run, tmp_path: Path
     assert said["failures"] == 5, shown.stderr
     for name in ("absent.png", "broken.npy", "wide.npy[1]", "good.npy[0]"):
         assert name in shown.stderr
+    assert [(Path(error["file"]).name, error["index"]) for error in said["errors"]] == [
+        ("absent.png", None),
+        ("broken.npy", None),
+        ("wide.npy", 0),
+        ("wide.npy", 1),
+        ("good.npy", 0),
+    ]
+    assert all(error["error"] for error in said["errors"])
+
+
+def test_recognize_takes_the_pictures_and_arrays_of_a_folder(run: Run, tmp_path: Path) -> None:
+    Image.fromarray(frame(7)).save(tmp_path / "b.PNG")
+    np.save(tmp_path / "a.npy", frame(3))
+    (tmp_path / "notes.txt").write_text("not a picture")
+    shown = run("recognize", tmp_path)
+    assert shown.exit_code == 0, shown.stderr
+    assert [line.split()[1] for line in shown.stdout.splitlines()] == ["3", "7"]
+    (tmp_path / "empty").mkdir()
+    refused = run("recognize", tmp_path / "empty")
+    assert (refused.exit_code, "without pictures" in refused.stderr) == (2, True)
+
+
+def test_recognize_reads_archives_of_arrays(run: Run, tmp_path: Path) -> None:
+    np.savez(tmp_path / "digits.npz", one=frame(1), more=np.stack([frame(2), frame(3)]))
+    shown = run("recognize", "--json", tmp_path / "digits.npz")
+    rows = only_object(shown)["results"]
+    assert [(Path(row["file"]).name, row["index"], row["digit"]) for row in rows] == [
+        ("one", 0, 1),
+        ("more", 0, 2),
+        ("more", 1, 3),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["picture", "array", "nothing"])
+def test_recognize_reads_standard_input(run: Run, kind: str) -> None:
+    given = io.BytesIO()
+    if kind == "picture":
+        Image.fromarray(frame(7)).save(given, "PNG")
+    elif kind == "array":
+        np.save(given, frame(7))
+    shown = run("recognize", "-", given=given.getvalue())
+    if kind == "nothing":
+        assert (shown.exit_code, "not a picture" in shown.stderr) == (2, True)
+    else:
+        assert shown.stdout.partition(": ")[2].startswith("7")
+
+
+def test_recognize_says_that_an_array_holds_no_images(run: Run, tmp_path: Path) -> None:
+    np.save(tmp_path / "empty.npy", np.zeros((0, 28, 28), np.uint8))
+    shown = run("recognize", tmp_path / "empty.npy")
+    assert (shown.exit_code, "without images" in shown.stderr) == (2, True)
+
+
+def test_replay_of_no_ink_is_refused(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("")
+    refused = run("replay", tmp_path / "empty.jsonl")
+    assert refused.exit_code == 2
+    assert "empty.jsonl: no ink in it" in refused.stderr
 
 
 def test_eval_counts_and_times(run: Run, labelled: tuple[Path, Path]) -> None:

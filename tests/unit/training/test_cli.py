@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from inkstream_training import produce
 from inkstream_training.cli import main
 from inkstream_training.quiet import quiet
 
@@ -77,6 +78,16 @@ def test_missing_images_say_what_to_do(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "put the four MNIST files there" in result.stderr
     assert not (tmp_path / "models").exists()
+
+
+def test_missing_images_are_missed_before_ink_is_drawn(
+    small_ink: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(produce, "prepare", lambda *_: pytest.fail("drew ink"))
+    given = ("--recipe", "ink", "--mnist", tmp_path, "--data", small_ink)
+    result = run("train", *given, "--out", tmp_path / "models")
+    assert result.exit_code == 2
+    assert "put the four MNIST files there" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,4 @@
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -125,9 +124,9 @@ def test_images_of_no_strength_are_learned_as_they_are() -> None:
     assert accuracy(still) > 0.95 > accuracy(examples)
 
 
-def test_held_out_images_are_the_end_of_the_file_and_not_trained_on(small_mnist: Path) -> None:
-    examples = gather(dataclasses.replace(AUGMENTED, validation_examples=200), small_mnist)
+def test_held_out_images_are_the_end_of_the_file_and_not_trained_on() -> None:
     images, labels = bars(1200, seed=1)
+    examples = gather(dataclasses.replace(AUGMENTED, validation_examples=200), images, labels)
     np.testing.assert_array_equal(examples.images, images[:1000])
     np.testing.assert_array_equal(examples.validation_images, images[1000:])
     np.testing.assert_array_equal(examples.validation_labels, labels[1000:])

@@ -112,7 +112,7 @@ def load(
     Raises:
         DatasetUnavailable: a file is missing, is not the one meant, or cannot be read.
     """
-    where = folder or locate()
+    where = folder or _named()
     if where is None:
         raise DatasetUnavailable(
             "pen ink: INKSTREAM_DATA is not set; set it to the folder that holds "
@@ -131,11 +131,16 @@ def load(
 
 def locate(folder: Path | None = None) -> Path | None:
     """The folder that `load` would read, or None where a file is missing."""
-    named = os.environ.get("INKSTREAM_DATA")
-    where = folder or (Path(named) if named else None)
+    where = folder or _named()
     if where is None or not all((where / file.name).is_file() for file in FILES):
         return None
     return where
+
+
+def _named() -> Path | None:
+    """The folder that the environment names."""
+    named = os.environ.get("INKSTREAM_DATA")
+    return Path(named) if named else None
 
 
 def _glyphs(file: InkFile, path: Path) -> Iterator[Glyph]:

@@ -43,6 +43,14 @@ def test_files_are_looked_for_where_the_environment_says(
         sources.load()
 
 
+def test_a_folder_that_the_environment_names_wrongly_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INKSTREAM_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(DatasetUnavailable, match=r"nowhere/.*: No such file"):
+        sources.load()
+
+
 def test_a_missing_file_is_named(small_ink: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetUnavailable, match=r"pendigits-orig\.tra\.gz: No such file"):
         sources.load(tmp_path)
