@@ -94,7 +94,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     server: BoardServer
     protocol_version = "HTTP/1.1"
-    server_version, sys_version = "inkstream", ""
     timeout = _PATIENCE_SECONDS
     disable_nagle_algorithm = True
 
@@ -254,6 +253,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Refuse what is not HTTP as it should be, in the way of all else."""
         self.command = self.command or ""
         self._refuse(code, "request", message or "", "send HTTP/1.1 with GET or POST")
+
+    def version_string(self) -> str:
+        """Name what answers, and no version of anything."""
+        return "inkstream"
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - named by http.server
         """Say nothing of single requests."""
