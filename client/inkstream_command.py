@@ -7,11 +7,17 @@ is imported, whether to.
 from __future__ import annotations
 
 import os
+import sys
 
 
 def main() -> None:
     """Run the command line; ends the process with an exit code."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    from inkstream.cli import main as run
+    try:
+        # Takes a moment, in which somebody may have thought better of it.
+        from inkstream.cli import main as run
 
-    run()
+        run()
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        sys.exit(130)

@@ -87,6 +87,23 @@ def _configured(values: dict[str, Any]) -> Config:
 class _Main(click.Group):
     """Imports `models` when it is asked for: it needs gRPC's code, and a supervisor must not."""
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            from inkstream._stdout import end_if_full
+
+            end_if_full(error, "inkstream-server")
+            raise
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            # As the client's commands do; 1 would say that something is wrong.
+            click.echo("Interrupted.", err=True)
+            context.exit(130)
+
     def list_commands(self, context: click.Context) -> list[str]:
         return sorted([*super().list_commands(context), "models"])
 

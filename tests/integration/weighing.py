@@ -91,5 +91,7 @@ async def weigh(way: str) -> None:
 if __name__ == "__main__":
     if len(sys.argv) > 2:
         asyncio.run(call(sys.argv[2], sys.argv[1]))
-    else:
+    elif sys.argv[1:]:
         run_loop(weigh(sys.argv[1]))
+    else:
+        sys.exit("usage: python -m tests.integration.weighing cancels|cancels-early|half-closes")

@@ -14,6 +14,7 @@ from inkstream.cli._draw import draw
 from inkstream.cli._eval import evaluate
 from inkstream.cli._model import model
 from inkstream.cli._pen import pen
+from inkstream.cli._ping import ping
 from inkstream.cli._recognize import recognize
 from inkstream.cli._replay import replay
 
@@ -36,5 +37,5 @@ def app() -> None:
     """
 
 
-for command in (recognize, board, pen, replay, draw, convert, evaluate, model, bench, demo):
+for command in (recognize, board, pen, replay, draw, convert, evaluate, model, ping, bench, demo):
     app.add_command(command)

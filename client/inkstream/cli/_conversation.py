@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from inkstream._exceptions import InkstreamError, InputError, RetryableError
+from inkstream._stdout import end_if_full
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _T = TypeVar("_T")
@@ -28,6 +29,14 @@ _EXTRAS = frozenset({"defusedxml", "evdev"})
 
 class Commands(click.Group):
     """A group whose commands end with a sentence and an exit code, never with a traceback."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line; a disk that is full is said like any other error."""
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            end_if_full(error, "Error")
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command and translate what it raises."""

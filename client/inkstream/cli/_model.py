@@ -7,8 +7,6 @@ import json
 from typing import Any
 
 import click
-from rich.markup import escape
-from rich.table import Table
 
 from inkstream import Client
 from inkstream.cli._conversation import json_option, print_json, stdout
@@ -33,15 +31,14 @@ def model(server: Reach, as_json: bool) -> None:
         del described["card_json"]
         print_json({**described, "card": card, "server": server.address})
         return
-    table = Table.grid(padding=(0, 2))
-    table.add_column()
-    table.add_column(overflow="fold")
-    for field in ("name", "version", "engine", "sha256"):
-        table.add_row(field, escape(getattr(served, field)))
+    rows = {field: getattr(served, field) for field in ("name", "version", "engine", "sha256")}
     for field, value in card.items():
         if isinstance(value, str | int | float) and not hasattr(served, field):
-            table.add_row(escape(field), escape(str(value)))
-    stdout().print(table)
+            rows[field] = str(value)
+    wide = max(map(len, rows))
+    for field, value in rows.items():
+        # One line each: a sum that is broken in two cannot be searched for.
+        stdout().print(f"{field:{wide}}  {value}", markup=False, soft_wrap=True)
 
 
 def _card(card_json: str) -> dict[str, Any]:

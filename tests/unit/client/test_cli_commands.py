@@ -14,6 +14,7 @@ from typing import Any
 
 import inkstream
 import inkstream.cli
+import inkstream_command
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -65,7 +66,17 @@ def labelled(tmp_path: Path) -> tuple[Path, Path]:
 
 @pytest.mark.parametrize(
     "command",
-    [(), ("recognize",), ("board",), ("replay",), ("eval",), ("model",), ("bench",), ("demo",)],
+    [
+        (),
+        ("recognize",),
+        ("board",),
+        ("replay",),
+        ("eval",),
+        ("model",),
+        ("ping",),
+        ("bench",),
+        ("demo",),
+    ],
 )
 def test_help_opens_with_a_sentence_and_an_example(run: Run, command: tuple[str, ...]) -> None:
     shown = run(*command, "--help")
@@ -244,6 +255,50 @@ def test_model_shows_the_card_as_far_as_it_can(
     assert shown in run("model").stdout
 
 
+def test_model_breaks_no_value(run: Run, fake: FakeServer) -> None:
+    fake.card_json = json.dumps({"description": "long " * 40})
+    lines = run("model").stdout.splitlines()
+    assert "sha256       " + "ab" * 32 in lines
+    assert len(lines) == 5
+
+
+def test_ping_says_that_a_server_is_ready(run: Run, fake: FakeServer) -> None:
+    shown = run("ping")
+    assert shown.exit_code == 0
+    assert f"{fake.address} is ready: digits/1, round trip" in shown.stdout
+    figures = only_object(run("ping", "--json"))
+    assert figures["round_trip_ms"] > 0
+    assert figures["model"] == "digits/1"
+
+
+def test_ping_says_that_a_server_is_not_ready(run: Run, fake: FakeServer) -> None:
+    absent = run("ping", "--server", "127.0.0.1:1")
+    assert (absent.exit_code, absent.stdout) == (3, "")
+    fake.answering.clear()
+    silent = run("ping", "--timeout", 0.05)
+    assert (silent.exit_code, silent.stdout) == (3, "")
+    assert "no answer within 0.05 s" in silent.stderr
+    assert run("ping", "--model", "absent").exit_code == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
+@pytest.mark.parametrize("words", [("model",), ("model", "--json"), ("recognize",), ("--help",)])
+def test_output_that_cannot_be_written_is_said(
+    fake: FakeServer, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    np.save(tmp_path / "one.npy", frame(3))
+    files = [tmp_path / "one.npy"] if words == ("recognize",) else []
+    server = ["--server", fake.address] if "--help" not in words else []
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "inkstream", *words, *files, *server],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("Error: standard output cannot be written")
+    assert ended.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     "load",
     [
@@ -344,6 +399,19 @@ def test_an_interruption_has_its_exit_code(run: Run, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(inkstream.Client, "model", interrupt)
     assert run("model").exit_code == 130
+
+
+def test_an_interruption_while_the_command_is_loaded_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(inkstream.cli, "main", interrupt)
+    with pytest.raises(SystemExit) as ended:
+        inkstream_command.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
 
 
 def test_the_library_does_without_the_command_lines_packages() -> None:

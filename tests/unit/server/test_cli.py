@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -41,6 +43,26 @@ def test_help_names_every_setting_with_its_variable_and_its_reason() -> None:
         assert "--" + setting.name.replace("_", "-") in said
         assert "INKSTREAM_" + setting.name.upper() in said
         assert setting.metadata["help"].split(".")[0] in words
+
+
+def test_an_interruption_is_told_from_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(config: Config) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lifecycle, "serve", interrupt)
+    interrupted = call("serve")
+    assert (interrupted.exit_code, interrupted.stderr) == (130, "Interrupted.\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
+@pytest.mark.parametrize("words", [("models", "list"), ("--help",)])
+def test_output_that_cannot_be_written_is_said(words: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "inkstream_server", *words]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("inkstream-server: standard output cannot be written")
+    assert ended.stderr.count("\n") == 1
 
 
 def test_without_flags_the_defaults_are_served(served: list[Config]) -> None:
