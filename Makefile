@@ -18,13 +18,16 @@ PIP := $(BIN)/pip install --quiet
 PIP_WHEEL := $(BIN)/pip wheel --quiet --no-deps
 ARGS ?=
 
-.PHONY: audit fuzz dashboards rules help watch demo serve train test lint format docs protos bench bench-quick soak test-system dist clean
+.PHONY: audit board fuzz dashboards rules help watch demo serve train test lint format docs protos bench bench-quick soak test-system dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .stamps/run ## Start a server, stream real digits and live pens through it, show what it recognised
 	@$(BIN)/inkstream demo $(ARGS)
+
+board: .stamps/run ## Write digits in your browser and see them recognised (ARGS="--no-open")
+	@exec $(BIN)/inkstream board $(ARGS)
 
 serve: .stamps/run ## Run the server in the foreground (ARGS="--port 50051")
 	@exec $(BIN)/inkstream-server serve $(ARGS)

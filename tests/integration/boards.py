@@ -40,11 +40,12 @@ class RunningBoard:
 
 @contextmanager
 def running_board(
-    server: str, *flags: str, environment: Mapping[str, str] = os.environ
+    server: str | None, *flags: str, environment: Mapping[str, str] = os.environ
 ) -> Iterator[RunningBoard]:
-    """Run a board as long as the block lasts."""
+    """Run a board as long as the block lasts; without a server it starts its own."""
+    at = [] if server is None else ["--server", server]
     process = subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM, "board", "--server", server, "--no-open", *flags],
+        [sys.executable, "-c", _PROGRAM, "board", *at, "--no-open", *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

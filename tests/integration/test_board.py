@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
+import socket
 from itertools import count
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+import pytest
 from inkstream.ink import Ink
 
 from tests.integration.boards import RunningBoard, placed, real_digits, running_board
@@ -127,3 +130,17 @@ def test_ctrl_c_ends_it_while_pages_are_open(server: RunningServer) -> None:
         assert code == 130
         assert "Traceback" not in said
         assert said.endswith("Interrupted.\n")
+
+
+def test_without_a_server_it_starts_one_and_takes_it_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("INKSTREAM_SERVER", raising=False)
+    (ink,) = real_digits("7")
+    with running_board(None) as board:
+        page = Page(board, "one")
+        page.write(ink, 0)
+        assert page.final()["digit"] == 7
+        code, said = board.interrupt()
+        assert code == 130
+    (port,) = re.findall(r" at 127\.0\.0\.1:(\d+); Ctrl-C ends", said)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(port)), timeout=5)

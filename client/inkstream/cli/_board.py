@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
 import socket
 import sys
 import threading
 import webbrowser
+from contextlib import ExitStack
 
 import click
 
 from inkstream import Client, InvalidRequest
 from inkstream.cli._conversation import notice
 from inkstream.cli._reach import Reach, server_option
+from inkstream.cli._server_process import server_process
 from inkstream.cli.board._server_watch import ServerWatch
 from inkstream.cli.board._serving import BoardServer
 from inkstream.cli.board._sheets import Sheets
@@ -22,7 +25,7 @@ _ALTERNATIVES = 4
 
 
 @click.command()
-@server_option
+@functools.partial(server_option, default=None)
 @click.option(
     "--port",
     type=click.IntRange(0, 65_535),
@@ -51,8 +54,8 @@ def board(server: Reach, port: int, host: str, insecure_listen: bool, no_open: b
 
     \b
     Examples:
-      inkstream board
-      inkstream board --no-open --port 8080
+      inkstream board                                         # with a server of its own
+      inkstream board --server localhost:50051 --no-open --port 8080
       inkstream board --host 192.168.1.5 --insecure-listen    # for a phone in the same network
     """
     is_open_to_others = not _is_loopback(host)
@@ -62,7 +65,13 @@ def board(server: Reach, port: int, host: str, insecure_listen: bool, no_open: b
             "listen on 127.0.0.1, or say --insecure-listen where the network is yours"
         )
     watch = ServerWatch(lambda state: sheets.tell("server", state))
-    with Client(**server.options(), client_label="board", on_state=watch.take) as client:
+    with ExitStack() as stack:
+        if not server.address:
+            notice("Starting a server ...")
+            server = Reach(stack.enter_context(server_process()).address, model=server.model)
+        client = stack.enter_context(
+            Client(**server.options(), client_label="board", on_state=watch.take)
+        )
         sheets = Sheets(
             lambda on_result: client.pen(
                 y="down", units="px", alternatives=_ALTERNATIVES, on_result=on_result

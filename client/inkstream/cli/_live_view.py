@@ -43,7 +43,7 @@ def _line(page: Page, result: GlyphResult, seconds: float) -> Text:
     return Text(
         f"pen {page.number:>2}  {result.state:<11}  {result.digit}  {result.confidence:6.1%}"
         f"  {seconds * 1000:6.1f} ms after pen-up"
-        + (f"  rejected: {result.reason.name}" if result.reason else "")
+        + (f"  rejected: {result.reason}" if result.reason else "")
     )
 
 
