@@ -21,6 +21,8 @@ _NEAR = 0.1
 """Share of a picture's grey levels within which a pixel is explained by a ground."""
 _GAIN = 0.1
 """Share of pixels that an uneven ground has to explain beyond an even one to be believed."""
+_LEAST = 0.6
+"""Share of pixels that it has to explain anyway: no picture is mostly ink, but tight crops are half of it."""
 
 _Levels = npt.NDArray[np.float64]
 
@@ -44,7 +46,7 @@ def ink_of(grey: npt.NDArray[np.uint8], notes: list[str]) -> _Levels | None:
     Returns: 0 for ground to 1 for the strongest ink, of the same shape; None without any ink.
     """
     level = level_of(grey)
-    uneven = _uneven_ground(grey, level)
+    uneven = _uneven_ground(grey)
     lighter = grey.astype(np.float64) - (level if uneven is None else uneven)
     darkest, lightest = -float(lighter.min()), float(lighter.max())
     if max(darkest, lightest) < _CONTRAST:
@@ -68,15 +70,18 @@ def ink_of(grey: npt.NDArray[np.uint8], notes: list[str]) -> _Levels | None:
     return ink if ink.any() else None
 
 
-def _uneven_ground(grey: npt.NDArray[np.uint8], level: float) -> _Levels | None:
+def _uneven_ground(grey: npt.NDArray[np.uint8]) -> _Levels | None:
     """A ground that changes smoothly over the picture; None where an even one explains as much."""
     rows, columns = (max(1, length // _SAMPLES) for length in grey.shape)
     sample = grey[::rows, ::columns].astype(np.float64)
     terms = _terms(*sample.shape)
     factors = _most_explaining(terms, sample)
     near = _NEAR * float(np.ptp(sample))
-    explained = np.mean(np.abs(sample - terms @ factors) < near)
-    if explained <= np.mean(np.abs(sample - level) < near) + _GAIN:
+    # Not only the border's level: in a tight crop the border is ink.
+    even = max(
+        np.mean(np.abs(sample - each) < near) for each in np.percentile(sample, range(5, 100, 10))
+    )
+    if np.mean(np.abs(sample - terms @ factors) < near) <= max(even + _GAIN, _LEAST):
         return None
     ground: _Levels = np.clip(_terms(*grey.shape) @ factors, 0, 255)
     return ground

@@ -169,7 +169,7 @@ def test_uneven_light_leaves_only_the_ink(is_dark: bool, size: tuple[int, int], 
         "from the left": 175 - 55 * x,
         "from above": 150 - 70 * y,
         "lamp": 220 / (1 + 0.5 * ((x - 0.5) ** 2 + y**2)),
-        "shadow": 130 + 90 / (1 + np.exp(12 * (x + y))),
+        "shadow": 130 + 90 / (1 + np.exp(4 * (x + y))),
     }[light]
     seen = paper * (1 - 0.8 * ink) if is_dark else 255 - paper * (1 - 0.8 * ink)
     grain = np.random.default_rng(3).normal(0, 3, seen.shape)
@@ -183,6 +183,13 @@ def test_uneven_light_leaves_only_the_ink(is_dark: bool, size: tuple[int, int], 
 def test_ink_on_even_ground_is_not_taken_for_a_change_of_light() -> None:
     for picture in (seven(), seven((40, 40)), seven().crop((30, 30, 170, 270)), seven((900, 300))):
         assert not any("uneven" in note for note in prepare_with_notes(picture)[1])
+
+
+@pytest.mark.parametrize("width", range(40, 140, 10))
+def test_a_stroke_that_fills_its_picture_is_no_change_of_light(width: int) -> None:
+    slash = Image.new("L", (200, 300), 255)
+    ImageDraw.Draw(slash).line([(180, 0), (20, 300)], fill=0, width=width)
+    assert not any("uneven" in note for note in prepare_with_notes(slash)[1])
 
 
 def test_an_image_on_ground_that_is_not_dark_is_not_taken_as_it_is() -> None:
