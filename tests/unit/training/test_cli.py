@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from inkstream_training import produce
+from inkstream_training import evaluate, produce
 from inkstream_training.cli import main
 from inkstream_training.quiet import quiet
 
@@ -78,6 +78,17 @@ def test_missing_images_say_what_to_do(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "put the four MNIST files there" in result.stderr
     assert not (tmp_path / "models").exists()
+
+
+def test_an_interruption_is_told_from_a_figure_that_differs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluate, "evaluate", interrupt)
+    interrupted = run("evaluate")
+    assert (interrupted.exit_code, interrupted.stderr) == (130, "Interrupted.\n")
 
 
 def test_missing_images_are_missed_before_ink_is_drawn(
