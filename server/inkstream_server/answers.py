@@ -1,6 +1,8 @@
 """From what the batcher answered to one message: results as columns, refusals as item errors."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Final
 
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
@@ -9,7 +11,7 @@ from inkstream.v1.recognition_service_pb2 import Draining, StreamRecognizeRespon
 
 from inkstream_server.admission import Overloaded, QueueFull, WouldBeLate
 from inkstream_server.batching import DeadlineExpired
-from inkstream_server.columns import Columns, stream_message
+from inkstream_server.columns import BYTE, Columns, stream_message, varint
 from inkstream_server.computing import EngineFailed
 from inkstream_server.metrics import Metrics, Outcome
 
@@ -30,13 +32,54 @@ _CODE_OF_EXCEPTION: Final[dict[type[Exception], error_pb2.ErrorCode]] = {
 }
 
 
+_ERROR_OF_STREAM: Final = b"\x22"
+_SEQUENCE: Final = b"\x08"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Items that end alike: with one error, but for the number that each of them says."""
+
+    sequences: Sequence[int]
+    error: error_pb2.ItemError
+    """What they end with; names no item."""
+
+    def errors(self) -> list[error_pb2.ItemError]:
+        """Write it out, item by item."""
+        errors = []
+        for sequence in self.sequences:
+            error = error_pb2.ItemError(sequence=sequence)
+            error.MergeFrom(self.error)
+            errors.append(error)
+        return errors
+
+    def stream_fields(self) -> bytes:
+        """Write the field `errors` of a `StreamRecognizeResponse`, once an item.
+
+        By hand, since who is refused must cost less than who is served: 64 items take a fifth of the time.
+        """
+        alike = self.error.SerializeToString()
+        parts: list[bytes] = []
+        # Numbers that follow each other differ in their lowest seven bits, which come first.
+        for above, run in groupby(self.sequences, lambda sequence: sequence >> 7):
+            rest = varint(above) if above else b""
+            length = varint(len(_SEQUENCE) + 1 + len(rest) + len(alike))
+            head, tail = _ERROR_OF_STREAM + length + _SEQUENCE, rest + alike
+            mark = 128 if above else 0
+            for sequence in run:
+                parts += (head, BYTE[sequence & 127 | mark], tail)
+        return b"".join(parts)
+
+
 class Response:
-    """A message down a stream while it is put together: columns by hand, all else by protobuf."""
+    """A message down a stream while it is put together: most of it by hand, the rest by protobuf."""
 
     def __init__(self) -> None:
         """Begin with nothing to say."""
         self.columns: list[Columns] = []
         """Answers to tensors."""
+        self.refusals: list[Refusal] = []
+        """Tensors that were refused together."""
         self._rest = StreamRecognizeResponse()
 
     @property
@@ -46,8 +89,13 @@ class Response:
 
     @property
     def errors(self) -> "RepeatedCompositeFieldContainer[error_pb2.ItemError]":
-        """Items that could not be recognised."""
+        """Items that could not be recognised, each with an error of its own."""
         return self._rest.errors
+
+    @property
+    def refused(self) -> int:
+        """How many items have an error."""
+        return len(self._rest.errors) + sum(len(it.sequences) for it in self.refusals)
 
     def say_draining(self, draining: Draining) -> None:
         """Tell of a drain."""
@@ -58,8 +106,10 @@ class Response:
 
         Serialised messages joined end to end are the message that has the fields of both.
         """
-        rest = self._rest.SerializeToString()
-        return stream_message(self.columns) + rest if self.columns else rest
+        message = self._rest.SerializeToString()
+        for refusal in self.refusals:
+            message += refusal.stream_fields()
+        return stream_message(self.columns) + message if self.columns else message
 
 
 def count_doubts(columns: Sequence[Columns], metrics: Metrics) -> None:
@@ -71,13 +121,11 @@ def count_doubts(columns: Sequence[Columns], metrics: Metrics) -> None:
             metrics.warned(mask)
 
 
-def refuse(sequences: Sequence[int], failure: Exception) -> list[error_pb2.ItemError]:
-    """Turn what the batcher raised for a block into one error for each of its items."""
+def refuse(sequences: Sequence[int], failure: Exception) -> Refusal:
+    """Turn what the batcher raised for a block into an error for all of its items."""
     code = _CODE_OF_EXCEPTION[type(failure)]
     retry = failure.retry_after_ms if isinstance(failure, Overloaded) else 0
-    return [
-        error_pb2.ItemError(
-            sequence=sequence, code=code, message=str(failure), retry_after_ms=retry
-        )
-        for sequence in sequences
-    ]
+    return Refusal(
+        sequences,
+        error_pb2.ItemError(code=code, message=str(failure), retry_after_ms=retry),
+    )

@@ -19,7 +19,8 @@ from inkstream_server.doubts import NO_INK
 # Tags of fields, (number << 3) | 2: each is a run of bytes behind its length.
 _SEQUENCES, _DIGITS, _CONFIDENCES = b"\x0a", b"\x12", b"\x1a"
 _REJECT_REASONS, _WARNINGS, _MODEL_VERSION = b"\x4a", b"\x52", b"\x5a"
-_BYTE: Final = [bytes((value,)) for value in range(256)]
+BYTE: Final = [bytes((value,)) for value in range(256)]
+"""Each byte by itself."""
 _TENSORS_OF_STREAM: Final = b"\x12"
 """Field 2 of `StreamRecognizeResponse`."""
 
@@ -43,7 +44,7 @@ def sequences_column(sequences: Sequence[int]) -> bytes:
     """Write the callers' numbers of rows."""
     if len(sequences) == 1:
         number = varint(sequences[0])
-        return _SEQUENCES + _BYTE[len(number)] + number
+        return _SEQUENCES + BYTE[len(number)] + number
     return tensor_pb2.TensorResults(sequences=sequences).SerializeToString()
 
 
@@ -180,9 +181,9 @@ def _model_version(label: str) -> bytes:
 def varint(number: int) -> bytes:
     """Write a number as protobuf does: seven bits a byte, lowest first, all but the last marked."""
     if number < 128:
-        return _BYTE[number]
+        return BYTE[number]
     if number < 16384:
-        return _BYTE[number & 127 | 128] + _BYTE[number >> 7]
+        return BYTE[number & 127 | 128] + BYTE[number >> 7]
     marked = []
     while number >= 128:
         marked.append(number & 127 | 128)

@@ -181,7 +181,7 @@ class Outbox:
                 # An interim was replaced while it waited, or its batch failed.
                 self._leave(items)
                 continue
-            self._client.answer(response.columns, response.glyphs, len(response.errors))
+            self._client.answer(response.columns, response.glyphs, response.refused)
             self._writing_since = perf_counter()
             try:
                 await self._write(message)

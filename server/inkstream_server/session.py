@@ -289,7 +289,7 @@ class Session:
             try:
                 answer = self._batcher.submit(group.frames, self._flow, deadline=deadline)
             except Overloaded as full:
-                due.errors += answers.refuse(group.sequences, full)
+                due.refusals.append(answers.refuse(group.sequences, full))
             else:
                 due.blocks.append((group.sequences, answer))
         self._outbox.put(due)
@@ -310,9 +310,9 @@ class Session:
         try:
             shares = self._batcher.compute_now(group.frames, deadline=deadline)
         except EngineFailed as failure:
-            errors = answers.refuse(group.sequences, failure)
-            refused = TensorsDue(len(errors), arrived, self._options, self._metrics, errors)
-            self._outbox.put(refused)
+            due = TensorsDue(len(group.sequences), arrived, self._options, self._metrics, [])
+            due.refusals.append(answers.refuse(group.sequences, failure))
+            self._outbox.put(due)
             return True
         if shares is None:
             return False

@@ -27,7 +27,9 @@ class TensorsDue:
     options: tensor_pb2.AnswerOptions | None
     metrics: Metrics
     errors: list[error_pb2.ItemError]
+    """Of frames that were wrong, each in its own way."""
     blocks: list[tuple[list[int], asyncio.Future[list[Share]]]] = field(default_factory=list)
+    refusals: list[answers.Refusal] = field(default_factory=list)
     later: list[tuple[float, int]] = field(default_factory=list)
     """When each further message arrived, and its items."""
 
@@ -61,7 +63,7 @@ class TensorsDue:
 
     def append(self, response: answers.Response) -> None:
         """See `Due`."""
-        errors = self.errors
+        refusals = [*self.refusals]
         for sequences, answer in self.blocks:
             failure = answer.exception()
             if failure is None:
@@ -69,20 +71,22 @@ class TensorsDue:
                 answers.count_doubts(columns, self.metrics)
                 response.columns += columns
             elif isinstance(failure, DeadlineExpired | EngineFailed):
-                errors = errors + answers.refuse(sequences, failure)
+                refusals.append(answers.refuse(sequences, failure))
             else:
                 raise failure
-        if errors:
-            response.errors.extend(errors)
+        response.refusals += refusals
+        response.errors.extend(self.errors)
         if self.items:
             now, first = perf_counter(), self.items
             for arrived, items in self.later:
                 self.metrics.handed_over("tensor", now - arrived, items)
                 first -= items
             self.metrics.handed_over("tensor", now - self.arrived, first)
-            self.metrics.ended("tensor", "ok", self.items - len(errors))
-            for error in errors:
-                self.metrics.ended("tensor", answers.OUTCOME_OF_CODE[error.code], 1)
+            ended = [(error.code, 1) for error in self.errors]
+            ended += [(refusal.error.code, len(refusal.sequences)) for refusal in refusals]
+            self.metrics.ended("tensor", "ok", self.items - sum(items for _, items in ended))
+            for code, items in ended:
+                self.metrics.ended("tensor", answers.OUTCOME_OF_CODE[code], items)
 
     def withdraw(self) -> None:
         """See `Due`."""

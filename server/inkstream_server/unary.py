@@ -60,7 +60,7 @@ async def recognize_tensors(
         try:
             answer = batcher.submit(group.frames, flow, deadline=deadline)
         except Overloaded as full:
-            errors = errors + answers.refuse(group.sequences, full)
+            errors = errors + answers.refuse(group.sequences, full).errors()
         else:
             blocks.append((group.sequences, answer))
     try:
@@ -68,7 +68,7 @@ async def recognize_tensors(
             try:
                 shares = await answer
             except (DeadlineExpired, EngineFailed) as failure:
-                errors = errors + answers.refuse(sequences, failure)
+                errors = errors + answers.refuse(sequences, failure).errors()
             else:
                 columns += columns_of(sequences, shares, options, arrived)
     except asyncio.CancelledError:

@@ -130,7 +130,7 @@ class GlyphDue:
     def _error(self, failure: Exception) -> error_pb2.ItemError:
         """The final answer's error ends the glyph; a provisional one's names the last stroke, too."""
         wanted = self._wanted
-        (error,) = answers.refuse([0], failure)
+        (error,) = answers.refuse([0], failure).errors()
         stroke = 0
         if wanted.state == "provisional":
             stroke = wanted.strokes[-1] if wanted.strokes else 0

@@ -55,7 +55,7 @@ async def recognize_ink(
         metrics.glyph_unanswered("cancelled")
         raise
     if drawing.failure is not None:
-        (error,) = answers.refuse([0], drawing.failure)
+        (error,) = answers.refuse([0], drawing.failure).errors()
         error.ink.CopyFrom(error_pb2.InkItem(glyph=1))
         metrics.glyph_unanswered(unanswered(drawing.failure))
         return error
