@@ -48,9 +48,18 @@ def _shown(rows: Rows, who: str, name: str) -> str:
     return format(middle(runs, name), PRECISIONS.get(name, ".2f")) if name in runs[0] else ""
 
 
+def processor() -> str:
+    """Name the kind of processor, as far as the system does."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
 def machine() -> dict[str, object]:
     """Say what figures depend on."""
     return {
+        "processor": processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "grpcio": version("grpcio"),

@@ -19,5 +19,13 @@ def test_a_case_that_nobody_committed_to_is_no_pass() -> None:
     assert "--update" in said
 
 
-def test_every_case_has_a_committed_ratio() -> None:
-    assert set(json.loads(quick.BASELINE.read_text())) == {case.name for case in quick.CASES}
+def test_every_case_has_a_committed_ratio_of_every_processor() -> None:
+    for ratios in json.loads(quick.BASELINE.read_text()).values():
+        assert set(ratios) == {case.name for case in quick.CASES}
+
+
+def test_each_processor_has_its_own_ratios_and_a_new_one_the_greatest() -> None:
+    baselines = {"this": {"a": 1.0, "b": 5.0}, "that": {"a": 2.0, "b": 3.0}}
+    assert quick.committed_for("this", baselines) == {"a": 1.0, "b": 5.0}
+    assert quick.committed_for("another", baselines) == {"a": 2.0, "b": 5.0}
+    assert quick.committed_for("another", {}) == {}
