@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from inkstream import InvalidInk
+from inkstream import InvalidInk, InvalidRequest
 from inkstream._columns import fit
 from inkstream._exceptions import FatalError
 from inkstream.cli._conversation import notice, stdout
@@ -63,8 +63,14 @@ def draw(file: Path, index: int, count: int, output: Path | None, ink_only: bool
       inkstream draw pendigits-orig.tra.gz --index 40 --count 5 --output digits.png
       inkstream draw digits.inkml --ink-only
     """
+    if output is not None and output.suffix.lower() != ".png":
+        raise InvalidRequest(
+            f"--output: a PNG is written, got the name {output.name!r}: end it in .png"
+        )
     inks = list(islice(read(file), index, index + count))
     if not inks:
+        if not index:
+            raise InvalidInk("no ink in it: nothing to draw", str(file))
         raise InvalidInk(f"--index: there is no glyph {index}, counted from 0", str(file))
     frames = [None if ink_only else _seen_by_model(ink) for ink in inks]
     if output is not None:

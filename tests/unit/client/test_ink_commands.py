@@ -168,6 +168,23 @@ def test_draw_beyond_the_end_is_said(run: Run, sevens: Path) -> None:
     assert "no glyph 3" in shown.stderr
 
 
+def test_draw_of_no_ink_is_said(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "empty.jsonl"
+    file.touch()
+    shown = run("draw", file)
+    assert shown.exit_code == 2
+    assert "no ink in it" in shown.stderr
+
+
+def test_a_picture_that_would_not_be_what_its_name_says_is_refused(
+    run: Run, sevens: Path, tmp_path: Path
+) -> None:
+    shown = run("draw", sevens, "--output", tmp_path / "a.jpg")
+    assert shown.exit_code == 2
+    assert "end it in .png" in shown.stderr
+    assert not (tmp_path / "a.jpg").exists()
+
+
 @pytest.mark.parametrize("utf", [True, False])
 def test_dots_show_where_the_ink_is(utf: bool) -> None:
     bar = Ink((Stroke.of([(0, 0), (0, 9)]), Stroke.of([(9, 0)])))
