@@ -98,7 +98,8 @@ def write_with_a_finger(page: Page, touch: CDPSession, strokes: Strokes) -> None
 
 
 def read(page: Page) -> str:
-    return page.locator("#read").inner_text()
+    shown: str = page.locator("#read").inner_text()
+    return shown
 
 
 def test_a_digit_is_answered_while_it_is_written_and_turns_final(
