@@ -27,7 +27,7 @@ demo: .stamps/run ## Start a server, stream real digits and live pens through it
 	@$(BIN)/inkstream demo $(ARGS)
 
 board: .stamps/run ## Write digits in your browser and see them recognised (ARGS="--no-open")
-	@exec $(BIN)/inkstream board $(ARGS)
+	@$(BIN)/inkstream board $(ARGS) || [ $$? -eq 130 ] # Ctrl-C ends it, and is no error.
 
 serve: .stamps/run ## Run the server in the foreground (ARGS="--port 50051")
 	@exec $(BIN)/inkstream-server serve $(ARGS)
