@@ -14,7 +14,6 @@ from inkstream.v1.recognition_service_pb2 import Draining, StreamRecognizeReques
 
 from inkstream_server import answers, tensors
 from inkstream_server.access.allowance import Allowance
-from inkstream_server.admission import Overloaded
 from inkstream_server.batching import Batcher, StreamFlow
 from inkstream_server.columns import columns_of
 from inkstream_server.computing import EngineFailed
@@ -284,14 +283,7 @@ class Session:
         if self._joins_last(arrival, arrived):
             return
         due = TensorsDue(arrival.items, arrived, self._options, self._metrics, arrival.errors)
-        for group in arrival.groups:
-            deadline = arrived + group.deadline_ms / 1000 if group.deadline_ms else None
-            try:
-                answer = self._batcher.submit(group.frames, self._flow, deadline=deadline)
-            except Overloaded as full:
-                due.refusals.append(answers.refuse(group.sequences, full))
-            else:
-                due.blocks.append((group.sequences, answer))
+        due.submit(arrival.groups, self._batcher, self._flow)
         self._outbox.put(due)
 
     def _joins_last(self, arrival: tensors.Arrival, arrived: float) -> bool:

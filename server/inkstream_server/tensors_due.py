@@ -1,12 +1,14 @@
 """The answer that a stream owes to tensors: waits for its batches and becomes columns."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
 from inkstream.v1 import error_pb2, tensor_pb2
 
 from inkstream_server import answers
+from inkstream_server.admission import Overloaded
 from inkstream_server.batching import Batcher, DeadlineExpired, StreamFlow
 from inkstream_server.blocks import Share
 from inkstream_server.columns import columns_of
@@ -32,6 +34,17 @@ class TensorsDue:
     refusals: list[answers.Refusal] = field(default_factory=list)
     later: list[tuple[float, int]] = field(default_factory=list)
     """When each further message arrived, and its items."""
+
+    def submit(self, groups: Sequence[Group], batcher: Batcher, flow: StreamFlow) -> None:
+        """Have a message's frames computed; those that the batcher refuses are answered with that."""
+        for group in groups:
+            deadline = self.arrived + group.deadline_ms / 1000 if group.deadline_ms else None
+            try:
+                answer = batcher.submit(group.frames, flow, deadline=deadline)
+            except Overloaded as full:
+                self.refusals.append(answers.refuse(group.sequences, full))
+            else:
+                self.blocks.append((group.sequences, answer))
 
     def takes(self, group: Group, batcher: Batcher, flow: StreamFlow, arrived: float) -> bool:
         """Take a further message, all of it good, if it can wait with what waits; tells whether.

@@ -1,20 +1,18 @@
 """Tensors in a unary call: read, computed, answered together."""
 
 import asyncio
-from time import perf_counter
 
 from inkstream.v1 import tensor_pb2
 from inkstream.v1.recognition_service_pb2 import RecognizeResponse
 
 from inkstream_server import answers, tensors
 from inkstream_server.access.allowance import Allowance
-from inkstream_server.admission import Overloaded
-from inkstream_server.batching import Batcher, DeadlineExpired, StreamFlow
-from inkstream_server.columns import Columns, columns_of, results
-from inkstream_server.computing import EngineFailed
+from inkstream_server.batching import Batcher
+from inkstream_server.columns import results
 from inkstream_server.fair_queue import Flow
 from inkstream_server.metrics import Metrics
 from inkstream_server.rationing import ration
+from inkstream_server.tensors_due import TensorsDue
 
 
 async def recognize_tensors(
@@ -48,40 +46,21 @@ async def recognize_tensors(
         message.sequences.extend(range(frames))
     arrival = tensors.read(message, after=-1, max_frames=max_frames)
     metrics.accepted("tensor", arrival.items)
-    errors = arrival.errors
     if allowance is not None:
-        errors += ration(arrival, allowance)
-    columns: list[Columns] = []
+        arrival.errors += ration(arrival, allowance)
+    due = TensorsDue(arrival.items, arrived, options, metrics, arrival.errors)
     # All wait at once: one group's turn must not cost the next one its deadline.
-    blocks = []
-    flow: StreamFlow = Flow()
-    for group in arrival.groups:
-        deadline = arrived + group.deadline_ms / 1000 if group.deadline_ms else None
-        try:
-            answer = batcher.submit(group.frames, flow, deadline=deadline)
-        except Overloaded as full:
-            errors = errors + answers.refuse(group.sequences, full).errors()
-        else:
-            blocks.append((group.sequences, answer))
+    due.submit(arrival.groups, batcher, Flow())
     try:
-        for sequences, answer in blocks:
-            try:
-                shares = await answer
-            except (DeadlineExpired, EngineFailed) as failure:
-                errors = errors + answers.refuse(sequences, failure).errors()
-            else:
-                columns += columns_of(sequences, shares, options, arrived)
+        await due.ready()
     except asyncio.CancelledError:
-        for _, answer in blocks:
-            answer.cancel()
-        metrics.ended("tensor", "cancelled", arrival.items)
+        due.withdraw()
         raise
-    answers.count_doubts(columns, metrics)
-    response = RecognizeResponse(errors=errors)
-    for serialised in results(columns):
+    told = answers.Response()
+    due.append(told)
+    response = RecognizeResponse(errors=told.errors)
+    for refusal in told.refusals:
+        response.errors.extend(refusal.errors())
+    for serialised in results(told.columns):
         response.tensors.add().MergeFromString(serialised)
-    metrics.handed_over("tensor", perf_counter() - arrived, arrival.items)
-    metrics.ended("tensor", "ok", arrival.items - len(errors))
-    for error in errors:
-        metrics.ended("tensor", answers.OUTCOME_OF_CODE[error.code], 1)
     return response

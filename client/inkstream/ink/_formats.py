@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from inkstream.ink._errors import InvalidInk
 from inkstream.ink._ink import Column, Stroke, Units, YDirection
@@ -74,7 +75,7 @@ class FormatBuilder:
         self._base = base
         self._channels: list[Channel] = []
         self._resolution: dict[str, float] = {}
-        self._changes: dict[str, object] = {}
+        self._changes: dict[str, Any] = {}
 
     def rebase(self, base: Format) -> None:
         """Take over what an element refers to."""
@@ -130,7 +131,7 @@ class FormatBuilder:
         Raises:
             InvalidInk: channels are given, but not X and Y.
         """
-        made = dataclasses.replace(self._base, **self._changes)  # type: ignore[arg-type]  # by field name
+        made = dataclasses.replace(self._base, **self._changes)
         if self._channels:
             if not {"X", "Y"} <= {channel.name for channel in self._channels}:
                 raise InvalidInk("traceFormat: expected channels X and Y")

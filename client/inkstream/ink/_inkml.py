@@ -35,8 +35,8 @@ def read(source: Source) -> Iterator[Ink]:
         ModuleNotFoundError: defusedxml is not installed; `pip install inkstream[inkml]`.
     """
     try:
-        from defusedxml.common import DefusedXmlException  # type: ignore[import-untyped]  # has no types
-        from defusedxml.ElementTree import DefusedXMLParser  # type: ignore[import-untyped]  # has no types
+        from defusedxml.common import DefusedXmlException
+        from defusedxml.ElementTree import DefusedXMLParser
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "InkML needs defusedxml: pip install 'inkstream[inkml]'", name=error.name

@@ -191,10 +191,10 @@ def _number(row: dict[str, Any], key: str) -> float | None:
 
 
 def _float(name: str, value: object) -> float:
-    if type(value) not in (int, float):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidInk(f"{name}: expected a number, got {_kind(value)}")
     try:
-        return float(value)  # type: ignore[arg-type]  # see above
+        return float(value)
     except OverflowError:
         raise InvalidInk(f"{name}: the number is too large") from None
 

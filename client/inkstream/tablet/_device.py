@@ -117,7 +117,8 @@ def _advice() -> str:
 def _layout(device: InputDevice[str]) -> Layout | None:
     """The layout of a device as it stands now, None if no pen can write on it."""
     abilities = device.capabilities(absinfo=True)
-    axes: dict[int, AbsInfo] = dict(abilities.get(_codes.EV_ABS, []))  # type: ignore[arg-type]  # absinfo
+    # With `absinfo` this one entry holds pairs, which the library's return type cannot say.
+    axes: dict[int, AbsInfo] = dict(abilities.get(_codes.EV_ABS, []))  # type: ignore[arg-type]
     keys = set(abilities.get(_codes.EV_KEY, []))
     if not {_codes.ABS_X, _codes.ABS_Y} <= set(axes) or not keys & {
         _codes.BTN_TOOL_PEN,
