@@ -5,7 +5,7 @@ from time import thread_time
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from inkstream_server.ink import tensor_of
-from inkstream_server.model_store import BUNDLED
+from inkstream_server.model_store.store import BUNDLED
 
 from benchmarks.digits import Digits
 from benchmarks.figures import CPU, P50, P90, Figures

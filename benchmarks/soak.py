@@ -17,7 +17,7 @@ from statistics import median
 from time import monotonic
 
 import click
-from inkstream_server.model_store import BUNDLED
+from inkstream_server.model_store.store import BUNDLED
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
-from inkstream_server import client_metrics, lifecycle
+from inkstream_server import server
 from inkstream_server.cli import main
-from inkstream_server.client_metrics import Client
-from inkstream_server.metrics import Metrics
+from inkstream_server.metrics import clients
+from inkstream_server.metrics.items import Metrics
 
 
 class _Uncounted(Metrics):
@@ -25,7 +25,7 @@ class _Uncounted(Metrics):
     def failed(self, *_: object) -> None: ...
 
 
-class _UncountedClient(Client):
+class _UncountedClient(clients.ClientFigures):
     """A device whose answers nobody counts."""
 
     def answer(self, *_: object) -> None: ...
@@ -42,8 +42,8 @@ class _Unwatched(grpc.aio.ServerInterceptor):
         return await continuation(details)
 
 
-vars(client_metrics).update(Client=_UncountedClient)
-vars(lifecycle).update(Metrics=_Uncounted, GrpcMetrics=_Unwatched)
+vars(clients).update(ClientFigures=_UncountedClient)
+vars(server).update(Metrics=_Uncounted, GrpcMetrics=_Unwatched)
 
 if __name__ == "__main__":
     main(prog_name="python -m benchmarks.uncounted")

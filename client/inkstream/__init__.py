@@ -36,16 +36,16 @@ from inkstream._exceptions import (
     ServerDraining,
     Unsupported,
 )
-from inkstream._glyphs import GlyphResult, GlyphState
-from inkstream._images import Images
-from inkstream._metadata import Metadata
-from inkstream._pen_base import OnResult
-from inkstream._pen_options import Boxes, Rectangle
-from inkstream._pens import AsyncPen, Pen
-from inkstream._results import ImageWarning, Model, RejectReason, Result
-from inkstream._retry import RetryPolicy
-from inkstream._states import ConnectionEvent, ConnectionState, OnState
-from inkstream._tls import Tls
+from inkstream._images.frames import Images
+from inkstream._options.connection_events import ConnectionEvent, ConnectionState, OnState
+from inkstream._options.metadata import Metadata
+from inkstream._options.pen import Boxes, Rectangle
+from inkstream._options.retry import RetryPolicy
+from inkstream._options.tls import Tls
+from inkstream._pens.base import OnResult
+from inkstream._pens.pens import AsyncPen, Pen
+from inkstream._results.glyphs import GlyphResult, GlyphState
+from inkstream._results.images import ImageWarning, Model, RejectReason, Result
 from inkstream.ink import Ink, InvalidInk, Stroke, YDirection
 
 __version__ = "0.1.0"

@@ -7,17 +7,17 @@ from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
-from inkstream._base import ClientBase, parcel_of
+from inkstream._client_base import ClientBase
 from inkstream._exceptions import DeadlineExceeded, InkstreamError
-from inkstream._glyphs import GlyphResult
-from inkstream._images import Images, frames_of
-from inkstream._outbox import Parcel
-from inkstream._pen_base import OnResult
-from inkstream._pen_options import Boxes, Rectangle
-from inkstream._pens import AsyncPen
-from inkstream._results import Model, Result
-from inkstream._sinks import Collector, LoopFuture
-from inkstream._streams import stream_by_task
+from inkstream._images.feeder import stream_by_task
+from inkstream._images.frames import Images, frames_of
+from inkstream._images.outbox import Parcel, parcel_of
+from inkstream._images.waiters import Collector, LoopFuture
+from inkstream._options.pen import Boxes, Rectangle
+from inkstream._pens.base import OnResult
+from inkstream._pens.pens import AsyncPen
+from inkstream._results.glyphs import GlyphResult
+from inkstream._results.images import Model, Result
 from inkstream.ink import Ink, YDirection
 
 

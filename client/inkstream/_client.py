@@ -9,18 +9,18 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
-from inkstream._base import ClientBase, parcel_of
+from inkstream._client_base import ClientBase
+from inkstream._connection.loop_thread import is_shared_loop, shared_loop, wait_for
 from inkstream._exceptions import DeadlineExceeded, InkstreamError
-from inkstream._glyphs import GlyphResult
-from inkstream._images import Images, frames_of
-from inkstream._loop import is_shared_loop, shared_loop, wait_for
-from inkstream._outbox import Parcel
-from inkstream._pen_base import OnResult
-from inkstream._pen_options import Boxes, Rectangle
-from inkstream._pens import Pen
-from inkstream._results import Model, Result
-from inkstream._sinks import Collector, ThreadFuture
-from inkstream._streams import stream_by_thread
+from inkstream._images.feeder import stream_by_thread
+from inkstream._images.frames import Images, frames_of
+from inkstream._images.outbox import Parcel, parcel_of
+from inkstream._images.waiters import Collector, ThreadFuture
+from inkstream._options.pen import Boxes, Rectangle
+from inkstream._pens.base import OnResult
+from inkstream._pens.pens import Pen
+from inkstream._results.glyphs import GlyphResult
+from inkstream._results.images import Model, Result
 from inkstream.ink import Ink, YDirection
 
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 import numpy as np
 import numpy.typing as npt
 
+from inkstream._background import ink_of, level_of
 from inkstream._exceptions import InvalidImage
-from inkstream._ground import ink_of, level_of
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-from inkstream_server.client_metrics import MOST_LABELS
-from inkstream_server.grpc_metrics import GrpcMetrics
-from inkstream_server.lifecycle import SERVICES
-from inkstream_server.metrics import Metrics, show_certificate
+from inkstream_server.metrics.clients import MOST_LABELS
+from inkstream_server.metrics.grpc_calls import GrpcMetrics
+from inkstream_server.metrics.items import Metrics, show_certificate
+from inkstream_server.server import SERVICES
+from inkstream_server.workers.metric_sums import MetricSums
 from inkstream_server.workers.supervisor import about_workers
-from inkstream_server.workers.tally import Tally
 from prometheus_client import CollectorRegistry, Metric
 
 _OPENING = f"""\
@@ -61,7 +61,7 @@ def page() -> str:
     show_certificate(registry, lambda: 0.0)
     GrpcMetrics(registry, SERVICES)
     own = sorted(registry.collect(), key=lambda metric: metric.name)
-    workers = about_workers([], Tally())
+    workers = about_workers([], MetricSums())
     parts = {
         "Items, batches, streams and pens": [it for it in own if not it.name.startswith("grpc")],
         "Workers, with `--workers` above 1; `inkstream_workers` always": workers,

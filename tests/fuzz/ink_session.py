@@ -1,4 +1,4 @@
-"""Events of pens, in any order and with any values, through an ink session on a real easel and batcher."""
+"""Events of pens, in any order and with any values, through an ink session on a real renderer and batcher."""
 
 from __future__ import annotations
 

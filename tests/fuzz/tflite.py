@@ -15,10 +15,10 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(
-    include=["inkstream_server.model_store", "inkstream_server.engines.tflite_file"]
+    include=["inkstream_server.model_store.store", "inkstream_server.engines.tflite_file"]
 ):
     from inkstream_server.engines.tflite_file import require_plain
-    from inkstream_server.model_store import ModelError, load_folder
+    from inkstream_server.model_store.store import ModelError, load_folder
 
 from inkstream_server.config import BUNDLED
 

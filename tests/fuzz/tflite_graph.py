@@ -20,10 +20,10 @@ from typing import Any, Final
 
 import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
-from inkstream_server import model_sample
 from inkstream_server.config import BUNDLED
 from inkstream_server.engines import litert
 from inkstream_server.engines.tflite_file import IDENTIFIER, OPERATORS, require_plain
+from inkstream_server.model_store import sample as model_sample
 
 SIZES: Final = (
     -2,

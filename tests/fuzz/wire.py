@@ -6,8 +6,8 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["inkstream_server.tensors"]):
-    from inkstream_server import tensors
+with atheris.instrument_imports(include=["inkstream_server.wire.tensors"]):
+    from inkstream_server.wire import tensors
 
 from google.protobuf.message import DecodeError
 from inkstream.v1.recognition_service_pb2 import StreamRecognizeRequest

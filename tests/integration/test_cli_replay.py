@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 from inkstream.ink import Ink, Stroke, read, write
-from inkstream_server import model_store
+from inkstream_server.confidence.rejection import rule_of, tempered
 from inkstream_server.ink import tensor_of
-from inkstream_server.rejection import rule_of, tempered
+from inkstream_server.model_store import store
 
 from tests.integration.conftest import RunningServer
 from tests.integration.test_cli import run
@@ -65,7 +65,7 @@ def test_500_real_glyphs_are_answered_as_offline(
     assert [row["label"] for row in rows] == [ink.label for *_, ink in inks]
     assert [row["writer"] for row in rows] == [ink.writer for *_, ink in inks]
 
-    model = model_store.load(model_store.BUNDLED, "digits")
+    model = store.load(store.BUNDLED, "digits")
     frames = [tensor_of(ink.arrays(), y_up=ink.y == "up") for *_, ink in inks]
     expected = np.concatenate(
         [model.engine.infer([np.asarray(frame).reshape(1, -1)]).copy() for frame in frames]

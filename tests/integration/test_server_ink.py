@@ -13,9 +13,9 @@ import pytest
 from inkstream.ink import Ink, read
 from inkstream.v1 import error_pb2, ink_pb2
 from inkstream.v1 import recognition_service_pb2 as pb
-from inkstream_server import model_store
+from inkstream_server.confidence.rejection import tempered
 from inkstream_server.ink import tensor_of
-from inkstream_server.rejection import tempered
+from inkstream_server.model_store import store as model_store
 
 from tests.conftest import Mnist
 from tests.integration.conftest import RunningServer, StartServer

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from inkstream import AsyncClient
 from inkstream.v1 import recognition_service_pb2 as pb
-from inkstream_server.model_store import BUNDLED, pin
+from inkstream_server.model_store.store import BUNDLED, pin
 
 from tests.conftest import Mnist
 from tests.damage import (

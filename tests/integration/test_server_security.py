@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from inkstream import AccessDenied, AsyncClient, ConnectionFailed, InvalidRequest, Overloaded, Tls
-from inkstream.cli._app import app
+from inkstream.cli.app import app
 from inkstream.v1 import error_pb2
 from inkstream.v1 import recognition_service_pb2 as pb
 from inkstream.v1.recognition_service_pb2_grpc import RecognitionServiceStub

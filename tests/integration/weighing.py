@@ -14,7 +14,7 @@ import sys
 
 from inkstream_server import logs
 from inkstream_server.config import Config
-from inkstream_server.lifecycle import Server, run_loop
+from inkstream_server.server import Server, run_loop
 
 from tests.integration.contract import open_stream, stub
 from tests.patience import eventually

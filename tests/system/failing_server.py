@@ -12,8 +12,8 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from inkstream.v1 import recognition_service_pb2_grpc as service_grpc
 from inkstream_server.access.tls import CertificateFiles, Certificates
-from inkstream_server.lifecycle import SERVICE
-from inkstream_server.presence import write_ready_file
+from inkstream_server.process.ready_file import write_ready_file
+from inkstream_server.server import SERVICE
 
 
 class FailingService(service_grpc.RecognitionServiceServicer):

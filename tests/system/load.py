@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from inkstream.cli.pen_simulator import draw_digits
+from inkstream.cli.writing.pen_simulator import draw_digits
 from inkstream.v1 import ink_pb2
 from inkstream.v1 import recognition_service_pb2 as pb
 

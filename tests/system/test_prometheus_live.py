@@ -14,7 +14,7 @@ from typing import Any
 
 import grpc
 import pytest
-from inkstream_server.model_store import BUNDLED
+from inkstream_server.model_store.store import BUNDLED
 
 from tests.certificates import Authority
 from tests.integration.conftest import running_server

@@ -275,8 +275,8 @@ def stability(model: Path | None, ink_folder: Path | None) -> None:
       inkstream-train stability models/digits/3
     """
     with quiet():
+        from inkstream_server.confidence.rejection import tempered
         from inkstream_server.engines import Probabilities
-        from inkstream_server.rejection import tempered
 
         from inkstream_training.card import Card
         from inkstream_training.evaluate import DEFAULT_MODEL

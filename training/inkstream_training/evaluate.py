@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from inkstream import mnist
-from inkstream_server.model_store import BUNDLED, find
+from inkstream_server.model_store.store import BUNDLED, find
 
 from inkstream_training.architecture import predict
 from inkstream_training.card import Card, mean_and_sd

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from inkstream import mnist
-from inkstream_server import model_sample
-from inkstream_server.rejection import tempered
+from inkstream_server.confidence.rejection import tempered
+from inkstream_server.model_store import sample as model_sample
 
 from inkstream_training.architecture import LAYERS, logits_of, predict
 from inkstream_training.calibration import (

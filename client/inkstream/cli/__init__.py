@@ -10,7 +10,7 @@ _EXTRA = frozenset({"click", "rich", "PIL"})
 def main() -> None:
     """Run the command line; ends the process with an exit code."""
     try:
-        from inkstream.cli._app import app
+        from inkstream.cli.app import app
     except ModuleNotFoundError as missing:
         if missing.name not in _EXTRA:
             raise

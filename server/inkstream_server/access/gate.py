@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from inkstream_server.access.streams import REFUSED_SECONDS
 from inkstream_server.access.tokens import Caller, TokenFile
+
+REFUSED_SECONDS = 1.0
+"""How long the first message of a refused stream is waited for: clients of grpc.aio lose a status that
+overtakes their first write, and say INTERNAL instead."""
+
 
 if TYPE_CHECKING:
     AnyHandler = grpc.RpcMethodHandler[Any, Any]

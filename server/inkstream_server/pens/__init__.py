@@ -8,7 +8,7 @@
     points        columns of points, checked
     segment       the rules by which strokes become glyphs
     pen           one pen's state machine; knows no clock of its own, no loop and no wire
-    easel         draws the glyphs of all pens in turn and has them recognised
+    renderer         draws the glyphs of all pens in turn and has them recognised
     glyph_answer  the answer that a stream owes to a glyph
     stability     how likely an early answer is to last
     ink_session   all pens of one stream

@@ -1,6 +1,6 @@
 """All pens of one stream: takes their events, keeps their quiet times, and asks for their answers.
 
-Knows the event loop's time and the easel; what leaves the stream, and when, is `session`'s affair.
+Knows the event loop's time and the renderer; what leaves the stream, and when, is `session`'s affair.
 """
 
 import asyncio
@@ -11,20 +11,19 @@ from heapq import heapify, heappop, heappush
 from inkstream.v1 import error_pb2, ink_pb2
 
 from inkstream_server.access.allowance import Allowance
-from inkstream_server.answers import OUTCOME_OF_CODE, Response
-from inkstream_server.batching import Batcher, StreamFlow
-from inkstream_server.due import Due
-from inkstream_server.fair_queue import Flow, Priority
-from inkstream_server.metrics import Metrics
-from inkstream_server.pens.clock import Clock, Timer
-from inkstream_server.pens.easel import Drawing, Easel
+from inkstream_server.batching.batcher import Batcher, StreamFlow
+from inkstream_server.batching.fair_queue import Flow, Priority
+from inkstream_server.clock import Clock, Timer
+from inkstream_server.metrics.items import OUTCOME_OF_CODE, Metrics
 from inkstream_server.pens.faults import InkFault, NoAllowance, NoRoom
-from inkstream_server.pens.glyph_answer import GlyphDue, read
+from inkstream_server.pens.glyph_reply import GlyphReply, read
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.pen import Pen, Wanted
+from inkstream_server.pens.renderer import GlyphRenderer, RenderJob
 from inkstream_server.pens.settings import PenSettings, QuietTimes, read_settings
 from inkstream_server.pens.stability import stability
 from inkstream_server.pens.strokes import Glyph
+from inkstream_server.wire.response import Reply, Response
 
 EVENTS_PER_TURN = 256
 """Events of one message after which other streams get their turn: about a millisecond."""
@@ -38,10 +37,10 @@ or a 2, too, and waiting costs less than a digit in two."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class InkResources:
     """What all streams' pens share."""
 
-    easel: Easel
+    renderer: GlyphRenderer
     metrics: Metrics
     limits: PenLimits
     quiet: QuietTimes
@@ -53,10 +52,10 @@ class Ground:
         metrics: Metrics,
         limits: PenLimits | None = None,
         quiet: QuietTimes | None = None,
-    ) -> "Ground":
-        """Make one with an easel of its own; None for the defaults."""
-        easel = Easel(batcher, metrics.ink)
-        return Ground(easel, metrics, limits or PenLimits(), quiet or QuietTimes())
+    ) -> "InkResources":
+        """Make one with an renderer of its own; None for the defaults."""
+        renderer = GlyphRenderer(batcher, metrics.ink)
+        return InkResources(renderer, metrics, limits or PenLimits(), quiet or QuietTimes())
 
 
 @dataclass(slots=True, eq=False)
@@ -68,9 +67,9 @@ class _Writer:
     settings: PenSettings
     alarm: float = float("inf")
     """When the stream looks at it next; infinity for never."""
-    drawn: tuple[Glyph, int, Drawing] | None = None
+    drawn: tuple[Glyph, int, RenderJob] | None = None
     """The last drawing of the open glyph, with its glyph and edition."""
-    interim: GlyphDue | None = None
+    interim: GlyphReply | None = None
     """Its last interim answer, unless another answer was asked for since."""
     points: int = 0
     """Points that it held when the stream last looked."""
@@ -80,8 +79,8 @@ class _Writer:
     """Glyphs that it had begun by then."""
 
 
-class FaultsDue:
-    """Errors that wait for their turn to leave. Satisfies `due.Due`."""
+class FaultReply:
+    """Errors that wait for their turn to leave. Satisfies `due.Reply`."""
 
     def __init__(self, errors: list[error_pb2.ItemError], metrics: Metrics) -> None:
         """Owe these errors."""
@@ -90,20 +89,20 @@ class FaultsDue:
         self._metrics = metrics
 
     def is_complete(self) -> bool:
-        """See `Due`."""
+        """See `Reply`."""
         return True
 
     async def ready(self) -> None:
-        """See `Due`."""
+        """See `Reply`."""
 
     def append(self, response: Response) -> None:
-        """See `Due`."""
+        """See `Reply`."""
         response.errors.extend(self._errors)
         for error in self._errors:
             self._metrics.ended("ink", OUTCOME_OF_CODE[error.code], 1)
 
     def withdraw(self) -> None:
-        """See `Due`."""
+        """See `Reply`."""
         self._metrics.ended("ink", "cancelled", self.items)
 
 
@@ -112,8 +111,8 @@ class InkSession:
 
     def __init__(
         self,
-        ground: Ground,
-        put: Callable[[Due], None],
+        resources: InkResources,
+        put: Callable[[Reply], None],
         clock: Clock | None,
         flow: StreamFlow | None = None,
         allowance: Allowance | None = None,
@@ -121,14 +120,14 @@ class InkSession:
         """Start without pens.
 
         Args:
-            ground: what all streams share.
+            resources: what all streams share.
             put: owes an answer; called in the order in which answers are to leave.
             clock: tells quiet times; None for the running event loop's.
             flow: what the stream has in the batcher's queue; None for one of the pens' own.
             allowance: how many strokes the caller may send; None for any number.
         """
         self._flow: StreamFlow = flow or Flow()
-        self._ground = ground
+        self._resources = resources
         self._put = put
         self._allowance = allowance
         self._clock: Clock = clock or asyncio.get_running_loop()
@@ -174,19 +173,19 @@ class InkSession:
         self._arm()
 
     def _open(self, event: ink_pb2.InkEvent) -> None:
-        limits = self._ground.limits
+        limits = self._resources.limits
         try:
             if len(self._writers) >= limits.pens:
                 raise NoRoom(
                     "open",
                     f"a stream may have {limits.pens} pens open, got {limits.pens + 1}: close one first",
                 )
-            settings = read_settings(event.open, self._ground.quiet, limits)
+            settings = read_settings(event.open, self._resources.quiet, limits)
         except InkFault as fault:
             self._refuse(event.pen, fault)
             return
         self._writers[event.pen] = _Writer(event.pen, Pen(settings, limits), settings)
-        self._ground.metrics.ink.open_pens.inc()
+        self._resources.metrics.ink.open_pens.inc()
 
     def _act(self, writer: _Writer, event: ink_pb2.InkEvent, now: float) -> None:
         """Let a pen do what it did, and see to what it wants then."""
@@ -196,8 +195,8 @@ class InkSession:
             if kind == "points":
                 points = event.points
                 dx = points.dx[:]
-                self._ground.metrics.ink.points.inc(len(dx))
-                room = self._ground.limits.points_per_stream - self._points
+                self._resources.metrics.ink.points.inc(len(dx))
+                room = self._resources.limits.points_per_stream - self._points
                 columns = (dx, points.dy[:], points.dt_ms[:], points.pressure[:])
                 pen.move(*columns, now, room)
             elif kind == "stroke_begin":
@@ -229,11 +228,11 @@ class InkSession:
         writer.pen.end_glyph(now)
         self._settle(writer, now)
         del self._writers[writer.number]
-        self._ground.metrics.ink.open_pens.dec()
+        self._resources.metrics.ink.open_pens.dec()
 
     def _refuse(self, pen: int, fault: InkFault) -> None:
-        self._ground.metrics.accepted("ink", 1)
-        self._put(FaultsDue([fault.to_error(pen)], self._ground.metrics))
+        self._resources.metrics.accepted("ink", 1)
+        self._put(FaultReply([fault.to_error(pen)], self._resources.metrics))
 
     def _settle(self, writer: _Writer, now: float) -> None:
         """See to what a pen wants and holds, and to when it is looked at next."""
@@ -246,15 +245,15 @@ class InkSession:
                 self._want(writer, one, now)
         if begun := pen.glyphs_begun - writer.glyphs_begun:
             writer.glyphs_begun += begun
-            self._ground.metrics.accepted("ink", begun)
+            self._resources.metrics.accepted("ink", begun)
         has_glyph = pen.glyph is not None
         if has_glyph != writer.has_glyph:
             writer.has_glyph = has_glyph
-            self._ground.metrics.ink.open_glyphs.inc(1 if has_glyph else -1)
+            self._resources.metrics.ink.open_glyphs.inc(1 if has_glyph else -1)
         self._set_alarm(writer)
 
     def _want(self, writer: _Writer, wanted: Wanted, now: float) -> None:
-        metrics = self._ground.metrics
+        metrics = self._resources.metrics
         interim, writer.interim = writer.interim, None
         if interim is not None and interim.replace():
             metrics.ink.interims_replaced.inc()
@@ -267,19 +266,19 @@ class InkSession:
             writer.drawn = None  # A pen at rest must not hold a whole batch.
         quiet = now - wanted.inked if wanted.state == "final" else 0.0
         answers = writer.settings.answers
-        due = GlyphDue(writer.number, wanted, drawing, answers, metrics, quiet)
+        due = GlyphReply(writer.number, wanted, drawing, answers, metrics, quiet)
         if wanted.state == "interim":
             writer.interim = due
         self._put(due)
 
-    def _drawing(self, writer: _Writer, wanted: Wanted) -> Drawing:
+    def _drawing(self, writer: _Writer, wanted: Wanted) -> RenderJob:
         """Give the drawing of that edition: the one there is, unless it failed."""
         if writer.drawn is not None:
             glyph, edition, drawing = writer.drawn
             if glyph is wanted.glyph and edition == wanted.edition and not drawing.failure:
                 return drawing
         settings = writer.settings
-        drawing = Drawing(
+        drawing = RenderJob(
             wanted.ink,
             y_up=settings.y_up,
             tap=settings.tap,
@@ -289,10 +288,10 @@ class InkSession:
         writer.drawn = (wanted.glyph, wanted.edition, drawing)
         if wanted.state == "provisional":
             drawing.on_settled(lambda: self._recognized(writer, wanted, drawing))
-        self._ground.easel.add(writer, drawing)
+        self._resources.renderer.add(writer, drawing)
         return drawing
 
-    def _recognized(self, writer: _Writer, wanted: Wanted, drawing: Drawing) -> None:
+    def _recognized(self, writer: _Writer, wanted: Wanted, drawing: RenderJob) -> None:
         share = drawing.share
         if share is None or self._writers.get(writer.number) is not writer:
             return

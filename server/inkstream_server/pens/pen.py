@@ -7,7 +7,7 @@ or the batcher. What it asks for lies in `wanted` until it is taken out.
 from dataclasses import dataclass
 from typing import Literal
 
-from inkstream_server.pens import segment
+from inkstream_server.pens import segmentation
 from inkstream_server.pens.faults import InkFault
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.points import require_points
@@ -76,11 +76,11 @@ class Pen:
         if glyph is None:
             return None if stroke is None else self._oldest(stroke.began)
         age = self._oldest(glyph.began)
-        quiet = glyph.inked + segment.quiet_seconds(self._settings.quiet, glyph.digit)
+        quiet = glyph.inked + segmentation.quiet_seconds(self._settings.quiet, glyph.digit)
         if stroke is None:
             return min(age, quiet)
         if self._lies_away(glyph, stroke):
-            return min(age, max(quiet, stroke.began + segment.AWAY_SECONDS))
+            return min(age, max(quiet, stroke.began + segmentation.AWAY_SECONDS))
         return age
 
     def begin(self, number: int, time_ms: int, now: float) -> None:
@@ -289,9 +289,9 @@ class Pen:
         if not len(stroke):
             self._join(stroke, None)
             return
-        box = segment.box_at(settings.boxes, *stroke.first, glyph.box if glyph else None)
+        box = segmentation.box_at(settings.boxes, *stroke.first, glyph.box if glyph else None)
         if glyph is not None:
-            begins = segment.begins_another(
+            begins = segmentation.begins_another(
                 settings.quiet, glyph, stroke, box, now=now, is_up=is_up
             )
             if begins is None:
@@ -305,8 +305,8 @@ class Pen:
         return (
             not self._is_placed
             and len(stroke) > 0
-            and segment.is_beyond(glyph, stroke)
-            and not segment.is_speck(glyph, stroke)
+            and segmentation.is_beyond(glyph, stroke)
+            and not segmentation.is_speck(glyph, stroke)
         )
 
     def _join(self, stroke: Stroke, box: int | None) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 from opentelemetry import context as otel
 from opentelemetry.trace import Link, Span, StatusCode, Tracer, set_span_in_context
 
-from inkstream_server.admission import Overloaded
-from inkstream_server.batching import Batcher, StreamFlow
-from inkstream_server.blocks import Part, Share
-from inkstream_server.computing import EngineFailed
+from inkstream_server.batching.admission import Overloaded
+from inkstream_server.batching.batcher import Batcher, StreamFlow
+from inkstream_server.batching.blocks import Part
+from inkstream_server.batching.fair_queue import Priority
+from inkstream_server.batching.results import EngineFailed, Share
 from inkstream_server.engines import Frames, Probabilities
-from inkstream_server.fair_queue import Priority
 from inkstream_server.tracing.calls import CALL
 
 ADDED_NS: ContextVar[int | None] = ContextVar("ADDED_NS", default=None)

@@ -18,7 +18,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from inkstream_server.grpc_metrics import status_of
+from inkstream_server.metrics.grpc_calls import status_of
 
 SERVER_FAULTS = frozenset(
     {

@@ -2,7 +2,7 @@
 
 from opentelemetry.trace import get_current_span
 
-from inkstream_server.metrics import Kind, Metrics
+from inkstream_server.metrics.items import Kind, Metrics
 from inkstream_server.tracing.calls import CALL, trace_id
 
 

@@ -5,26 +5,26 @@ from contextvars import Context, copy_context
 from time import time_ns
 from typing import cast
 
-from inkstream_server.batching import Batcher
-from inkstream_server.ink_metrics import InkMetrics
-from inkstream_server.pens.easel import Drawing, Easel
+from inkstream_server.batching.batcher import Batcher
+from inkstream_server.metrics.ink import InkMetrics
+from inkstream_server.pens.renderer import GlyphRenderer, RenderJob
 from inkstream_server.tracing.batches import ADDED_NS
 from inkstream_server.tracing.calls import CALL
 
 
-class TracedEasel(Easel):
-    """An easel that remembers for which call each glyph is drawn, and since when."""
+class TracedEasel(GlyphRenderer):
+    """An renderer that remembers for which call each glyph is drawn, and since when."""
 
     def __init__(self, batcher: Batcher, metrics: InkMetrics) -> None:
-        """See `Easel`."""
+        """See `GlyphRenderer`."""
         super().__init__(batcher, metrics)
         self._nobody = Context()
 
-    def add(self, pen: Hashable, drawing: Drawing) -> None:
-        """See `Easel.add`."""
+    def add(self, pen: Hashable, drawing: RenderJob) -> None:
+        """See `GlyphRenderer.add`."""
         if CALL.get() is not None:
-            # All that an easel asks of a drawing.
-            drawing = cast(Drawing, _RecordedDrawing(drawing))
+            # All that an renderer asks of a drawing.
+            drawing = cast(RenderJob, _RecordedDrawing(drawing))
         super().add(pen, drawing)
 
     def _schedule(self) -> None:
@@ -35,7 +35,7 @@ class TracedEasel(Easel):
 class _RecordedDrawing:
     """A drawing that a recorded call asked for: it is submitted as that call's."""
 
-    def __init__(self, drawing: Drawing) -> None:
+    def __init__(self, drawing: RenderJob) -> None:
         self.priority = drawing.priority
         self._drawing = drawing
         self._context = copy_context()

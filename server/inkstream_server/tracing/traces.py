@@ -47,8 +47,8 @@ class Traces:
         """Makes the spans of calls."""
         self.batcher = partial(TracedBatcher, tracer)
         """Makes a `Batcher` that makes spans."""
-        self.easel = TracedEasel
-        """Makes an `Easel` to go with it."""
+        self.renderer = TracedEasel
+        """Makes an `GlyphRenderer` to go with it."""
         self.metrics = TracedMetrics
         """Makes `Metrics` that name traces."""
 

@@ -11,7 +11,7 @@ LONGEST_SECONDS = 10.0
 
 
 class Restarts:
-    """The deaths in a row at one post."""
+    """The deaths in a row at one slot."""
 
     def __init__(self, limit: int) -> None:
         """Allow `limit` restarts in a row."""

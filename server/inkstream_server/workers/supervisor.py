@@ -20,12 +20,14 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from inkstream_server import affinity, logs
+from inkstream_server import logs
 from inkstream_server.config import Config
-from inkstream_server.presence import MetricsPage, write_ready_file
-from inkstream_server.workers import port
-from inkstream_server.workers.post import Post
-from inkstream_server.workers.tally import Tally, report
+from inkstream_server.process import affinity
+from inkstream_server.process.metrics_page import MetricsPage
+from inkstream_server.process.ready_file import write_ready_file
+from inkstream_server.workers import shared_port as port
+from inkstream_server.workers.metric_sums import MetricSums, report
+from inkstream_server.workers.slot import WorkerSlot
 
 REPORT_SECONDS = 1.0
 """How often workers report, whether anybody scrapes or not: what a death can lose of the counters."""
@@ -56,24 +58,24 @@ async def _live(config: Config, shared_port: int) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
     began = perf_counter()
-    tally = Tally()
-    posts = [Post(number, config, shared_port, tally) for number in range(config.workers)]
+    sums = MetricSums()
+    slots = [WorkerSlot(number, config, shared_port, sums) for number in range(config.workers)]
 
     def pass_on(number: int) -> None:
-        for post in posts:
-            post.signal(number)
+        for slot in slots:
+            slot.signal(number)
 
     logs.shift_on_signals(asyncio.get_running_loop(), pass_on)
-    page = MetricsPage(config, _registry(posts, tally))
-    keeping = [asyncio.create_task(post.keep()) for post in posts]
-    reporting = [asyncio.create_task(_report_for_ever(post)) for post in posts]
+    page = MetricsPage(config, _registry(slots, sums))
+    keeping = [asyncio.create_task(slot.keep()) for slot in slots]
+    reporting = [asyncio.create_task(_report_for_ever(slot)) for slot in slots]
     stopping = asyncio.create_task(stop.wait())
-    all_serve = asyncio.create_task(_all_serve(posts))
+    all_serve = asyncio.create_task(_all_serve(slots))
     try:
         await asyncio.wait({all_serve, stopping, *keeping}, return_when=asyncio.FIRST_COMPLETED)
         if all_serve.done():
-            for post in posts:
-                post.announce()
+            for slot in slots:
+                slot.announce()
             page.is_ready = True
             shown = f"[{config.host}]" if ":" in config.host else config.host
             address = f"{shown}:{shared_port}"
@@ -83,8 +85,8 @@ async def _live(config: Config, shared_port: int) -> None:
                 "ready",
                 address=address,
                 metrics=page.url,
-                workers=len(posts),
-                **posts[0].serving,
+                workers=len(slots),
+                **slots[0].serving,
                 seconds=round(perf_counter() - began, 3),
             )
             await asyncio.wait({stopping, *keeping}, return_when=asyncio.FIRST_COMPLETED)
@@ -92,7 +94,7 @@ async def _live(config: Config, shared_port: int) -> None:
         page.is_ready = False
         began = perf_counter()
         logs.get().info("drain", timeout_s=config.drain_timeout)
-        await _drain(posts, keeping, config.drain_timeout + MARGIN_SECONDS)
+        await _drain(slots, keeping, config.drain_timeout + MARGIN_SECONDS)
         all_serve.cancel()
         stopping.cancel()
         for task in reporting:
@@ -101,58 +103,60 @@ async def _live(config: Config, shared_port: int) -> None:
         if config.ready_file is not None:
             config.ready_file.unlink(missing_ok=True)
         logs.get().info("stopped", seconds=round(perf_counter() - began, 3))
-    await asyncio.gather(*keeping)  # Raises what a post failed by.
+    await asyncio.gather(*keeping)  # Raises what a slot failed by.
 
 
-async def _all_serve(posts: list[Post]) -> None:
-    for post in posts:
-        await post.serves.wait()
+async def _all_serve(slots: list[WorkerSlot]) -> None:
+    for slot in slots:
+        await slot.serves.wait()
 
 
-async def _drain(posts: list[Post], keeping: list[asyncio.Task[None]], seconds: float) -> None:
-    for post in posts:
-        post.give_up()
+async def _drain(
+    slots: list[WorkerSlot], keeping: list[asyncio.Task[None]], seconds: float
+) -> None:
+    for slot in slots:
+        slot.give_up()
     _, late = await asyncio.wait(keeping, timeout=seconds)
     if late:
         logs.get().error("drain_overdue", workers=len(late), after_s=seconds)
-        for post in posts:
-            post.kill()
+        for slot in slots:
+            slot.kill()
         await asyncio.wait(late)
 
 
-async def _report_for_ever(post: Post) -> None:
+async def _report_for_ever(slot: WorkerSlot) -> None:
     while True:
         await asyncio.sleep(REPORT_SECONDS)
-        await post.report()
+        await slot.report()
 
 
-def _registry(posts: list[Post], tally: Tally) -> CollectorRegistry:
+def _registry(slots: list[WorkerSlot], sums: MetricSums) -> CollectorRegistry:
     disable_created_metrics()
     own = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=own)
     registry = CollectorRegistry()
-    registry.register(_Page(posts, tally, own, asyncio.get_running_loop()))
+    registry.register(_Page(slots, sums, own, asyncio.get_running_loop()))
     return registry
 
 
-def about_workers(posts: list[Post], tally: Tally) -> list[Metric]:
+def about_workers(slots: list[WorkerSlot], sums: MetricSums) -> list[Metric]:
     """Give the metrics of workers as such, which no worker could report."""
     streams = GaugeMetricFamily(
         "inkstream_worker_streams", "Streams that are open, by worker.", labels=["worker"]
     )
-    for post in posts:
-        streams.add_metric([str(post.number)], tally.of(post.number, "inkstream_streams"))
+    for slot in slots:
+        streams.add_metric([str(slot.number)], sums.of(slot.number, "inkstream_streams"))
     return [
         GaugeMetricFamily(
             "inkstream_workers",
             "Processes that serve.",
-            sum(post.serves.is_set() for post in posts),
+            sum(slot.serves.is_set() for slot in slots),
         ),
         CounterMetricFamily(
             "inkstream_worker_restarts",
             "Workers started in place of dead ones.",
-            sum(post.restarts for post in posts),
+            sum(slot.restarts for slot in slots),
         ),
         streams,
     ]
@@ -163,13 +167,13 @@ class _Page(Collector):
 
     def __init__(
         self,
-        posts: list[Post],
-        tally: Tally,
+        slots: list[WorkerSlot],
+        sums: MetricSums,
         own: CollectorRegistry,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self._posts = posts
-        self._tally = tally
+        self._slots = slots
+        self._sums = sums
         self._own = own
         self._loop = loop
 
@@ -182,9 +186,9 @@ class _Page(Collector):
         return asyncio.run_coroutine_threadsafe(self._collect(), self._loop).result()
 
     async def _collect(self) -> list[Metric]:
-        reports = [asyncio.create_task(post.report()) for post in self._posts]
+        reports = [asyncio.create_task(slot.report()) for slot in self._slots]
         _, late = await asyncio.wait(reports, timeout=PATIENCE_SECONDS)
         for task in late:
             task.cancel()
-        self._tally.reported("supervisor", report(self._own))
-        return [*self._tally.metrics(), *about_workers(self._posts, self._tally)]
+        self._sums.reported("supervisor", report(self._own))
+        return [*self._sums.metrics(), *about_workers(self._slots, self._sums)]

@@ -17,13 +17,14 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from inkstream_server import affinity, logs
+from inkstream_server import logs
 from inkstream_server.config import Config
 from inkstream_server.errors import StartError
-from inkstream_server.workers.tally import report
+from inkstream_server.process import affinity
+from inkstream_server.workers.metric_sums import report
 
 if TYPE_CHECKING:
-    from inkstream_server.lifecycle import Server
+    from inkstream_server.server import Server
 
 Say = Callable[..., None]
 
@@ -42,13 +43,13 @@ def run(config: Config, number: int, port: int, supervisor: socket.socket) -> No
     logs.configure(config.log_format, config.log_level, worker=number)
     if config.pin:
         affinity.pin(number)
-    from inkstream_server import lifecycle
+    from inkstream_server import server as lifecycle
 
     lifecycle.run_loop(_live(replace(config, port=port), supervisor))
 
 
 async def _live(config: Config, supervisor: socket.socket) -> None:
-    from inkstream_server.lifecycle import Server
+    from inkstream_server.server import Server
 
     leave = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leave.set)

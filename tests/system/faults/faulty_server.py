@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from inkstream_server import model_store
 from inkstream_server.cli import main
 from inkstream_server.engines import Engine, Frames, Probabilities
+from inkstream_server.model_store import store
 
 PLAN = Path(os.environ["INKSTREAM_TEST_FAULT"])
 
@@ -45,9 +45,9 @@ class FaultyEngine:
         return probabilities
 
 
-_file, _make = model_store.ENGINES["litert"]
+_file, _make = store.ENGINES["litert"]
 # At import, so that processes which the server spawns fail alike: spawn imports the main module again.
-model_store.ENGINES["litert"] = (_file, lambda *given: FaultyEngine(_make(*given)))
+store.ENGINES["litert"] = (_file, lambda *given: FaultyEngine(_make(*given)))
 
 if __name__ == "__main__":
     main()

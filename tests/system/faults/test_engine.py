@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from inkstream import AsyncClient, EngineFailed
-from inkstream_server.watchdog import EXIT_STUCK
+from inkstream_server.process.watchdog import EXIT_STUCK
 
 from tests.integration.conftest import STOP_SECONDS
 from tests.patience import eventually

@@ -14,7 +14,7 @@ from pathlib import Path
 import grpc
 import pytest
 from inkstream import AsyncClient, ConnectionFailed, GlyphState
-from inkstream_server.model_store import BUNDLED
+from inkstream_server.model_store.store import BUNDLED
 
 from tests.integration.conftest import RunningServer, StartServer, running_server
 from tests.integration.contract import open_stream, stub

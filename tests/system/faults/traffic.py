@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from inkstream import AsyncClient, InkstreamError
-from inkstream_server import model_store
+from inkstream_server.model_store import store
 
 Images = npt.NDArray[np.uint8]
 
@@ -125,7 +125,7 @@ async def traffic(
 
 def expected_digits(images: Images) -> list[int]:
     """What the bundled model reads, without server, network or faults."""
-    model = model_store.load(model_store.BUNDLED, "digits")
+    model = store.load(store.BUNDLED, "digits")
     flat = images.reshape(len(images), -1)
     rows = model.engine.max_rows
     parts = [model.engine.infer([flat[at : at + rows]]) for at in range(0, len(flat), rows)]

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from compose_spec import PyCompose
 from inkstream_server.config import Config, settings, variable_of
-from inkstream_server.metrics import Metrics
+from inkstream_server.metrics.items import Metrics
 from prometheus_client import CollectorRegistry
 
 DEPLOY = Path(__file__).parents[3] / "deploy"

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from inkstream_server.batching import Batcher
+from inkstream_server.batching.batcher import Batcher
+from inkstream_server.confidence.rejection import ACCEPT_ALL, RejectRule
 from inkstream_server.engines import DIGITS, PIXELS, Engine, Frames, Probabilities, fill
-from inkstream_server.metrics import Metrics
-from inkstream_server.model_store import Model
-from inkstream_server.rejection import ACCEPT_ALL, RejectRule
+from inkstream_server.metrics.items import Metrics
+from inkstream_server.model_store.store import Model
 from prometheus_client import CollectorRegistry
 
 from tests.patience import PATIENCE_SECONDS

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from inkstream_server.config import Config, grouped, settings
-from inkstream_server.model_store import BUNDLED, ENGINES
+from inkstream_server.model_store.store import BUNDLED, ENGINES
 from inkstream_server.pens.settings import QuietTimes
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from inkstream_server import client_metrics, transport
-from inkstream_server.access import streams, tokens
+from inkstream_server.access import tokens
 from inkstream_server.config import settings
+from inkstream_server.metrics import clients
 from inkstream_server.pens.limits import PenLimits
+from inkstream_server.rpc import listener
+from inkstream_server.streams import lifetime
 
 PAGE = (Path(__file__).parents[3] / "docs" / "security.md").read_text()
 
@@ -28,13 +30,13 @@ def test_every_limit_that_can_be_set_stands_with_its_default() -> None:
 def test_fixed_limits_are_those_of_the_code() -> None:
     pen = PenLimits()
     for shown in (
-        f"{transport.HANDSHAKE_MS} ms",
-        f"{transport.IDLE_CONNECTION_MS} ms",
-        f"{transport.PING_STRIKES} closer than {transport.PING_INTERVAL_MS} ms",
-        f"{streams.FIRST_MESSAGE_SECONDS} s",
-        f"{transport.KEEPALIVE_MS} ms, then {transport.KEEPALIVE_TIMEOUT_MS} ms",
-        f"{transport.MOST_WAITING_CALLS}",
-        f"{client_metrics.MOST_LABELS}",
+        f"{listener.HANDSHAKE_MS} ms",
+        f"{listener.IDLE_CONNECTION_MS} ms",
+        f"{listener.PING_STRIKES} closer than {listener.PING_INTERVAL_MS} ms",
+        f"{lifetime.FIRST_MESSAGE_SECONDS} s",
+        f"{listener.KEEPALIVE_MS} ms, then {listener.KEEPALIVE_TIMEOUT_MS} ms",
+        f"{listener.MOST_WAITING_CALLS}",
+        f"{clients.MOST_LABELS}",
         f"{tokens.MOST_BYTES} bytes",
         f"{pen.strokes_per_glyph} strokes, {pen.points_per_stroke} points a stroke, "
         f"{pen.glyph_seconds:g} s",

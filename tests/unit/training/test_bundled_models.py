@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from inkstream_server.model_store import BUNDLED
+from inkstream_server.model_store.store import BUNDLED
 from inkstream_training.card import BASELINE, Card
 from inkstream_training.evaluate import DEFAULT_MODEL, evaluate
 from inkstream_training.export import infer_litert

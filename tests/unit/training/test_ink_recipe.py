@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from inkstream_server.rejection import rule_of, tempered
+from inkstream_server.confidence.rejection import rule_of, tempered
 from inkstream_training.card import Card
 from inkstream_training.cli import main
 from inkstream_training.export import infer_litert

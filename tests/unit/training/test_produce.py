@@ -2,7 +2,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from inkstream_server.model_store import ModelError, load_folder
+from inkstream_server.model_store.store import ModelError, load_folder
 from inkstream_training import produce as produce_module
 from inkstream_training.card import Card
 from inkstream_training.metrics import Metrics, measure

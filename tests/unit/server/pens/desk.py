@@ -1,4 +1,4 @@
-"""The pens of one stream on a real easel and batcher, with a clock that moves when told to."""
+"""The pens of one stream on a real renderer and batcher, with a clock that moves when told to."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 
 from inkstream.v1 import error_pb2, ink_pb2
-from inkstream_server.answers import Response
-from inkstream_server.due import Due
-from inkstream_server.pens.ink_session import Ground, InkSession
+from inkstream_server.pens.ink_session import InkResources, InkSession
 from inkstream_server.pens.limits import PenLimits
+from inkstream_server.wire.response import Reply, Response
 
 from tests.patience import PATIENCE_SECONDS
 from tests.unit.server.builders import NumberEngine, Workshop
@@ -62,9 +61,9 @@ class Desk:
     def __init__(self, limits: PenLimits | None = None, engine: NumberEngine | None = None) -> None:
         self.workshop = Workshop(engine)
         self.clock = HandClock()
-        self.due: list[Due] = []
-        ground = Ground.over(self.workshop.batcher, self.workshop.metrics, limits)
-        self.session = InkSession(ground, self.due.append, self.clock)
+        self.due: list[Reply] = []
+        resources = InkResources.over(self.workshop.batcher, self.workshop.metrics, limits)
+        self.session = InkSession(resources, self.due.append, self.clock)
         self.glyphs: list[ink_pb2.GlyphResult] = []
         self.errors: list[error_pb2.ItemError] = []
 

@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from inkstream.v1 import error_pb2
-from inkstream_server.rejection import rule_of
+from inkstream_server.confidence.rejection import rule_of
 from inkstream_training.ink.collection import InkSet
 from inkstream_training.ink.figures import InkAnswers, answered, flat, measure_ink
 from inkstream_training.ink.rejection import RejectRule

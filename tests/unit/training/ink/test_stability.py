@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from click.testing import CliRunner
-from inkstream_server.model_store import BUNDLED
+from inkstream_server.model_store.store import BUNDLED
 from inkstream_server.pens.stability import BOUNDS
 from inkstream_training.cli import main
 from inkstream_training.ink.rendering import Frames

@@ -1,0 +1,233 @@
+"""The bookkeeping of a stream: packs frames into messages and matches answers to who asked.
+
+Pure: it knows neither sockets nor event loops.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from inkstream._exceptions import InkstreamError, ProtocolError, RetryableError, from_item_error
+from inkstream._images.frames import UINT8_FRAME
+from inkstream._images.outbox import Outbox, Parcel, Sink
+from inkstream._options.retry import RETRIED_ITEMS
+from inkstream._results.images import Answers
+from inkstream.v1 import recognition_service_pb2 as wire
+from inkstream.v1 import tensor_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Frames that the server refused for now."""
+
+    parcel: Parcel
+    """What to send again."""
+    error: RetryableError
+    """Why it was refused; `retry_after` says when to send it again."""
+
+
+class Exchange:
+    """One stream's frames under way, from the message that carries them to their answers."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        *,
+        window: int,
+        max_frames_per_message: int,
+        item_retries: int = 0,
+    ) -> None:
+        """Start with nothing under way.
+
+        Args:
+            outbox: where frames come from, and go back to.
+            window: frames that may be unanswered.
+            max_frames_per_message: frames that one message may carry.
+            item_retries: refusals of one frame that are kept in `refusals` rather than handed over.
+        """
+        self._outbox = outbox
+        self._item_retries = item_retries
+        self.refusals: list[Refusal] = []
+        """What was refused and is to be sent again; whoever sees to it takes it out."""
+        self._window = max(1, window)
+        self._max_frames = max(1, max_frames_per_message)
+        self._next_sequence = 1
+        self._runs: deque[_Run] = deque()
+        self.unanswered = 0
+        """Frames sent and not yet answered; never more than the window."""
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether the stream has not carried a single frame."""
+        return self._next_sequence == 1
+
+    def next_message(self, now: float) -> wire.StreamRecognizeRequest | None:
+        """Pack what waits into the next message; None when there is nothing, or no room for it.
+
+        Args:
+            now: the time on the clock of the parcels' `expires`, in seconds.
+        """
+        room = min(self._window - self.unanswered, self._max_frames)
+        if room <= 0:
+            # What comes while nothing waits has to wake the writer all the same: by then there may
+            # be room again.
+            self._outbox.rest()
+            return None
+        parcels = self._outbox.take(room, now)
+        if not parcels:
+            return None
+        first = self._next_sequence
+        self._track(parcels)
+        pixels = b"".join([parcel.buffer for parcel in parcels])
+        tensors = tensor_pb2.Tensors(
+            sequences=range(first, self._next_sequence), deadlines_ms=_deadlines_ms(parcels, now)
+        )
+        if parcels[0].frame_bytes == UINT8_FRAME:
+            tensors.uint8 = pixels
+        else:
+            tensors.float32 = pixels
+        return wire.StreamRecognizeRequest(tensors=tensors)
+
+    def receive(self, response: wire.StreamRecognizeResponse) -> None:
+        """Hand what a message answers to those who asked.
+
+        Raises:
+            ProtocolError: it answers something that is not under way.
+        """
+        for columns in response.tensors:
+            self._deliver(columns)
+        for refused in response.errors:
+            if refused.WhichOneof("item") != "sequence":
+                continue  # The ink exchange's.
+            run = self._run_of(refused.sequence)
+            position = self._answered(run, refused.sequence - run.first, 1)
+            error = from_item_error(refused)
+            if self._item_retries and refused.code in RETRIED_ITEMS:
+                (parcel,) = run.parcels_of(position, 1)
+                if parcel.refusals < self._item_retries:
+                    assert isinstance(error, RetryableError), "the table of codes says so"
+                    parcel.refusals += 1
+                    self.refusals.append(Refusal(parcel, error))
+                    continue
+            run.sink.fail(position, 1, error)
+
+    def give_back(self, wreck: InkstreamError | None = None, most_broken: int = 0) -> None:
+        """Put what is under way back into the outbox, in its order, for another stream to carry.
+
+        Args:
+            wreck: how the stream broke; None where it did not.
+            most_broken: streams that may have broken under one frame; beyond, it fails with `wreck`.
+        """
+        runs, self._runs = self._runs, deque()
+        self.unanswered = 0
+        kept = []
+        for run in runs:
+            for parcel in run.parcels_of(run.position, run.count):
+                parcel.broken_streams += wreck is not None
+                if wreck is not None and parcel.broken_streams > most_broken:
+                    parcel.sink.fail(parcel.position, parcel.count, wreck)
+                else:
+                    kept.append(parcel)
+        self._outbox.put_back(kept)
+
+    def _track(self, parcels: list[Parcel]) -> None:
+        """Number the frames, neighbours of one sink as one run."""
+        last: _Run | None = None
+        for parcel in parcels:
+            count = parcel.count
+            if (
+                last is not None
+                and last.sink is parcel.sink
+                and last.position + last.count == parcel.position
+            ):
+                last.count += count
+                last.parcels.append(parcel)
+            else:
+                last = _Run(self._next_sequence, count, parcel.sink, parcel.position, [parcel])
+                self._runs.append(last)
+            self._next_sequence += count
+            self.unanswered += count
+
+    def _deliver(self, columns: tensor_pb2.TensorResults) -> None:
+        sequences = columns.sequences[:]
+        rows = len(sequences)
+        if len(columns.digits) != rows or len(columns.confidences) != rows:
+            raise ProtocolError("the server sent columns of different lengths")
+        answers = Answers(columns)
+        row = 0
+        while row < rows:
+            sequence = sequences[row]
+            run = self._run_of(sequence)
+            skipped = sequence - run.first
+            count = min(run.count - skipped, rows - row)
+            if sequences[row : row + count] != list(range(sequence, sequence + count)):
+                count = 1
+            sink = run.sink
+            position = self._answered(run, skipped, count)
+            sink.deliver(position, answers, row, row + count)
+            row += count
+
+    def _run_of(self, sequence: int) -> _Run:
+        # Servers answer in order, so this is nearly always the first.
+        for run in self._runs:
+            if 0 <= sequence - run.first < run.count:
+                return run
+        raise ProtocolError(f"the server answered item {sequence}, which is not under way")
+
+    def _answered(self, run: _Run, skipped: int, count: int) -> int:
+        """Strike frames off a run; returns the sink's position of the first of them."""
+        position = run.position + skipped
+        rest = run.count - skipped - count
+        self.unanswered -= count
+        if skipped and rest:
+            behind = skipped + count
+            after = _Run(run.first + behind, rest, run.sink, run.position + behind, run.parcels)
+            self._runs.insert(self._runs.index(run) + 1, after)
+        if skipped:
+            run.count = skipped
+        elif rest:
+            run.first += count
+            run.position += count
+            run.count = rest
+        else:
+            self._runs.remove(run)
+        return position
+
+
+class _Run:
+    """Frames under way with consecutive sequences and one sink."""
+
+    __slots__ = ("count", "first", "parcels", "position", "sink")
+
+    def __init__(
+        self, first: int, count: int, sink: Sink, position: int, parcels: list[Parcel]
+    ) -> None:
+        self.first = first
+        self.count = count
+        self.sink = sink
+        self.position = position
+        self.parcels = parcels
+        """What holds its frames, by rising position; frames that were answered included."""
+
+    def parcels_of(self, position: int, count: int) -> Iterator[Parcel]:
+        """The `count` frames from the sink's `position` on, as what can be sent again."""
+        for parcel in self.parcels:
+            begin = max(parcel.position, position)
+            end = min(parcel.position + parcel.count, position + count)
+            if begin < end:
+                yield parcel.part(begin - parcel.position, end - begin)
+
+
+def _deadlines_ms(parcels: list[Parcel], now: float) -> list[int]:
+    """The column of deadlines: none, one for all, or one a frame."""
+    deadlines = [
+        0 if parcel.expires is None else max(1, round((parcel.expires - now) * 1000))
+        for parcel in parcels
+    ]
+    if not any(deadlines):
+        return []
+    if len(set(deadlines)) == 1:
+        return deadlines[:1]
+    return [ms for ms, parcel in zip(deadlines, parcels, strict=True) for _ in range(parcel.count)]

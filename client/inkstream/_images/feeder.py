@@ -1,0 +1,212 @@
+"""Feeds what a caller iterates to a client and yields the results in order.
+
+The feeder runs beside the reader, so that a live source that pauses holds no result back, and stays
+a bounded number of images ahead of it, so that an endless source fills no memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+
+from inkstream._exceptions import InvalidImage
+from inkstream._images.frames import IMAGE_SHAPES, Images, frames_of
+from inkstream._images.outbox import Parcel, parcel_of
+from inkstream._images.waiters import Failed, OrderedResults, Piece, Rows
+
+_SLICE = 256
+"""Images taken from an array at once: as many as fill a message well."""
+_TURN = 64
+"""Images that an async feeder hands over before it lets others run."""
+
+
+class _Feeder:
+    """Turns images into parcels of one flow, numbered from 0."""
+
+    def __init__(
+        self, put: Callable[[Parcel], None], flow: OrderedResults, deadline: float | None
+    ) -> None:
+        self._put = put
+        self._flow = flow
+        self._deadline = deadline
+        self.position = 0
+        """Images handed over, those that the client itself refused included."""
+
+    def feed(self, images: Images) -> None:
+        """Hand over an image, or an array of them."""
+        try:
+            frames = frames_of(images)
+        except InvalidImage as error:
+            self._flow.fail(self.position, 1, error)
+            self.position += 1
+            return
+        if frames.count:
+            self._put(parcel_of(frames, self._flow, self._deadline, self.position))
+            self.position += frames.count
+
+
+def _slices(images: Iterable[Any]) -> Iterable[Any]:
+    """An array that needs no check a pixel as larger slices; anything else as it is."""
+    if not isinstance(images, np.ndarray):
+        return images
+    if images.shape in IMAGE_SHAPES:
+        return [images]
+    if images.dtype == np.uint8 and images.shape[1:] in IMAGE_SHAPES:
+        return (images[start : start + _SLICE] for start in range(0, len(images), _SLICE))
+    return images
+
+
+def _unpack(piece: Piece, return_exceptions: bool) -> Iterable[Any] | None:
+    """What a piece of the flow holds for the caller; None at the end."""
+    match piece:
+        case Rows():
+            return piece.answers.rows(piece.start, piece.stop)
+        case Failed() if return_exceptions:
+            return repeat(piece.error, piece.count)
+        case _ if piece.error is not None:
+            raise piece.error
+    return None
+
+
+class _Pace:
+    """Holds a feeder thread back until the reader has come near enough."""
+
+    def __init__(self, ahead: Callable[[], int]) -> None:
+        self._ahead = ahead
+        self._changed = threading.Condition()
+        self._read = 0
+        self._is_stopped = False
+
+    def wait(self, position: int) -> int:
+        """Wait until the image at `position` may go; returns up to where the others may.
+
+        0 when nobody reads any more.
+        """
+        with self._changed:
+            while self._read + self._ahead() <= position and not self._is_stopped:
+                self._changed.wait()
+            return 0 if self._is_stopped else self._read + self._ahead()
+
+    def advance(self, count: int) -> None:
+        """The reader is done with `count` more images."""
+        with self._changed:
+            self._read += count
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """Nobody reads any more."""
+        with self._changed:
+            self._is_stopped = True
+            self._changed.notify()
+
+
+def stream_by_thread(
+    images: Iterable[Any],
+    put: Callable[[Parcel], None],
+    *,
+    ahead: Callable[[], int],
+    deadline: float | None,
+    return_exceptions: bool,
+) -> Iterator[Any]:
+    """Yield results in order while a thread feeds the images. See `Client.stream`."""
+    pieces: queue.SimpleQueue[Piece] = queue.SimpleQueue()
+    flow = OrderedResults(pieces.put)
+    pace = _Pace(ahead)
+
+    def feed() -> None:
+        feeder = _Feeder(put, flow, deadline)
+        error: BaseException | None = None
+        allowed = 0
+        try:
+            for each in _slices(images):
+                if feeder.position >= allowed:
+                    allowed = pace.wait(feeder.position)
+                if flow.is_abandoned:
+                    return
+                feeder.feed(each)
+        except BaseException as raised:  # noqa: BLE001 - the reader raises it in its turn
+            error = raised
+        flow.end(feeder.position, error)
+
+    threading.Thread(target=feed, name="inkstream feeder", daemon=True).start()
+    try:
+        while (values := _unpack(piece := pieces.get(), return_exceptions)) is not None:
+            yield from values
+            pace.advance(piece.count)
+    finally:
+        flow.is_abandoned = True
+        pace.stop()
+
+
+async def stream_by_task(
+    images: Iterable[Any] | AsyncIterable[Any],
+    put: Callable[[Parcel], None],
+    *,
+    ahead: Callable[[], int],
+    deadline: float | None,
+    return_exceptions: bool,
+) -> AsyncIterator[Any]:
+    """Yield results in order while a task feeds the images. See `AsyncClient.stream`."""
+    pieces: deque[Piece] = deque()
+    has_pieces, has_room = asyncio.Event(), asyncio.Event()
+    read = 0
+
+    def emit(piece: Piece) -> None:
+        pieces.append(piece)
+        has_pieces.set()
+
+    flow = OrderedResults(emit)
+
+    async def feed() -> None:
+        feeder = _Feeder(put, flow, deadline)
+        error: BaseException | None = None
+        try:
+            async for each in _each(images):
+                while feeder.position >= read + ahead():
+                    has_room.clear()
+                    await has_room.wait()
+                feeder.feed(each)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as raised:  # noqa: BLE001 - the reader raises it in its turn
+            error = raised
+        flow.end(feeder.position, error)
+
+    feeding = asyncio.create_task(feed(), name="inkstream feeder")
+    try:
+        while True:
+            while not pieces:
+                has_pieces.clear()
+                await has_pieces.wait()
+            piece = pieces.popleft()
+            values = _unpack(piece, return_exceptions)
+            if values is None:
+                return
+            for value in values:
+                yield value
+            read += piece.count
+            has_room.set()
+    finally:
+        flow.is_abandoned = True
+        feeding.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await feeding
+
+
+async def _each(images: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
+    if isinstance(images, AsyncIterable):
+        async for image in images:
+            yield image
+        return
+    for number, image in enumerate(_slices(images), 1):
+        yield image
+        if not number % _TURN:
+            await asyncio.sleep(0)

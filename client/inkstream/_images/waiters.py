@@ -1,0 +1,171 @@
+"""Who waits for answers, and how: for a fixed number of them, for one as a future, or for a flow.
+
+Thread-neutral: what differs between the sync and the async client is passed in as a callable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from inkstream._exceptions import InkstreamError
+from inkstream._results.images import Answers, Result
+
+
+class Collector:
+    """Waits for a fixed number of answers and then calls `done`, once."""
+
+    __slots__ = ("_done", "_errors", "_missing", "_results", "is_abandoned")
+
+    def __init__(self, count: int, done: Callable[[], None]) -> None:
+        self._results: list[Result | None] = [None] * count
+        self._errors: dict[int, InkstreamError] = {}
+        self._missing = count
+        self._done = done
+        self.is_abandoned = False
+
+    def deliver(self, position: int, answers: Answers, start: int, stop: int) -> None:
+        """See `Sink`."""
+        self._results[position : position + stop - start] = answers.rows(start, stop)
+        self._count_down(stop - start)
+
+    def fail(self, position: int, count: int, error: InkstreamError) -> None:
+        """See `Sink`."""
+        self._errors[position] = error
+        self._count_down(count)
+
+    def outcome(self) -> list[Result]:
+        """The results in order, once `done` was called.
+
+        Raises:
+            InkstreamError: of the first image that got no result.
+        """
+        if self._errors:
+            raise self._errors[min(self._errors)]
+        return [result for result in self._results if result is not None]
+
+    def _count_down(self, count: int) -> None:
+        self._missing -= count
+        if not self._missing:
+            self._done()
+
+
+class ThreadFuture:
+    """Waits for one answer and passes it to a `concurrent.futures.Future`."""
+
+    __slots__ = ("future",)
+
+    def __init__(self) -> None:
+        self.future: concurrent.futures.Future[Result] = concurrent.futures.Future()
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the caller cancelled the future."""
+        return self.future.cancelled()
+
+    def deliver(self, position: int, answers: Answers, start: int, stop: int) -> None:
+        """See `Sink`."""
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_result(answers.rows(start, stop)[0])
+
+    def fail(self, position: int, count: int, error: InkstreamError) -> None:
+        """See `Sink`."""
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_exception(error)
+
+
+class LoopFuture:
+    """Waits for one answer and passes it to a future of the running event loop."""
+
+    __slots__ = ("future",)
+
+    def __init__(self) -> None:
+        self.future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the caller cancelled the future."""
+        return self.future.cancelled()
+
+    def deliver(self, position: int, answers: Answers, start: int, stop: int) -> None:
+        """See `Sink`."""
+        if not self.future.done():
+            self.future.set_result(answers.rows(start, stop)[0])
+
+    def fail(self, position: int, count: int, error: InkstreamError) -> None:
+        """See `Sink`."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Results that follow each other, not yet made."""
+
+    answers: Answers
+    start: int
+    stop: int
+
+    @property
+    def count(self) -> int:
+        """Number of results."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Images that follow each other and got no result, for one reason."""
+
+    count: int
+    error: InkstreamError
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Nothing follows."""
+
+    count: int
+    error: BaseException | None
+    """What the caller's iterable raised instead of ending."""
+
+
+Piece: TypeAlias = Rows | Failed | End
+
+
+class OrderedResults:
+    """Waits for any number of answers and emits them in order of position, as pieces.
+
+    Servers answer in order, but images that the client itself refuses are known at once.
+    """
+
+    __slots__ = ("_early", "_emit", "_lock", "_next", "is_abandoned")
+
+    def __init__(self, emit: Callable[[Piece], None]) -> None:
+        self._emit = emit
+        self._lock = threading.Lock()
+        self._next = 0
+        self._early: dict[int, Piece] = {}
+        self.is_abandoned = False
+
+    def deliver(self, position: int, answers: Answers, start: int, stop: int) -> None:
+        """See `Sink`."""
+        self._put(position, Rows(answers, start, stop))
+
+    def fail(self, position: int, count: int, error: InkstreamError) -> None:
+        """See `Sink`."""
+        self._put(position, Failed(count, error))
+
+    def end(self, position: int, error: BaseException | None) -> None:
+        """Say that `position` images were handed over, and none will follow."""
+        self._put(position, End(0, error))
+
+    def _put(self, position: int, piece: Piece) -> None:
+        with self._lock:
+            self._early[position] = piece
+            while (following := self._early.pop(self._next, None)) is not None:
+                self._next += following.count
+                self._emit(following)

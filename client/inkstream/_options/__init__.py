@@ -1,0 +1,4 @@
+"""Holds and checks, once, everything that a caller may configure.
+
+Opens no connection.
+"""

@@ -1,0 +1,169 @@
+"""How a client connects and what it asks for, as values."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import grpc
+
+from inkstream._exceptions import InvalidRequest
+from inkstream._options.addresses import BALANCED, targets_of
+from inkstream._options.checks import require_number, require_whole
+from inkstream._options.connection_events import OnState
+from inkstream._options.metadata import Metadata
+from inkstream._options.retry import RetryPolicy
+from inkstream._options.tls import Tls
+from inkstream.v1 import recognition_service_pb2 as wire
+from inkstream.v1 import tensor_pb2
+
+_LABEL = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,31})?")
+"""What the server counts by its own name rather than as "other"."""
+_RETRIES = {
+    # Streams are resumed by the client itself.
+    "name": [
+        {"service": "inkstream.v1.RecognitionService", "method": "Recognize"},
+        {"service": "inkstream.v1.RecognitionService", "method": "GetModel"},
+    ],
+    "retryPolicy": {
+        "maxAttempts": 4,
+        "initialBackoff": "0.05s",
+        "maxBackoff": "0.5s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Everything that a client was told when it was made."""
+
+    address: str | Sequence[str]
+    """Host and port, for example "localhost:50051", or any gRPC target such as "unix:/run/ink"; a port has
+    to be named. A list of them, or a string of several with commas between, is used in turn: one that fails
+    or stops is followed by the next. Targets that stand for several servers, "dns:///host:port" and
+    "ipv4:1.2.3.4:5,1.2.3.5:5", are balanced round robin by gRPC."""
+    model: str = ""
+    """Name of the model that should answer, for example "digits", or "digits/3" where no other version will
+    do than the one that is served; "" for the server's default."""
+    top_k: int = 0
+    """Number of best digits in `Result.alternatives`, 0 to 10. Costs bandwidth, so 0 is default."""
+    probabilities: bool = False
+    """Whether results carry the probabilities of all ten digits."""
+    timings: bool = False
+    """Whether results carry how long they waited and were computed."""
+    client_label: str = ""
+    """A short name of the kind of device for the server's logs and metrics; "" for none. At most 32 ASCII
+    letters, digits, ".", "_" and "-", the first a letter or digit."""
+    metadata: Metadata = field(default=(), repr=False)
+    """Sent with every call, for example (("x-tenant", "school-7"),); keys in lower case."""
+    tls: Tls | grpc.ChannelCredentials | None = None
+    """How to encrypt; None for plain text. Tls() trusts the roots that gRPC ships."""
+    token_without_tls: bool = False
+    """Whether `authorization` may go out in plain text, for all on the way to read."""
+    connect_timeout: float = 10.0
+    """Seconds until an address that neither answers nor refuses is given up."""
+    packet_ms: float = 20.0
+    """Milliseconds that a pen's points wait for others to share their message, 10 to 50: with fewer every
+    point costs a message, with more a stroke's beginning comes too late to keep its digit open."""
+    ink_buffer: int = 250_000
+    """Points that may wait to be sent before more are refused; 40 minutes of one pen, some 20 MB."""
+    buffer: int = 65_536
+    """Images that may wait to be sent before `submit` and `recognize` wait or fail; 51 MB as bytes. A
+    `stream` is bounded by its own reader instead."""
+    when_full: Literal["wait", "raise"] = "wait"
+    """What they do then: wait for room, or raise Overloaded."""
+    retry: RetryPolicy = RetryPolicy()
+    """How patiently the client reconnects and sends again what is unanswered."""
+    on_state: OnState | None = None
+    """Told of every change of the connection, in its thread; must not block."""
+    channel_options: tuple[tuple[str, Any], ...] = ()
+    """gRPC channel arguments that come after, and so replace, those of `channel_arguments`."""
+
+    def __post_init__(self) -> None:
+        targets_of(self.address)
+        if not isinstance(self.model, str):
+            raise InvalidRequest(f"model: expected a model's name, got {self.model!r}")
+        if not isinstance(self.client_label, str) or not _LABEL.fullmatch(self.client_label):
+            raise InvalidRequest(
+                'client_label: expected at most 32 ASCII letters, digits, ".", "_" and "-", the first a '
+                f'letter or digit, such as "kiosk-berlin-7", got {self.client_label!r}'
+            )
+        require_whole("top_k", self.top_k, 0, 10)
+        require_number("connect_timeout", self.connect_timeout, 0.001, 86_400, " seconds")
+        require_number("packet_ms", self.packet_ms, 10, 50, " milliseconds")
+        require_whole("ink_buffer", self.ink_buffer, 1, None, " points")
+        require_whole("buffer", self.buffer, 1, None, " images")
+        if self.when_full not in ("wait", "raise"):
+            raise InvalidRequest(f'when_full: expected "wait" or "raise", got {self.when_full!r}')
+        if not isinstance(self.retry, RetryPolicy):
+            raise InvalidRequest(
+                f"retry: expected RetryPolicy(...), got {self.retry!r}; RetryPolicy(attempts=5) makes five"
+            )
+        if self.on_state is not None and not callable(self.on_state):
+            raise InvalidRequest(f"on_state: expected a function, got {self.on_state!r}")
+        if not isinstance(self.tls, Tls | grpc.ChannelCredentials | None):
+            raise InvalidRequest(
+                f"tls: expected Tls(...), Tls.from_files(...) or gRPC's own credentials, got {self.tls!r}"
+            )
+        if self.tls is None and not self.token_without_tls:
+            for key, _ in self.metadata:
+                if key == "authorization":
+                    raise InvalidRequest(
+                        "token: goes over TLS only, and tls is None: pass tls=Tls(...), or "
+                        "token_without_tls=True where nobody can listen"
+                    )
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The gRPC targets that the address names."""
+        return targets_of(self.address)
+
+    def stream_config(self) -> wire.StreamConfig:
+        """The first message of a stream."""
+        return wire.StreamConfig(
+            model=self.model,
+            answers=tensor_pb2.AnswerOptions(
+                top_k=self.top_k, probabilities=self.probabilities, timings=self.timings
+            ),
+            client_label=self.client_label,
+        )
+
+    def channel_arguments(self, target: str) -> list[tuple[str, Any]]:
+        """Channel arguments of gRPC: keepalive, message sizes, quick reconnects, balancing."""
+        config: dict[str, Any] = {"methodConfig": [_RETRIES]}
+        if target.startswith(BALANCED):
+            config["loadBalancingConfig"] = [{"round_robin": {}}]
+        return [
+            # A dead peer is noticed within 25 s, and middleboxes see traffic on idle streams.
+            ("grpc.keepalive_time_ms", 15_000),
+            ("grpc.keepalive_timeout_ms", 10_000),
+            ("grpc.http2.ping_timeout_ms", 10_000),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.max_pings_without_data", 0),
+            ("grpc.max_send_message_length", 64 << 20),
+            ("grpc.max_receive_message_length", 64 << 20),
+            # A server that comes back is found soon. The least, despite its name, is what an attempt to
+            # connect may take.
+            ("grpc.initial_reconnect_backoff_ms", 50),
+            ("grpc.min_reconnect_backoff_ms", round(self.connect_timeout * 1000)),
+            ("grpc.max_reconnect_backoff_ms", 1_000),
+            # A name whose servers were all replaced is looked up again; gRPC would wait half a minute.
+            ("grpc.dns_min_time_between_resolutions_ms", 1_000),
+            ("grpc.service_config", json.dumps(config)),
+            # Clients share no connection: each has its own flow control.
+            ("grpc.use_local_subchannel_pool", 1),
+            *self.channel_options,
+        ]
+
+    def open_channel(self, target: str) -> grpc.aio.Channel:
+        """A channel to one of the targets, connected when first used. Belongs to the running event loop."""
+        arguments = self.channel_arguments(target)
+        if self.tls is None:
+            return grpc.aio.insecure_channel(target, options=arguments)
+        credentials = self.tls.credentials() if isinstance(self.tls, Tls) else self.tls
+        return grpc.aio.secure_channel(target, credentials, options=arguments)

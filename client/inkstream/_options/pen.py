@@ -1,0 +1,119 @@
+"""How a pen's coordinates are read and what it asks for, as values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from inkstream._exceptions import InvalidRequest
+from inkstream._options.checks import require_whole
+from inkstream.ink import YDirection
+from inkstream.v1 import ink_pb2
+
+Rectangle: TypeAlias = tuple[float, float, float, float]
+"""x and y of the corner with the smallest of both, width, height; in units."""
+Boxes: TypeAlias = Mapping[int, Rectangle] | Sequence[Rectangle]
+"""Places for one digit each: by numbers from 1 on, as `{7: (0, 0, 40, 60)}`, or numbered in order, as
+`[(0, 0, 40, 60), (50, 0, 40, 60)]`."""
+
+_UNITS = {
+    "px": ink_pb2.UNIT_PIXEL,
+    "mm": ink_pb2.UNIT_MILLIMETRE,
+    None: ink_pb2.UNIT_UNSPECIFIED,
+}
+_COUNTS_PER_UNIT = {"px": 16.0, "mm": 100.0, None: 16.0}
+"""Finer than any device; a digit of 10 px still has 160 counts."""
+_DIRECTIONS = {"down": ink_pb2.Y_DIRECTION_DOWN, "up": ink_pb2.Y_DIRECTION_UP}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PenOptions:
+    """Everything that a pen was told when it was made. See `Client.pen`."""
+
+    y: YDirection = "down"
+    units: Literal["px", "mm"] | None = None
+    counts_per_unit: float | None = None
+    area: Rectangle | None = None
+    boxes: Boxes = ()
+    quiet_ms: int | None = None
+    short_quiet_ms: int | None = None
+    interims_per_second: int = 0
+    alternatives: int = 3
+    timings: bool = False
+
+    def __post_init__(self) -> None:
+        if self.y not in [*_DIRECTIONS]:
+            raise InvalidRequest(f'y: expected "up" or "down", got {self.y!r}')
+        if self.units not in [*_UNITS]:
+            raise InvalidRequest(f'units: expected "px", "mm" or None, got {self.units!r}')
+        try:
+            is_scale = bool(1e-9 <= self.counts <= 1e9)
+        except (TypeError, ValueError):
+            is_scale = False
+        if not is_scale:
+            raise InvalidRequest(
+                f"counts_per_unit: expected a number from 1e-9 to 1e9, got {self.counts_per_unit!r}"
+            )
+        for name in ("quiet_ms", "short_quiet_ms"):
+            value = getattr(self, name)
+            if value is not None:
+                require_whole(name, value, 1, 60_000, " milliseconds")
+        if self.quiet_ms and self.short_quiet_ms and self.short_quiet_ms > self.quiet_ms:
+            raise InvalidRequest(
+                f"short_quiet_ms: expected at most quiet_ms ({self.quiet_ms}), got {self.short_quiet_ms}"
+            )
+        require_whole("interims_per_second", self.interims_per_second, 0, 60)
+        require_whole("alternatives", self.alternatives, 0, 10)
+        self.opening()
+
+    @property
+    def counts(self) -> float:
+        """Counts of the wire in one unit."""
+        if self.counts_per_unit is None:
+            return _COUNTS_PER_UNIT[self.units]
+        return self.counts_per_unit
+
+    def opening(self) -> ink_pb2.PenOpen:
+        """What opens the pen on a stream.
+
+        Raises:
+            InvalidRequest: the area or a box is no rectangle, or has no number of its own.
+        """
+        opening = ink_pb2.PenOpen(
+            unit=_UNITS[self.units],
+            counts_per_unit=self.counts,
+            y_direction=_DIRECTIONS[self.y],
+            quiet_ms=self.quiet_ms or 0,
+            short_quiet_ms=self.short_quiet_ms or 0,
+            interims_per_second=self.interims_per_second,
+        )
+        opening.answers.top_k = self.alternatives
+        opening.answers.timings = self.timings
+        if self.area is not None:
+            opening.area.CopyFrom(_area("area", self.area))
+        boxes = self.boxes
+        if not isinstance(boxes, Mapping) and not hasattr(boxes, "__getitem__"):
+            raise InvalidRequest(
+                f"boxes: expected a sequence of rectangles, or rectangles by number, got {boxes!r}"
+            )
+        numbered = boxes.items() if isinstance(boxes, Mapping) else enumerate(boxes, 1)
+        for number, rectangle in numbered:
+            require_whole("boxes", number, 1, (1 << 32) - 1, " for each")
+            opening.boxes.add(box=number, area=_area(f"boxes[{number}]", rectangle))
+        return opening
+
+
+def _area(name: str, rectangle: Rectangle) -> ink_pb2.Area:
+    try:
+        x, y, width, height = map(float, rectangle)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidRequest(
+            f"{name}: expected four numbers x, y, width, height, got {rectangle!r}"
+        ) from None
+    if not all(map(math.isfinite, (x, y, width, height))) or width <= 0 or height <= 0:
+        raise InvalidRequest(
+            f"{name}: expected finite numbers and an extent above 0, got {rectangle!r}"
+        )
+    return ink_pb2.Area(x=x, y=y, width=width, height=height)

@@ -1,0 +1,303 @@
+"""What the pens of both clients have in common: writing, and knowing what is still due."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from inkstream._exceptions import ClientClosed, InkstreamError
+from inkstream._options.pen import PenOptions
+from inkstream._pens.outbox import InkOutbox
+from inkstream._pens.point_coder import Columns, StrokeCoder, table_of
+from inkstream._results.glyphs import GlyphResult
+from inkstream.ink import InvalidInk
+from inkstream.v1 import ink_pb2
+
+OnResult: TypeAlias = Callable[[GlyphResult | InkstreamError], object]
+"""Called with every result and every error of a pen."""
+
+_PIECE = 4096
+"""Points of an array that are coded together."""
+_log = logging.getLogger("inkstream")
+
+
+class PenBase:
+    """Somebody who writes. See `Client.pen` and `AsyncClient.pen`.
+
+    No method that writes ever waits: points leave by themselves, packed with those of the client's other
+    pens every `packet_ms`, and at once when the pen lifts. One thread or task at a time may write.
+    """
+
+    def __init__(
+        self,
+        outbox: InkOutbox,
+        options: PenOptions,
+        wake: Callable[[], None],
+        on_result: OnResult | None,
+    ) -> None:
+        """For clients only: `Client.pen` and `AsyncClient.pen` make pens."""
+        self._outbox = outbox
+        self._wake = wake
+        self._on_result = on_result
+        self._counts = options.counts
+        self._line = outbox.line(options.opening(), self)
+        self._coder: StrokeCoder | None = None
+        self._shift_ms: int | None = None
+        self._strokes = 0
+        self._has_ink = False
+        self._inbox: deque[GlyphResult | InkstreamError] = deque()
+        self._writer: object = None
+
+    @property
+    def number(self) -> int:
+        """The pen's number within its client; results name it."""
+        return self._line.number
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more can be written."""
+        return self._line.is_closed
+
+    def down(
+        self, x: float, y: float, t: float | None = None, pressure: float | None = None
+    ) -> int:
+        """The tip touches.
+
+        Args:
+            x: to the right, in the pen's units.
+            y: down or up, as the pen was told.
+            t: milliseconds on any clock, the same for all strokes of the pen, below 0 as well; for all
+                points of a stroke or for none.
+            pressure: 0 to 1; alike.
+
+        Returns: the stroke's number, by which results and `erase` know it.
+
+        Raises:
+            InvalidInk: a number is not finite or too large, or the tip is down already.
+            Overloaded: too many points wait to be sent.
+            ClientClosed: the pen or its client was closed.
+        """
+        coder = self._new_coder(t, has_pressure=pressure is not None)
+        return self._begin(coder, coder.point(x, y, t, pressure))
+
+    def move(
+        self, x: float, y: float, t: float | None = None, pressure: float | None = None
+    ) -> None:
+        """The tip moves. Arguments and errors as of `down`; the tip must be down."""
+        coder = self._coder
+        if coder is None:
+            raise InvalidInk("move: the tip is up; put it down with down(x, y) first")
+        columns = coder.point(x, y, t, pressure)
+        try:
+            woken = self._outbox.add(self._line, columns)
+        except InkstreamError:
+            coder.take_back()
+            raise
+        if woken:
+            self._wake()
+
+    def points(self, points: npt.ArrayLike) -> None:
+        """The tip moves along many points.
+
+        Args:
+            points: array-like of shape (n, 2): x, y; a third column is t in ms, a fourth the pressure.
+
+        Raises:
+            InvalidInk: as `move`; the points before are written only where more than 4,096 are given.
+        """
+        coder = self._coder
+        if coder is None:
+            raise InvalidInk("points: the tip is up; put it down with down(x, y) first")
+        self._write(coder, table_of(points))
+
+    def up(self) -> None:
+        """The tip lifts: a provisional result follows.
+
+        Raises:
+            InvalidInk: it is up already.
+            ClientClosed: the client was closed.
+        """
+        if self._coder is None:
+            raise InvalidInk("up: the tip is up already")
+        self._coder = None
+        event = ink_pb2.InkEvent(pen=self.number)
+        event.stroke_end.SetInParent()
+        if self._outbox.end_stroke(self._line, event):
+            self._wake()
+
+    def stroke(self, points: npt.ArrayLike) -> int:
+        """Write a whole stroke: down, points, up.
+
+        Args:
+            points: as of the method `points`; at least one.
+
+        Returns: the stroke's number.
+
+        Raises:
+            InvalidInk: as `down`; nothing is written then.
+        """
+        table = table_of(points)
+        if not len(table):
+            raise InvalidInk("points: expected at least one, got none")
+        width = table.shape[1]
+        t = float(table[0, 2]) if width > 2 else None
+        coder = self._new_coder(t, has_pressure=width > 3)
+        number = self._begin(coder, coder.points(table))
+        self.up()
+        return number
+
+    def end_glyph(self) -> None:
+        """The digit is done: its final result follows, without a quiet time. Lifts the tip if need be.
+
+        Raises:
+            ClientClosed: the pen or its client was closed.
+        """
+        self._require_open()
+        self._writer = self._current()
+        if self._coder is not None:
+            self.up()
+        if self._has_ink:
+            self._has_ink = False
+            event = ink_pb2.InkEvent(pen=self.number)
+            event.glyph_end.SetInParent()
+            self._put(event)
+
+    def erase(self, stroke: int) -> None:
+        """Take a stroke away: the digit that it is part of is recognised anew without it.
+
+        A digit that is final stays so; what the eraser takes from it comes back as an error when the server
+        says so. No loop over the pen waits for that: it comes in one that still runs, or in the next.
+
+        Raises:
+            InvalidInk: there was no such stroke.
+            ClientClosed: the pen or its client was closed.
+        """
+        self._require_open()
+        if not 0 < stroke <= self._strokes:
+            raise InvalidInk(f"stroke: expected 1 to {self._strokes}, got {stroke!r}")
+        if stroke == self._strokes:
+            # If it is being drawn, the rest of it is not read.
+            self._coder = None
+        event = ink_pb2.InkEvent(pen=self.number)
+        event.stroke_remove.stroke = stroke
+        self._put(event)
+
+    def clear(self) -> None:
+        """Take away all ink that has no final result; there will be none for it.
+
+        Raises:
+            ClientClosed: the pen or its client was closed.
+        """
+        self._require_open()
+        self._coder = None
+        self._has_ink = False
+        event = ink_pb2.InkEvent(pen=self.number)
+        event.clear.SetInParent()
+        self._put(event)
+
+    def close(self) -> None:
+        """Write no more: an open digit gets its final result. Does not wait; may be called again."""
+        if self._line.is_closed:
+            return
+        self._coder = None
+        event = ink_pb2.InkEvent(pen=self.number)
+        event.close.SetInParent()
+        if self._outbox.finish(self._line, event):
+            self._wake()
+        self.recheck()
+
+    def deliver(self, result: GlyphResult) -> None:
+        """For the connection: an answer came."""
+        self._take(result)
+
+    def fail(self, error: InkstreamError) -> None:
+        """For the connection: something will not be answered."""
+        self._take(error)
+
+    def recheck(self) -> None:
+        """For the connection: what is due may have changed."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(number={self.number}, strokes={self._strokes})"
+
+    def _new_coder(self, t: float | None, *, has_pressure: bool) -> StrokeCoder:
+        return StrokeCoder(self._counts, t, has_pressure=has_pressure, shift_ms=self._shift_ms)
+
+    def _begin(self, coder: StrokeCoder, first: Columns) -> int:
+        """Begin a stroke with its first points; gives its number."""
+        self._require_open()
+        if self._coder is not None:
+            raise InvalidInk("the tip is down already; lift it with up() first")
+        stroke = self._strokes + 1
+        self._writer = self._current()
+        woken = self._outbox.begin(self._line, stroke, coder.time_ms, first)
+        self._coder, self._strokes, self._has_ink = coder, stroke, True
+        if coder.has_time:
+            self._shift_ms = coder.shift_ms
+        if woken:
+            self._wake()
+        return stroke
+
+    def _write(self, coder: StrokeCoder, table: npt.NDArray[np.float64]) -> None:
+        woken = False
+        try:
+            for start in range(0, len(table), _PIECE):
+                columns = coder.points(table[start : start + _PIECE])
+                try:
+                    woken |= self._outbox.add(self._line, columns)
+                except InkstreamError:
+                    coder.take_back()
+                    raise
+        finally:
+            if woken:
+                self._wake()
+
+    def _put(self, event: ink_pb2.InkEvent) -> None:
+        self._writer = self._current()
+        if self._outbox.put(self._line, event):
+            self._wake()
+        self.recheck()
+
+    def _take(self, item: GlyphResult | InkstreamError) -> None:
+        if self._on_result is None:
+            self._inbox.append(item)
+        else:
+            try:
+                self._on_result(item)
+            except Exception:  # noqa: BLE001 - whatever it raises
+                # As with callbacks of futures: it is the caller's, and must not end the stream.
+                _log.exception("on_result of pen %d failed", self.number)
+        self.recheck()
+
+    def _current(self) -> object:
+        """Who is running: a thread or a task."""
+        raise NotImplementedError
+
+    def _is_over(self) -> bool:
+        """Whether no result can follow as things stand, for whoever is running."""
+        line = self._line
+        if line.is_owed:
+            return False
+        return line.is_closed or self._outbox.is_closed or self._writer == self._current()
+
+    def _require_open(self) -> None:
+        if self._line.is_closed:
+            raise ClientClosed("the pen is closed: make a new one")

@@ -1,0 +1,130 @@
+"""What a pen wrote, piece by piece: the points and events of strokes, and what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from inkstream._pens.point_coder import Columns
+from inkstream._results.glyphs import GlyphResult, GlyphState
+from inkstream.v1 import ink_pb2
+
+
+class Run:
+    """Points of one stroke that follow each other and leave in one event."""
+
+    __slots__ = ("dt_ms", "dx", "dy", "pressure")
+
+    def __init__(self, columns: Columns) -> None:
+        self.dx, self.dy, self.dt_ms, self.pressure = map(list, columns)
+
+    def extend(self, columns: Columns) -> None:
+        """Append points."""
+        dx, dy, dt_ms, pressure = columns
+        self.dx += dx
+        self.dy += dy
+        self.dt_ms += dt_ms
+        self.pressure += pressure
+
+    def split(self, most: int) -> Run:
+        """Take the first `most` points out."""
+        first = Run((self.dx[:most], self.dy[:most], self.dt_ms[:most], self.pressure[:most]))
+        del self.dx[:most], self.dy[:most], self.dt_ms[:most], self.pressure[:most]
+        return first
+
+
+Waiting: TypeAlias = Run | ink_pb2.InkEvent
+"""What one event of a message will hold."""
+
+
+class SentStroke:
+    """A stroke that has no final answer yet."""
+
+    __slots__ = ("began", "broken_streams", "ends_glyph", "is_resent", "lifted", "sent", "told")
+
+    def __init__(self, began: float) -> None:
+        self.began = began
+        """When it began, on the outbox's clock, in seconds."""
+        self.lifted: float | None = None
+        """When it ended; None as long as the pen is down."""
+        self.sent: list[Waiting] = []
+        """What of it has left: its beginning, its points, its end."""
+        self.ends_glyph = False
+        """Whether the writer ended the digit after it, and that has left, too."""
+        self.is_resent = False
+        """Whether another stream was told of it before."""
+        self.told: set[tuple[str, int]] | None = None
+        """Fields and codes of errors about it that the reader has had; None for none."""
+        self.broken_streams = 0
+        """Streams that broke while they carried it."""
+
+    def has_told(self, field: str, code: int) -> bool:
+        """Note an error about it; returns whether the reader had that from an earlier stream."""
+        if self.told is None:
+            self.told = set()
+        is_known = self.is_resent and (field, code) in self.told
+        self.told.add((field, code))
+        return is_known
+
+
+@dataclass(slots=True)
+class OpenGlyph:
+    """A digit that was answered, but not finally."""
+
+    strokes: set[int] = field(default_factory=set)
+    """What it held when it was last heard of."""
+    settled: tuple[int, ...] = ()
+    """What its last provisional answer held."""
+    revision: int = 0
+    """The last that the reader was given."""
+    is_resent: bool = False
+    """Whether its strokes went to another stream, which has told the reader nothing new yet."""
+
+    def is_known(self, result: GlyphResult) -> bool:
+        """Whether a result only repeats what the reader had from an earlier stream."""
+        known = self.settled[: len(result.strokes)]
+        return self.is_resent and not result.is_final and result.strokes == known
+
+    def note(self, result: GlyphResult) -> None:
+        """The reader was given a result that is not final."""
+        self.strokes = set(result.strokes)
+        if result.state is GlyphState.PROVISIONAL:
+            self.settled = result.strokes
+        self.revision = result.revision
+        self.is_resent = False
+
+
+def kind_of(event: Waiting) -> str | None:
+    """Which event it is, by the contract's name of it."""
+    return "points" if isinstance(event, Run) else event.WhichOneof("event")
+
+
+def stroke_begun(event: Waiting) -> int:
+    """The stroke that it begins; 0 for none."""
+    return 0 if isinstance(event, Run) else event.stroke_begin.stroke
+
+
+def whole_strokes(waiting: list[Waiting]) -> list[Waiting]:
+    """What a stream that has not seen the pen can understand: all from the first stroke on."""
+    for place, event in enumerate(waiting):
+        if stroke_begun(event):
+            return waiting[place:]
+    # An end is worth nothing to a stream that has not seen the beginning.
+    return []
+
+
+def points_in(waiting: Iterable[Waiting]) -> int:
+    """Points that these events hold."""
+    return sum(len(event.dx) for event in waiting if isinstance(event, Run))
+
+
+def joined(sent: list[Waiting]) -> list[Waiting]:
+    """The same with neighbouring runs made one."""
+    pieces: list[Waiting] = []
+    for event in sent:
+        if isinstance(event, Run) and pieces and isinstance(last := pieces[-1], Run):
+            last.extend((event.dx, event.dy, event.dt_ms, event.pressure))
+        else:
+            pieces.append(event)
+    return pieces

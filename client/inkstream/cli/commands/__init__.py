@@ -1,0 +1,4 @@
+"""Holds one module for each command of `inkstream`.
+
+Leaves shared options and output to the modules of `cli`.
+"""

@@ -1,0 +1,139 @@
+"""`inkstream demo`: shows the service at work, with a server of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import io
+from contextlib import ExitStack
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.text import Text
+
+from inkstream import Client
+from inkstream.cli.display.gallery import choose, gallery
+from inkstream.cli.display.live_view import live_view
+from inkstream.cli.evaluation import Evaluation, latency_alone, recognize_all
+from inkstream.cli.server_option import ServerOptions, server_option
+from inkstream.cli.server_process import scrape, server_process
+from inkstream.cli.terminal import json_option, notice, percentiles_ms, print_json, stdout
+from inkstream.cli.writing.live_pens import Page, write_pages
+from inkstream.cli.writing.sample_digits import labelled_digits, labelled_ink
+
+_SHOWN = 8
+_DIGITS_A_PEN = 3
+
+
+@click.command()
+@functools.partial(server_option, default=None)
+@click.option("--metrics", metavar="URL", help="The metrics page of --server, for the batch size.")
+@click.option(
+    "--images", type=click.IntRange(min=1), default=10_000, show_default=True, help="At most."
+)
+@click.option(
+    "--pens", type=click.IntRange(0, 64), default=6, show_default=True, help="That write at once."
+)
+@json_option
+def demo(server: ServerOptions, metrics: str | None, images: int, pens: int, as_json: bool) -> None:
+    """Stream pen strokes and images through a server and show what it recognised.
+
+    First several pens write in real time, and what is read appears while they do: dim as long as the
+    tip is down, yellow when it lifts, green or red once it is final, a question mark where the answer is
+    rejected. Then images are streamed as fast as they are answered.
+
+    Uses pendigits and MNIST from the folder INKSTREAM_DATA, MNIST also from the public mirror; where
+    they cannot be had, digits of a pen simulator.
+
+    \b
+    Examples:
+      inkstream demo
+      inkstream demo --pens 12 --images 2000
+    """
+    pixels, labels, said = labelled_digits(images)
+    if said:
+        notice(said)
+    with ExitStack() as stack:
+        if not server.address:
+            notice("Starting a server ...")
+            own = stack.enter_context(server_process())
+            server, metrics = ServerOptions(own.address, model=server.model), own.metrics_url
+        written = _let_pens_write(server, pens, quietly=as_json)
+        with Client(**server.options()) as client:
+            latency = latency_alone(client, pixels)
+            before = scrape(metrics) if metrics else {}
+            shown = recognize_all(client, pixels, labels)
+        batch = _mean_batch(before, scrape(metrics)) if metrics else None
+    figures: dict[str, Any] = {
+        **shown.figures(),
+        "latency_ms": latency,
+        "mean_batch": batch,
+        "digits": "drawn" if said else "MNIST test set",
+        "ink": written,
+        "server": server.address,
+    }
+    if as_json:
+        print_json(figures)
+        return
+    console = stdout()
+    console.print(_summary(shown, latency, batch, drawn=bool(said)))
+    chosen = choose(shown.digits, labels, _SHOWN)
+    captions = [_caption(int(shown.digits[index]), int(labels[index])) for index in chosen]
+    for row in gallery(pixels[np.array(chosen, int)], captions, console):
+        console.print(row)
+
+
+def _let_pens_write(server: ServerOptions, pens: int, *, quietly: bool) -> dict[str, Any] | None:
+    """Show pens at work; gives what was measured, None where there are none."""
+    if not pens:
+        return None
+    inks, source = labelled_ink(pens * _DIGITS_A_PEN)
+    pages = [Page(number) for number in range(1, pens + 1)]
+    console = Console(file=io.StringIO(), emoji=False) if quietly else stdout()
+    with live_view(pages, console) as on_answer:
+        asyncio.run(write_pages(server, inks, pages, on_answer))
+    answers = [answer for page in pages for answer in page.answers]
+    right = sum(str(result.digit) == label for label, result in answers)
+    latency = percentiles_ms([each for page in pages for each in page.latencies], 50, 99)
+    console.print(
+        f"{pens} pens wrote {len(answers)} {source} over one stream, {right} were read right\n"
+        f"  pen-up to answer  p50 {latency['p50']:.2f} ms, p99 {latency['p99']:.2f} ms\n"
+    )
+    return {
+        "pens": pens,
+        "digits": len(answers),
+        "accuracy": right / len(answers),
+        "pen_up_to_answer_ms": latency,
+        "source": source,
+    }
+
+
+def _mean_batch(before: dict[str, float], after: dict[str, float]) -> float | None:
+    """Images in a batch of the engine, as the server itself counted; None if it counted none."""
+    items, batches = (
+        after.get(name, 0.0) - before.get(name, 0.0)
+        for name in ("inkstream_batch_size_sum", "inkstream_batch_size_count")
+    )
+    return round(items / batches, 2) if batches else None
+
+
+def _summary(
+    shown: Evaluation, latency: dict[str, float], batch: float | None, *, drawn: bool
+) -> str:
+    source = "drawn digits" if drawn else "MNIST test images"
+    return (
+        f"{shown.images:,} {source}, answered by {shown.model}\n"
+        f"  accuracy    {shown.accuracy:.2%}\n"
+        f"  throughput  {shown.images_per_second:,.0f} images/s over one stream\n"
+        f"  latency     p50 {latency['p50']:.2f} ms, p99 {latency['p99']:.2f} ms, one at a time\n"
+        f"  mean batch  {'not known' if batch is None else f'{batch:g} images'}"
+        " (the server's own metrics)\n"
+    )
+
+
+def _caption(digit: int, label: int) -> Text:
+    if digit == label:
+        return Text(f"recognised: {digit}", "green")
+    return Text(f"{digit}, but it is {label}", "red")

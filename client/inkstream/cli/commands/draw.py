@@ -1,0 +1,151 @@
+"""`inkstream draw`: shows ink beside the 28x28 that the model sees of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from inkstream import InvalidInk, InvalidRequest
+from inkstream._exceptions import FatalError
+from inkstream._pens.point_coder import fit
+from inkstream.cli.display.gallery import half_blocks
+from inkstream.cli.display.ink_pictures import dots, portrait
+from inkstream.cli.terminal import notice, stdout
+from inkstream.ink import Ink, read
+
+_Frame = npt.NDArray[np.uint8]
+_SIDE = 560
+"""Pixels of a picture in the PNG: twenty for each of the model's."""
+_GAP = 20
+_COLUMNS = 28
+"""Characters of a picture in the terminal."""
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--index",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="The first to draw, from 0.",
+)
+@click.option(
+    "--count", type=click.IntRange(1, 100), default=1, show_default=True, help="How many to draw."
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a PNG instead of drawing in the terminal.",
+)
+@click.option("--ink-only", is_flag=True, help="Leave out what the model sees.")
+def draw(file: Path, index: int, count: int, output: Path | None, ink_only: bool) -> None:
+    """Draw ink of FILE beside the 28x28 that the model sees of it.
+
+    FILE holds UNIPEN, InkML or JSON Lines, gzipped or not. The 28x28 is drawn by the very code that the
+    server uses, so the package inkstream-server has to be installed here; --ink-only does without.
+
+    \b
+    Examples:
+      inkstream draw digits.jsonl
+      inkstream draw pendigits-orig.tra.gz --index 40 --count 5 --output digits.png
+      inkstream draw digits.inkml --ink-only
+    """
+    if output is not None and output.suffix.lower() != ".png":
+        raise InvalidRequest(
+            f"--output: a PNG is written, got the name {output.name!r}: end it in .png"
+        )
+    inks = list(islice(read(file), index, index + count))
+    if not inks:
+        if not index:
+            raise InvalidInk("no ink in it: nothing to draw", str(file))
+        raise InvalidInk(f"--index: there is no glyph {index}, counted from 0", str(file))
+    frames = [None if ink_only else _seen_by_model(ink) for ink in inks]
+    if output is not None:
+        _write_png(output, inks, frames)
+        return
+    console = stdout()
+    for number, (ink, frame) in enumerate(zip(inks, frames, strict=True), index):
+        console.print(f"{escape(str(file))}\\[{number}]  {_facts(ink)}", soft_wrap=True)
+        console.print(_beside(ink, frame, console))
+
+
+def _seen_by_model(ink: Ink) -> _Frame:
+    """What the server would draw, uint8 of shape (28, 28); blank where it would not ask the model.
+
+    Raises:
+        FatalError: the server's package is not installed.
+    """
+    try:
+        drawing: Any = import_module("inkstream_server.ink")
+        settings: Any = import_module("inkstream_server.pens.settings")
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.partition(".")[0] != "inkstream_server":
+            raise
+        raise FatalError(
+            "the 28x28 is drawn by the package inkstream-server, which is not installed; "
+            "try: pip install inkstream-server, or pass --ink-only"
+        ) from None
+    fitted = fit(ink)
+    taps = {"px": settings.TAP_PIXELS, "mm": settings.TAP_MILLIMETRES, None: 0.0}
+    glyph = drawing.normalize(fitted.strokes, y_up=ink.y == "up", tap=taps[fitted.units])
+    if glyph is None or not any(glyph.size):
+        return np.zeros((28, 28), np.uint8)
+    frame: _Frame = drawing.rasterize(glyph)
+    return frame
+
+
+def _beside(ink: Ink, frame: _Frame | None, console: Console) -> Table:
+    """Both pictures for the terminal."""
+    table = Table.grid(padding=(0, 3))
+    seen = Text() if frame is None else half_blocks(frame, console)
+    table.add_row(Text(dots(ink, _COLUMNS, utf=_is_utf(console)), no_wrap=True), seen)
+    caption = "as the model sees it"
+    if frame is None:
+        caption = ""
+    elif not frame.any():
+        caption = "no more than a dot: the model is not asked"
+    table.add_row("as written", caption)
+    return table
+
+
+def _facts(ink: Ink) -> str:
+    facts = [f"label {escape(ink.label)}" if ink.label is not None else "no label"]
+    if ink.writer is not None:
+        facts.append(f"writer {escape(ink.writer)}")
+    strokes, points = len(ink.strokes), sum(map(len, ink.strokes))
+    facts.append(f"{strokes} stroke{'s' * (strokes != 1)}, {points} points")
+    return ", ".join(facts)
+
+
+def _is_utf(console: Console) -> bool:
+    return console.encoding.lower().startswith("utf")
+
+
+def _write_png(output: Path, inks: Sequence[Ink], frames: Sequence[_Frame | None]) -> None:
+    """One row an ink: the ink, and what the model sees in the negative of print."""
+    wide = _SIDE if frames[0] is None else 2 * _SIDE + _GAP
+    sheet = Image.new("RGB", (wide, len(inks) * (_SIDE + _GAP) - _GAP), (128, 128, 128))
+    for row, (ink, frame) in enumerate(zip(inks, frames, strict=True)):
+        top = row * (_SIDE + _GAP)
+        sheet.paste(portrait(ink, _SIDE), (0, top))
+        if frame is not None:
+            seen = Image.fromarray(frame).resize((_SIDE, _SIDE), Image.Resampling.NEAREST)
+            sheet.paste(seen, (_SIDE + _GAP, top))
+    try:
+        sheet.save(output, "PNG")
+    except OSError as error:
+        raise InvalidInk(f"cannot be written ({error.strerror or error})", str(output)) from error
+    notice(f"{output}: {len(inks)} {'ink' if len(inks) == 1 else 'inks'}")

@@ -1,0 +1,66 @@
+"""`inkstream eval`: measures accuracy and speed of a server on labelled images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from inkstream import Client, InvalidImage
+from inkstream.cli.evaluation import Labels, latency_alone, recognize_all
+from inkstream.cli.server_option import PATIENT, ServerOptions, server_option
+from inkstream.cli.terminal import (
+    json_option,
+    print_json,
+    stdout,
+)
+from inkstream.mnist import read_idx
+
+
+@click.command("eval")
+@click.argument("images", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("labels", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@server_option
+@click.option("--limit", type=click.IntRange(min=1), help="Use the first so many images only.")
+@json_option
+def evaluate(
+    images: Path, labels: Path, server: ServerOptions, limit: int | None, as_json: bool
+) -> None:
+    """Measure accuracy, throughput and latency on labelled images in idx files, gzipped or not.
+
+    Latency is a round trip with nothing else under way; throughput is one stream, fed image by
+    image and packed by the client. Images that the server refuses for now are sent again, so that with
+    a token the throughput is the token's.
+
+    \b
+    Example:
+      inkstream eval t10k-images-idx3-ubyte.gz t10k-labels-idx1-ubyte.gz
+    """
+    pixels, truth = _read_pair(images, labels)
+    with Client(**server.options(), retry=PATIENT) as client:
+        latency = latency_alone(client, pixels[:limit])
+        shown = recognize_all(client, pixels[:limit], truth[:limit])
+    if as_json:
+        print_json({**shown.figures(), "latency_ms": latency, "server": server.address})
+        return
+    wrong = shown.images - round(shown.accuracy * shown.images)
+    stdout().print(
+        f"accuracy    {shown.accuracy:.2%}  ({wrong} of {shown.images} wrong, {shown.model})\n"
+        f"throughput  {shown.images_per_second:,.0f} images/s\n"
+        f"latency     p50 {latency['p50']:.2f} ms, p99 {latency['p99']:.2f} ms, one at a time"
+    )
+
+
+def _read_pair(images: Path, labels: Path) -> tuple[npt.NDArray[np.uint8], Labels]:
+    try:
+        pixels, truth = read_idx(images), read_idx(labels)
+    except (ValueError, OSError) as error:
+        raise InvalidImage(f"{error}; expected idx files as MNIST has them") from error
+    if pixels.shape[1:] != (28, 28) or truth.shape != pixels.shape[:1] or not len(pixels):
+        raise InvalidImage(
+            f"expected images of shape (N, 28, 28) and labels of shape (N,), got {pixels.shape} "
+            f"and {truth.shape}; give the images first, and labels that belong to them"
+        )
+    return pixels, truth

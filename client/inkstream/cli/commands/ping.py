@@ -1,0 +1,50 @@
+"""`inkstream ping`: says whether a server is ready."""
+
+from __future__ import annotations
+
+from time import perf_counter
+
+import click
+import numpy as np
+
+from inkstream import Client
+from inkstream.cli.server_option import ServerOptions, server_option
+from inkstream.cli.terminal import json_option, print_json, stdout
+
+
+@click.command()
+@server_option
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    help="Seconds until a server that does not answer is given up.",
+)
+@json_option
+def ping(server: ServerOptions, timeout: float, as_json: bool) -> None:
+    """Have a server recognise a blank image, and say which model answered and how fast.
+
+    Exits with 0 where the server is ready, with 3 where it cannot be reached, does not answer in time or is
+    too busy, so that trying again makes sense, and with 1 or 2 where it refuses, as for a wrong token.
+
+    \b
+    Examples:
+      inkstream ping
+      until inkstream ping --server digits:50051; do sleep 1; done
+    """
+    blank = np.zeros((28, 28), np.uint8)
+    with Client(**server.options()) as client:
+        # Connecting is not part of the round trip.
+        client.recognize(blank, deadline=timeout)
+        began = perf_counter()
+        model = client.recognize(blank, deadline=timeout).model
+        milliseconds = round((perf_counter() - began) * 1000, 3)
+    if as_json:
+        print_json({"model": model, "round_trip_ms": milliseconds, "server": server.address})
+    else:
+        stdout().print(
+            f"{server.address} is ready: {model}, round trip {milliseconds:.2f} ms",
+            markup=False,
+            soft_wrap=True,
+        )

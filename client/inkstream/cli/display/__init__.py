@@ -1,0 +1,4 @@
+"""Draws results for people, in the terminal and as pictures.
+
+Talks to no server.
+"""

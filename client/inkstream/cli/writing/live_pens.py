@@ -1,0 +1,176 @@
+"""Several pens that write at once, in real time, and what is read while they do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+import numpy.typing as npt
+
+from inkstream import AsyncClient, AsyncPen, GlyphResult, GlyphState, InkstreamError
+from inkstream.cli.server_option import ServerOptions
+from inkstream.cli.writing.player import draw_stroke, pause_seconds, point_seconds
+from inkstream.ink import Ink, Stroke
+
+_SIZE, _PITCH = 100.0, 170.0
+"""Longest side of a digit, and how far the next one begins to the right; in pixels."""
+_PACE = 1.3
+"""A show is a bit faster than life."""
+_BREATH_SECONDS = 0.35
+"""From one digit to the next: some are final by their pause, some because the next one begins."""
+_PATIENCE_SECONDS = 1.0
+"""For the last digit to become final by its pause."""
+_INTERIMS = 8
+
+OnAnswer = Callable[["Page", GlyphResult, float | None], object]
+"""Hears of each answer: the page, and the seconds from the pen-up before it; None while the tip is down."""
+
+
+@dataclass(slots=True)
+class Page:
+    """What one pen wrote, in a line, and what of it was read."""
+
+    number: int
+    labels: list[str] = field(default_factory=list)
+    """What is written, up to the digit that is under way."""
+    read: dict[int, GlyphResult] = field(default_factory=dict)
+    """The last answer to each digit, by its place in `labels`."""
+    ink: list[list[tuple[float, float]]] = field(default_factory=list)
+    """Strokes of the digit that is under way, as far as they are drawn."""
+    latencies: list[float] = field(default_factory=list)
+    """Seconds from pen-up to each provisional answer."""
+    _pen: AsyncPen | None = None
+    _places: dict[int, int] = field(default_factory=dict)
+    """The place in `labels` of each stroke, by the pen's number for it."""
+    _lifted: dict[int, float] = field(default_factory=dict)
+    """When each stroke ended."""
+    _unread: int = 0
+    _all_read: asyncio.Event = field(default_factory=asyncio.Event)
+    _error: InkstreamError | None = None
+
+    async def write(self, client: AsyncClient, inks: Sequence[Ink], on_answer: OnAnswer) -> None:
+        """Write digits, and wait until all of them are final.
+
+        Raises:
+            InkstreamError: something of it got no answer.
+        """
+
+        def take(item: GlyphResult | InkstreamError) -> None:
+            if isinstance(item, InkstreamError):
+                self._error = item
+                self._all_read.set()
+            else:
+                on_answer(self, item, self._take(item))
+
+        async with client.pen(units="px", interims_per_second=_INTERIMS, on_result=take) as pen:
+            self._pen = pen
+            for place, ink in enumerate(inks):
+                self.labels.append(ink.label or "?")
+                self.ink.clear()
+                before: Stroke | None = None
+                for stroke, points in _placed(ink, place):
+                    if before is not None:
+                        await asyncio.sleep(pause_seconds(before, stroke) / _PACE)
+                    await draw_stroke(
+                        self, points, point_seconds(stroke, ink.points_per_second) / _PACE
+                    )
+                    before = stroke
+                await asyncio.sleep(_BREATH_SECONDS)
+            if self._unread and self._error is None:
+                await self._wait(pen)
+            if self._error is not None:
+                raise self._error
+
+    async def _wait(self, pen: AsyncPen) -> None:
+        """Wait until all is read."""
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await self._all_read.wait()
+        except TimeoutError:
+            # A server with long quiet times: tell it that the last digit is done.
+            pen.end_glyph()
+            await self._all_read.wait()
+
+    @property
+    def answers(self) -> list[tuple[str, GlyphResult]]:
+        """Label and last answer of each digit that has one."""
+        return [
+            (label, self.read[place])
+            for place, label in enumerate(self.labels)
+            if place in self.read
+        ]
+
+    def down(self, x: float, y: float) -> int:
+        """See `Tip`."""
+        assert self._pen is not None
+        self._all_read.clear()
+        self._unread += 1
+        self.ink.append([(x, y)])
+        number = self._pen.down(x, y)
+        self._places[number] = len(self.labels) - 1
+        return number
+
+    def points(self, points: npt.NDArray[np.float64]) -> None:
+        """See `Tip`."""
+        assert self._pen is not None
+        self.ink[-1] += map(tuple, points.tolist())
+        self._pen.points(points)
+
+    def up(self) -> None:
+        """See `Tip`."""
+        assert self._pen is not None
+        self._pen.up()
+        self._lifted[max(self._places)] = perf_counter()
+
+    def _take(self, result: GlyphResult) -> float | None:
+        """Note an answer; gives the seconds from the pen-up before it."""
+        for stroke in result.strokes:
+            self.read[self._places[stroke]] = result
+        if result.is_final:
+            self._unread -= len(result.strokes)
+            if not self._unread:
+                self._all_read.set()
+        if result.state is GlyphState.INTERIM:
+            return None
+        seconds = perf_counter() - self._lifted[max(result.strokes)]
+        if result.state is GlyphState.PROVISIONAL:
+            self.latencies.append(seconds)
+        return seconds
+
+
+async def write_pages(
+    server: ServerOptions, inks: Sequence[Ink], pages: Sequence[Page], on_answer: OnAnswer
+) -> None:
+    """Deal inks out to the pages and have all written at once, over one stream.
+
+    Raises:
+        InkstreamError: the server cannot be reached, or something got no answer.
+    """
+    try:
+        async with (
+            AsyncClient(**server.options(), timings=True) as client,
+            asyncio.TaskGroup() as writers,
+        ):
+            for place, page in enumerate(pages):
+                writers.create_task(page.write(client, inks[place :: len(pages)], on_answer))
+    except* InkstreamError as failed:
+        raise failed.exceptions[0] from None
+
+
+def _placed(ink: Ink, place: int) -> list[tuple[Stroke, npt.NDArray[np.float64]]]:
+    """Strokes that have points, y down, in the place of the line that is theirs."""
+    upright = ink.with_y("down")
+    strokes = [
+        (stroke, points)
+        for stroke, points in zip(upright.strokes, upright.arrays(), strict=True)
+        if len(points)
+    ]
+    if not strokes:
+        return []
+    points = np.concatenate([points for _, points in strokes])
+    low, size = points.min(axis=0), np.ptp(points, axis=0)
+    scale = _SIZE / (float(size.max()) or 1.0)
+    return [(stroke, (points - low) * scale + (place * _PITCH, 0)) for stroke, points in strokes]

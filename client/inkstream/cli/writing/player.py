@@ -1,0 +1,202 @@
+"""Writes ink that exists already, as a pen would: in real time, faster, or as fast as it goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from inkstream import AsyncClient, GlyphResult
+from inkstream._exceptions import InkstreamError, ProtocolError
+from inkstream._pens.point_coder import Fitted, fit
+from inkstream.ink import Ink, Stroke
+
+PACKET_SECONDS = 0.020
+"""Time between two packets of a pen that writes."""
+_AIR_SECONDS = 0.15
+"""From pen-up to pen-down within a digit, where the ink does not tell."""
+_LONGEST_PAUSE = 2.0
+"""A pause within a digit that is longer is cut: nobody wants to watch it."""
+_USUAL_RATE = 100.0
+_LEAST_RATE = 30.0
+"""Points a second below which a rate is not believed: some files of UNIPEN are wrong about theirs."""
+_LONG_QUIET_MS = 60_000
+"""The ink says what belongs together, so that no pause has to."""
+
+OnAnswer = Callable[[GlyphResult, float], object]
+"""Called with every answer, and the seconds from the pen-up before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of one ink."""
+
+    final: GlyphResult | None
+    """The final answer; None where there was nothing to write."""
+    seconds: float
+    """From the last pen-up to the final answer."""
+
+
+async def write_glyph(
+    client: AsyncClient,
+    ink: Ink,
+    *,
+    speed: float | None = None,
+    on_answer: OnAnswer | None = None,
+) -> Written:
+    """Write one ink with a pen of its own, into a box of its own, and wait for the final answer.
+
+    Args:
+        client: whose stream is used.
+        ink: one digit; empty strokes are passed over.
+        speed: 1 for the pace at which it was written, 2 for twice that; None for all at once.
+        on_answer: hears provisional answers, too.
+
+    Raises:
+        InvalidInk: the server does not take it.
+        InkstreamError: it got no final answer for another reason.
+    """
+    fitted = fit(ink)
+    strokes = [
+        (stroke, points)
+        for stroke, points in zip(ink.strokes, fitted.strokes, strict=True)
+        if len(points)
+    ]
+    if not strokes:
+        return Written(None, 0.0)
+    pen = client.pen(
+        y=ink.y,
+        units=fitted.units,
+        counts_per_unit=fitted.counts_per_unit,
+        boxes=[_box_around(fitted)],
+        quiet_ms=_LONG_QUIET_MS,
+        short_quiet_ms=_LONG_QUIET_MS,
+        alternatives=0,
+    )
+    lifted = perf_counter()
+    final: GlyphResult | None = None
+
+    async def listen() -> None:
+        nonlocal final
+        async for answer in pen:
+            if on_answer is not None:
+                on_answer(answer, perf_counter() - lifted)
+            if answer.is_final:
+                final = answer
+
+    async with pen:
+        if speed is None:
+            for _, points in strokes:
+                pen.stroke(points)
+            lifted = perf_counter()
+            pen.close()
+            await listen()
+        else:
+            listening = asyncio.create_task(listen())
+            try:
+                before: Stroke | None = None
+                for stroke, points in strokes:
+                    if before is not None:
+                        await asyncio.sleep(pause_seconds(before, stroke) / speed)
+                    await draw_stroke(
+                        pen, points, point_seconds(stroke, ink.points_per_second) / speed
+                    )
+                    lifted = perf_counter()
+                    before = stroke
+                pen.close()
+                await listening
+            finally:
+                listening.cancel()
+    if final is None:
+        raise ProtocolError("the server ended a pen without a final answer")
+    return Written(final, perf_counter() - lifted)
+
+
+async def write_patiently(
+    client: AsyncClient, ink: Ink, *, speed: float | None = None, tries: int = 5
+) -> Written:
+    """As `write_glyph`, and write once more what the server was too busy for.
+
+    Raises:
+        InkstreamError: as there; of the last try.
+    """
+    while True:
+        tries -= 1
+        try:
+            return await write_glyph(client, ink, speed=speed)
+        except InkstreamError as error:
+            wait = getattr(error, "retry_after", None)
+            if wait is None or not tries:
+                raise
+            await asyncio.sleep(wait)
+
+
+class Tip(Protocol):
+    """What of a pen draws."""
+
+    def down(self, x: float, y: float) -> int:
+        """As `Pen.down`."""
+
+    def points(self, points: npt.NDArray[np.float64]) -> None:
+        """As `Pen.points`."""
+
+    def up(self) -> None:
+        """As `Pen.up`."""
+
+
+async def draw_stroke(
+    pen: Tip, points: npt.NDArray[np.float64], times: npt.NDArray[np.float64]
+) -> int:
+    """Draw one stroke in real time.
+
+    Args:
+        pen: with the tip up.
+        points: shape (n, 2), n at least 1, in the pen's units.
+        times: shape (n,), seconds from the stroke's beginning, none falling.
+
+    Returns: the stroke's number.
+    """
+    began = perf_counter()
+    number = pen.down(*points[0].tolist())
+    place = 1
+    while place < len(points):
+        ahead = times[place] - (perf_counter() - began)
+        await asyncio.sleep(max(ahead, PACKET_SECONDS) if ahead > 0 else 0)
+        stop = int(np.searchsorted(times, perf_counter() - began, side="right"))
+        if stop > place:
+            pen.points(points[place:stop])
+            place = stop
+    pen.up()
+    return number
+
+
+def point_seconds(stroke: Stroke, rate: float | None) -> npt.NDArray[np.float64]:
+    """When each point was written, in seconds from the stroke's beginning."""
+    if stroke.t_ms is not None:
+        # Clocks that step back stand still, and gaps are cut.
+        steps = np.clip(np.diff(stroke.t_ms, prepend=stroke.t_ms[:1]) / 1000, 0, _LONGEST_PAUSE)
+        return np.cumsum(steps)
+    if rate is None or rate < _LEAST_RATE:
+        rate = _USUAL_RATE
+    return np.arange(len(stroke)) / rate
+
+
+def pause_seconds(before: Stroke, after: Stroke) -> float:
+    """Seconds between two strokes."""
+    if before.t_ms is None or after.t_ms is None:
+        return _AIR_SECONDS
+    return float(min(max(after.t_ms[0] - before.t_ms[-1], 0.0) / 1000, _LONGEST_PAUSE))
+
+
+def _box_around(fitted: Fitted) -> tuple[float, float, float, float]:
+    """The box that the ink fills, so that the server takes all of it for one digit."""
+    points = np.concatenate(fitted.strokes)
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = 1 / fitted.counts_per_unit
+    (x, y), (width, height) = (low - margin).tolist(), (high - low + 2 * margin).tolist()
+    return x, y, width, height

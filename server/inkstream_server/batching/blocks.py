@@ -1,0 +1,67 @@
+"""What goes into a batch and what comes out of it: blocks of frames, and the rows that answer them."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from inkstream_server.batching.results import Share
+from inkstream_server.engines import Frames
+
+SMALL_ROWS = 8
+"""Blocks of fewer frames on average are joined before they are computed: a copy of 784 bytes costs less than
+doing each step of a batch once more."""
+
+
+@dataclass(slots=True, eq=False)
+class Block:
+    """Frames that wait together, and how far they are."""
+
+    frames: list[Frames]
+    rows: int
+    """Frames in all."""
+    deadline: float | None
+    """When the answer becomes worthless, on the clock of `time.perf_counter`, in seconds."""
+    arrived: float
+    """When they were submitted, on the same clock: the mean of all."""
+    answer: asyncio.Future[list[Share]]
+    shares: list[Share]
+    """What is known of the answer."""
+    taken: int = 0
+    """Rows that went into a batch."""
+
+    @property
+    def rows_left(self) -> int:
+        """Rows that wait."""
+        return self.rows - self.taken
+
+    def add(self, frames: Frames, now: float) -> None:
+        """Have more frames wait with these, from `now` on."""
+        self.frames.append(frames)
+        self.rows += len(frames)
+        self.arrived += (now - self.arrived) * len(frames) / self.rows
+
+    def between(self, start: int, stop: int) -> list[Frames]:
+        """Give the frames from one row up to another."""
+        if stop - start == self.rows:
+            return self.frames
+        found, first = [], 0
+        for frames in self.frames:
+            found.append(frames[max(0, start - first) : max(0, stop - first)])
+            first += len(frames)
+        return [frames for frames in found if len(frames)]
+
+
+Part = tuple[Block, int, int]
+"""A block and the first and last-plus-one of its rows that go into a batch."""
+
+
+def frames_of(parts: Sequence[Part], rows: int) -> list[Frames]:
+    """Give the frames of a batch of so many rows, small blocks of one dtype joined."""
+    blocks = [frames for block, start, stop in parts for frames in block.between(start, stop)]
+    if len(blocks) == 1 or len(blocks) * SMALL_ROWS <= rows or len({b.dtype for b in blocks}) > 1:
+        return blocks
+    joined: Any = np.concatenate(blocks)
+    return [joined]

@@ -1,0 +1,243 @@
+"""The command line `inkstream-server`."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import Field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+from click.core import ParameterSource
+
+from inkstream_server import __version__, logs
+from inkstream_server.config import Config, grouped, settings, variable_of
+from inkstream_server.errors import ServeError
+
+_TYPES: dict[object, Any] = {
+    int: int,
+    float: float,
+    bool: bool,
+    str: str,
+    Path: click.Path(path_type=Path),
+}
+
+
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option for each setting."""
+    for setting in reversed(settings()):
+        choices = setting.metadata["unit"].split("|")
+        kind = next((arm for arm in get_args(setting.type) if arm in _TYPES), setting.type)
+        command = click.option(
+            "--" + setting.name.replace("_", "-"),
+            envvar=variable_of(setting),
+            type=click.Choice(choices) if len(choices) > 1 else _TYPES[kind],
+            is_flag=kind is bool,
+            default=setting.default,
+            metavar=None if kind is bool or len(choices) > 1 else f"<{choices[0]}>",
+            help=setting.metadata["help"],
+            show_default="bundled with the package" if setting.name == "model_store" else True,
+            show_envvar=True,
+        )(command)
+    return command
+
+
+_SOURCES = {
+    ParameterSource.COMMANDLINE: "flag",
+    ParameterSource.ENVIRONMENT: "environment",
+    ParameterSource.DEFAULT: "default",
+}
+_OF_OTHERS = frozenset(
+    {"INKSTREAM_SERVER", "INKSTREAM_DATA", "INKSTREAM_TLS_CA", "INKSTREAM_TOKEN_FILE"}
+)
+"""Variables that the client and the tests read."""
+
+
+def _unknown_variables() -> Iterator[tuple[str, str | None]]:
+    """Give the variables that look like settings and are none, each with the one that may be meant."""
+    known = _OF_OTHERS | {variable_of(setting) for setting in settings()}
+    for name in sorted(os.environ):
+        if name.startswith("INKSTREAM_") and name not in known:
+            yield name, next(iter(get_close_matches(name, known, 1)), None)
+
+
+def _source(name: str) -> str:
+    """Say where the running command has the value of a setting from."""
+    source = click.get_current_context().get_parameter_source(name)
+    return _SOURCES[source] if source else "default"
+
+
+def _configured(values: dict[str, Any]) -> Config:
+    """Check what was set, by flag or variable, in full.
+
+    Raises:
+        click.UsageError: names the setting, its value, what is wanted and where the value is set.
+    """
+    try:
+        return Config(**values)
+    except ValueError as error:
+        name = str(error).partition(":")[0]
+        origin = _source(name) if name in values else "default"
+        place = f" (set by INKSTREAM_{name.upper()})" if origin == "environment" else ""
+        raise click.UsageError(f"{error}{place}") from error
+
+
+class _Main(click.Group):
+    """Imports `models` when it is asked for: it needs gRPC's code, and a supervisor must not."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            from inkstream._stdout import end_if_full
+
+            end_if_full(error, "inkstream-server")
+            raise
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            # As the client's commands do; 1 would say that something is wrong.
+            click.echo("Interrupted.", err=True)
+            context.exit(130)
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted([*super().list_commands(context), "models"])
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name != "models":
+            return super().get_command(context, name)
+        from inkstream_server.cli.models import models
+
+        return models
+
+
+@click.group(
+    cls=_Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, prog_name="inkstream-server")
+def main() -> None:
+    """Serve handwritten digit recognition over gRPC streams.
+
+    \b
+    Example:
+      inkstream-server serve --port 50051 --metrics-port 9464
+      inkstream-server models list
+    """
+
+
+@main.command()
+@_options
+def serve(**values: Any) -> None:
+    """Run the server in the foreground until SIGTERM or SIGINT; then answer what was accepted.
+
+    \b
+    Examples:
+      inkstream-server serve
+      inkstream-server serve --port 0 --metrics-port 0 --ready-file ready.json
+      inkstream-server serve --workers 4 --pin
+      INKSTREAM_ENGINE=keras inkstream-server serve --log-format json
+    """
+    config = _configured(values)
+    if unknown := [*_unknown_variables()]:
+        logs.configure(config.log_format, config.log_level)
+        for name, near in unknown:
+            logs.get().warning("unknown_variable", name=name, **{"near": near} if near else {})
+    # What stops the server is said in a sentence of its own; gRPC's core reads this as it is imported.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    # gRPC and the engine take a while to import: neither --help nor a supervisor needs them.
+    if config.workers > 1:
+        from inkstream_server.workers.supervisor import supervise as run
+    else:
+        from inkstream_server.server import serve as run
+
+    try:
+        run(config)
+    except ServeError as error:
+        click.echo(f"inkstream-server: {error}", err=True)
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("name")
+@click.option(
+    "--streams", type=click.IntRange(1, 999_999_999), help="Streams that it may have open at once."
+)
+@click.option(
+    "--items-per-second",
+    type=click.IntRange(1, 999_999_999),
+    help="Frames and strokes a second that it may send.",
+)
+def token(name: str, streams: int | None, items_per_second: int | None) -> None:
+    """Make a token for NAME: the line to store on stdout, the token itself on stderr, once.
+
+    The line holds only a digest: whoever reads the file of tokens cannot use them. The server reads the
+    file again when it changes; to take a token back, remove its line.
+
+    \b
+    Example:
+      inkstream-server token school-7 --streams 40 --items-per-second 2000 >> tokens.txt
+      inkstream-server serve --tokens tokens.txt --tls-cert cert.pem --tls-key key.pem
+    """
+    from inkstream_server.access.allowance import Quota
+    from inkstream_server.access.tokens import TokenError, make
+
+    try:
+        made, line = make(name, Quota(streams or 0, items_per_second or 0))
+    except TokenError as error:
+        raise click.UsageError(str(error)) from error
+    click.echo(f"{made}\nThis is the token, and it is not shown again: hand it over.", err=True)
+    click.echo(line)
+
+
+@main.command("config")
+@_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def show_config(as_json: bool, **values: Any) -> None:
+    """Show the settings that `serve` would run with here, and where each comes from.
+
+    What `serve` would refuse before it loads a model is said on stderr, and the exit code is 1.
+
+    \b
+    Examples:
+      inkstream-server config
+      INKSTREAM_MAX_BATCH=64 inkstream-server config --port 7000 --json
+    """
+    config = _configured(values)
+    for name, near in _unknown_variables():
+        hint = f"; did you mean {near}?" if near else ""
+        click.echo(f"{name}: the server has no such setting{hint}", err=True)
+    found = {
+        setting.name: (_source(setting.name), shown(setting, getattr(config, setting.name)))
+        for setting in settings()
+    }
+    if as_json:
+        named = {
+            name: {"value": value, "source": source} for name, (source, value) in found.items()
+        }
+        click.echo(json.dumps(named, indent=2))
+    else:
+        wide = max(map(len, found))
+        for group, members in grouped().items():
+            click.echo(group)
+            for name in (setting.name for setting in members):
+                source, value = found[name]
+                click.echo(f"  {name:{wide}}  {source:11}  {'-' if value is None else value}")
+    # gRPC takes a while to import: the settings are shown by then.
+    from inkstream_server.preflight import refusals
+
+    refused = refusals(config)
+    for reason in refused:
+        click.echo(f"inkstream-server: {reason}", err=True)
+    if refused:
+        sys.exit(1)
+
+
+def shown(setting: Field[Any], value: object) -> object:
+    """Make a value fit for JSON and for every eye."""
+    if value is not None and setting.metadata["secret"]:
+        return "(set, not shown)"
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,229 @@
+"""`inkstream-server models`: what lies in a store, whether it is sound, and which version is served."""
+
+import asyncio
+import hashlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from inkstream_server.config import Config
+from inkstream_server.model_store import store as model_store
+from inkstream_server.model_store import trial
+from inkstream_server.model_store.store import BUNDLED, CARD, ENGINES, ModelError
+
+
+def _store_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say which store, and in which form to answer."""
+    store = click.option(
+        "--model-store",
+        "store",
+        envvar="INKSTREAM_MODEL_STORE",
+        type=click.Path(path_type=Path, file_okay=False),
+        default=BUNDLED,
+        show_default="bundled with the package",
+        show_envvar=True,
+        help="Where models lie, as <name>/<version>/{model.*, card.json}.",
+    )
+    as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for machines.")
+    return store(as_json(command))
+
+
+_ENGINE = click.option(
+    "--engine",
+    envvar="INKSTREAM_ENGINE",
+    type=click.Choice([*ENGINES]),
+    default="litert",
+    show_default=True,
+    help="What a version must run on.",
+)
+
+
+@click.group()
+def models() -> None:
+    """Look after the models of a store.
+
+    Servers that watch the store (`serve --model NAME`) follow what is said here within seconds, without
+    a restart and without losing an item.
+
+    \b
+    Examples:
+      inkstream-server models list
+      inkstream-server models verify digits/3
+      inkstream-server models rollback digits
+    """
+
+
+@models.command("list")
+@_store_options
+def list_models(store: Path, as_json: bool) -> None:
+    """List all versions, and which one of each name is served.
+
+    \b
+    Examples:
+      inkstream-server models list
+      inkstream-server models list --model-store /srv/models --json
+    """
+    rows = [_row(store, folder) for folder in _all(store)]
+    if not rows:
+        _fail(f"no model in {store}: expected <name>/<version>/{CARD}")
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    click.echo(f"{'model':20} {'accuracy':>9} {'created':>11} {'MB':>6}  served")
+    for row in rows:
+        accuracy = "" if row["accuracy"] is None else f"{row['accuracy']:.2%}"
+        served = ("pinned" if row["pinned"] else "newest") if row["served"] else ""
+        click.echo(
+            f"{row['model']:20} {accuracy:>9} {row['created'] or '':>11} {row['bytes'] / 1e6:6.1f}  "
+            f"{served}".rstrip()
+        )
+
+
+@models.command()
+@click.argument("wanted", nargs=-1, metavar="[NAME[/VERSION]]...")
+@_ENGINE
+@_store_options
+def verify(wanted: tuple[str, ...], engine: str, store: Path, as_json: bool) -> None:
+    """Check versions as a server would before it serves them; all of the store when none is named.
+
+    Every file against the card's SHA-256, the shape of the network, and its answers to a built-in sample,
+    which the card may record. Each version is tried in a process of its own, since a damaged file can crash
+    an engine. Ends with 1 when a version is not sound.
+
+    \b
+    Examples:
+      inkstream-server models verify
+      inkstream-server models verify digits/3 --engine keras
+    """
+    try:
+        folders = [model_store.find(store, it) for it in wanted] if wanted else _all(store)
+    except ModelError as error:
+        _fail(str(error))
+    problems = {_label(folder): _problem(folder, engine) for folder in folders}
+    if as_json:
+        rows = [{"model": label, "problem": problem} for label, problem in problems.items()]
+        click.echo(json.dumps(rows))
+    else:
+        for label, problem in problems.items():
+            click.echo(f"{label:20} {problem or 'sound'}")
+    if any(problems.values()) or not problems:
+        sys.exit(1)
+
+
+@models.command()
+@click.argument("wanted", metavar="NAME[/VERSION]")
+@_ENGINE
+@_store_options
+def serve(wanted: str, engine: str, store: Path, as_json: bool) -> None:
+    """Have a version served whatever is newer; or the newest again, when no version is named.
+
+    A version that is not sound is refused. Servers that were given a version themselves stay with it.
+
+    \b
+    Examples:
+      inkstream-server models serve digits/1
+      inkstream-server models serve digits
+    """
+    name, _, version = wanted.partition("/")
+    _switch(store, name, version or None, engine, as_json)
+
+
+@models.command()
+@click.argument("name", default="digits", metavar="[NAME]")
+@_ENGINE
+@_store_options
+def rollback(name: str, engine: str, store: Path, as_json: bool) -> None:
+    """Go back to the version before the one that is served, and stay there.
+
+    `models serve NAME` ends that.
+
+    \b
+    Examples:
+      inkstream-server models rollback
+      inkstream-server models rollback digits --model-store /srv/models
+    """
+    try:
+        served = model_store.order(model_store.find(store, name).name)
+    except ModelError as error:
+        _fail(str(error))
+    older = [
+        it.name for it in model_store.versions(store, name) if model_store.order(it.name) < served
+    ]
+    if not older:
+        _fail(f"{name}: there is no version before the one that is served")
+    _switch(store, name, older[-1], engine, as_json)
+
+
+def _switch(store: Path, name: str, version: str | None, engine: str, as_json: bool) -> None:
+    """Pin a version that is sound, or end a pin, and say what is served now."""
+    try:
+        if version is not None:
+            folder = model_store.find(store, f"{name}/{version}")
+            if (problem := _problem(folder, engine)) is not None:
+                _fail(f"{name}/{version} is not sound: {problem}")
+        model_store.pin(store, name, version)
+        served = _label(model_store.find(store, name))
+    except ModelError as error:
+        _fail(str(error))
+    if as_json:
+        click.echo(json.dumps({"model": served, "pinned": version is not None}))
+    else:
+        click.echo(f"{served} is served ({'the newest' if version is None else 'pinned'})")
+    if store == BUNDLED:
+        click.echo(
+            "This store came with the package, and goes when that is installed anew; copy it and give "
+            "servers and this command --model-store.",
+            err=True,
+        )
+
+
+def _all(store: Path) -> list[Path]:
+    names = sorted({card.parent.parent.name for card in store.glob(f"*/*/{CARD}")})
+    return [folder for name in names for folder in model_store.versions(store, name)]
+
+
+def _row(store: Path, folder: Path) -> dict[str, Any]:
+    """Say of a version what its folder and its card tell; a card that cannot be read tells nothing."""
+    name = folder.parent.name
+    row: dict[str, Any] = {"model": _label(folder), "accuracy": None, "created": None}
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        row |= {"accuracy": float(card["metrics"]["accuracy"]), "created": str(card["created"])}
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # `models verify` says what is wrong with it.
+    row["bytes"] = sum(file.stat().st_size for file in folder.iterdir())
+    try:
+        row["served"] = folder == model_store.find(store, name)
+        row["pinned"] = folder.name == model_store.pinned_version(store, name)
+    except ModelError:  # The pin names what is not there: nothing can be served.
+        row["served"] = row["pinned"] = False
+    return row
+
+
+def _problem(folder: Path, engine: str) -> str | None:
+    """Say why a version is not sound; None if it is."""
+    try:
+        asyncio.run(trial.attempt(folder, engine, Config().model_timeout))
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        for file, stated in card["files"].items():
+            expected = stated["sha256"] if isinstance(stated, dict) else stated
+            if hashlib.sha256((folder / file).read_bytes()).hexdigest() != expected:
+                return f"{file}: its sha256 is not the card's: export the model again"
+    except ModelError as error:
+        return str(error)
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}: export the model again"
+    return None
+
+
+def _label(folder: Path) -> str:
+    return f"{folder.parent.name}/{folder.name}"
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"inkstream-server: {message}", err=True)
+    sys.exit(1)

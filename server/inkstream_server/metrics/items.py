@@ -1,0 +1,274 @@
+"""What Prometheus sees of items, batches and streams. One registry of its own, all names fixed here."""
+
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
+
+import numpy as np
+from inkstream.v1 import error_pb2
+from prometheus_client import CollectorRegistry, Gauge
+
+from inkstream_server.batching.results import Batch
+from inkstream_server.confidence import image_warnings
+from inkstream_server.metrics.clients import ClientMetrics
+from inkstream_server.metrics.counters import ItemCounter
+from inkstream_server.metrics.histograms import LATENCY_BUCKETS, ItemHistogram
+from inkstream_server.metrics.ink import InkMetrics, Unanswered
+from inkstream_server.model_store.store import Model
+from inkstream_server.wire.columns import Columns
+
+Kind = Literal["tensor", "ink"]
+"""What an item is: one frame, or one glyph."""
+
+Outcome = Literal["ok", "invalid", "expired", "overloaded", "failed", "unimplemented", "cancelled"]
+"""How an item ended. `cancelled` is the caller's doing; the rest are answers."""
+
+KINDS: tuple[Kind, ...] = ("tensor", "ink")
+OUTCOMES: tuple[Outcome, ...] = (
+    "ok", "invalid", "expired", "overloaded", "failed", "unimplemented", "cancelled",
+)  # fmt: skip
+
+OUTCOME_OF_CODE: Final[dict[int, Outcome]] = {
+    error_pb2.ERROR_CODE_INVALID_ARGUMENT: "invalid",
+    error_pb2.ERROR_CODE_DEADLINE_EXCEEDED: "expired",
+    error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED: "overloaded",
+    error_pb2.ERROR_CODE_UNIMPLEMENTED: "unimplemented",
+    error_pb2.ERROR_CODE_INTERNAL: "failed",
+}
+"""How an item with an error of this code is counted."""
+
+INFERENCE_BUCKETS = (
+    0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+    0.1, 0.25, 0.5, 1.0,
+)  # fmt: skip
+"""Seconds: from one frame in LiteRT (16 microseconds) to an engine in trouble."""
+
+BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
+REJECT_REASONS = {1: "no_ink", 2: "not_a_digit", 3: "unsure"}
+"""Names of the contract's reasons."""
+
+SwapOutcome = Literal["swapped", "refused"]
+"""What became of a new version of the model."""
+
+SWAP_OUTCOMES: tuple[SwapOutcome, ...] = ("swapped", "refused")
+
+CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
+
+
+class Metrics:
+    """All of a server's own metrics. Satisfies `batching.Observer`.
+
+    Histograms count items, whatever the packing: a message of 64 frames weighs 64. The one exception is
+    `inkstream_batch_size`, which counts batches, so that sum / count is the mean batch.
+    """
+
+    def __init__(self, registry: CollectorRegistry, queue_depth: Callable[[], int]) -> None:
+        """Register everything, each series present from the start.
+
+        Args:
+            registry: where to register.
+            queue_depth: tells how many frames wait, at each scrape.
+        """
+        self.registry = registry
+        endings = [(kind, outcome) for kind in KINDS for outcome in OUTCOMES]
+        items = ItemCounter(
+            "inkstream_items",
+            "Items that ended, by kind and by how they ended.",
+            registry,
+            ["kind", "outcome"],
+            endings,
+        )
+        self._items = {ending: items.count(*ending) for ending in endings}
+        accepted = ItemCounter(
+            "inkstream_items_accepted",
+            "Items that came, by kind: frames, glyphs that were begun, and refused events of pens. Each ends "
+            "once, so the difference to inkstream_items_total is what is under way.",
+            registry,
+            ["kind"],
+            [[kind] for kind in KINDS],
+        )
+        self._accepted = {kind: accepted.count(kind) for kind in KINDS}
+        latency = ItemHistogram(
+            "inkstream_item_latency_seconds",
+            "Seconds from an item's arrival to the hand-over of its answer, errors included.",
+            LATENCY_BUCKETS,
+            registry,
+            ["kind"],
+            [[kind] for kind in KINDS],
+        )
+        self._latency = {kind: latency.series(kind) for kind in KINDS}
+        self._queue = ItemHistogram(
+            "inkstream_queue_seconds",
+            "Seconds from an item's arrival to the start of its batch.",
+            LATENCY_BUCKETS,
+            registry,
+        ).series()
+        self._inference = ItemHistogram(
+            "inkstream_inference_seconds",
+            "Seconds that the engine took for the batch an item was in, counted once an item.",
+            INFERENCE_BUCKETS,
+            registry,
+        ).series()
+        self._batch_size = ItemHistogram(
+            "inkstream_batch_size",
+            "Items in a batch, counted once a batch.",
+            BATCH_BUCKETS,
+            registry,
+        ).series()
+        self._confidence = ItemHistogram(
+            "inkstream_confidence",
+            "Calibrated probability of the digit answered; of ink before its own temperature is applied.",
+            CONFIDENCE_BUCKETS,
+            registry,
+        ).series()
+        predictions = ItemCounter(
+            "inkstream_predictions",
+            "Items recognised, by the digit answered.",
+            registry,
+            ["digit"],
+            [str(digit) for digit in range(10)],
+        )
+        self._predictions = [predictions.count(str(digit)) for digit in range(10)]
+        rejects = ItemCounter(
+            "inkstream_rejects",
+            "Items answered with a reason not to trust the digit: tensors, and final answers to ink.",
+            registry,
+            ["reason"],
+            [[reason] for reason in REJECT_REASONS.values()],
+        )
+        self._rejects = {number: rejects.count(name) for number, name in REJECT_REASONS.items()}
+        warnings = ItemCounter(
+            "inkstream_warnings",
+            "Doubts about how tensors were prepared; one item may raise several.",
+            registry,
+            ["warning"],
+            [[warning] for warning in image_warnings.NAMES.values()],
+        )
+        self._warnings = {bit: warnings.count(name) for bit, name in image_warnings.NAMES.items()}
+        self.ink = InkMetrics(registry)
+        self._failed_batches = ItemCounter(
+            "inkstream_failed_batches", "Batches that the engine did not compute.", registry
+        ).count()
+        depth = Gauge("inkstream_queue_depth", "Items that wait for a batch.", registry=registry)
+        depth.set_function(queue_depth)
+        self.streams = Gauge("inkstream_streams", "Streams that are open.", registry=registry)
+        self.held_streams = Gauge(
+            "inkstream_held_streams",
+            "Streams that are not read at the moment, because their window is full.",
+            registry=registry,
+        )
+        self.clients = ClientMetrics(registry)
+        self._model = Gauge(
+            "inkstream_model_info",
+            "The model that answers: always 1.",
+            ["name", "version", "engine", "sha256"],
+            registry=registry,
+        )
+        swaps = ItemCounter(
+            "inkstream_model_swaps",
+            "Versions of the model that were swapped in, or refused because they are not sound.",
+            registry,
+            ["outcome"],
+            [[outcome] for outcome in SWAP_OUTCOMES],
+        )
+        self._swaps = {outcome: swaps.count(outcome) for outcome in SWAP_OUTCOMES}
+        self._refused = Gauge(
+            "inkstream_model_refused",
+            "Processes that answer with another version than their store wants, which was refused.",
+            registry=registry,
+        )
+
+    def serving(self, model: Model) -> None:
+        """Say which model answers."""
+        self._model.clear()
+        self._model.labels(model.name, model.version, model.engine.name, model.sha256).set(1)
+
+    def model_changed(self, outcome: SwapOutcome) -> None:
+        """Note that a version of the model was swapped in, or refused."""
+        self._swaps[outcome].inc()
+
+    def model_stands_refused(self, is_refused: bool) -> None:
+        """Say whether the version that the store wants is one that was refused."""
+        self._refused.set(is_refused)
+
+    def accepted(self, kind: Kind, items: int) -> None:
+        """Note that items came; each is to be noted once more, by how it `ended`."""
+        self._accepted[kind].inc(items)
+
+    def ended(self, kind: Kind, outcome: Outcome, items: int) -> None:
+        """Note how items ended."""
+        self._items[kind, outcome].inc(items)
+
+    def rejected(self, reason: int) -> None:
+        """Note why an answer should not be trusted; 0 is no reason."""
+        if reason:
+            self._rejects[reason].inc()
+
+    def warned(self, mask: int) -> None:
+        """Note the doubts about one tensor, a bit mask."""
+        for bit, count in self._warnings.items():
+            if mask & bit:
+                count.inc()
+
+    def handed_over(self, kind: Kind, seconds: float, items: int) -> None:
+        """Note that answers go to the transport, `seconds` after their items arrived."""
+        self._latency[kind].observe(seconds, items)
+
+    def glyph_answered(self, reason: int, seconds: float) -> None:
+        """Note that a glyph's final answer goes to the transport, `seconds` after it was asked for.
+
+        Args:
+            reason: why it should not be trusted, a `RejectReason`; 0 for none.
+            seconds: what passed.
+        """
+        self.ink.answered[reason].inc()
+        self.handed_over("ink", seconds, 1)
+        self.ended("ink", "ok", 1)
+        self.rejected(reason)
+
+    def glyph_unanswered(self, outcome: Unanswered) -> None:
+        """Note that a glyph ended without a final answer."""
+        self.ink.unanswered[outcome].inc()
+        self.ended("ink", "cancelled" if outcome == "cleared" else outcome, 1)
+
+    def computed(self, batch: Batch, waits: Sequence[tuple[float, int]]) -> None:
+        """See `batching.Observer`."""
+        rows = len(batch.probabilities)
+        self._batch_size.observe(rows)
+        self._inference.observe(batch.seconds, rows)
+        for seconds, items in waits:
+            self._queue.observe(seconds, items)
+        if rows == 1:
+            self._confidence.observe(batch.confidences[0])
+            self._predictions[batch.digits[0]].inc()
+            return
+        self._confidence.observe_all(batch.best)
+        for digit, count in enumerate(np.bincount(batch.digits, minlength=10).tolist()):
+            if count:
+                self._predictions[digit].inc(count)
+
+    def failed(self, error: BaseException, rows: int) -> None:
+        """See `batching.Observer`."""
+        self._failed_batches.inc()
+
+
+def show_certificate(registry: CollectorRegistry, ends: Callable[[], float]) -> None:
+    """Register what a server with TLS shows besides.
+
+    Args:
+        registry: where to register.
+        ends: tells when the certificate ends, in seconds of Unix time, at each scrape.
+    """
+    Gauge(
+        "inkstream_certificate_expiry_timestamp_seconds",
+        "When the server's certificate ends, as its file says now, in Unix time. With TLS only.",
+        registry=registry,
+    ).set_function(ends)
+
+
+def count_warnings(columns: Sequence[Columns], metrics: Metrics) -> None:
+    """Count answers that should not be trusted, and doubts about images."""
+    for entry in columns:
+        for reason in filter(None, entry.reasons or ()):
+            metrics.rejected(reason)
+        for mask in filter(None, entry.warnings or ()):
+            metrics.warned(mask)

@@ -1,0 +1,206 @@
+"""The answer that a stream owes to a glyph: waits for its drawing and becomes a GlyphResult."""
+
+import asyncio
+from time import perf_counter
+from typing import Final, NamedTuple
+
+import numpy as np
+from inkstream.v1 import error_pb2, ink_pb2, tensor_pb2
+
+from inkstream_server.batching.admission import Overloaded
+from inkstream_server.batching.results import Share
+from inkstream_server.confidence.rejection import tempered
+from inkstream_server.engines import Probabilities
+from inkstream_server.metrics.ink import Unanswered
+from inkstream_server.metrics.items import Metrics
+from inkstream_server.pens.pen import State, Wanted
+from inkstream_server.pens.renderer import RenderJob
+from inkstream_server.pens.stability import stability
+from inkstream_server.wire.response import Response, refuse
+
+_STATES: Final[dict[State, ink_pb2.GlyphState]] = {
+    "interim": ink_pb2.GLYPH_STATE_INTERIM,
+    "provisional": ink_pb2.GLYPH_STATE_PROVISIONAL,
+    "final": ink_pb2.GLYPH_STATE_FINAL,
+}
+
+
+class GlyphReply:
+    """One answer to one glyph. Satisfies `due.Reply`."""
+
+    items = 1
+
+    def __init__(
+        self,
+        pen: int,
+        wanted: Wanted,
+        drawing: RenderJob,
+        options: tensor_pb2.AnswerOptions,
+        metrics: Metrics,
+        quiet: float = 0.0,
+    ) -> None:
+        """Owe an answer.
+
+        Args:
+            pen: the caller's number of the pen.
+            wanted: what is asked for.
+            drawing: its ink; the answer is complete when this is settled.
+            options: what the answer should hold.
+            metrics: told when the answer leaves.
+            quiet: seconds that had passed since the glyph's last ink when this was asked for.
+        """
+        self._pen = pen
+        self._options = options
+        self._metrics = metrics
+        self._waiter: asyncio.Future[None] | None = None
+        self._left = False
+        self._wanted = wanted
+        self._drawing = drawing
+        self._quiet = quiet
+        self._asked = perf_counter()
+        drawing.on_settled(self._wake)
+
+    def replace(self) -> bool:
+        """Give up an interim answer because the ink has moved on; tells whether it still waited.
+
+        Its place in the order stays empty: were its successor to take it, an interim that is replaced
+        faster than it is drawn would hold up all that waits behind it.
+        """
+        if self._left:
+            return False
+        self._left = True
+        # An interim's edition is its own: nobody else waits for its drawing.
+        self._drawing.withdraw()
+        self._wake()
+        return True
+
+    def is_complete(self) -> bool:
+        """See `Reply`."""
+        return self._drawing.is_settled
+
+    async def ready(self) -> None:
+        """See `Reply`."""
+        if not self.is_complete():
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+
+    def append(self, response: Response) -> None:
+        """See `Reply`. An interim that was replaced says nothing."""
+        if self._left:
+            return
+        self._left = True
+        wanted, metrics = self._wanted, self._metrics
+        failure = self._drawing.failure
+        if failure is not None:
+            if wanted.state != "interim":
+                response.errors.append(self._error(failure))
+            if wanted.state == "final":
+                metrics.glyph_unanswered(unanswered(failure))
+            return
+        wanted.glyph.revision += 1
+        result = response.glyphs.add(
+            pen=self._pen,
+            glyph=wanted.glyph.number,
+            revision=wanted.glyph.revision,
+            state=_STATES[wanted.state],
+            strokes=wanted.strokes,
+            box=wanted.box,
+        )
+        fill(result, self._drawing, self._options, wanted.state, self._asked)
+        waited = perf_counter() - self._asked
+        if wanted.state == "interim":
+            metrics.ink.interims_sent.inc()
+        elif wanted.state == "provisional":
+            metrics.ink.to_provisional.observe(waited)
+        else:
+            metrics.ink.to_final.observe(waited + self._quiet)
+            metrics.glyph_answered(result.reject_reason, waited)
+
+    def withdraw(self) -> None:
+        """See `Reply`."""
+        self._left = True
+        self._drawing.withdraw()
+        if self._wanted.state == "final":
+            self._metrics.glyph_unanswered("cancelled")
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _error(self, failure: Exception) -> error_pb2.ItemError:
+        """The final answer's error ends the glyph; a provisional one's names the last stroke, too."""
+        wanted = self._wanted
+        (error,) = refuse([0], failure).errors()
+        stroke = 0
+        if wanted.state == "provisional":
+            stroke = wanted.strokes[-1] if wanted.strokes else 0
+            error.message += "; the final answer will be tried for anew"
+        item = error_pb2.InkItem(pen=self._pen, glyph=wanted.glyph.number, stroke=stroke)
+        error.ink.CopyFrom(item)
+        return error
+
+
+def unanswered(failure: Exception) -> Unanswered:
+    """How a glyph ends whose drawing had this failure."""
+    return "overloaded" if isinstance(failure, Overloaded) else "failed"
+
+
+class Reading(NamedTuple):
+    """What a model made of one glyph, on the scale of ink."""
+
+    digit: int
+    """The most probable digit."""
+    confidence: float
+    """Its probability."""
+    reason: int
+    """Why it should not be trusted, a `RejectReason`; 0 for none."""
+    probabilities: Probabilities
+    """Of all digits, float32 of shape (10,)."""
+
+
+def read(share: Share) -> Reading:
+    """Read the row that answers a glyph, as its model's card says that ink is to be read."""
+    batch, row = share.batch, share.start
+    probabilities = tempered(batch.probabilities[row], batch.rule.ink_temperature)
+    digit = batch.digits[row]
+    confidence = float(probabilities[digit])
+    return Reading(digit, confidence, batch.rule.reason(confidence), probabilities)
+
+
+def fill(
+    result: ink_pb2.GlyphResult,
+    drawing: RenderJob,
+    options: tensor_pb2.AnswerOptions,
+    state: State,
+    asked: float,
+) -> None:
+    """Write what was recognised into a result.
+
+    Args:
+        result: the result.
+        drawing: settled, without a failure.
+        options: what is asked for.
+        state: how settled the answer is.
+        asked: when the answer was asked for, on the clock of `time.perf_counter`, in seconds.
+    """
+    share = drawing.share
+    if share is None:
+        # By rule, before the model: a network reads nothing as "5" or "1".
+        result.reject_reason = error_pb2.REJECT_REASON_NO_INK
+        result.stability = 1.0 if state == "final" else 0.0
+        return
+    batch, reading = share.batch, read(share)
+    result.digit = reading.digit
+    result.confidence = reading.confidence
+    result.stability = stability(state, reading.digit, reading.confidence)
+    result.model_version = batch.label
+    result.reject_reason = reading.reason  # type: ignore[assignment]  # an enum's number
+    count = 10 if options.probabilities else options.top_k
+    if count:
+        probabilities = reading.probabilities
+        best = np.argsort(-probabilities, kind="stable")[:count]
+        for candidate, probability in zip(best.tolist(), probabilities[best].tolist(), strict=True):
+            result.alternatives.add(digit=candidate, confidence=probability)
+    if options.timings:
+        result.queued_us = max(0, round((batch.started - asked) * 1e6))
+        result.inferred_us = round(batch.seconds * 1e6)

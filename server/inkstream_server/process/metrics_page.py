@@ -1,0 +1,36 @@
+"""How the outside learns that a server is there, beside gRPC: the pages over HTTP and the ready file."""
+
+from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_server
+
+from inkstream_server.config import Config
+from inkstream_server.errors import StartError
+from inkstream_server.process.status_page import pages
+
+
+class MetricsPage:
+    """`/metrics` and the pages of `status_page` over HTTP, answered in threads of their own."""
+
+    is_ready = False
+    """What `/readyz` says: set while new streams are welcome."""
+
+    def __init__(self, config: Config, registry: CollectorRegistry) -> None:
+        """Open the page for what is in `registry`.
+
+        Raises:
+            StartError: the port is taken.
+        """
+        host, port = config.metrics_host, config.metrics_port
+        try:
+            self._server, _ = start_http_server(port, host, registry)
+        except OSError as error:
+            raise StartError(
+                f"metrics_port: cannot listen on {host}:{port} ({error.strerror}): "
+                "choose another --metrics-port, or 0 for a free one"
+            ) from error
+        self._server.set_app(pages(make_wsgi_app(registry), lambda: self.is_ready))
+        self.url = f"http://{host}:{self._server.server_port}/metrics"
+
+    def close(self) -> None:
+        """Close the port. Takes up to half a second."""
+        self._server.shutdown()
+        self._server.server_close()

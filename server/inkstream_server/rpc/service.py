@@ -1,0 +1,336 @@
+"""The gRPC face: turns calls into sessions and exceptions into status codes."""
+
+from __future__ import (
+    annotations,
+)  # grpc.aio.ServicerContext takes type arguments in its stubs only.
+
+import asyncio
+from collections.abc import Coroutine
+from contextlib import suppress
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from inkstream.v1 import ink_pb2, model_pb2, tensor_pb2
+from inkstream.v1.recognition_service_pb2 import (
+    DESCRIPTOR,
+    GetModelRequest,
+    GetModelResponse,
+    RecognizeRequest,
+    RecognizeResponse,
+    StreamOpened,
+    StreamRecognizeRequest,
+    StreamRecognizeResponse,
+)
+from inkstream.v1.recognition_service_pb2_grpc import RecognitionServiceServicer
+
+from inkstream_server import logs
+from inkstream_server.access.allowance import Allowance
+from inkstream_server.access.gate import CALLER, REFUSED_SECONDS
+from inkstream_server.access.tokens import Caller
+from inkstream_server.batching.batcher import Batcher
+from inkstream_server.metrics.grpc_calls import counts_of
+from inkstream_server.metrics.items import Metrics
+from inkstream_server.model_store.store import Model
+from inkstream_server.pens.ink_session import InkResources
+from inkstream_server.rpc.unary_ink import recognize_ink
+from inkstream_server.rpc.unary_tensors import recognize_tensors
+from inkstream_server.streams.lifetime import FIRST_MESSAGE_SECONDS, WHY, Ending, OpenStreams
+from inkstream_server.streams.session import Limits, ProtocolViolation, ReaderStalled, Session
+from inkstream_server.wire.tensors import TooManyFrames
+
+if TYPE_CHECKING:
+    StreamContext = grpc.aio.ServicerContext[StreamRecognizeRequest, bytes]
+    AnyContext = grpc.aio.ServicerContext[Any, Any]
+
+
+_STATUS_OF_ENDING: dict[Ending, grpc.StatusCode] = {
+    "idle": grpc.StatusCode.UNAVAILABLE,
+    "age": grpc.StatusCode.UNAVAILABLE,
+    "revoked": grpc.StatusCode.UNAUTHENTICATED,
+}
+
+
+class RecognitionService(RecognitionServiceServicer):
+    """`inkstream.v1.RecognitionService` over one batcher and one model at a time."""
+
+    def __init__(
+        self,
+        model: Model,
+        batcher: Batcher,
+        metrics: Metrics,
+        limits: Limits,
+        resources: InkResources | None = None,
+        streams: OpenStreams | None = None,
+    ) -> None:
+        """Serve `model`, which `batcher` runs.
+
+        Args:
+            model: what answers.
+            batcher: computes.
+            metrics: counts.
+            limits: what one stream may ask for.
+            resources: what pens write on; None for its defaults.
+            streams: how many may be open and for how long; None for its defaults.
+        """
+        self._model = model
+        self._batcher = batcher
+        self._metrics = metrics
+        self._limits = limits
+        self._resources = resources or InkResources.over(batcher, metrics)
+        self._streams = streams or OpenStreams()
+        self._sessions: set[Session] = set()
+        self._is_draining = False
+
+    async def StreamRecognize(  # noqa: N802 (named by the contract)
+        self, request_iterator: object, context: StreamContext
+    ) -> None:
+        """Serve one stream.
+
+        `context.read` and `context.write` are used rather than the iterator: a quarter more messages a
+        second, and reading and writing at the same time.
+        """
+        logs.about_stream(context.peer(), context.invocation_metadata() or ())
+        await self._require_no_drain(context)
+        caller = CALLER.get()
+        refusal = self._streams.enter(caller)
+        if refusal is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REFUSED_SECONDS):
+                    await context.read()
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, refusal)
+        try:
+            with self._metrics.streams.track_inprogress():
+                last_word = await self._serve_stream(context, caller)
+            if last_word is not None:
+                # It waits behind answers that were not read, and gRPC holds those until they are, or their
+                # caller hangs up: so long the stream is counted by the limits.
+                await context.abort(*last_word)
+        finally:
+            self._streams.leave(caller)
+
+    async def _serve_stream(
+        self, context: StreamContext, caller: Caller | None
+    ) -> tuple[grpc.StatusCode, str] | None:
+        """Serve a stream that was let in; gives what to end it with where the server ended it."""
+        wire = _Wire(context)
+        first = await self._first_message(wire, context)
+        if first is None:
+            return None
+        if first.WhichOneof("request") != "config":
+            await context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "config: expected in the first message of a stream, got "
+                f"{first.WhichOneof('request') or 'an empty message'}",
+            )
+        config = first.config
+        await self._require_model(config.model, context)
+        await _require_options(config.answers, "config.answers", context)
+        await wire.write(self._opened().SerializeToString())
+        await self._require_no_drain(context)  # It may have begun since the stream did.
+        session = Session(
+            wire,
+            self._batcher,
+            self._metrics,
+            config.answers,
+            self._limits,
+            self._resources,
+            client_label=config.client_label,
+            allowance=caller.allowance if caller else None,
+        )
+        self._sessions.add(session)
+        logs.get().debug("stream_opened", client=config.client_label)
+        try:
+            async with self._streams.lifetime(session, caller) as lifetime:
+                await session.run()
+        except ProtocolViolation as violation:
+            logs.get().info("stream_violated", reason=str(violation))
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(violation))
+        except ReaderStalled as stalled:
+            logs.get().warning("stream_stalled", reason=str(stalled))
+            return grpc.StatusCode.RESOURCE_EXHAUSTED, str(stalled)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not lifetime.has_cut or task is None:
+                raise
+            task.uncancel()
+        finally:
+            self._sessions.discard(session)
+            logs.get().debug("stream_ended")
+        # Who went when told to has all answers, and nothing is wrong.
+        if lifetime.ending is not None and (session.was_cut or lifetime.has_cut):
+            return _STATUS_OF_ENDING[lifetime.ending], WHY[lifetime.ending]
+        return None
+
+    async def _first_message(
+        self, wire: _Wire, context: StreamContext
+    ) -> StreamRecognizeRequest | None:
+        try:
+            async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
+                return await wire.read()
+        except TimeoutError:
+            await context.abort(
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+                f"config: expected within {FIRST_MESSAGE_SECONDS:g} s, got nothing",
+            )
+            return None
+
+    async def Recognize(  # noqa: N802
+        self,
+        request: RecognizeRequest,
+        context: grpc.aio.ServicerContext[RecognizeRequest, RecognizeResponse],
+    ) -> RecognizeResponse:
+        """Recognise one batch of tensors, or one ink."""
+        arrived = perf_counter()
+        await self._require_model(request.model, context)
+        await _require_options(request.answers, "answers", context)
+        kind = request.WhichOneof("input")
+        if kind == "ink":
+            answer = await recognize_ink(
+                request.ink, request.answers, self._resources, _allowance()
+            )
+            if isinstance(answer, ink_pb2.GlyphResult):
+                return RecognizeResponse(glyph=answer)
+            return RecognizeResponse(errors=[answer])
+        if kind is None:
+            await context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT, "input: expected tensors or ink, got neither"
+            )
+        try:
+            return await recognize_tensors(
+                request.tensors,
+                request.answers,
+                arrived,
+                self._batcher,
+                self._metrics,
+                max_frames=self._limits.max_frames_per_message,
+                allowance=_allowance(),
+            )
+        except TooManyFrames as excess:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(excess))
+
+    async def GetModel(  # noqa: N802
+        self,
+        request: GetModelRequest,
+        context: grpc.aio.ServicerContext[GetModelRequest, GetModelResponse],
+    ) -> GetModelResponse:
+        """Describe the model."""
+        await self._require_model(request.model, context)
+        return GetModelResponse(model=_describe(self._model))
+
+    async def end_stalled_streams(self, limit: float) -> None:
+        """End streams whose caller reads no answers for `limit` seconds; until cancelled."""
+        while True:
+            await asyncio.sleep(limit / 8)
+            now = perf_counter()
+            for session in [*self._sessions]:
+                session.end_if_stalled(limit, now)
+
+    def serve(self, model: Model) -> None:
+        """Tell callers of this model from now on. A stream that named a version when it opened goes on."""
+        self._model = model
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Refuse new streams, tell the open ones to go elsewhere, and wait until each has its answers."""
+        self._is_draining = True
+        await asyncio.gather(*(session.drain(grace_seconds) for session in self._sessions))
+
+    async def _require_no_drain(self, context: AnyContext) -> None:
+        if self._is_draining:
+            await context.abort(
+                grpc.StatusCode.UNAVAILABLE, "the server is stopping: open the stream elsewhere"
+            )
+
+    async def _require_model(self, wanted: str, context: AnyContext) -> None:
+        if wanted not in ("", self._model.name, self._model.label):
+            await context.abort(
+                grpc.StatusCode.NOT_FOUND,
+                f"model: expected {self._model.name!r} or nothing, got {wanted!r}; of its versions "
+                f"{self._model.label!r} is served here, and no other",
+            )
+
+    def _opened(self) -> StreamRecognizeResponse:
+        return StreamRecognizeResponse(
+            opened=StreamOpened(
+                model=_describe(self._model),
+                window=self._limits.window,
+                max_frames_per_message=self._limits.max_frames_per_message,
+            )
+        )
+
+
+def add_to_server(service: RecognitionService, server: grpc.aio.Server) -> None:
+    """Have a server answer calls by a service.
+
+    Unlike what protobuf generates for it, the answers of a stream are taken as the bytes that they are.
+    """
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+        "StreamRecognize": grpc.stream_stream_rpc_method_handler(
+            service.StreamRecognize, request_deserializer=StreamRecognizeRequest.FromString
+        ),
+        "Recognize": grpc.unary_unary_rpc_method_handler(
+            service.Recognize,
+            request_deserializer=RecognizeRequest.FromString,
+            response_serializer=RecognizeResponse.SerializeToString,
+        ),
+        "GetModel": grpc.unary_unary_rpc_method_handler(
+            service.GetModel,
+            request_deserializer=GetModelRequest.FromString,
+            response_serializer=GetModelResponse.SerializeToString,
+        ),
+    }
+    name = DESCRIPTOR.services_by_name["RecognitionService"].full_name
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
+
+
+class _Wire:
+    """A gRPC stream as `session.Wire`. Counts its messages itself, see `counts_of`."""
+
+    def __init__(self, context: StreamContext) -> None:
+        context, self._received, self._sent = counts_of(context)
+        self._read = context.read
+        self._write = context.write
+
+    async def read(self) -> StreamRecognizeRequest | None:
+        message: Any = await self._read()
+        if message is grpc.aio.EOF:
+            # A caller who cancelled looks like one who half-closed until gRPC cancels the handler, a
+            # moment later. What a second read gives comes after that, so the two are told apart; a
+            # handler that returned as if all were well would leak besides (grpc#43360).
+            await self._read()
+            return None
+        self._received.inc()
+        request: StreamRecognizeRequest = message
+        return request
+
+    def write(self, message: bytes) -> Coroutine[Any, Any, None]:
+        self._sent.inc()
+        return self._write(message)
+
+
+def _allowance() -> Allowance | None:
+    """Give what the caller of this call may use; None for no limit."""
+    caller = CALLER.get()
+    return caller.allowance if caller is not None else None
+
+
+def _describe(model: Model) -> model_pb2.Model:
+    return model_pb2.Model(
+        name=model.name,
+        version=model.version,
+        engine=model.engine.name,
+        sha256=model.sha256,
+        card_json=model.card_json,
+    )
+
+
+async def _require_options(
+    options: tensor_pb2.AnswerOptions,
+    field: str,
+    context: AnyContext,
+) -> None:
+    if options.top_k > 10:
+        await context.abort(
+            grpc.StatusCode.INVALID_ARGUMENT,
+            f"{field}.top_k: expected 0 to 10, got {options.top_k}",
+        )

@@ -1,0 +1,109 @@
+"""One ink in a unary call: read, drawn, recognised, answered as final."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+import numpy as np
+from inkstream.v1 import error_pb2, ink_pb2, tensor_pb2
+from numpy.typing import NDArray
+
+from inkstream_server.access.allowance import Allowance
+from inkstream_server.metrics.items import OUTCOME_OF_CODE
+from inkstream_server.pens.faults import InkFault, NoAllowance
+from inkstream_server.pens.glyph_reply import fill, unanswered
+from inkstream_server.pens.ink_session import InkResources
+from inkstream_server.pens.points import require_points
+from inkstream_server.pens.renderer import RenderJob
+from inkstream_server.pens.settings import read_settings
+from inkstream_server.pens.strokes import Stroke
+from inkstream_server.wire import response
+
+
+async def recognize_ink(
+    ink: ink_pb2.Ink,
+    options: tensor_pb2.AnswerOptions,
+    resources: InkResources,
+    allowance: Allowance | None = None,
+) -> ink_pb2.GlyphResult | error_pb2.ItemError:
+    """Recognise one ink, its strokes numbered from 1. Cancelling withdraws it.
+
+    Args:
+        ink: as it came.
+        options: what the answer should hold.
+        resources: what draws and counts.
+        allowance: how many strokes the caller may send; None for any number.
+    """
+    asked = perf_counter()
+    metrics = resources.metrics
+    metrics.accepted("ink", 1)
+    try:
+        drawing = _read(ink, resources)
+        if allowance is not None and allowance.take(len(ink.strokes)) < len(ink.strokes):
+            raise NoAllowance("ink.strokes", allowance)
+    except InkFault as fault:
+        metrics.ended("ink", OUTCOME_OF_CODE[fault.code], 1)
+        return fault.to_error(0)
+    metrics.ink.points.inc(sum(map(len, drawing.ink)))
+    settled = asyncio.get_running_loop().create_future()
+    drawing.on_settled(lambda: settled.set_result(None) if not settled.done() else None)
+    resources.renderer.add(drawing, drawing)
+    try:
+        await settled
+    except asyncio.CancelledError:
+        drawing.withdraw()
+        metrics.glyph_unanswered("cancelled")
+        raise
+    if drawing.failure is not None:
+        (error,) = response.refuse([0], drawing.failure).errors()
+        error.ink.CopyFrom(error_pb2.InkItem(glyph=1))
+        metrics.glyph_unanswered(unanswered(drawing.failure))
+        return error
+    result = ink_pb2.GlyphResult(
+        glyph=1,
+        revision=1,
+        state=ink_pb2.GLYPH_STATE_FINAL,
+        strokes=range(1, len(ink.strokes) + 1),
+    )
+    fill(result, drawing, options, "final", asked)
+    metrics.glyph_answered(result.reject_reason, perf_counter() - asked)
+    return result
+
+
+def _read(ink: ink_pb2.Ink, resources: InkResources) -> RenderJob:
+    """Check an ink by the same rules as a stream's.
+
+    Raises:
+        InkFault: something in it is wrong, and none of it is read; names the field in the request.
+    """
+    limits = resources.limits
+    with _at("open", "ink.pen"):
+        settings = read_settings(ink.pen, resources.quiet, limits)
+    if len(ink.strokes) > limits.strokes_per_glyph:
+        raise InkFault(
+            "ink.strokes",
+            f"a glyph may have {limits.strokes_per_glyph} strokes, got {len(ink.strokes)}",
+        )
+    strokes: list[NDArray[np.float64]] = []
+    for index, points in enumerate(ink.strokes):
+        stroke = Stroke(index + 1, 0.0, 0)
+        columns = (points.dx[:], points.dy[:], points.dt_ms[:])
+        with _at("points", f"ink.strokes[{index}]"):
+            # No stream: what bounds it are strokes and their points.
+            room = limits.points_per_stroke
+            require_points(*columns, points.pressure[:], stroke, limits, room)
+        stroke.add(*columns)
+        if len(stroke):
+            strokes.append(stroke.points())
+    return RenderJob(tuple(strokes), y_up=settings.y_up, tap=settings.tap)
+
+
+@contextmanager
+def _at(event: str, place: str) -> Iterator[None]:
+    """Have faults name the place in the request in place of the event that a stream would bring."""
+    try:
+        yield
+    except InkFault as fault:
+        fault.field = place + fault.field.removeprefix(event)
+        raise

@@ -1,0 +1,66 @@
+"""Tensors in a unary call: read, computed, answered together."""
+
+import asyncio
+
+from inkstream.v1 import tensor_pb2
+from inkstream.v1.recognition_service_pb2 import RecognizeResponse
+
+from inkstream_server.access.allowance import Allowance
+from inkstream_server.batching.batcher import Batcher
+from inkstream_server.batching.fair_queue import Flow
+from inkstream_server.metrics.items import Metrics
+from inkstream_server.streams.tensor_reply import TensorReply, ration
+from inkstream_server.wire import tensors
+from inkstream_server.wire.columns import results
+from inkstream_server.wire.response import Response
+
+
+async def recognize_tensors(
+    message: tensor_pb2.Tensors,
+    options: tensor_pb2.AnswerOptions,
+    arrived: float,
+    batcher: Batcher,
+    metrics: Metrics,
+    *,
+    max_frames: int,
+    allowance: Allowance | None = None,
+) -> RecognizeResponse:
+    """Recognise all frames of a message. Cancelling withdraws them.
+
+    Args:
+        message: as it came; frames without sequences are numbered from 0, in place.
+        options: what answers should hold.
+        arrived: when it came, on the clock of `time.perf_counter`, in seconds.
+        batcher: computes.
+        metrics: counts.
+        max_frames: most that a message may carry.
+        allowance: how many frames the caller may send; None for any number.
+
+    Returns: for each frame an answer or an error.
+
+    Raises:
+        tensors.TooManyFrames: nothing was accepted.
+    """
+    if not message.sequences:
+        frames = max(len(message.uint8) // 784, len(message.float32) // 3136)
+        message.sequences.extend(range(frames))
+    arrival = tensors.read(message, after=-1, max_frames=max_frames)
+    metrics.accepted("tensor", arrival.items)
+    if allowance is not None:
+        arrival.errors += ration(arrival, allowance)
+    due = TensorReply(arrival.items, arrived, options, metrics, arrival.errors)
+    # All wait at once: one group's turn must not cost the next one its deadline.
+    due.submit(arrival.groups, batcher, Flow())
+    try:
+        await due.ready()
+    except asyncio.CancelledError:
+        due.withdraw()
+        raise
+    told = Response()
+    due.append(told)
+    response = RecognizeResponse(errors=told.errors)
+    for refusal in told.refusals:
+        response.errors.extend(refusal.errors())
+    for serialised in results(told.columns):
+        response.tensors.add().MergeFromString(serialised)
+    return response

@@ -1,0 +1,319 @@
+"""The life of a server process: start up, serve, drain, stop."""
+
+import asyncio
+import gc
+import os
+import signal
+from collections.abc import Coroutine
+from dataclasses import replace
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import grpc
+from grpc_health.v1 import health_pb2
+from grpc_health.v1._async import HealthServicer
+from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+from inkstream.v1 import recognition_service_pb2
+from prometheus_client import (
+    CollectorRegistry,
+    Gauge,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+from inkstream_server import logs
+from inkstream_server.access.gate import Gate
+from inkstream_server.access.tls import expiry
+from inkstream_server.access.tokens import TokenError, TokenFile
+from inkstream_server.batching.batcher import Batcher
+from inkstream_server.config import Config
+from inkstream_server.errors import StartError
+from inkstream_server.metrics.grpc_calls import GrpcMetrics
+from inkstream_server.metrics.items import Metrics, show_certificate
+from inkstream_server.model_store.store import Model, ModelError
+from inkstream_server.model_store.watch import ModelWatch
+from inkstream_server.pens.ink_session import InkResources
+from inkstream_server.pens.limits import PenLimits
+from inkstream_server.pens.settings import QuietTimes
+from inkstream_server.process import affinity
+from inkstream_server.process.metrics_page import MetricsPage
+from inkstream_server.process.ready_file import write_ready_file
+from inkstream_server.process.watchdog import Watchdog
+from inkstream_server.rpc import listener
+from inkstream_server.rpc.event_loop import new_event_loop
+from inkstream_server.rpc.service import RecognitionService, add_to_server
+from inkstream_server.streams.lifetime import OpenStreams, StreamLimits
+from inkstream_server.streams.session import Limits
+
+if TYPE_CHECKING:
+    from inkstream_server.tracing.traces import Traces
+
+SERVICE = recognition_service_pb2.DESCRIPTOR.services_by_name["RecognitionService"]
+SERVICES = (
+    SERVICE,
+    health_pb2.DESCRIPTOR.services_by_name["Health"],
+    reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"],
+)
+"""All that can be called, and so all whose calls are counted."""
+HEALTH_NAMES = ("", SERVICE.full_name)
+"""What the health service is asked about: the server as a whole, and its service."""
+
+STOP_SECONDS = 1.0
+"""What calls that are no streams get to end when the server stops."""
+
+
+def serve(config: Config) -> None:
+    """Run a server in this process until SIGTERM or SIGINT, then drain it and return.
+
+    Raises:
+        StartError: the address is taken, or the model cannot be served.
+    """
+    logs.configure(config.log_format, config.log_level)
+    if config.pin:
+        affinity.pin(0)
+    run_loop(_live(config))
+
+
+def run_loop(main: Coroutine[None, None, None]) -> None:
+    """Run a server's event loop until `main` returns."""
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(main)
+
+
+async def _live(config: Config) -> None:
+    stop = asyncio.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+    logs.shift_on_signals(asyncio.get_running_loop())
+    began = perf_counter()
+    server = Server(config)
+    if not await _unless(stop, server.open()):
+        return
+    # As a supervisor says it of many, so that rules need not know which it is.
+    Gauge("inkstream_workers", "Processes that serve.", registry=server.registry).set(1)
+    page = MetricsPage(config, server.registry)
+    await server.start()
+    await server.announce()
+    page.is_ready = True
+    if config.ready_file is not None:
+        write_ready_file(config.ready_file, server.address, page.url)
+    logs.get().info(
+        "ready",
+        address=server.address,
+        metrics=page.url,
+        model=server.model.label,
+        engine=server.model.engine.name,
+        seconds=round(perf_counter() - began, 3),
+    )
+    await stop.wait()
+    page.is_ready = False
+    began = perf_counter()
+    logs.get().info("drain", timeout_s=config.drain_timeout)
+    await server.drain()
+    page.close()
+    if config.ready_file is not None:
+        config.ready_file.unlink(missing_ok=True)
+    logs.get().info("stopped", seconds=round(perf_counter() - began, 3))
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
+    """Do some work, or give it up when told to stop; says whether it was done."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (working, stopping):
+        task.cancel()
+    await asyncio.wait({working, stopping})
+    if working.cancelled():
+        return False
+    working.result()  # Raises what went wrong.
+    return True
+
+
+def tell_of_death(watcher: asyncio.Task[None]) -> None:
+    """Log a watcher that ends though nobody told it to: what it watched is not looked after any more."""
+    if not watcher.cancelled() and (error := watcher.exception()) is not None:
+        logs.get().error("watcher_died", watcher=watcher.get_name(), error=repr(error))
+
+
+class Server:
+    """A server in the running event loop: `open`, `start`, `announce`, and in the end `drain`."""
+
+    model: Model
+    """What answers now; there once the server is open."""
+    address: str
+    """Where it listens, as clients write it; there once the server is open."""
+
+    def __init__(self, config: Config, *, shares_port: bool = False) -> None:
+        """Prepare; nothing is loaded or opened yet.
+
+        Args:
+            config: its settings.
+            shares_port: whether other processes may listen on the port, too. The kernel then spreads
+                connections over them.
+        """
+        self._config = config
+        self._shares_port = shares_port
+        self._tokens: TokenFile | None = None
+        self.registry = CollectorRegistry()
+        self._watchers: list[asyncio.Task[None]] = []
+
+    async def open(self) -> None:
+        """Load and warm the model and take the port, without listening yet.
+
+        Raises:
+            StartError: see `serve`.
+        """
+        config = self._config
+        disable_created_metrics()
+        registry = self.registry
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
+        self._traces = traces = _traces(config)
+        self._metrics = metrics = (traces.metrics if traces else Metrics)(
+            registry, lambda: self._batcher.queue_depth
+        )
+        if config.tls_cert is not None:
+            show_certificate(registry, partial(expiry, config.tls_cert))
+        self._watch = ModelWatch(
+            config.model_store, config.model, config.engine, self, config.model_timeout
+        )
+        try:
+            self.model = model = await self._watch.load_first()
+        except ModelError as error:
+            raise StartError(str(error)) from error
+        metrics.serving(model)
+        self._batcher = (traces.batcher if traces else Batcher)(
+            model,
+            metrics,
+            max_batch=config.max_batch,
+            max_queue=config.max_queue,
+            linger=config.linger_ms / 1000,
+        )
+        limits = Limits(config.window, config.max_frames_per_message)
+        resources = InkResources.over(
+            self._batcher,
+            metrics,
+            PenLimits(pens=config.max_pens, points_per_stream=config.max_points),
+            QuietTimes(config.quiet_ms / 1000, config.short_quiet_ms / 1000),
+        )
+        if traces:
+            resources = replace(resources, renderer=traces.renderer(self._batcher, metrics.ink))
+        streams = OpenStreams(
+            StreamLimits(
+                streams=config.max_streams,
+                idle_seconds=config.max_stream_idle,
+                age_seconds=config.max_stream_age,
+            )
+        )
+        self._service = RecognitionService(
+            model, self._batcher, metrics, limits, resources, streams
+        )
+        self._grpc = grpc.aio.server(
+            # Counted first, so that what the gate refuses is counted, too.
+            interceptors=[
+                GrpcMetrics(registry, SERVICES),
+                *self._gate(),
+                *([traces.calls] if traces else []),
+            ],
+            options=listener.options(config, shares_port=self._shares_port),
+        )
+        add_to_server(self._service, self._grpc)
+        self._health = HealthServicer()
+        add_HealthServicer_to_server(self._health, self._grpc)
+        names = [service.full_name for service in SERVICES]
+        reflection.enable_server_reflection(names, self._grpc)
+        self.address = listener.open_port(self._grpc, config)
+
+    async def start(self) -> None:
+        """Listen and answer calls. The health says NOT_SERVING until `announce`."""
+        for name in HEALTH_NAMES:
+            await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._grpc.start()
+        config = self._config
+        watching = [self._service.end_stalled_streams(config.stall_timeout)]
+        if config.model_poll:
+            watching.append(self._watch.run(config.model_poll))
+        if config.stuck_timeout:
+            dog = Watchdog(config.stuck_timeout, lambda: self._batcher.working_on)
+            watching.append(dog.run())
+        if self._tokens is not None:
+            watching.append(self._tokens.watch())
+        self._watchers = [
+            asyncio.create_task(it, name=getattr(it, "__qualname__", None)) for it in watching
+        ]
+        for watcher in self._watchers:
+            watcher.add_done_callback(tell_of_death)
+        # What was imported stays: looking through it again would hold up every stream for 40 ms.
+        gc.collect()
+        gc.freeze()
+
+    async def announce(self) -> None:
+        """Say that the server serves."""
+        for name in HEALTH_NAMES:
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    def swapped(self, model: Model) -> None:
+        """See `model_watch.ModelListener`."""
+        self.model = model
+        self._batcher.serve(model)
+        self._service.serve(model)
+        self._metrics.serving(model)
+        self._metrics.model_changed("swapped")
+
+    def refused(self) -> None:
+        """See `model_watch.ModelListener`."""
+        self._metrics.model_changed("refused")
+
+    def stands_refused(self, is_refused: bool) -> None:
+        """See `model_watch.ModelListener`."""
+        self._metrics.model_stands_refused(is_refused)
+
+    async def drain(self) -> None:
+        """Answer what was accepted, send callers elsewhere, close the port; all within the timeout."""
+        end = perf_counter() + self._config.drain_timeout
+        await self._health.enter_graceful_shutdown()
+        grace = self._config.drain_timeout
+        await self._service.drain(grace - min(STOP_SECONDS, grace / 4))
+        # Streams have their answers; unary calls take milliseconds. What else is open (a watch on the
+        # health, a stream never configured) has no end of its own and would use up any time given.
+        await self._grpc.stop(min(STOP_SECONDS, max(0.0, end - perf_counter())))
+        for watcher in self._watchers:
+            watcher.cancel()
+        await asyncio.wait(self._watchers)
+        await self._batcher.close()
+        if self._traces:
+            await asyncio.to_thread(self._traces.close)
+
+    def _gate(self) -> list[grpc.aio.ServerInterceptor]:
+        """Let in only callers with tokens, where there is a file of them."""
+        path = self._config.tokens
+        if path is None:
+            return []
+        try:
+            self._tokens = TokenFile(path)
+        except TokenError as error:
+            raise StartError(str(error)) from error
+        return [Gate(self._tokens)]
+
+
+def _traces(config: Config) -> "Traces | None":
+    """Make what traces need; None where they are off, and then nothing of it is imported."""
+    if config.traces == "off":
+        return None
+    try:
+        from inkstream_server.tracing.traces import Traces, exporter
+
+        return Traces(exporter(config.traces), config.trace_ratio)
+    except ImportError as missing:
+        raise StartError(
+            f"traces: {config.traces} needs what pip install 'inkstream-server[otel]' brings: {missing}"
+        ) from missing
+    except Exception as error:
+        said = ", ".join(sorted(name for name in os.environ if name.startswith("OTEL_")))
+        raise StartError(
+            f"traces: OpenTelemetry refuses what its variables say ({error}): mend or unset {said or 'them'}"
+        ) from error

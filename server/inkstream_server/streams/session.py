@@ -1,0 +1,317 @@
+"""One stream: reads its messages and has them answered; `outbox.py` writes the answers.
+
+Knows messages and the batcher; of gRPC only that something can be read and something written.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Protocol
+
+from inkstream.v1 import tensor_pb2
+from inkstream.v1.recognition_service_pb2 import Draining, StreamRecognizeRequest
+
+from inkstream_server.access.allowance import Allowance
+from inkstream_server.batching.batcher import Batcher, StreamFlow
+from inkstream_server.batching.fair_queue import Flow
+from inkstream_server.batching.results import EngineFailed
+from inkstream_server.clock import Clock
+from inkstream_server.metrics.items import Metrics, count_warnings
+from inkstream_server.pens.ink_session import InkResources, InkSession
+from inkstream_server.streams.outbox import Outbox
+from inkstream_server.streams.tensor_reply import TensorReply, ration
+from inkstream_server.wire import tensors
+from inkstream_server.wire.columns import columns_of
+from inkstream_server.wire.response import Response, refuse
+
+DRAIN_IDLE_SECONDS = 0.25
+"""How long a draining stream may be silent before the server ends it: five packets of a live pen."""
+
+LAST_OPERATIONS_SECONDS = 1.0
+"""How long a read and a write may take to come back once their call is over; they do so at once."""
+
+LAST_ANSWERS_SECONDS = 1.0
+"""The last of the grace, in which a stream is not read any more but gets its answers; half of it at most."""
+
+
+class ProtocolViolation(Exception):
+    """The caller broke the order of messages; the stream cannot go on. Says what was wrong."""
+
+
+class ReaderStalled(Exception):
+    """The caller has not read its answers for so long that the stream is given up. Says how long."""
+
+
+class Wire(Protocol):
+    """The two directions of a stream."""
+
+    async def read(self) -> StreamRecognizeRequest | None:
+        """Give the next message; None when the caller will send no more, or is gone."""
+        ...
+
+    def write(self, message: bytes) -> Coroutine[Any, Any, None]:
+        """Hand a serialised `StreamRecognizeResponse` to the transport, one at a time.
+
+        Waits while the caller does not keep up.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one stream may ask of the server."""
+
+    window: int
+    """Frames unanswered at once; beyond it the stream is not read."""
+    max_frames_per_message: int
+    """Frames in one message."""
+
+
+@dataclass(slots=True, eq=False)
+class _DrainingReply:
+    """Word of a drain. Satisfies `Reply`."""
+
+    draining: Draining
+    items: int = 0
+
+    def is_complete(self) -> bool:
+        return True
+
+    async def ready(self) -> None:
+        return
+
+    def append(self, response: Response) -> None:
+        response.say_draining(self.draining)
+
+    def withdraw(self) -> None:
+        return
+
+
+class Session:
+    """A stream after its configuration.
+
+    A reader puts into the outbox what a writer takes out of it. Where nobody waits, neither in this stream
+    nor for the engine, the reader does it all: it has a message computed and begins to write its answer
+    before it reads on, in the turn of the loop in which the message came.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        batcher: Batcher,
+        metrics: Metrics,
+        options: tensor_pb2.AnswerOptions,
+        limits: Limits,
+        resources: InkResources | None = None,
+        clock: Clock | None = None,
+        client_label: str = "",
+        allowance: Allowance | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            wire: the stream.
+            batcher: computes.
+            metrics: counts.
+            options: what answers to tensors should hold.
+            limits: what the stream may ask for.
+            resources: what the pens of all streams share; None for defaults and an renderer of its own.
+            clock: tells the quiet times of pens; None for the event loop's.
+            client_label: what the caller's kind of device calls itself.
+            allowance: how many items its caller may send; None for any number.
+        """
+        self._wire = wire
+        self._batcher = batcher
+        self._metrics = metrics
+        self._options = options if options.ByteSize() else None
+        self._limits = limits
+        self._client = metrics.clients.of(client_label)
+        self._last_sequence = -1
+        self._allowance = allowance
+        self._flow: StreamFlow = Flow()
+        self._outbox = Outbox(
+            wire.write, limits.window, metrics, self._client, batcher.answer_written
+        )
+        resources = resources or InkResources.over(batcher, metrics)
+        self._ink = InkSession(resources, self._outbox.put, clock, self._flow, allowance)
+        self._messages = 0
+        self._finished = asyncio.Event()
+        self._reader: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stalled: ReaderStalled | None = None
+        self._is_over = False
+
+    @property
+    def messages(self) -> int:
+        """Messages that were read."""
+        return self._messages
+
+    @property
+    def owes(self) -> bool:
+        """Whether anything is unanswered, or not yet written."""
+        return self._outbox.owes
+
+    @property
+    def was_cut(self) -> bool:
+        """Whether the server stopped reading before the caller had half-closed."""
+        return self._reader is not None and self._reader.cancelled()
+
+    async def run(self) -> None:
+        """Serve the stream until its caller half-closes and everything is answered.
+
+        Cancelling withdraws what was not computed yet; other streams notice nothing.
+
+        Raises:
+            ProtocolViolation: after everything before it was answered.
+            ReaderStalled: after `end_if_stalled` gave it up.
+        """
+        self._task = asyncio.current_task()
+        reader = self._reader = asyncio.create_task(self._read())
+        writer = asyncio.create_task(self._outbox.run())
+        try:
+            with self._client.streaming():
+                await asyncio.wait([writer])
+            writer.result()
+            if not reader.cancelled():
+                reader.result()
+        except asyncio.CancelledError:
+            if self._stalled is None:
+                raise
+            raise self._stalled from None
+        finally:
+            await self._end(reader, writer)
+            self._finished.set()
+
+    async def _end(self, *tasks: asyncio.Task[None]) -> None:
+        """Withdraw what was not answered, and bring reader and writer to their ends.
+
+        What they have under way on a call that is over comes back at once. Were they cancelled instead, gRPC
+        would never free it (grpc#43360): some hundred bytes, for each caller who goes away. A call that the
+        server gives up is not over yet, and there is nothing to wait for.
+        """
+        self._is_over = True
+        self._outbox.close()
+        if self._stalled is None and not self.was_cut:
+            await asyncio.wait(tasks, timeout=LAST_OPERATIONS_SECONDS)
+        for task in tasks:
+            task.cancel()
+        # Whatever they raise once the call is over is nobody's business any more.
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._outbox.give_up()
+
+    def end_if_stalled(self, limit: float, now: float) -> None:
+        """Give the stream up if one answer has waited too long for its caller to read.
+
+        Until then the window bounds what such a stream holds.
+
+        Args:
+            limit: seconds that a write may take.
+            now: on the clock of `time.perf_counter`, in seconds.
+        """
+        waited = self._outbox.held_seconds(now)
+        if waited > limit and self._stalled is None and self._task is not None:
+            self._stalled = ReaderStalled(
+                f"the caller has read no answer for {waited:.1f} s: the stream is ended"
+            )
+            self._task.cancel()
+
+    async def drain(self, grace_seconds: float) -> None:
+        """Tell the caller to go elsewhere; stop reading when it half-closes, falls silent or time is up.
+
+        Returns when what was read until then has been answered by `run`, or cannot be in time.
+        """
+        reader = self._reader
+        if reader is None:
+            return
+        # Before the answers that are due: the sooner callers go elsewhere, the less they wait.
+        self._outbox.put_first(_DrainingReply(Draining(grace_ms=round(grace_seconds * 1000))))
+        end = perf_counter() + grace_seconds
+        read_until = end - min(LAST_ANSWERS_SECONDS, grace_seconds / 2)
+        while not reader.done() and (left := read_until - perf_counter()) > 0:
+            seen = self._messages
+            await asyncio.wait([reader], timeout=min(DRAIN_IDLE_SECONDS, left))
+            # A reader that the window holds hears nobody: that is not silence.
+            if self._messages == seen and not self._outbox.is_full:
+                break
+        reader.cancel()
+        try:
+            async with asyncio.timeout(max(0.0, end - perf_counter())):
+                await self._finished.wait()
+        except TimeoutError:
+            return
+
+    async def _read(self) -> None:
+        try:
+            while (request := await self._wire.read()) is not None and not self._is_over:
+                self._messages += 1
+                kind = request.WhichOneof("request")
+                if kind == "tensors":
+                    self._accept_tensors(request.tensors)
+                elif kind == "ink":
+                    await self._ink.take(request.ink, self._outbox.has_room)
+                elif kind == "config":
+                    raise ProtocolViolation("config: only the first message may carry it")
+                else:
+                    raise ProtocolViolation(
+                        "request: expected tensors or ink, got an empty message"
+                    )
+                if self._outbox.is_full:
+                    await self._outbox.has_room()
+        finally:
+            self._ink.end()
+            self._outbox.end()
+
+    def _accept_tensors(self, message: tensor_pb2.Tensors) -> None:
+        arrived = perf_counter()
+        try:
+            arrival = tensors.read(
+                message,
+                after=self._last_sequence,
+                max_frames=self._limits.max_frames_per_message,
+            )
+        except tensors.TooManyFrames as excess:
+            raise ProtocolViolation(str(excess)) from excess
+        self._last_sequence = arrival.last_sequence
+        if self._allowance is not None:
+            arrival.errors += ration(arrival, self._allowance)
+        is_alone = not arrival.errors and len(arrival.groups) == 1 and self._outbox.is_idle()
+        # Not before: a stream whose write has failed accepts nothing any more.
+        self._metrics.accepted("tensor", arrival.items)
+        if is_alone and self._answer_now(arrival.groups[0], arrived):
+            return
+        if self._joins_last(arrival, arrived):
+            return
+        due = TensorReply(arrival.items, arrived, self._options, self._metrics, arrival.errors)
+        due.submit(arrival.groups, self._batcher, self._flow)
+        self._outbox.put(due)
+
+    def _joins_last(self, arrival: tensors.Arrival, arrived: float) -> bool:
+        """Have a message wait, and be answered, with the one before it, if nothing speaks against it."""
+        last = self._outbox.last
+        if arrival.errors or len(arrival.groups) != 1 or not isinstance(last, TensorReply):
+            return False
+        if not last.takes(arrival.groups[0], self._batcher, self._flow, arrived):
+            return False
+        self._outbox.grow(arrival.items)
+        return True
+
+    def _answer_now(self, group: tensors.Group, arrived: float) -> bool:
+        """Compute frames and begin to write their answer, if nobody waits for the engine; tells whether."""
+        deadline = arrived + group.deadline_ms / 1000 if group.deadline_ms else None
+        try:
+            shares = self._batcher.compute_now(group.frames, deadline=deadline)
+        except EngineFailed as failure:
+            due = TensorReply(len(group.sequences), arrived, self._options, self._metrics, [])
+            due.refusals.append(refuse(group.sequences, failure))
+            self._outbox.put(due)
+            return True
+        if shares is None:
+            return False
+        columns = columns_of(group.sequences, shares, self._options, arrived)
+        count_warnings(columns, self._metrics)
+        items = len(group.sequences)
+        self._metrics.handed_over("tensor", perf_counter() - arrived, items)
+        self._metrics.ended("tensor", "ok", items)
+        self._outbox.write_now(columns, items, arrived)
+        return True

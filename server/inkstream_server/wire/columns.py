@@ -1,0 +1,191 @@
+"""Answers to tensors as bytes: columns of `TensorResults` put together by hand, to be sent as they are.
+
+A message of protobuf takes every number from an object, 17 microseconds for 64 images; an array's memory is
+the column already. What is written here is ordinary protobuf: tests compare it with what the library reads
+and writes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from inkstream.v1 import error_pb2, tensor_pb2
+
+from inkstream_server.batching.results import Share
+from inkstream_server.confidence.image_warnings import NO_INK
+
+# Tags of fields, (number << 3) | 2: each is a run of bytes behind its length.
+_SEQUENCES, _DIGITS, _CONFIDENCES = b"\x0a", b"\x12", b"\x1a"
+_REJECT_REASONS, _WARNINGS, _MODEL_VERSION = b"\x4a", b"\x52", b"\x5a"
+BYTE: Final = [bytes((value,)) for value in range(256)]
+"""Each byte by itself."""
+_TENSORS_OF_STREAM: Final = b"\x12"
+"""Field 2 of `StreamRecognizeResponse`."""
+
+
+@dataclass(slots=True)
+class Columns:
+    """Answers to some frames, made by one model."""
+
+    label: str
+    """The model, as answers name it."""
+    rows: int
+    packed: bytes
+    """All columns but the next two."""
+    reasons: list[int] | None
+    """Why rows should not be trusted, a `RejectReason` each; None for no row."""
+    warnings: list[int] | None
+    """Doubts about the images, a mask each; None for no row."""
+
+
+def sequences_column(sequences: Sequence[int]) -> bytes:
+    """Write the callers' numbers of rows."""
+    if len(sequences) == 1:
+        number = varint(sequences[0])
+        return _SEQUENCES + BYTE[len(number)] + number
+    return tensor_pb2.TensorResults(sequences=sequences).SerializeToString()
+
+
+def columns_of(
+    sequences: Sequence[int],
+    shares: Sequence[Share],
+    options: tensor_pb2.AnswerOptions | None,
+    arrived: float,
+) -> list[Columns]:
+    """Write answers, one entry a share.
+
+    Args:
+        sequences: the caller's numbers, one a row of the shares.
+        shares: rows of batches, in order.
+        options: what is wanted beside digit and confidence; None for nothing.
+        arrived: when the frames arrived, on the clock of `time.perf_counter`, in seconds.
+    """
+    if len(shares) == 1:
+        return [_of_share(sequences, shares[0], options, arrived)]
+    found, first = [], 0
+    for share in shares:
+        rows = share.stop - share.start
+        found.append(_of_share(sequences[first : first + rows], share, options, arrived))
+        first += rows
+    return found
+
+
+def _of_share(
+    sequences: Sequence[int],
+    share: Share,
+    options: tensor_pb2.AnswerOptions | None,
+    arrived: float,
+) -> Columns:
+    batch, start, stop = share.batch, share.start, share.stop
+    rows = stop - start
+    packed = b"".join(
+        (
+            sequences_column(sequences),
+            _DIGITS,
+            varint(rows),
+            batch.digit_column[start:stop],
+            _CONFIDENCES,
+            varint(4 * rows),
+            batch.confidence_column[4 * start : 4 * stop],
+        )
+    )
+    if options is not None:
+        packed += _options_of(share, options, arrived)
+    if batch.reasons is None and batch.doubts is None:
+        return Columns(batch.label, rows, packed, None, None)
+    reasons = batch.reasons[start:stop] if batch.reasons else [0] * rows
+    masks = batch.doubts[start:stop] if batch.doubts else [0] * rows
+    if any(masks):
+        # No ink is decided by rule, whatever the network reads in nothing.
+        reasons = [
+            error_pb2.REJECT_REASON_NO_INK if mask & NO_INK else reason
+            for mask, reason in zip(masks, reasons, strict=True)
+        ]
+        masks = [mask & ~NO_INK for mask in masks]
+    return Columns(
+        batch.label,
+        rows,
+        packed,
+        reasons if any(reasons) else None,
+        masks if any(masks) else None,
+    )
+
+
+def _options_of(share: Share, options: tensor_pb2.AnswerOptions, arrived: float) -> bytes:
+    """Write the columns that are asked for beside digits and confidences."""
+    batch, start, stop = share.batch, share.start, share.stop
+    group = tensor_pb2.TensorResults()
+    probabilities = batch.probabilities[start:stop]
+    if options.top_k:
+        # Stable, so that the first of equals is the digit that argmax names.
+        best = np.argsort(-probabilities, axis=1, kind="stable")[:, : options.top_k]
+        group.top_digits.extend(best.ravel().tolist())
+        group.top_confidences.extend(
+            np.take_along_axis(probabilities, best, axis=1).ravel().tolist()
+        )
+    if options.probabilities:
+        group.probabilities.extend(probabilities.ravel().tolist())
+    if options.timings:
+        queued = max(0, round((batch.started - arrived) * 1e6))
+        group.queued_us.extend([queued] * (stop - start))
+        group.inferred_us.extend([round(batch.seconds * 1e6)] * (stop - start))
+    return group.SerializeToString()
+
+
+def results(columns: Sequence[Columns]) -> list[bytes]:
+    """Join columns into serialised `TensorResults`, one for each run of answers of one model."""
+    groups: list[list[Columns]] = []
+    for entry in columns:
+        if groups and groups[-1][0].label == entry.label:
+            groups[-1].append(entry)
+        else:
+            groups.append([entry])
+    return [_joined(group) for group in groups]
+
+
+def stream_message(columns: Sequence[Columns]) -> bytes:
+    """Write answers as the field `tensors` of a `StreamRecognizeResponse`."""
+    if len(columns) == 1:
+        body = _joined(columns)
+        return b"".join((_TENSORS_OF_STREAM, varint(len(body)), body))
+    return b"".join(
+        part for body in results(columns) for part in (_TENSORS_OF_STREAM, varint(len(body)), body)
+    )
+
+
+def _joined(group: Sequence[Columns]) -> bytes:
+    """Join answers of one model. A packed field may come in several runs: readers join them."""
+    parts = [entry.packed for entry in group]
+    if any(entry.reasons for entry in group):
+        parts += _padded(_REJECT_REASONS, [(entry.rows, entry.reasons) for entry in group])
+    if any(entry.warnings for entry in group):
+        parts += _padded(_WARNINGS, [(entry.rows, entry.warnings) for entry in group])
+    parts.append(_model_version(group[0].label))
+    return b"".join(parts)
+
+
+def _padded(tag: bytes, runs: Sequence[tuple[int, list[int] | None]]) -> tuple[bytes, bytes, bytes]:
+    """Write a column of numbers below 128 that some runs of rows have and others lack."""
+    column = b"".join(bytes(rows) if values is None else bytes(values) for rows, values in runs)
+    return tag, varint(len(column)), column
+
+
+@lru_cache
+def _model_version(label: str) -> bytes:
+    name = label.encode()
+    return b"".join((_MODEL_VERSION, varint(len(name)), name))
+
+
+def varint(number: int) -> bytes:
+    """Write a number as protobuf does: seven bits a byte, lowest first, all but the last marked."""
+    if number < 128:
+        return BYTE[number]
+    if number < 16384:
+        return BYTE[number & 127 | 128] + BYTE[number >> 7]
+    marked = []
+    while number >= 128:
+        marked.append(number & 127 | 128)
+        number >>= 7
+    return bytes((*marked, number))

@@ -1,0 +1,70 @@
+"""Keeps a port for workers: nobody else can have it, even while none of them lives."""
+
+import errno
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from inkstream_server.errors import StartError
+from inkstream_server.process.hosts import require_own
+
+
+@contextmanager
+def held(host: str, port: int) -> Iterator[int]:
+    """Hold a port as long as the block lasts, so that sockets with SO_REUSEPORT can share it.
+
+    It is bound but not listened on, so no connection comes here. It is taken as if for one alone,
+    because a port that another server shares with its own workers must count as taken, too.
+
+    Args:
+        host: a name or an address; a name is held at each of its addresses that this machine has.
+        port: 0 picks a free one.
+
+    Yields: the port.
+
+    Raises:
+        StartError: it is taken, or `host` is not an address of this machine.
+    """
+    if not hasattr(socket, "SO_REUSEPORT"):
+        raise StartError("workers: this system lets only one process listen on a port: use 1")
+    with ExitStack() as sockets:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            absent: OSError | None = None
+            taken = 0
+            for family, _, _, _, address in found:
+                try:
+                    holder = _hold(family, (address[0], taken or port, *address[2:]))
+                except OSError as error:
+                    if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                        raise
+                    absent = error
+                else:
+                    sockets.enter_context(holder)
+                    taken = holder.getsockname()[1]
+            if not taken and absent is not None:
+                raise absent
+        except OSError as error:
+            require_own(host)
+            raise StartError(
+                f"port: cannot listen on {host}:{port} ({error.strerror}); another program may hold "
+                "it: choose another --port, or 0 for a free one"
+            ) from error
+        yield taken
+
+
+def _hold(family: int, address: tuple[object, ...]) -> socket.socket:
+    holder = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # Connections of a server that has just ended do not count. Left on, this would let anybody in.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # All addresses are IPv4's, too: gRPC's listeners are so.
+            holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != "::")
+        holder.bind(address)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    except OSError:
+        holder.close()
+        raise
+    return holder

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from inkstream.cli.board import mailbox as _mailbox
+from inkstream.cli.board.mailbox import Mailbox
+
+LONG = 60.0
+
+
+def numbers(mailbox: Mailbox, reader: int, after: int = 0) -> list[int]:
+    messages = mailbox.read(reader, after, LONG)
+    assert messages is not None
+    return [message.number for message in messages]
+
+
+def test_what_was_put_is_read_from_where_the_reader_stands() -> None:
+    mailbox = Mailbox()
+    for place in range(3):
+        mailbox.put("answer", {"place": place})
+    reader = mailbox.begin()
+    assert numbers(mailbox, reader) == [1, 2, 3]
+    assert numbers(mailbox, reader, after=2) == [3]
+    assert mailbox.read(reader, 3, 0) == []
+
+
+def test_a_reader_waits_for_what_comes() -> None:
+    mailbox = Mailbox()
+    reader = mailbox.begin()
+    with ThreadPoolExecutor() as threads:
+        reading = threads.submit(numbers, mailbox, reader)
+        mailbox.put("answer", {})
+        assert reading.result(LONG) == [1]
+
+
+def test_the_last_reader_reads_and_those_before_end() -> None:
+    mailbox = Mailbox()
+    first = mailbox.begin()
+    with ThreadPoolExecutor() as threads:
+        reading = threads.submit(mailbox.read, first, 0, LONG)
+        second = mailbox.begin()
+        assert reading.result(LONG) is None
+    mailbox.put("answer", {})
+    assert mailbox.read(first, 0, LONG) is None
+    assert numbers(mailbox, second) == [1]
+
+
+def test_a_mailbox_that_nobody_comes_back_to_is_left() -> None:
+    mailbox = Mailbox()
+    reader = mailbox.begin()
+    assert mailbox.is_left(reader, 0)
+    mailbox.close()
+    assert not mailbox.is_left(reader, LONG)
+
+
+def test_a_page_that_is_away_fills_no_memory() -> None:
+    mailbox = Mailbox()
+    for _ in range(_mailbox._KEPT + 10):
+        mailbox.put("answer", {})
+    found = numbers(mailbox, mailbox.begin())
+    assert found == [*range(11, _mailbox._KEPT + 11)]

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from inkstream import ConnectionEvent, ConnectionFailed, ConnectionLost, ConnectionState
+from inkstream.cli.board.server_watch import ServerWatch
+
+
+def test_a_stream_that_breaks_and_opens_again_is_told_once_each() -> None:
+    told: list[dict[str, Any]] = []
+    watch = ServerWatch(told.append)
+    lost = ConnectionEvent(ConnectionState.LOST, "here:1", error=ConnectionLost("it broke"))
+    for state in (ConnectionState.CONNECTING, ConnectionState.OPEN, ConnectionState.DRAINING):
+        watch.take(ConnectionEvent(state, "here:1"))
+    assert told == []
+    watch.take(lost)
+    watch.take(lost)
+    assert watch.state == {"state": "gone", "why": "it broke"}
+    watch.take(ConnectionEvent(ConnectionState.OPEN, "here:1"))
+    assert [state["state"] for state in told] == ["gone", "ready"]
+
+
+def test_a_server_that_nobody_writes_to_is_asked() -> None:
+    told: list[dict[str, Any]] = []
+    watch = ServerWatch(told.append)
+    answers = iter([None, ConnectionFailed("nobody is there"), None])
+
+    def question() -> None:
+        error = next(answers, None)
+        if len(told) == 2:
+            watch.stop()
+        if error is not None:
+            raise error
+
+    asking = threading.Thread(target=watch.ask, args=(question, 0))
+    asking.start()
+    asking.join(30)
+    assert not asking.is_alive()
+    assert told == [{"state": "gone", "why": "nobody is there"}, {"state": "ready"}]

@@ -1,0 +1,131 @@
+"""What a page's batches become, and what it is told. A real pen, and no server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from inkstream.cli.board import sheets as _sheets
+from inkstream.cli.board.batches import Batch, Clear, Down, Erase, Event, Move, Up
+from inkstream.cli.board.sheets import NoRoom, Sheet, Sheets
+from inkstream.v1 import ink_pb2
+
+from tests.unit.client.pens.test_pens import Desk, kinds
+
+POINT, NEXT = (10.0, 10.0, 5.0, 0.5), (12.0, 20.0, 15.0, 0.5)
+PROVISIONAL = ink_pb2.GLYPH_STATE_PROVISIONAL
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+@pytest.fixture
+def sheet(desk: Desk) -> Sheet:
+    return Sheet(lambda on_result: desk.pen(on_result, units="px"))
+
+
+def told(sheet: Sheet) -> list[tuple[str, dict[str, Any]]]:
+    messages = sheet.mailbox.read(sheet.mailbox.begin(), 0, 0)
+    assert messages is not None
+    return [(message.kind, message.body) for message in messages]
+
+
+def write(sheet: Sheet, *events: Event) -> None:
+    sheet.write(Batch(sheet.last_batch + 1, events))
+
+
+def stroke(number: int) -> tuple[Event, ...]:
+    return Down(number, (POINT,)), Move((NEXT,)), Up()
+
+
+def test_a_batch_becomes_ink(desk: Desk, sheet: Sheet) -> None:
+    write(sheet, *stroke(7), Down(8, (POINT, NEXT)), Up(), Erase(7), Clear())
+    events = desk.sent()
+    assert kinds(events) == [
+        *("open", "stroke_begin", "points", "stroke_end"),
+        *("stroke_begin", "points", "stroke_end", "stroke_remove", "clear"),
+    ]
+    assert events[-2].stroke_remove.stroke == 1
+
+
+def test_answers_name_strokes_by_the_pages_numbers(desk: Desk, sheet: Sheet) -> None:
+    write(sheet, *stroke(40), *stroke(42))
+    desk.sent()
+    desk.answer(1, [1, 2], PROVISIONAL)
+    ((kind, body),) = told(sheet)
+    assert (kind, body["strokes"], body["digit"]) == ("answer", [40, 42], None)
+
+
+def test_a_batch_that_is_sent_again_is_taken_once(desk: Desk, sheet: Sheet) -> None:
+    batch = Batch(1, stroke(1))
+    sheet.write(batch)
+    sheet.write(batch)
+    assert kinds(desk.sent()).count("stroke_begin") == 1
+
+
+def test_what_a_page_lost_track_of_is_mended_or_passed_over(desk: Desk, sheet: Sheet) -> None:
+    write(sheet, Move((NEXT,)), Up(), Erase(3))
+    assert desk.sent() == []
+    # Down where it is down already: the stroke before has ended.
+    write(sheet, Down(1, (POINT,)), Down(2, (POINT,)), Up(), Up())
+    assert kinds(desk.sent()).count("stroke_end") == 2
+    assert told(sheet) == []
+
+
+def test_a_stroke_that_is_erased_while_it_is_drawn_is_over(desk: Desk, sheet: Sheet) -> None:
+    write(sheet, Down(1, (POINT,)), Erase(1), Move((NEXT,)), Up(), *stroke(2))
+    assert kinds(desk.sent())[-3:] == ["stroke_begin", "points", "stroke_end"]
+    assert told(sheet) == []
+
+
+def test_ink_that_there_is_no_room_for_is_told_and_later_ink_is_numbered_right() -> None:
+    desk = Desk(most_points=4)
+    sheet = Sheet(lambda on_result: desk.pen(on_result, units="px"))
+    many = Move((NEXT,) * 9)
+    write(sheet, Down(1, (POINT, NEXT)), many, Up(), Down(2, (NEXT,)), many)
+    write(sheet, Down(3, (POINT, NEXT)), Up(), Down(4, (POINT,)), many, Up())
+    assert [body["strokes"] for _, body in told(sheet)] == [[1], [2], [3], [4]]
+    assert all("wait to be sent" in body["message"] for _, body in told(sheet))
+    desk.sent()
+    write(sheet, *stroke(5))
+    # The fourth never began, so that the fifth is the pen's fourth.
+    assert [it.stroke_begin.stroke for it in desk.sent() if it.HasField("stroke_begin")] == [4]
+    desk.answer(1, [4], PROVISIONAL)
+    assert told(sheet)[-1][1]["strokes"] == [5]
+
+
+def test_a_page_that_writes_for_long_fills_no_memory(desk: Desk, sheet: Sheet) -> None:
+    for number in range(1, _sheets._REMEMBERED + 50):
+        write(sheet, *stroke(number))
+    assert len(sheet._strokes) == _sheets._REMEMBERED
+
+
+def test_pages_have_pens_of_their_own_and_there_are_only_so_many(desk: Desk) -> None:
+    sheets = Sheets(lambda on_result: desk.pen(on_result, units="px"), most=2)
+    one, resumed = sheets.open("one")
+    two, _ = sheets.open("two")
+    assert not resumed
+    assert sheets.open("one") == (one, True)
+    assert one is not two
+    with pytest.raises(NoRoom):
+        sheets.open("three")
+    sheets.tell("server", {"state": "gone"})
+    assert told(one) == told(two) == [("server", {"state": "gone"})]
+    write(one, *stroke(1))
+    sheets.close("one", one)
+    assert kinds(desk.sent())[-1] == "close"
+    assert sheets.find("one") is None
+    again, resumed = sheets.open("one")
+    assert not resumed
+    # Who comes late to close the page that was there before leaves the new one alone.
+    sheets.close("one", one)
+    assert sheets.find("one") is again
+
+
+def test_writing_on_a_page_that_was_closed_is_told(desk: Desk, sheet: Sheet) -> None:
+    write(sheet, Down(1, (POINT,)))
+    sheet.close()
+    write(sheet, Move((NEXT,)), *stroke(2), Clear())
+    assert "closed" in told(sheet)[-1][1]["message"]

@@ -1,0 +1,70 @@
+"""What the command line says of servers and of what it takes to be let in."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from inkstream.cli.app import app
+
+from tests.certificates import Authority
+from tests.unit.client.fake_server import FakeServer
+
+
+def said(*arguments: object) -> str:
+    """What `inkstream` says as it refuses something."""
+    result = CliRunner().invoke(app, [str(each) for each in arguments])
+    assert result.exit_code == 2, result.output
+    return " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize("command", [("model",), ("bench",), ("demo",), ("eval", "a", "b")])
+def test_an_address_that_is_none_is_refused_by_the_name_of_the_flag(
+    command: tuple[str, ...],
+) -> None:
+    error = said(*command, "--server", "localhost:abc")
+    assert error.startswith("Error: --server: expected HOST:PORT such as")
+    assert "got 'localhost:abc'; a port is a number from 1 to 65535" in error
+
+
+def test_a_file_that_holds_no_certificate_is_refused_by_the_name_of_the_flag(
+    tmp_path: Path,
+) -> None:
+    certificate, key = Authority().client().write(tmp_path, "client")
+    assert said("model", "--tls-ca", key) == f"Error: --tls-ca: {key} holds no certificate in PEM"
+    mixed = said("model", "--tls-cert", certificate, "--tls-key", certificate)
+    assert mixed.startswith(f"Error: --tls-key: {certificate} holds no key in PEM")
+
+
+def test_a_certificate_without_its_key_is_refused_in_flags(tmp_path: Path) -> None:
+    certificate, key = Authority().client().write(tmp_path, "client")
+    for alone in (("--tls-cert", certificate), ("--tls-key", key)):
+        assert said("model", *alone).startswith("Error: --tls-cert, --tls-key: go together")
+
+
+def test_a_token_without_tls_is_refused_in_flags(tmp_path: Path) -> None:
+    (held := tmp_path / "token").write_text("till.secret\n")
+    error = said("model", "--token-file", held)
+    assert error.startswith("Error: --token-file: a token goes over TLS only: add --tls")
+    assert "secret" not in error
+
+
+def test_a_file_without_a_token_is_refused(tmp_path: Path) -> None:
+    (empty := tmp_path / "token").write_text("\n")
+    assert said("model", "--token-without-tls", "--token-file", empty) == (
+        f"Error: --token-file: {empty} holds no token"
+    )
+
+
+def test_the_installed_command_says_what_is_wrong_and_grpc_says_nothing(fake: FakeServer) -> None:
+    program = "import inkstream_command; inkstream_command.main()"
+    command = [sys.executable, "-c", program, "model", "--tls", "--server", fake.address]
+    environment = {name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 3
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"Error: what answers at {fake.address} speaks no TLS")

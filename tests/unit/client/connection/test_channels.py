@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from inkstream import ConnectionFailed, ModelNotFound
+from inkstream._connection.channels import Channels
+from inkstream._options.client import Options
+from inkstream.v1 import recognition_service_pb2 as wire
+
+from tests.patience import PATIENCE_SECONDS
+from tests.unit.client.fake_server import FakeServer
+
+
+@contextmanager
+def nobody() -> Iterator[str]:
+    """An address where nobody listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{unused.getsockname()[1]}"
+
+
+async def asked(channels: Channels, model: str = "") -> str:
+    request = wire.GetModelRequest(model=model)
+    response: wire.GetModelResponse = await channels.ask("GetModel", request, PATIENCE_SECONDS)
+    return response.model.name
+
+
+def test_every_target_has_its_turn_and_clients_begin_at_different_ones() -> None:
+    options = Options(address=["a:1", "b:2", "c:3"])
+    begins = set()
+    for _ in range(100):
+        channels = Channels(options)
+        begins.add(channels.address)
+        turns = []
+        for _ in range(3):
+            turns.append(channels.address)
+            channels.turn()
+        assert sorted(turns) == ["a:1", "b:2", "c:3"]
+        assert channels.address == turns[0]
+    assert begins == {"a:1", "b:2", "c:3"}
+
+
+async def test_whoever_answers_is_asked_and_turns_stay_as_they_are(fake: FakeServer) -> None:
+    with nobody() as away:
+        channels = Channels(Options(address=[away, fake.address]))
+        for _ in range(2):
+            turn = channels.address
+            assert await asked(channels) == "digits"
+            assert channels.address == turn
+            channels.turn()
+        await channels.close()
+
+
+async def test_an_answer_that_others_would_give_too_is_taken_from_the_first(
+    fake: FakeServer,
+) -> None:
+    with nobody() as away:
+        channels = Channels(Options(address=[fake.address, away]))
+        if channels.address == away:
+            channels.turn()
+        with pytest.raises(ModelNotFound):
+            await asked(channels, "absent")
+        await channels.close()
+
+
+async def test_where_nobody_answers_the_last_ones_error_is_told() -> None:
+    with nobody() as away, nobody() as gone:
+        channels = Channels(Options(address=[away, gone]))
+        with pytest.raises(ConnectionFailed, match="is it running there"):
+            await asked(channels)
+        await channels.close()

@@ -1,0 +1,935 @@
+"""The laws of packing ink: streams that make sense, and nobody who waits in vain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from inkstream import ClientClosed, ConnectionLost, InkstreamError, Overloaded, ProtocolError
+from inkstream._pens.exchange import InkExchange
+from inkstream._pens.journal import PenJournal
+from inkstream._pens.outbox import MOST_EVENTS, MOST_POINTS, InkOutbox
+from inkstream._pens.point_coder import Columns
+from inkstream._pens.written import stroke_begun
+from inkstream._results.glyphs import GlyphResult, GlyphState
+from inkstream.ink import InvalidInk
+from inkstream.v1 import error_pb2, ink_pb2
+from inkstream.v1 import recognition_service_pb2 as wire
+
+PACKET = 0.02
+
+
+class Clock:
+    """Time that goes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Writer:
+    """Who waits for a pen's answers; writes as `PenBase` does."""
+
+    def __init__(self, outbox: InkOutbox) -> None:
+        self.outbox = outbox
+        self.results: list[GlyphResult] = []
+        self.errors: list[InkstreamError] = []
+        self.looks = 0
+        self.strokes = 0
+        self.points: dict[int, int] = {}
+        self.ends = 0
+        self.ends_before: dict[int, int] = {}
+        self.taken_back: set[int] = set()
+        self.is_down = False
+        self.line: PenJournal = outbox.line(ink_pb2.PenOpen(unit=ink_pb2.UNIT_PIXEL), self)
+
+    def deliver(self, result: GlyphResult) -> None:
+        self.results.append(result)
+
+    def fail(self, error: InkstreamError) -> None:
+        self.errors.append(error)
+
+    def recheck(self) -> None:
+        self.looks += 1
+
+    def begin(self, points: int = 1) -> bool:
+        woken = self.outbox.begin(self.line, self.strokes + 1, 0, steps(points))
+        self.strokes += 1
+        self.points[self.strokes] = points
+        self.ends_before[self.strokes] = self.ends
+        self.is_down = True
+        return woken
+
+    def move(self, points: int = 1) -> bool:
+        woken = self.outbox.add(self.line, steps(points))
+        self.points[self.strokes] += points
+        return woken
+
+    def end(self) -> bool:
+        self.is_down = False
+        event = ink_pb2.InkEvent(pen=self.line.number)
+        event.stroke_end.SetInParent()
+        return self.outbox.end_stroke(self.line, event)
+
+    def stroke(self, points: int = 1) -> None:
+        self.begin(points)
+        self.end()
+
+    def erase(self, stroke: int) -> bool:
+        self.is_down &= stroke != self.strokes
+        self.taken_back.add(stroke)
+        event = ink_pb2.InkEvent(pen=self.line.number)
+        event.stroke_remove.stroke = stroke
+        return self.outbox.put(self.line, event)
+
+    def clear(self) -> bool:
+        self.is_down = False
+        self.taken_back.update(self.line.unanswered)
+        event = ink_pb2.InkEvent(pen=self.line.number)
+        event.clear.SetInParent()
+        return self.outbox.put(self.line, event)
+
+    def end_glyph(self) -> bool:
+        self.ends += 1
+        event = ink_pb2.InkEvent(pen=self.line.number)
+        event.glyph_end.SetInParent()
+        return self.outbox.put(self.line, event)
+
+    def close(self) -> bool:
+        event = ink_pb2.InkEvent(pen=self.line.number)
+        event.close.SetInParent()
+        return self.outbox.finish(self.line, event)
+
+
+def steps(points: int) -> Columns:
+    return [1] * points, [2] * points, (), ()
+
+
+class Glyph:
+    """A digit on paper."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.revision = 0
+        self.strokes: dict[int, int] = {}
+        """Points of each stroke."""
+
+
+class Paper:
+    """A stream as a server reads it: refuses what makes no sense, owes answers, forgets when it breaks."""
+
+    def __init__(self) -> None:
+        self.glyphs: dict[int, Glyph | None] = {}
+        """The open digit of each pen that is open."""
+        self.counts: dict[int, int] = {}
+        self.down: dict[int, int] = {}
+        self.closed: set[int] = set()
+        self.due: list[ink_pb2.GlyphResult] = []
+        """Answers that have not arrived."""
+        self.finished: list[tuple[int, dict[int, int]]] = []
+        """Pen, and points of each stroke, of every digit whose final answer is due or gone."""
+
+    def read(self, message: wire.StreamRecognizeRequest) -> None:
+        events = message.ink.events
+        assert events, "a message without events"
+        assert sum(len(event.points.dx) for event in events) <= MOST_POINTS
+        for event in events:
+            self._read(event)
+
+    def pause(self, pen: int) -> None:
+        """The quiet time of a pen passes."""
+        if pen not in self.down:
+            self._finish(pen)
+
+    def _read(self, event: ink_pb2.InkEvent) -> None:
+        pen, kind = event.pen, event.WhichOneof("event")
+        assert pen not in self.closed, f"pen {pen} is closed"
+        if kind == "open":
+            assert pen not in self.glyphs, f"pen {pen} is open already"
+            self.glyphs[pen] = None
+            return
+        glyph = self.glyphs[pen]
+        if kind == "stroke_begin":
+            assert pen not in self.down, "the tip is down"
+            self.down[pen] = event.stroke_begin.stroke
+            if glyph is None:
+                self.counts[pen] = self.counts.get(pen, 0) + 1
+                glyph = self.glyphs[pen] = Glyph(self.counts[pen])
+            assert self.down[pen] not in glyph.strokes
+            glyph.strokes[self.down[pen]] = 0
+        elif kind == "points":
+            assert glyph is not None
+            glyph.strokes[self.down[pen]] += len(event.points.dx)
+        elif kind == "stroke_end":
+            del self.down[pen]
+            self._owe(pen, ink_pb2.GLYPH_STATE_PROVISIONAL)
+        elif kind == "stroke_remove":
+            stroke = event.stroke_remove.stroke
+            if self.down.get(pen) == stroke:
+                del self.down[pen]
+            if glyph is not None and glyph.strokes.pop(stroke, None) is not None:
+                self._owe(pen, ink_pb2.GLYPH_STATE_PROVISIONAL)
+            else:
+                assert any(p == pen and stroke in held for p, held in self.finished), "never was"
+        elif kind == "clear":
+            self.down.pop(pen, None)
+            self.glyphs[pen] = None
+        elif kind == "glyph_end":
+            assert pen not in self.down
+            self._finish(pen)
+        elif kind == "close":
+            assert pen not in self.down
+            self._finish(pen)
+            self.closed.add(pen)
+
+    def _owe(self, pen: int, state: ink_pb2.GlyphState) -> None:
+        glyph = self.glyphs[pen]
+        assert glyph is not None
+        glyph.revision += 1
+        result = ink_pb2.GlyphResult(pen=pen, glyph=glyph.number, revision=glyph.revision)
+        result.state = state
+        result.strokes.extend(glyph.strokes)
+        self.due.append(result)
+
+    def _finish(self, pen: int) -> None:
+        if (glyph := self.glyphs[pen]) is not None:
+            self._owe(pen, ink_pb2.GLYPH_STATE_FINAL)
+            self.finished.append((pen, glyph.strokes))
+            self.glyphs[pen] = None
+
+
+def answer(
+    pen: int,
+    glyph: int = 1,
+    strokes: list[int] | None = None,
+    state: ink_pb2.GlyphState = ink_pb2.GLYPH_STATE_FINAL,
+) -> wire.StreamRecognizeResponse:
+    result = ink_pb2.GlyphResult(pen=pen, glyph=glyph, revision=1, state=state, strokes=strokes)
+    return wire.StreamRecognizeResponse(glyphs=[result])
+
+
+def refusal(pen: int, glyph: int = 0, stroke: int = 0, field: str = "x") -> error_pb2.ItemError:
+    return error_pb2.ItemError(
+        ink=error_pb2.InkItem(pen=pen, glyph=glyph, stroke=stroke),
+        code=error_pb2.ERROR_CODE_INVALID_ARGUMENT,
+        field=field,
+        message="no",
+    )
+
+
+class AnyInterleaving(RuleBasedStateMachine):
+    """Pens write, messages leave, answers come, servers break or stop, in any order: none is the wiser."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.outbox = InkOutbox(packet_seconds=PACKET, most_points=40_000, clock=self.clock)
+        self.writers = [Writer(self.outbox) for _ in range(2)]
+        self.exchange, self.paper = InkExchange(self.outbox), Paper()
+        self.sleeps_until: float | None = None
+
+    def note(self, woken: bool, *, due: float) -> None:
+        """Who sleeps longer than until something is due has to be woken."""
+        asleep = self.sleeps_until
+        if asleep is not None and due < asleep:
+            assert woken, "the writer sleeps on"
+        if woken:
+            self.sleeps_until = None
+
+    @rule(pen=st.integers(0, 1), points=st.sampled_from([1, 2, 5000]))
+    def somebody_draws(self, pen: int, points: int) -> None:
+        writer = self.writers[pen]
+        if writer.line.is_closed:
+            return
+        try:
+            woken = writer.move(points) if writer.is_down else writer.begin(points)
+        except Overloaded:
+            return
+        self.note(woken, due=self.clock.now + PACKET)
+
+    @rule(pen=st.integers(0, 1))
+    def somebody_lifts(self, pen: int) -> None:
+        writer = self.writers[pen]
+        if writer.is_down:
+            self.note(writer.end(), due=self.clock.now)
+
+    @rule(pen=st.integers(0, 1), ends=st.booleans())
+    def a_stroke_is_written_and_leaves(self, pen: int, ends: bool) -> None:
+        writer = self.writers[pen]
+        if writer.is_down:
+            self.somebody_lifts(pen)
+        self.somebody_draws(pen, 1)
+        self.somebody_lifts(pen)
+        if ends:
+            self.somebody_ends_a_digit(pen)
+        self.a_message_leaves(at_once=True)
+
+    @rule(pen=st.integers(0, 1))
+    def somebody_ends_a_digit(self, pen: int) -> None:
+        writer = self.writers[pen]
+        if not writer.line.is_closed and not writer.is_down:
+            self.note(writer.end_glyph(), due=self.clock.now)
+
+    @rule(pen=st.integers(0, 1), back=st.integers(0, 3))
+    def somebody_erases(self, pen: int, back: int) -> None:
+        writer = self.writers[pen]
+        stroke = writer.strokes - back
+        if not writer.line.is_closed and stroke in writer.line.unanswered:
+            self.note(writer.erase(stroke), due=self.clock.now)
+
+    @rule(pen=st.integers(0, 1))
+    def somebody_clears(self, pen: int) -> None:
+        writer = self.writers[pen]
+        if not writer.line.is_closed:
+            self.note(writer.clear(), due=self.clock.now)
+
+    @rule(pen=st.integers(0, 1))
+    def somebody_leaves(self, pen: int) -> None:
+        writer = self.writers[pen]
+        if not writer.line.is_closed and not writer.is_down:
+            self.note(writer.close(), due=self.clock.now)
+
+    @rule(at_once=st.booleans())
+    def a_message_leaves(self, at_once: bool) -> None:
+        message = self.exchange.next_message(at_once=at_once)
+        if message is not None:
+            self.paper.read(message)
+            return
+        left = self.outbox.seconds_left()
+        assert at_once is False or left is None, "something waits and did not leave"
+        self.sleeps_until = float("inf") if left is None else self.clock.now + left
+
+    @rule(seconds=st.sampled_from([0.001, PACKET, 1.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.now += seconds
+        if self.sleeps_until is not None and self.clock.now >= self.sleeps_until:
+            self.sleeps_until = None
+
+    @rule(pen=st.integers(1, 2))
+    def a_pause_ends_a_digit(self, pen: int) -> None:
+        if pen in self.paper.glyphs and pen not in self.paper.closed:
+            self.paper.pause(pen)
+
+    @precondition(lambda self: self.paper.due)
+    @rule(count=st.integers(1, 5))
+    def answers_arrive(self, count: int) -> None:
+        arrived, self.paper.due = self.paper.due[:count], self.paper.due[count:]
+        self.exchange.receive(wire.StreamRecognizeResponse(glyphs=arrived))
+
+    @rule(is_wreck=st.booleans(), is_heard=st.booleans())
+    def the_stream_ends(self, is_wreck: bool, is_heard: bool) -> None:
+        old, due = self.exchange, self.paper.due
+        wreck = ConnectionLost("gone") if is_wreck else None
+        self.exchange.give_back(wreck, most_broken=1 << 30)
+        self.exchange, self.paper = InkExchange(self.outbox), Paper()
+        self.sleeps_until = None
+        self.outbox.date()
+        if is_heard and due:
+            # A server that was left still answers: the next one will, too, and one is enough.
+            old.receive(wire.StreamRecognizeResponse(glyphs=due))
+
+    @rule()
+    def the_server_stops(self) -> None:
+        """It ends all digits, done or not, and is left before or after they arrive."""
+        self.exchange.is_leaving = True
+        for pen in self.paper.glyphs.keys() - self.paper.closed:
+            self.paper.down.pop(pen, None)
+            self.paper.pause(pen)
+        if self.paper.due:
+            self.exchange.receive(wire.StreamRecognizeResponse(glyphs=self.paper.due))
+        self.the_stream_ends(is_wreck=False, is_heard=False)
+
+    @invariant()
+    def nobody_was_told_of_an_error(self) -> None:
+        assert not any(writer.errors for writer in self.writers)
+
+    @invariant()
+    def what_is_unanswered_lies_on_the_stream_or_waits(self) -> None:
+        for writer in self.writers:
+            line = writer.line
+            glyph = self.paper.glyphs.get(line.number)
+            known = {stroke_begun(event) for event in line.waiting} - {0}
+            known.update(glyph.strokes if glyph else ())
+            for result in self.paper.due:
+                known.update(result.strokes if result.pen == line.number else ())
+            assert set(line.unanswered) <= known, "lost"
+            open_or_due = bool(glyph) or any(
+                result.pen == line.number and result.state == ink_pb2.GLYPH_STATE_FINAL
+                for result in self.paper.due
+            )
+            if line.owing and not line.waiting:
+                assert open_or_due, "waits in vain"
+
+    def teardown(self) -> None:
+        """Whatever has happened, in the end each stroke has its one final answer."""
+        for writer in self.writers:
+            if writer.is_down:
+                writer.end()
+            if not writer.line.is_closed:
+                writer.close()
+        while (message := self.exchange.next_message(at_once=True)) is not None:
+            self.paper.read(message)
+        assert self.outbox.seconds_left() is None
+        assert not len(self.outbox)
+        if self.paper.due:
+            self.exchange.receive(wire.StreamRecognizeResponse(glyphs=self.paper.due))
+        for writer in self.writers:
+            self.check(writer)
+        for pen, strokes in self.paper.finished:
+            for stroke, points in strokes.items():
+                assert points == self.writers[pen - 1].points[stroke], "points were lost or doubled"
+
+    def check(self, writer: Writer) -> None:
+        assert not writer.line.is_owed
+        finals = [result for result in writer.results if result.is_final]
+        answered = [stroke for result in finals for stroke in result.strokes]
+        assert len(answered) == len(set(answered)), "answered twice"
+        wanted = set(range(1, writer.strokes + 1)) - writer.taken_back
+        assert wanted <= set(answered), "not answered"
+        numbers = [result.glyph for result in finals]
+        assert numbers == sorted(set(numbers)), "numbers rise, over streams, too"
+        for result in finals:
+            held = [stroke for stroke in result.strokes if stroke not in writer.taken_back]
+            ends = {writer.ends_before[stroke] for stroke in held}
+            assert len(ends) <= 1, "two digits became one"
+        revisions: dict[int, int] = {}
+        for result in writer.results:
+            assert result.revision > revisions.get(result.glyph, 0), (
+                "revisions rise, over streams, too"
+            )
+            revisions[result.glyph] = result.revision
+        if not writer.taken_back:
+            told = [(r.glyph, r.strokes) for r in writer.results if not r.is_final]
+            assert len(told) == len(set(told)), "told twice"
+
+
+AnyInterleaving.TestCase.settings = settings(
+    max_examples=300, stateful_step_count=40, deadline=None
+)
+TestAnyInterleaving = AnyInterleaving.TestCase
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def outbox(clock: Clock) -> InkOutbox:
+    return InkOutbox(packet_seconds=PACKET, most_points=20_000, clock=clock)
+
+
+@pytest.fixture
+def exchange(outbox: InkOutbox) -> InkExchange:
+    return InkExchange(outbox)
+
+
+def kinds(message: wire.StreamRecognizeRequest | None) -> list[tuple[int, str | None]]:
+    assert message is not None
+    return [(event.pen, event.WhichOneof("event")) for event in message.ink.events]
+
+
+def test_points_wait_for_others_and_a_pen_that_lifts_does_not(
+    outbox: InkOutbox, exchange: InkExchange, clock: Clock
+) -> None:
+    one, two = Writer(outbox), Writer(outbox)
+    assert one.begin()
+    assert exchange.next_message() is None
+    clock.now += PACKET / 2
+    assert outbox.seconds_left() == pytest.approx(PACKET / 2)
+    assert not two.begin(3)
+    assert not one.move()
+    assert exchange.next_message() is None
+    clock.now += PACKET / 2
+    first = exchange.next_message()
+    assert kinds(first) == [
+        (1, "open"),
+        (1, "stroke_begin"),
+        (1, "points"),
+        (2, "open"),
+        (2, "stroke_begin"),
+        (2, "points"),
+    ]
+    assert first is not None
+    assert [*first.ink.events[2].points.dx] == [1, 1]
+    assert outbox.seconds_left() is None
+    assert one.move()
+    assert outbox.seconds_left() == pytest.approx(PACKET)
+    assert one.end()
+    assert kinds(exchange.next_message()) == [(1, "points"), (1, "stroke_end")]
+
+
+def test_one_that_writes_much_holds_up_nobody(outbox: InkOutbox, exchange: InkExchange) -> None:
+    much, little = Writer(outbox), Writer(outbox)
+    much.stroke(MOST_POINTS + 1000)
+    little.stroke(3)
+    first, second = exchange.next_message(), exchange.next_message()
+    assert kinds(first) == [(1, "open"), (1, "stroke_begin"), (1, "points")]
+    assert kinds(second) == [
+        (2, "open"),
+        (2, "stroke_begin"),
+        (2, "points"),
+        (2, "stroke_end"),
+        (1, "points"),
+        (1, "stroke_end"),
+    ]
+    assert exchange.next_message() is None
+
+
+def test_a_message_does_not_grow_without_bounds_by_events(
+    outbox: InkOutbox, exchange: InkExchange
+) -> None:
+    writers = [Writer(outbox) for _ in range(MOST_EVENTS)]
+    for writer in writers:
+        writer.stroke()
+    first = exchange.next_message()
+    assert first is not None
+    assert len(first.ink.events) < 2 * MOST_EVENTS
+    while exchange.next_message() is not None:
+        pass
+    assert not len(outbox)
+
+
+def test_what_exceeds_the_buffer_is_refused_until_there_is_room(
+    outbox: InkOutbox, exchange: InkExchange
+) -> None:
+    writer = Writer(outbox)
+    writer.begin(19_999)
+    writer.move()
+    with pytest.raises(Overloaded, match="ink_buffer"):
+        writer.move()
+    writer.end()  # Never refused.
+    exchange.next_message()
+    Writer(outbox).begin(1000)
+
+
+def test_a_closed_outbox_takes_nothing(outbox: InkOutbox) -> None:
+    writer = Writer(outbox)
+    writer.begin()
+    outbox.close()
+    for act in (writer.move, writer.end, writer.end_glyph, lambda: Writer(outbox)):
+        with pytest.raises(ClientClosed):
+            act()
+    assert not writer.close()
+
+
+def test_a_stroke_that_was_half_told_is_told_whole_to_the_next_stream(
+    outbox: InkOutbox, exchange: InkExchange
+) -> None:
+    writer = Writer(outbox)
+    writer.begin()
+    exchange.next_message(at_once=True)
+    writer.move()
+    writer.end()
+    writer.stroke(2)
+    exchange.give_back(ConnectionLost("gone"), most_broken=1)
+    assert not writer.errors
+    message = InkExchange(outbox).next_message()
+    whole = [(1, "stroke_begin"), (1, "points"), (1, "points"), (1, "stroke_end")]
+    assert kinds(message) == [(1, "open"), *whole, (1, "stroke_begin"), *whole[1:2], whole[-1]]
+    assert [*writer.line.unanswered] == [1, 2]
+
+
+def test_ink_under_which_every_server_breaks_is_given_up(outbox: InkOutbox) -> None:
+    deadly, other = Writer(outbox), Writer(outbox)
+    deadly.stroke()
+    other.begin()
+    for _ in range(3):
+        exchange = InkExchange(outbox)
+        exchange.next_message(at_once=True)
+        assert not deadly.errors
+        exchange.give_back(ConnectionLost("gone"), most_broken=2)
+    assert [type(error) for error in deadly.errors] == [ConnectionLost]
+    assert not deadly.line.unanswered
+    deadly.stroke()
+    message = InkExchange(outbox).next_message(at_once=True)
+    assert message is not None
+    assert message.ink.events[1].stroke_begin.stroke == 2
+
+
+def test_strokes_that_waited_together_tell_what_pauses_lay_between(
+    outbox: InkOutbox, exchange: InkExchange, clock: Clock
+) -> None:
+    clock.now = 10.0
+    writer = Writer(outbox)
+    writer.begin(2)
+    exchange.next_message(at_once=True)
+    clock.now = 10.25
+    writer.end()
+    exchange.give_back()
+    clock.now = 12.0
+    writer.begin()
+    outbox.date()
+    message = InkExchange(outbox).next_message(at_once=True)
+    assert message is not None
+    _, first, points, _, second, later = message.ink.events
+    assert (first.stroke_begin.time_ms, [*points.points.dt_ms]) == (10_000, [0, 250])
+    assert (second.stroke_begin.time_ms, [*later.points.dt_ms]) == (12_000, [])
+
+
+def test_a_writer_with_a_clock_of_his_own_is_not_dated(outbox: InkOutbox) -> None:
+    writer = Writer(outbox)
+    outbox.begin(writer.line, 1, 5, ([1], [1], [0], ()))
+    writer.strokes = 1
+    writer.end()
+    writer.stroke()
+    outbox.date()
+    message = InkExchange(outbox).next_message()
+    assert message is not None
+    begins = [e.stroke_begin.time_ms for e in message.ink.events if e.HasField("stroke_begin")]
+    assert begins == [5, 0]
+
+
+def next_stream(outbox: InkOutbox, old: InkExchange) -> tuple[InkExchange, list[str | None]]:
+    """Break a stream; give the next one, and what it is told at once."""
+    old.give_back()
+    new = InkExchange(outbox)
+    message = new.next_message(at_once=True)
+    return new, [] if message is None else [kind for _, kind in kinds(message)]
+
+
+STROKE = ["stroke_begin", "points", "stroke_end"]
+PROVISIONAL = ink_pb2.GLYPH_STATE_PROVISIONAL
+
+
+def test_digits_that_were_told_apart_stay_apart(outbox: InkOutbox, exchange: InkExchange) -> None:
+    writer = Writer(outbox)
+    writer.stroke()
+    writer.stroke()
+    exchange.next_message(at_once=True)
+    exchange.receive(answer(1, 1, [1], PROVISIONAL))
+    exchange.receive(answer(1, 2, [2], PROVISIONAL))
+    new, told = next_stream(outbox, exchange)
+    assert told == ["open", *STROKE, "glyph_end", *STROKE]
+    new.receive(answer(1, 1, [1]))
+    new.receive(answer(1, 2, [2]))
+    assert [r.glyph for r in writer.results if r.is_final] == [1, 2]
+
+
+def test_the_end_of_a_digit_is_told_again(outbox: InkOutbox, exchange: InkExchange) -> None:
+    writer = Writer(outbox)
+    writer.stroke()
+    writer.end_glyph()
+    writer.stroke()
+    exchange.next_message(at_once=True)
+    _, told = next_stream(outbox, exchange)
+    assert told == ["open", *STROKE, "glyph_end", *STROKE]
+
+
+def test_the_end_of_a_digit_outlives_its_last_stroke(
+    outbox: InkOutbox, exchange: InkExchange
+) -> None:
+    writer = Writer(outbox)
+    writer.stroke()
+    writer.stroke()
+    writer.end_glyph()
+    writer.stroke()
+    exchange.next_message(at_once=True)
+    writer.erase(2)
+    exchange.next_message(at_once=True)
+    _, told = next_stream(outbox, exchange)
+    assert told == ["open", *STROKE, "glyph_end", *STROKE]
+
+
+def test_what_was_erased_is_not_told_again_nor_its_eraser(
+    outbox: InkOutbox, exchange: InkExchange
+) -> None:
+    writer = Writer(outbox)
+    writer.stroke()
+    writer.begin()
+    exchange.next_message(at_once=True)
+    writer.move()
+    writer.erase(2)  # While it is drawn: what waits of it would hang in the air.
+    new, told = next_stream(outbox, exchange)
+    assert told == ["open", *STROKE]
+    writer.stroke()
+    writer.erase(3)
+    _, told = next_stream(outbox, new)
+    assert told == ["open", *STROKE, *STROKE, "stroke_remove"], "it waits with its stroke"
+
+
+def test_erased_strokes_owe_the_final_answer_to_their_digit_and_to_no_other(
+    outbox: InkOutbox, exchange: InkExchange
+) -> None:
+    writer = Writer(outbox)
+    writer.stroke()
+    writer.stroke()
+    writer.end_glyph()
+    writer.stroke()
+    writer.erase(1)
+    writer.erase(3)
+    exchange.next_message(at_once=True)
+    exchange.receive(answer(1, 1, [1], PROVISIONAL))
+    exchange.receive(answer(1, 1, [2]))
+    assert [*writer.line.owing] == [3], "another digit may follow"
+    exchange.receive(answer(1, 2, [3], PROVISIONAL))
+    exchange.receive(answer(1, 2, [], PROVISIONAL))
+    assert writer.line.is_owed
+    looks = writer.looks
+    exchange.receive(answer(1, 2, []))
+    assert (writer.line.is_owed, writer.looks) == (False, looks + 1)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        refusal(1, stroke=1, field="stroke_begin"),
+        refusal(1, stroke=1, field="stroke_remove.stroke"),
+        refusal(1, field="open"),
+        refusal(1, glyph=1),
+    ],
+    ids=["stroke", "eraser", "pen", "digit"],
+)
+def test_erased_strokes_that_are_refused_owe_nothing(
+    outbox: InkOutbox, exchange: InkExchange, error: error_pb2.ItemError
+) -> None:
+    writer = Writer(outbox)
+    writer.stroke()
+    exchange.next_message(at_once=True)
+    exchange.receive(answer(1, 1, [1], PROVISIONAL))
+    writer.erase(1)
+    exchange.next_message(at_once=True)
+    assert writer.line.is_owed
+    exchange.receive(wire.StreamRecognizeResponse(errors=[error]))
+    assert not writer.line.is_owed
+
+
+def test_a_stroke_that_is_erased_while_it_is_drawn_owes_the_final_answer_to_the_digit_that_is_open(
+    outbox: InkOutbox, exchange: InkExchange
+) -> None:
+    writer = Writer(outbox)
+    for glyph in (1, 2):
+        writer.begin()
+        writer.erase(writer.strokes)
+        exchange.next_message(at_once=True)
+        exchange.receive(answer(1, glyph, [], PROVISIONAL))
+        assert writer.line.is_owed
+        exchange.receive(answer(1, glyph, []))
+        assert not writer.line.is_owed
+    writer.stroke()
+    writer.begin()
+    writer.erase(4)
+    exchange.next_message(at_once=True)
+    exchange.receive(answer(1, 3, [3], PROVISIONAL))
+    exchange.receive(answer(1, 3, [3]))
+    assert not writer.line.is_owed, "it may never have belonged to a digit of its own"
+
+
+def test_erased_strokes_are_not_waited_for_when_their_stream_is_gone(
+    outbox: InkOutbox, exchange: InkExchange
+) -> None:
+    gone, waiting = Writer(outbox), Writer(outbox)
+    for writer in (gone, waiting):
+        writer.stroke()
+    exchange.next_message(at_once=True)
+    gone.erase(1)
+    exchange.next_message(at_once=True)
+    waiting.stroke()
+    waiting.erase(2)
+    exchange.give_back()
+    assert (gone.line.is_owed, gone.looks) == (False, 1)
+    assert [*waiting.line.owing] == [2], "the next stream is told of it and of its eraser"
+    outbox.fail(ConnectionLost("nobody there"))
+    assert not waiting.line.is_owed
+
+
+def test_an_answer_to_an_eraser_is_news_though_it_looks_like_an_old_one(
+    outbox: InkOutbox, exchange: InkExchange
+) -> None:
+    writer = Writer(outbox)
+    writer.stroke()
+    writer.stroke()
+    exchange.next_message(at_once=True)
+    exchange.receive(answer(1, 1, [1], PROVISIONAL))
+    exchange.receive(answer(1, 1, [1, 2], PROVISIONAL))
+    writer.erase(2)
+    new, _ = next_stream(outbox, exchange)
+    new.receive(answer(1, 1, [1], PROVISIONAL))
+    assert [result.strokes for result in writer.results] == [(1,), (1, 2), (1,)]
+
+
+def test_a_digit_keeps_its_number_and_its_revisions_rise(
+    outbox: InkOutbox, exchange: InkExchange
+) -> None:
+    writer = Writer(outbox)
+    writer.stroke()
+    exchange.next_message(at_once=True)
+    exchange.receive(answer(1, 1, [1]))
+    writer.stroke()
+    exchange.next_message(at_once=True)
+    exchange.receive(answer(1, 2, [2], PROVISIONAL))
+    new, _ = next_stream(outbox, exchange)
+    writer.stroke()
+    new.next_message(at_once=True)
+    for strokes in ([2], [2, 3]):
+        new.receive(answer(1, 1, strokes, PROVISIONAL))
+    new.receive(answer(1, 1, [2, 3]))
+    told = [(r.glyph, r.revision, r.strokes) for r in writer.results]
+    assert told == [(1, 1, (1,)), (2, 1, (2,)), (2, 2, (2, 3)), (2, 3, (2, 3))]
+
+
+def test_a_server_that_stops_ends_only_what_is_done(
+    outbox: InkOutbox, exchange: InkExchange, clock: Clock
+) -> None:
+    writer, other = Writer(outbox), Writer(outbox)
+    for _ in range(4):
+        writer.stroke()
+    other.stroke()
+    exchange.next_message(at_once=True)
+    exchange.is_leaving = True
+    exchange.receive(answer(1, 1, [1]))  # Others were begun after it.
+    exchange.receive(answer(1, 2, [2, 3]))
+    exchange.receive(answer(1, 3, [4]))  # Its writer may be about to go on.
+    assert [result.strokes for result in writer.results] == [(1,), (2, 3)]
+    clock.now += 0.7
+    exchange.receive(answer(2, 1, [1]))  # By now the quiet time has passed.
+    assert [result.strokes for result in other.results] == [(1,)]
+
+
+@pytest.mark.parametrize("strokes", [[2], []], ids=["erasure under way", "erased"])
+def test_a_digit_that_was_taken_back_is_not_told_of_before_the_one_that_a_stop_has_cut(
+    strokes: list[int], outbox: InkOutbox, exchange: InkExchange
+) -> None:
+    writer = Writer(outbox)
+    writer.stroke()
+    writer.stroke()
+    exchange.next_message(at_once=True)
+    writer.erase(2)
+    exchange.is_leaving = True
+    exchange.receive(answer(1, 1, [1]))
+    exchange.receive(answer(1, 2, strokes))
+    assert writer.results == []
+    exchange.give_back()
+    again = InkExchange(outbox)
+    again.next_message(at_once=True)
+    again.receive(answer(1, 1, [1]))
+    assert [(result.glyph, result.strokes) for result in writer.results] == [(1, (1,))]
+
+
+def test_an_error_is_told_once_though_its_ink_is_told_twice(
+    outbox: InkOutbox, exchange: InkExchange
+) -> None:
+    writer = Writer(outbox)
+    writer.begin()
+    exchange.next_message(at_once=True)
+    error = refusal(1, glyph=1, stroke=1, field="points")
+    exchange.receive(wire.StreamRecognizeResponse(errors=[error]))
+    exchange.give_back()
+    again = InkExchange(outbox)
+    again.next_message(at_once=True)
+    again.receive(wire.StreamRecognizeResponse(errors=[error]))
+    assert len(writer.errors) == 1
+
+
+def test_a_server_that_cannot_be_reached_fails_every_pen_once(outbox: InkOutbox) -> None:
+    writing, silent = Writer(outbox), Writer(outbox)
+    writing.stroke()
+    writing.begin()
+    outbox.fail(ConnectionLost("nobody there"))
+    assert len(writing.errors) == 1
+    assert not writing.line.unanswered
+    assert not silent.errors
+    assert silent.looks == 1
+    assert not writing.move(), "the rest of a stroke that is lost goes nowhere"
+    writing.end()
+    assert not len(outbox)
+
+
+def test_a_refused_stroke_is_not_waited_for(outbox: InkOutbox, exchange: InkExchange) -> None:
+    writer = Writer(outbox)
+    writer.stroke()
+    writer.begin()
+    exchange.next_message(at_once=True)
+    error = refusal(1, stroke=2, field="stroke_begin.stroke")
+    exchange.receive(wire.StreamRecognizeResponse(errors=[error]))
+    assert isinstance(writer.errors[0], InvalidInk)
+    assert writer.errors[0].field == "stroke_begin.stroke"
+    assert [*writer.line.unanswered] == [1]
+    assert not writer.move()
+
+
+def test_a_digit_whose_final_answer_fails_is_not_waited_for(
+    outbox: InkOutbox, exchange: InkExchange
+) -> None:
+    writer = Writer(outbox)
+    writer.stroke()
+    writer.stroke()
+    exchange.next_message()
+    exchange.receive(answer(1, 1, [1, 2], ink_pb2.GLYPH_STATE_PROVISIONAL))
+    assert [*writer.line.unanswered] == [1, 2]
+    exchange.receive(wire.StreamRecognizeResponse(errors=[refusal(1, glyph=1)]))
+    assert not writer.line.unanswered
+    assert writer.results[0].state is GlyphState.PROVISIONAL
+
+
+@pytest.mark.parametrize(
+    ("about", "strokes", "left"),
+    [
+        ({"field": "open"}, (1, 2), []),
+        ({"glyph": 1}, (1, 2), []),
+        ({"stroke": 2, "field": "stroke_begin"}, (2,), [1]),
+        ({"glyph": 1, "stroke": 2, "field": "points"}, (2,), [1, 2]),
+    ],
+)
+def test_ink_without_room_is_told_with_what_to_write_again_and_when(
+    outbox: InkOutbox,
+    exchange: InkExchange,
+    about: dict[str, Any],
+    strokes: tuple[int, ...],
+    left: list[int],
+) -> None:
+    writer = Writer(outbox)
+    writer.stroke()
+    writer.stroke()
+    exchange.next_message()
+    exchange.receive(answer(1, 1, [1, 2], PROVISIONAL))
+    error = refusal(1, **about)
+    error.code, error.retry_after_ms = error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED, 150
+    exchange.receive(wire.StreamRecognizeResponse(errors=[error]))
+    (told,) = writer.errors
+    assert isinstance(told, Overloaded)
+    assert (told.strokes, told.retry_after) == (strokes, 0.15)
+    assert [*writer.line.unanswered] == left, "what gets no answer is not waited for"
+    assert exchange.next_message() is None, "nobody but the writer knows whether it still matters"
+
+
+def test_a_refused_pen_is_opened_anew_with_its_next_stroke(
+    outbox: InkOutbox, exchange: InkExchange
+) -> None:
+    writer = Writer(outbox)
+    writer.stroke()
+    exchange.next_message()
+    exchange.receive(wire.StreamRecognizeResponse(errors=[refusal(1, field="open.quiet_ms")]))
+    assert not writer.line.unanswered
+    assert len(writer.errors) == 1
+    writer.stroke()
+    assert kinds(exchange.next_message())[0] == (1, "open")
+
+
+@pytest.mark.parametrize("pen", [0, 2])
+def test_an_answer_to_a_pen_that_wrote_nothing_breaks_the_contract(
+    outbox: InkOutbox, exchange: InkExchange, pen: int
+) -> None:
+    Writer(outbox).stroke()
+    exchange.next_message()
+    with pytest.raises(ProtocolError):
+        exchange.receive(answer(pen))
+    with pytest.raises(ProtocolError):
+        exchange.receive(wire.StreamRecognizeResponse(errors=[refusal(pen)]))
+
+
+def test_answers_to_a_pen_that_is_gone_are_passed_over(
+    outbox: InkOutbox, exchange: InkExchange
+) -> None:
+    writer = Writer(outbox)
+    writer.stroke()
+    writer.close()
+    exchange.next_message()
+    exchange.receive(answer(1, 1, [1]))
+    exchange.receive(answer(1, 2, []))
+    assert [result.glyph for result in writer.results] == [1]

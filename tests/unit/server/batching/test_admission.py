@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from inkstream_server.batching.admission import RETRY_MS, Admission, QueueFull, WouldBeLate
+from inkstream_server.batching.fair_queue import FairQueue, Flow, Priority
+
+GLYPH, TENSOR, INTERIM = Priority
+
+
+@dataclass(eq=False)
+class Rows:
+    size: int
+    taken: int = 0
+
+    @property
+    def rows_left(self) -> int:
+        return self.size - self.taken
+
+
+class Door:
+    """An admission with its queue, and one stream that knocks."""
+
+    def __init__(self, max_rows: int = 1000, chance: float = 0.999) -> None:
+        self.admission = Admission(max_rows, lambda: chance)
+        self.queue: FairQueue[Rows] = FairQueue()
+        self.flow: Flow[Rows] = Flow()
+
+    def knock(
+        self,
+        rows: int,
+        priority: Priority = TENSOR,
+        *,
+        flow: Flow[Rows] | None = None,
+        deadline: float | None = None,
+        now: float = 0.0,
+    ) -> None:
+        flow = flow or self.flow
+        self.admission.admit(self.queue, flow, priority, rows, deadline, now)
+        self.queue.push(Rows(rows), flow, priority)
+
+
+def test_the_wait_is_what_is_ahead_divided_by_the_rate_at_which_the_queue_empties() -> None:
+    door = Door()
+    door.knock(300)
+    for _ in range(100):
+        door.admission.emptied(100, 0.1)
+    assert door.admission.wait(door.queue, door.flow, TENSOR, 200) == pytest.approx(0.5, rel=1e-3)
+    with pytest.raises(WouldBeLate, match=r"deadline is 400 ms away, the answer about 500 ms"):
+        door.knock(200, deadline=0.4)
+    door.knock(200, deadline=0.6)
+
+
+def test_the_rate_follows_what_is_measured_lately() -> None:
+    door = Door()
+    door.knock(100)
+    door.admission.emptied(100, 0.1)
+    assert door.admission.wait(door.queue, door.flow, TENSOR, 100) == pytest.approx(0.2, rel=1e-3)
+    for _ in range(200):
+        door.admission.emptied(100, 0.01)
+    assert door.admission.wait(door.queue, door.flow, TENSOR, 100) == pytest.approx(0.02, rel=0.01)
+
+
+@given(chance=st.floats(0, 1, exclude_max=True), deadline=st.floats(0.3, 4))
+def test_the_more_of_its_time_an_item_has_to_wait_the_likelier_it_is_refused(
+    chance: float, deadline: float
+) -> None:
+    door = Door(chance=chance)
+    door.knock(100)
+    door.admission.emptied(100, 0.4)
+    wait = door.admission.wait(door.queue, door.flow, TENSOR, 100)
+    if deadline < wait or chance < (wait / deadline) ** 1.5 * 0.999:
+        with pytest.raises(WouldBeLate):
+            door.knock(100, deadline=deadline)
+    elif chance > (wait / deadline) ** 1.5 * 1.001:
+        door.knock(100, deadline=deadline)
+
+
+def test_a_loop_that_comes_round_late_makes_late_what_nothing_is_ahead_of() -> None:
+    door = Door()
+    door.knock(1)
+    for _ in range(50):
+        door.admission.came_round(0.2)
+    with pytest.raises(WouldBeLate):
+        door.knock(1, deadline=0.1)
+    door.knock(1, deadline=0.3)
+
+
+def test_what_transport_takes_counts_on_both_ways_whatever_one_slow_reader_does() -> None:
+    door = Door()
+    door.knock(1)
+    for number in range(500):
+        door.admission.written(30.0 if number % 5 == 0 else 0.1)
+    assert door.admission.wait(door.queue, door.flow, TENSOR, 1) == pytest.approx(0.2, rel=0.2)
+    for _ in range(500):
+        door.admission.written(0.0001)
+    assert door.admission.wait(door.queue, door.flow, TENSOR, 1) < 0.001
+
+
+def test_an_empty_queue_refuses_nobody_and_so_learns_when_it_is_over() -> None:
+    door = Door()
+    door.admission.came_round(100.0)
+    door.knock(1, deadline=0.1)
+
+
+def test_a_deadline_that_has_passed_is_not_taken_for_overload() -> None:
+    door = Door()
+    door.knock(1)
+    door.admission.came_round(100.0)
+    door.knock(1, deadline=0.5, now=1.0)
+
+
+def test_a_stream_that_fills_the_queue_keeps_nobody_else_out() -> None:
+    door = Door(max_rows=1000)
+    door.knock(1000)
+    with pytest.raises(QueueFull, match=r"1000 items wait, 1 more .* limit of 1000"):
+        door.knock(1)
+    slow: list[Flow[Rows]] = [Flow() for _ in range(9)]
+    for flow in slow:
+        door.knock(1, flow=flow)
+    with pytest.raises(QueueFull):
+        door.knock(101, flow=slow[0])
+
+
+def test_images_keep_no_ink_out_and_guesses_no_images() -> None:
+    door = Door(max_rows=1000)
+    door.knock(1000, INTERIM)
+    door.knock(1000, TENSOR)
+    door.knock(1000, GLYPH)
+    for priority in Priority:
+        with pytest.raises(QueueFull):
+            door.knock(1, priority)
+
+
+@given(
+    max_rows=st.integers(1, 500),
+    knocks=st.lists(st.tuples(st.integers(0, 9), st.integers(1, 100)), max_size=200),
+)
+def test_no_class_ever_holds_twice_its_limit(max_rows: int, knocks: list[tuple[int, int]]) -> None:
+    door, flows = Door(max_rows), [Flow[Rows]() for _ in range(10)]
+    for stream, rows in knocks:
+        try:
+            door.knock(rows, flow=flows[stream])
+        except QueueFull:
+            continue
+    assert door.queue.rows < 4 * max_rows
+
+
+@given(wait=st.floats(0, 1000))
+def test_the_time_to_come_back_grows_with_the_wait_within_bounds(wait: float) -> None:
+    door = Door(max_rows=1)
+    door.knock(1)
+    door.admission.came_round(4 * wait)
+    with pytest.raises(QueueFull) as refused:
+        door.knock(1)
+    least, most = RETRY_MS
+    assert least <= refused.value.retry_after_ms <= most
+    assert refused.value.retry_after_ms >= min(most, wait * 1000)

@@ -1,0 +1,670 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from inkstream_server.batching import batcher as batching
+from inkstream_server.batching import linger as linger_module
+from inkstream_server.batching.admission import QueueFull, WouldBeLate
+from inkstream_server.batching.batcher import Batcher, StreamFlow
+from inkstream_server.batching.blocks import Block
+from inkstream_server.batching.fair_queue import QUANTUM, Flow, Priority
+from inkstream_server.batching.results import Batch, DeadlineExpired, EngineFailed, Share
+from inkstream_server.confidence.rejection import RejectRule
+from inkstream_server.engines import Frames, Probabilities
+
+from tests.patience import PATIENCE_SECONDS
+from tests.unit.server.builders import (
+    Failure,
+    GatedEngine,
+    NumberEngine,
+    Workshop,
+    network,
+    numbered,
+    numbers_answered,
+    turns,
+    will_not_complain,
+)
+
+Answer = asyncio.Future[list[Share]]
+
+
+class Notes:
+    """An observer that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.waits: list[tuple[float, int]] = []
+        self.failed_rows: list[int] = []
+
+    def computed(self, batch: Batch, waits: Sequence[tuple[float, int]]) -> None:
+        self.sizes.append(len(batch.probabilities))
+        self.waits += waits
+
+    def failed(self, error: BaseException, rows: int) -> None:
+        self.failed_rows.append(rows)
+
+
+def answered(answer: Answer) -> list[int]:
+    """The numbers of the frames whose rows a block was given."""
+    return [
+        number
+        for share in answer.result()
+        for number in numbers_answered(share.batch.probabilities[share.start : share.stop])
+    ]
+
+
+@dataclass(frozen=True)
+class Submit:
+    rows: int
+    deadline: float | None
+
+
+@dataclass(frozen=True)
+class Extend:
+    """More frames for the last block, or a block of their own if they may not wait with it."""
+
+    rows: int
+
+
+@dataclass(frozen=True)
+class Cancel:
+    victim: int
+    """Counts submitted blocks, modulo how many there are."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One round of the event loop."""
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Wait for the oldest answer that is due."""
+
+
+Step = Submit | Extend | Cancel | Turn | Rest
+LONG_AGO, FAR_OFF = 0.0, 1e12
+
+steps = st.lists(
+    st.one_of(
+        st.builds(
+            Submit,
+            st.integers(1, 40),
+            st.sampled_from([None, None, None, FAR_OFF, LONG_AGO]),
+        ),
+        st.builds(Extend, st.integers(1, 40)),
+        st.builds(Cancel, st.integers(0, 50)),
+        st.just(Turn()),
+        st.just(Rest()),
+    ),
+    max_size=40,
+)
+failures: st.SearchStrategy[dict[int, Failure]] = st.dictionaries(
+    st.integers(0, 8), st.sampled_from(["raise", "shape", "nan", "none"]), max_size=3
+)
+
+
+async def play(
+    script: list[Step], engine: NumberEngine, max_batch: int, max_queue: int
+) -> tuple[list[tuple[Submit, list[int], Answer]], set[int], Notes]:
+    """Run a script to its end; give all accepted blocks, those that were cancelled, and the notes."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
+    notes = Notes()
+    batcher = Batcher(network(engine), notes, max_batch=max_batch, max_queue=max_queue)
+    numbers = count(1)
+    flow: StreamFlow = Flow()
+    blocks: list[tuple[Submit, list[int], Answer]] = []
+    cancelled: set[int] = set()
+    for step in script:
+        if isinstance(step, Submit):
+            ids = [next(numbers) for _ in range(step.rows)]
+            waiting = batcher.queue_depth
+            try:
+                answer = batcher.submit(numbered(ids), flow, deadline=step.deadline)
+            except QueueFull:
+                assert waiting + step.rows > max_queue
+            else:
+                assert batcher.queue_depth <= max_queue
+                blocks.append((step, ids, answer))
+        elif isinstance(step, Extend) and blocks:
+            submitted, mates, answer = blocks[-1]
+            ids = [next(numbers) for _ in range(step.rows)]
+            if batcher.extend(answer, numbered(ids), flow):
+                assert submitted.deadline is None
+                assert batcher.queue_depth <= max_queue
+                mates += ids
+        elif isinstance(step, Cancel) and blocks:
+            victim = step.victim % len(blocks)
+            if blocks[victim][2].cancel():
+                cancelled.add(victim)
+        elif isinstance(step, Turn):
+            await asyncio.sleep(0)
+        elif isinstance(step, Rest):
+            due = [answer for _, _, answer in blocks if not answer.done()]
+            await asyncio.wait(due[:1] or [asyncio.ensure_future(asyncio.sleep(0))])
+    await batcher.close()
+    await turns()
+    assert batcher.queue_depth == 0
+    assert not complaints, complaints
+    return blocks, cancelled, notes
+
+
+@settings(max_examples=250, deadline=None)
+@given(
+    script=steps,
+    failing=failures,
+    in_place_rows=st.sampled_from([256, 256, 8, 0]),
+    max_batch=st.sampled_from([1, 7, 16, 256]),
+    max_queue=st.sampled_from([40, 100, 16384]),
+)
+def test_whatever_happens_every_block_is_answered_once_with_its_own_rows(
+    script: list[Step],
+    failing: dict[int, Failure],
+    in_place_rows: int,
+    max_batch: int,
+    max_queue: int,
+) -> None:
+    engine = NumberEngine(in_place_rows)
+    engine.failures = failing
+    blocks, cancelled, notes = asyncio.run(play(script, engine, max_batch, max_queue))
+
+    for number, (submitted, ids, answer) in enumerate(blocks):
+        assert answer.done()
+        if number in cancelled:
+            assert answer.cancelled()
+        elif (failure := answer.exception()) is None:
+            assert answered(answer) == ids
+        elif isinstance(failure, DeadlineExpired):
+            assert submitted.deadline == LONG_AGO
+            assert not set(ids) & {row for batch in engine.batches for row in batch}
+        else:
+            assert isinstance(failure, EngineFailed)
+            assert failure.__cause__ is not None
+            assert engine.failed & set(ids)
+
+    computed = [row for batch in engine.batches for row in batch]
+    assert computed == sorted(set(computed)), "a row twice, or out of order"
+    assert all(len(batch) <= max_batch for batch in engine.batches)
+    assert sum(notes.sizes) + sum(notes.failed_rows) == len(computed)
+    assert len(notes.failed_rows) == len(failing.keys() & set(range(len(engine.batches))))
+    assert sum(rows for _, rows in notes.waits) == sum(notes.sizes)
+    assert all(seconds >= 0 for seconds, _ in notes.waits)
+
+
+async def test_an_idle_engine_starts_in_the_turn_in_which_a_block_comes() -> None:
+    workshop = Workshop()
+    answer = workshop.batcher.submit(numbered([1]))
+    await asyncio.sleep(0)
+    assert answered(answer) == [1]
+
+
+async def test_whoever_speaks_in_one_turn_shares_a_batch() -> None:
+    workshop = Workshop()
+    answers = [workshop.batcher.submit(numbered([number])) for number in range(5)]
+    await asyncio.wait(answers)
+    assert workshop.engine.batches == [[0, 1, 2, 3, 4]]
+
+
+async def test_a_batch_grows_while_the_engine_works() -> None:
+    engine = GatedEngine()
+    workshop = Workshop(engine)
+    answers = [workshop.batcher.submit(numbered([0]))]
+    await engine.begun()
+    for number in range(1, 6):
+        answers.append(workshop.batcher.submit(numbered([number])))
+        await turns()
+    assert workshop.batcher.queue_depth == 5
+    engine.release(2)
+    await asyncio.wait(answers)
+    assert engine.batches == [[0], [1, 2, 3, 4, 5]]
+
+
+async def test_a_cancelled_caller_leaves_its_batch_mates_unharmed() -> None:
+    engine = GatedEngine()
+    workshop = Workshop(engine)
+    one, two, three = (workshop.batcher.submit(numbered([number])) for number in range(3))
+    await engine.begun()
+    two.cancel()
+    engine.release()
+    await asyncio.wait([one, three])
+    assert (answered(one), answered(three)) == ([0], [2])
+
+
+async def test_what_is_cancelled_while_it_waits_costs_nothing() -> None:
+    workshop = Workshop()
+    one, two = workshop.batcher.submit(numbered([1])), workshop.batcher.submit(numbered([2]))
+    one.cancel()
+    await asyncio.wait([two])
+    assert workshop.engine.batches == [[2]]
+
+
+async def test_a_block_cancelled_between_its_batches_is_not_computed_further() -> None:
+    engine = GatedEngine()
+    workshop = Workshop(engine, max_batch=2)
+    long = workshop.batcher.submit(numbered([1, 2, 3, 4]))
+    await engine.begun()
+    assert workshop.batcher.queue_depth == 2
+    long.cancel()
+    engine.release()
+    await workshop.batcher.close()
+    assert engine.batches == [[1, 2]]
+    assert workshop.batcher.queue_depth == 0
+
+
+async def test_a_deadline_that_passes_while_the_engine_works_is_told_apart() -> None:
+    engine = GatedEngine()
+    workshop = Workshop(engine)
+    first = workshop.batcher.submit(numbered([1]))
+    await engine.begun()
+    late = workshop.batcher.submit(numbered([2]), deadline=perf_counter())
+    mate = workshop.batcher.submit(numbered([3]), deadline=FAR_OFF)
+    engine.release(2)
+    await asyncio.wait([first, late, mate])
+    assert engine.batches == [[1], [3]]
+    with pytest.raises(DeadlineExpired, match="ms before its turn"):
+        late.result()
+
+
+@pytest.mark.parametrize("in_place_rows", [256, 0])
+async def test_an_engine_that_fails_once_answers_the_next_batch(in_place_rows: int) -> None:
+    engine = NumberEngine(in_place_rows)
+    engine.failures = {0: "raise"}
+    workshop = Workshop(engine)
+    failed = workshop.batcher.submit(numbered([1]))
+    await asyncio.wait([failed])
+    with pytest.raises(EngineFailed, match="out of order"):
+        failed.result()
+    good = workshop.batcher.submit(numbered([2]))
+    await asyncio.wait([good])
+    assert answered(good) == [2]
+
+
+async def test_a_caller_cancelled_in_a_batch_that_fails_does_not_stop_the_batcher() -> None:
+    engine = GatedEngine()
+    engine.failures = {0: "raise"}
+    workshop = Workshop(engine)
+    leaving, staying = (workshop.batcher.submit(numbered([number])) for number in (1, 2))
+    await engine.begun()
+    leaving.cancel()
+    later = workshop.batcher.submit(numbered([3]))
+    engine.release(2)
+    await asyncio.wait([staying, later], timeout=PATIENCE_SECONDS)
+    assert isinstance(staying.exception(), EngineFailed)
+    assert answered(later) == [3]
+
+
+async def test_a_full_queue_refuses_and_says_by_how_much() -> None:
+    engine = GatedEngine()
+    workshop = Workshop(engine, max_queue=3)
+    first = workshop.batcher.submit(numbered([0]))
+    await engine.begun()
+    waiting = workshop.batcher.submit(numbered([1, 2]))
+    with pytest.raises(QueueFull, match=r"2 items wait, 2 more .* limit of 3"):
+        workshop.batcher.submit(numbered([3, 4]))
+    engine.release(2)
+    await asyncio.wait([first, waiting])
+    assert answered(waiting) == [1, 2]
+
+
+async def test_cancelled_blocks_make_room_in_a_full_queue() -> None:
+    engine = GatedEngine()
+    workshop = Workshop(engine, max_queue=2)
+    first = workshop.batcher.submit(numbered([0]))
+    await engine.begun()
+    workshop.batcher.submit(numbered([1, 2])).cancel()
+    newcomer = workshop.batcher.submit(numbered([3, 4]))
+    assert workshop.batcher.queue_depth == 2
+    engine.release(2)
+    await asyncio.wait([first, newcomer])
+    assert answered(newcomer) == [3, 4]
+
+
+@pytest.mark.parametrize("in_place_rows", [256, 0])
+async def test_closing_answers_what_was_accepted(in_place_rows: int) -> None:
+    workshop = Workshop(NumberEngine(in_place_rows), max_batch=2)
+    answers = [workshop.batcher.submit(numbered([number])) for number in range(7)]
+    await workshop.batcher.close()
+    assert [answered(answer) for answer in answers] == [[number] for number in range(7)]
+
+
+async def test_what_the_engine_takes_bounds_the_batch() -> None:
+    workshop = Workshop(NumberEngine(max_rows=4), max_batch=256)
+    answer = workshop.batcher.submit(numbered(range(10)))
+    await asyncio.wait([answer])
+    assert [len(batch) for batch in workshop.engine.batches] == [4, 4, 2]
+    assert answered(answer) == [*range(10)]
+
+
+async def test_the_loop_hears_others_however_long_the_queue(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batching, "TURN_SECONDS", 0.0)  # One batch a turn.
+    workshop = Workshop(max_batch=1)
+    long = workshop.batcher.submit(numbered(range(5)))
+    rounds = 0
+    while not long.done():
+        rounds += 1
+        await asyncio.sleep(0)
+    assert rounds >= 5
+
+
+async def test_batches_follow_one_another_within_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "TURN_SECONDS", PATIENCE_SECONDS)
+    workshop = Workshop(max_batch=1)
+    long = workshop.batcher.submit(numbered(range(5)))
+    await asyncio.sleep(0)
+    assert answered(long) == [*range(5)]
+
+
+async def test_a_block_given_up_after_its_failure_leaves_no_complaint() -> None:
+    workshop = Workshop()
+    workshop.engine.failures = {0: "raise"}
+    failed = workshop.batcher.submit(numbered([1]))
+    await turns()
+    assert failed.done()
+    assert not will_not_complain(failed)
+    failed.cancel()
+    assert will_not_complain(failed)
+
+
+async def gather(blocks: int, *, linger: float, is_busy: bool) -> Notes:
+    """Submit single frames a few turns of the loop apart; give what the batcher made of them."""
+    notes = Notes()
+    batcher = Batcher(
+        network(NumberEngine()),
+        notes,
+        max_batch=64,
+        max_queue=1000,
+        linger=linger,
+        is_busy=lambda: is_busy,
+    )
+    answers = []
+    for number in range(blocks):
+        answers.append(batcher.submit(numbered([number])))
+        await turns(5)
+    await asyncio.wait_for(asyncio.gather(*answers), PATIENCE_SECONDS)
+    assert [answered(answer) for answer in answers] == [[number] for number in range(blocks)]
+    await batcher.close()
+    return notes
+
+
+async def test_a_busy_process_gathers_what_comes_in_many_turns_of_the_loop() -> None:
+    assert max((await gather(40, linger=PATIENCE_SECONDS * 10, is_busy=True)).sizes) > 1
+
+
+async def test_a_batch_waits_for_company_no_longer_than_somebody_speaks() -> None:
+    # Were it to wait for its time to be over, gather's patience would end first.
+    assert (await gather(1, linger=PATIENCE_SECONDS * 10, is_busy=True)).sizes == [1]
+
+
+async def test_a_full_batch_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    # However long the turns below take, it is not for lack of company that the wait ends.
+    monkeypatch.setattr(linger_module, "QUIET_LOOKS", 1_000_000)
+    batcher = Batcher(
+        network(NumberEngine()),
+        Notes(),
+        max_batch=4,
+        max_queue=1000,
+        linger=PATIENCE_SECONDS,
+        is_busy=lambda: True,
+    )
+    answers = [batcher.submit(numbered([number])) for number in range(3)]
+    await turns()
+    assert not any(answer.done() for answer in answers)
+    answers.append(batcher.submit(numbered([3])))
+    await turns()
+    assert all(answer.done() for answer in answers)
+    await batcher.close()
+
+
+@pytest.mark.parametrize(("linger", "is_busy"), [(0.0, True), (PATIENCE_SECONDS * 10, False)])
+async def test_nothing_waits_for_company_in_a_process_at_rest(linger: float, is_busy: bool) -> None:
+    assert (await gather(10, linger=linger, is_busy=is_busy)).sizes == [1] * 10
+
+
+async def test_small_blocks_are_computed_as_one_and_bytes_never_beside_floats() -> None:
+    notes = Notes()
+    seen: list[list[tuple[int, str]]] = []
+
+    class Watched(NumberEngine):
+        def infer(self, blocks: Sequence[Frames]) -> Probabilities:
+            seen.append([(len(block), block.dtype.name) for block in blocks])
+            return super().infer(blocks)
+
+    batcher = Batcher(network(Watched()), notes, max_batch=64, max_queue=1000)
+    alike = [batcher.submit(numbered([number]).astype(np.float32)) for number in (1, 2, 3)]
+    await asyncio.wait_for(asyncio.gather(*alike), PATIENCE_SECONDS)
+    mixed = [batcher.submit(numbered([4]).astype(np.float32)), batcher.submit(numbered([4]))]
+    await asyncio.wait_for(asyncio.gather(*mixed), PATIENCE_SECONDS)
+    large = [batcher.submit(numbered([*range(20)]).astype(np.float32)) for _ in range(2)]
+    await asyncio.wait_for(asyncio.gather(*large), PATIENCE_SECONDS)
+    assert seen == [
+        [(3, "float32")],
+        [(1, "float32"), (1, "uint8")],
+        [(20, "float32"), (20, "float32")],
+    ]
+    await batcher.close()
+
+
+async def test_waiting_for_company_costs_no_block_its_deadline() -> None:
+    batcher = Batcher(
+        network(NumberEngine()),
+        Notes(),
+        max_batch=64,
+        max_queue=1000,
+        linger=PATIENCE_SECONDS,
+        is_busy=lambda: True,
+    )
+    patient = batcher.submit(numbered([1]), deadline=perf_counter() + 10 * PATIENCE_SECONDS)
+    await turns()
+    assert not patient.done()
+    pressed = batcher.submit(numbered([2]), deadline=perf_counter() + PATIENCE_SECONDS)
+    await turns()
+    assert (answered(patient), answered(pressed)) == ([1], [2])
+    await batcher.close()
+
+
+async def test_a_network_is_swapped_between_two_batches_with_its_name_and_its_rule() -> None:
+    first = GatedEngine()
+    workshop = Workshop(first)
+    under_way = workshop.batcher.submit(numbered([1]))
+    await first.begun()
+    waiting = workshop.batcher.submit(numbered([2]))
+    second, rule = NumberEngine(), RejectRule(unsure_below=1.0)
+    workshop.batcher.serve(network(second, "number/2", rule))
+    first.release()
+    await asyncio.wait([under_way, waiting], timeout=PATIENCE_SECONDS)
+    assert (first.batches, second.batches) == ([[1]], [[2]])
+    old, new = under_way.result()[0].batch, waiting.result()[0].batch
+    assert (old.label, old.reasons) == ("number/1", None)
+    assert new.label == "number/2"
+    assert new.reasons is not None
+    assert all(new.reasons)
+
+
+async def test_a_swapped_engine_bounds_its_batches_by_what_it_takes_itself() -> None:
+    workshop = Workshop(NumberEngine(max_rows=4))
+    smaller = NumberEngine(max_rows=2)
+    workshop.batcher.serve(network(smaller))
+    await asyncio.wait([workshop.batcher.submit(numbered(range(5)))])
+    workshop.batcher.serve(network(NumberEngine(max_rows=256)))
+    assert [len(batch) for batch in smaller.batches] == [2, 2, 1]
+
+
+async def test_frames_that_wait_with_others_of_their_stream_share_their_answer() -> None:
+    workshop, flow = Workshop(), Flow[Block]()
+    answer = workshop.batcher.submit(numbered([1]), flow)
+    assert workshop.batcher.extend(answer, numbered([2, 3]), flow)
+    assert workshop.batcher.queue_depth == 3
+    await asyncio.wait([answer])
+    assert answered(answer) == [1, 2, 3]
+    assert workshop.value("inkstream_queue_seconds_count") == 3
+
+
+@pytest.mark.parametrize(
+    "reason", ["begun", "a deadline", "not the last", "cancelled", "too large", "another stream"]
+)
+async def test_frames_do_not_wait_with_a_block_that_is(reason: str) -> None:
+    engine, flow = GatedEngine(), Flow[Block]()
+    batcher = Workshop(engine).batcher
+    first = batcher.submit(numbered([1]), flow)
+    await engine.begun()
+    block = first
+    if reason != "begun":
+        block = batcher.submit(
+            numbered([2]), flow, deadline=FAR_OFF if reason == "a deadline" else None
+        )
+    if reason == "not the last":
+        batcher.submit(numbered([3]), flow)
+    if reason == "cancelled":
+        block.cancel()
+    more = numbered([*range(4, 4 + (QUANTUM if reason == "too large" else 1))])
+    whose = Flow[Block]() if reason == "another stream" else flow
+    depth = batcher.queue_depth
+    assert not batcher.extend(block, more, whose)
+    assert batcher.queue_depth == depth
+    engine.release(9)
+    await batcher.close()
+
+
+async def test_frames_that_would_fill_the_queue_beyond_its_limit_do_not_wait_with_others() -> None:
+    workshop, flow = Workshop(max_queue=4), Flow[Block]()
+    answer = workshop.batcher.submit(numbered([1, 2, 3]), flow)
+    assert not workshop.batcher.extend(answer, numbered([4, 5]), flow)
+    assert workshop.batcher.extend(answer, numbered([4]), flow)
+    await asyncio.wait([answer])
+    assert answered(answer) == [1, 2, 3, 4]
+
+
+async def test_a_block_that_grew_is_cut_where_the_batch_is_full() -> None:
+    workshop, flow = Workshop(max_batch=4), Flow[Block]()
+    answer = workshop.batcher.submit(numbered([1, 2, 3]), flow)
+    for number in (4, 5, 6):
+        assert workshop.batcher.extend(answer, numbered([number]), flow)
+    assert workshop.batcher.extend(answer, numbered([7, 8, 9]).astype(np.float32), flow)
+    await asyncio.wait([answer])
+    assert answered(answer) == [*range(1, 10)]
+    assert [len(batch) for batch in workshop.engine.batches] == [4, 4, 1]
+
+
+async def test_a_lone_block_is_computed_at_once() -> None:
+    notes = Notes()
+    batcher = Batcher(network(NumberEngine()), notes, max_batch=8, max_queue=100)
+    shares = batcher.compute_now(numbered([5, 6]))
+    assert shares is not None
+    (share,) = shares
+    assert numbers_answered(share.batch.probabilities[share.start : share.stop]) == [5, 6]
+    assert (notes.sizes, notes.waits) == ([2], [(0.0, 2)])
+    await batcher.close()
+
+
+async def test_nothing_is_computed_at_once_past_those_who_wait() -> None:
+    workshop = Workshop()
+    waiting = workshop.batcher.submit(numbered([1]))
+    assert workshop.batcher.compute_now(numbered([2])) is None
+    await asyncio.wait([waiting])
+    assert workshop.engine.batches == [[1]]
+    gated = GatedEngine()
+    batcher = Workshop(gated).batcher
+    working = batcher.submit(numbered([1]))
+    await gated.begun()
+    assert batcher.compute_now(numbered([2])) is None
+    gated.release()
+    await asyncio.wait([working])
+
+
+@pytest.mark.parametrize(("rows", "in_place_rows"), [(9, 256), (2, 1), (1, 0)])
+async def test_what_does_not_fit_a_batch_in_place_is_not_computed_at_once(
+    rows: int, in_place_rows: int
+) -> None:
+    workshop = Workshop(NumberEngine(in_place_rows), max_batch=8)
+    assert workshop.batcher.compute_now(numbered([*range(rows)])) is None
+    assert workshop.engine.batches == []
+
+
+@pytest.mark.parametrize("failure", ["raise", "shape", "none"])
+async def test_a_failure_of_what_is_computed_at_once_is_told_and_noted(failure: Failure) -> None:
+    engine, notes = NumberEngine(), Notes()
+    engine.failures = {0: failure}
+    batcher = Batcher(network(engine), notes, max_batch=8, max_queue=100)
+    with pytest.raises(EngineFailed, match="the engine failed") as failed:
+        batcher.compute_now(numbered([1, 2]))
+    assert failed.value.__cause__ is not None
+    assert (notes.failed_rows, notes.sizes) == ([2], [])
+    assert batcher.compute_now(numbered([3])) is not None
+
+
+async def test_a_busy_process_computes_at_once_only_after_a_wait_that_brought_nobody() -> None:
+    batcher = Batcher(
+        network(NumberEngine()),
+        Notes(),
+        max_batch=64,
+        max_queue=1000,
+        linger=PATIENCE_SECONDS,
+        is_busy=lambda: True,
+    )
+    assert batcher.compute_now(numbered([1])) is None
+    alone = batcher.submit(numbered([1]))
+    await asyncio.wait([alone])
+    assert batcher.compute_now(numbered([2])) is not None
+    await batcher.close()
+
+
+async def test_ink_goes_before_images_and_guesses_go_last() -> None:
+    engine = GatedEngine()
+    workshop = Workshop(engine, max_batch=2)
+    first = workshop.batcher.submit(numbered([0]))
+    await engine.begun()
+    flow: StreamFlow = Flow()
+    order = [Priority.INTERIM, Priority.TENSOR, Priority.GLYPH] * 2
+    later = [
+        workshop.batcher.submit(numbered([number]), flow, priority)
+        for number, priority in enumerate(order, 1)
+    ]
+    engine.release(4)
+    await asyncio.wait([first, *later], timeout=PATIENCE_SECONDS)
+    assert engine.batches == [[0], [3, 6], [2, 5], [1, 4]]
+
+
+async def test_a_stream_at_full_speed_holds_up_a_slow_one_by_its_share_of_a_batch() -> None:
+    engine = GatedEngine()
+    workshop = Workshop(engine)
+    fast: StreamFlow = Flow()
+    under_way = workshop.batcher.submit(numbered([0]), fast)
+    await engine.begun()
+    flood = [workshop.batcher.submit(numbered([1] * 1000), fast) for _ in range(4)]
+    slow = [workshop.batcher.submit(numbered([2]), Flow()) for _ in range(100)]
+    engine.release(2)
+    await asyncio.wait([under_way, *slow], timeout=PATIENCE_SECONDS)
+    assert not any(answer.done() for answer in flood)
+    engine.release(100)
+    await asyncio.wait(flood, timeout=PATIENCE_SECONDS)
+
+
+async def test_a_deadline_that_cannot_be_met_is_refused_at_once_with_a_time_to_come_back() -> None:
+    engine = GatedEngine()
+    workshop = Workshop(engine, max_batch=1)
+    blocks = [workshop.batcher.submit(numbered([number])) for number in range(50)]
+    for _ in range(3):  # The rate is known once the queue has been seen to shrink.
+        await engine.begun()
+        await asyncio.sleep(0.01)  # The pace of a slow engine, not a wait for anything.
+        engine.release()
+    await engine.begun()
+    with pytest.raises(WouldBeLate, match=r"deadline is \d+ ms away, the answer about") as refused:
+        workshop.batcher.submit(numbered([99]), deadline=perf_counter() + 0.1)
+    assert refused.value.retry_after_ms >= 100
+    patient = workshop.batcher.submit(numbered([100]), deadline=FAR_OFF)
+    engine.release(100)
+    await asyncio.wait([*blocks, patient], timeout=PATIENCE_SECONDS)
+    assert answered(patient) == [100]
+    assert not any(99 in batch for batch in engine.batches)

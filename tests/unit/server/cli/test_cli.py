@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from inkstream_server import __version__, cli
+from inkstream_server import server as lifecycle
+from inkstream_server.cli import main
+from inkstream_server.config import Config, settings
+from inkstream_server.errors import StartError
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
+    """The configurations that were to be served; none is."""
+    configs: list[Config] = []
+    monkeypatch.setattr(lifecycle, "serve", configs.append)
+    return configs
+
+
+def call(*arguments: str, **environment: str) -> Result:
+    unset = dict.fromkeys(name for name in os.environ if name.startswith("INKSTREAM_"))
+    return CliRunner().invoke(main, arguments, env={**unset, **environment})
+
+
+def test_without_arguments_it_says_what_it_is_for() -> None:
+    said = call("--help").output
+    assert "Serve handwritten digit recognition" in said
+    assert "inkstream-server serve --port 50051" in said
+    assert call("--version").output.strip().endswith(__version__)
+
+
+def test_help_names_every_setting_with_its_variable_and_its_reason() -> None:
+    said = call("serve", "--help").output
+    assert said.index("Run the server") < said.index("Examples:") < said.index("Options:")
+    words = " ".join(said.split())
+    for setting in settings():
+        assert "--" + setting.name.replace("_", "-") in said
+        assert "INKSTREAM_" + setting.name.upper() in said
+        assert setting.metadata["help"].split(".")[0] in words
+
+
+def test_an_interruption_is_told_from_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(config: Config) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lifecycle, "serve", interrupt)
+    interrupted = call("serve")
+    assert (interrupted.exit_code, interrupted.stderr) == (130, "Interrupted.\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
+@pytest.mark.parametrize("words", [("models", "list"), ("--help",)])
+def test_output_that_cannot_be_written_is_said(words: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "inkstream_server", *words]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("inkstream-server: standard output cannot be written")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_without_flags_the_defaults_are_served(served: list[Config]) -> None:
+    assert call("serve").exit_code == 0
+    assert served == [Config()]
+
+
+def test_every_kind_of_setting_has_a_flag(served: list[Config], tmp_path: Path) -> None:
+    result = call(
+        *("serve", "--host", "::1", "--port", "0", "--engine", "keras", "--drain-timeout", "2.5"),
+        *("--ready-file", str(tmp_path / "r"), "--model", "digits/1", "--log-format", "json"),
+    )
+    assert result.exit_code == 0, result.output
+    (config,) = served
+    assert (config.host, config.port, config.engine) == ("::1", 0, "keras")
+    assert (config.drain_timeout, config.ready_file) == (2.5, tmp_path / "r")
+    assert (config.model, config.log_format) == ("digits/1", "json")
+
+
+def test_a_variable_of_the_environment_sets_what_no_flag_does(served: list[Config]) -> None:
+    call("serve", INKSTREAM_PORT="7000", INKSTREAM_MAX_BATCH="8", INKSTREAM_READY_FILE="r.json")
+    (config,) = served
+    assert (config.port, config.max_batch, config.ready_file) == (7000, 8, Path("r.json"))
+
+
+def test_a_flag_beats_the_environment(served: list[Config]) -> None:
+    call("serve", "--port", "7001", INKSTREAM_PORT="7000")
+    assert served[0].port == 7001
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--max-batch", "1000"], "max_batch: expected 1 to 256, got 1000"),
+        (["--engine", "torch"], "'torch' is not one of 'litert', 'keras'"),
+        (["--port", "http"], "'http' is not a valid integer"),
+        (["--colour", "red"], "No such option"),
+        (["extra"], "unexpected extra argument"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_wanted(
+    served: list[Config], arguments: list[str], said: str
+) -> None:
+    result = call("serve", *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.output
+    assert not served
+
+
+def test_a_server_that_cannot_start_says_why_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Config) -> None:
+        raise StartError("port: cannot listen")
+
+    monkeypatch.setattr(lifecycle, "serve", refuse)
+    result = call("serve")
+    assert result.exit_code == 1
+    assert result.stderr == "inkstream-server: port: cannot listen\n"
+    assert result.stdout == ""
+
+
+def test_a_bad_value_of_the_environment_is_named_with_its_variable(served: list[Config]) -> None:
+    result = call("serve", INKSTREAM_MAX_BATCH="1000")
+    assert result.exit_code == 2
+    assert "max_batch: expected 1 to 256, got 1000 (set by INKSTREAM_MAX_BATCH)" in result.stderr
+    assert "INKSTREAM_PORT" in call("serve", INKSTREAM_PORT="tcp://10.0.0.1:50051").stderr
+    assert not served
+
+
+def test_a_bad_value_of_a_flag_is_not_blamed_on_the_environment() -> None:
+    said = call("serve", "--max-batch", "1000", INKSTREAM_MAX_BATCH="8").stderr
+    assert "max_batch: expected 1 to 256, got 1000" in said
+    assert "INKSTREAM_MAX_BATCH" not in said
+
+
+def test_config_tells_what_is_in_force_and_where_each_value_comes_from() -> None:
+    result = call("config", "--json", "--port", "1", INKSTREAM_WINDOW="77")
+    shown = json.loads(result.stdout)
+    assert list(shown) == [setting.name for setting in settings()]
+    assert shown["port"] == {"value": 1, "source": "flag"}
+    assert shown["window"] == {"value": 77, "source": "environment"}
+    assert shown["max_batch"] == {"value": Config().max_batch, "source": "default"}
+
+
+def test_config_is_readable_and_grouped() -> None:
+    lines = call("config", INKSTREAM_WINDOW="77").stdout.splitlines()
+    assert lines[0] == "Serving"
+    assert ["window", "environment", "77"] in [line.split() for line in lines]
+    assert ["ready_file", "default", "-"] in [line.split() for line in lines]
+
+
+def test_config_refuses_what_serve_refuses() -> None:
+    assert "max_batch: expected" in call("config", "--max-batch", "0").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reasons"),
+    [
+        (["--host", "0.0.0.0"], ["host: 0.0.0.0 can be reached from elsewhere"]),
+        (["--host", "192.0.2.1", "--insecure-listen"], ["host: cannot listen on 192.0.2.1"]),
+        (["--tls-cert", "/x", "--tls-key", "/y"], ["tls_cert: cannot read /x"]),
+        (["--model", "nosuch", "--tokens", "/z"], ["tokens: cannot read /z", "model: "]),
+        (["--model-store", "/nosuch"], ["model: "]),
+    ],
+)
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_config_says_what_serve_would_refuse_beside_the_settings(
+    arguments: list[str], reasons: list[str], form: list[str]
+) -> None:
+    result = call("config", *arguments, *form)
+    assert result.exit_code == 1
+    assert "max_batch" in result.stdout
+    said = result.stderr.splitlines()
+    assert len(said) == len(reasons)
+    for line, reason in zip(said, reasons, strict=True):
+        assert line.startswith(f"inkstream-server: {reason}")
+
+
+def test_serve_logs_variables_that_set_nothing(served: list[Config]) -> None:
+    result = call("serve", "--log-format", "json", INKSTREAM_MAX_BACTH="8", INKSTREAM_ZZZ="secret")
+    assert served == [Config(log_format="json")]
+    first, second = map(json.loads, result.stderr.splitlines())
+    assert (first["event"], first["level"]) == ("unknown_variable", "warning")
+    assert (first["name"], first["near"]) == ("INKSTREAM_MAX_BACTH", "INKSTREAM_MAX_BATCH")
+    assert second["name"] == "INKSTREAM_ZZZ"
+    assert "secret" not in result.output
+
+
+def test_config_names_variables_that_set_nothing() -> None:
+    said = call("config", INKSTREAM_MAX_BACTH="8").stderr
+    assert said == (
+        "INKSTREAM_MAX_BACTH: the server has no such setting; did you mean INKSTREAM_MAX_BATCH?\n"
+    )
+
+
+def test_config_keeps_secrets() -> None:
+    @dataclass(frozen=True)
+    class Guarded:
+        token: str | None = field(metadata={"secret": True})
+
+    (secret,) = fields(Guarded)
+    assert cli.shown(secret, "xyzzy") == "(set, not shown)"
+    assert cli.shown(secret, None) is None

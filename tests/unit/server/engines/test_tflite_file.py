@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from ai_edge_litert.schema_py_generated import BuiltinOperator, Model
+from hypothesis import given
+from hypothesis import strategies as st
+from inkstream_server.engines import tflite_file
+from inkstream_server.engines.tflite_file import OPERATORS, require_plain
+from inkstream_server.model_store.store import BUNDLED
+
+from tests.damage import Damage, circle, no_weights, other_operator
+
+FILE = BUNDLED / "digits" / "3" / "model.tflite"
+SOUND = FILE.read_bytes()
+CUSTOM, CALL_ONCE = 32, 129
+
+
+def with_operator(number: int) -> bytes:
+    """Have the first kind of operator be another one."""
+    code = Model.GetRootAs(SOUND, 0).OperatorCodes(0)._tab
+    at = code.Pos + code.Offset(10)
+    return SOUND[:at] + struct.pack("<i", number) + SOUND[at + 4 :]
+
+
+def twice(content: bytes) -> bytes:
+    """Have the last operator give what the one before it gave."""
+    last = Model.GetRootAs(content, 0).Subgraphs(0).Operators(4)
+    at = last._tab.Vector(last._tab.Offset(8))
+    return content[:at] + struct.pack("<i", last.Inputs(0)) + content[at + 4 :]
+
+
+@pytest.mark.parametrize("file", sorted(BUNDLED.glob("*/*/model.tflite")))
+def test_what_comes_with_the_package_is_plain(file: Path) -> None:
+    require_plain(file.read_bytes(), file)
+
+
+def test_operators_have_their_numbers_of_the_schema() -> None:
+    assert {name: getattr(BuiltinOperator, name) for name in OPERATORS} == OPERATORS
+
+
+def test_what_plain_layers_are_compiled_to_is_plain() -> None:
+    tf = pytest.importorskip(
+        "tensorflow", reason="TensorFlow is not installed: pip install -e 'server[keras]'"
+    )
+    from keras import Input, Sequential, layers
+
+    activations = ["gelu", "silu", "elu", "selu", "tanh", "sigmoid", "leaky_relu", "hard_silu"]
+    activations += ["relu6", "hard_sigmoid", "softplus", "softsign", "mish", "celu", "log_softmax"]
+    network = Sequential([
+        Input((28, 28)), layers.Rescaling(2.0), layers.Reshape((28, 28, 1)), layers.ZeroPadding2D(),
+        layers.Conv2D(4, 3), layers.BatchNormalization(), layers.ReLU(), layers.Dropout(0.1),
+        layers.MaxPooling2D(2), layers.SeparableConv2D(4, 3), layers.DepthwiseConv2D(3),
+        layers.AveragePooling2D(2), layers.Conv2D(4, 3, dilation_rate=2, padding="same"),
+        *map(layers.Activation, activations), layers.GlobalMaxPooling2D(keepdims=True), layers.Flatten(),
+        layers.Dense(10), layers.Softmax(),
+    ])  # fmt: skip
+    require_plain(tf.lite.TFLiteConverter.from_keras_model(network).convert(), FILE)
+
+
+@pytest.mark.parametrize("number", [CUSTOM, CALL_ONCE])
+def test_an_operator_that_is_not_on_the_list_is_named(number: int) -> None:
+    with pytest.raises(ValueError, match=rf"model\.tflite: operators .* {number} are not part"):
+        require_plain(with_operator(number), FILE)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "identifier: expected b'TFL3', got b''"),
+        (b"not a model", "identifier: expected b'TFL3', got b'a mo'"),
+        (SOUND[:4] + b"TFL4" + SOUND[8:], "identifier"),
+        (SOUND[: len(SOUND) // 2], "is no plain LiteRT model"),
+        (SOUND[:8], "is no plain LiteRT model"),
+    ],
+)
+def test_what_is_no_model_is_refused(content: bytes, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        require_plain(content, FILE)
+
+
+@pytest.mark.parametrize(
+    ("how", "complaint"),
+    [
+        (other_operator, r"operator 0 takes tensors \[0, 7\], which are not all there"),
+        (no_weights, r"operator 1 takes tensors \[8, -1, 2\], which are not all there"),
+        (circle, r"operator 3 takes tensors \[10, 4, 3\], which are not all there"),
+        (twice, r"operator 4 gives tensors \[11\], expected one that is new"),
+    ],
+)
+def test_a_graph_that_would_crash_the_engine_is_refused(how: Damage, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        require_plain(how(SOUND), FILE)
+
+
+def test_a_layer_may_leave_out_its_bias() -> None:
+    dense = Model.GetRootAs(SOUND, 0).Subgraphs(0).Operators(1)._tab
+    at = dense.Vector(dense.Offset(6)) + 8
+    require_plain(SOUND[:at] + struct.pack("<i", -1) + SOUND[at + 4 :], FILE)
+
+
+def test_a_file_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tflite_file, "MOST_BYTES", 1000)
+    with pytest.raises(ValueError, match=f"expected at most 1000 bytes, got {len(SOUND)}"):
+        require_plain(SOUND, FILE)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, len(SOUND) - 1), st.integers(0, 255)), max_size=8), st.data()
+)
+def test_any_bytes_are_taken_or_refused(
+    changes: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    changed = bytearray(SOUND[: data.draw(st.integers(0, len(SOUND)))])
+    for at, value in changes:
+        changed[at : at + 1] = bytes([value])
+    with suppress(ValueError):
+        require_plain(bytes(changed), FILE)

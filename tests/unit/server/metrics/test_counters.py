@@ -1,0 +1,22 @@
+"""`ItemCounter`: scraped like prometheus_client's own."""
+
+from inkstream_server.metrics.counters import ItemCounter
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+
+
+def test_a_counter_is_scraped_as_prometheus_clients_own_is() -> None:
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    counter = ItemCounter("cakes", "Cakes eaten.", ours, ["kind"], [["plum"], ["nut"]])
+    reference = Counter("cakes", "Cakes eaten.", ["kind"], registry=theirs)
+    counter.count("plum").inc(3)
+    counter.count("plum").inc()
+    reference.labels("plum").inc(4)
+    reference.labels("nut").inc(0)
+    wanted = [line for line in generate_latest(theirs).splitlines() if b"_created" not in line]
+    assert generate_latest(ours).splitlines() == wanted
+
+
+def test_every_series_is_there_before_anything_was_counted() -> None:
+    registry = CollectorRegistry()
+    ItemCounter("cakes", "Cakes eaten.", registry, ["kind"], [["plum"], ["nut"]])
+    assert registry.get_sample_value("cakes_total", {"kind": "nut"}) == 0.0

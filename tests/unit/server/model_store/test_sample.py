@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from inkstream_server.engines import DIGITS, Engine, Frames, Probabilities
+from inkstream_server.engines.litert import LiteRTEngine
+from inkstream_server.model_store import sample as model_sample
+from inkstream_server.model_store.sample import SampleError
+from inkstream_server.model_store.store import BUNDLED
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return LiteRTEngine(BUNDLED / "digits" / "1" / "model.tflite")
+
+
+def card_of(engine: Engine, **changes: object) -> str:
+    recorded = model_sample.record(engine.infer([model_sample.frames()]))
+    return json.dumps({"sample": {**recorded, **changes}})
+
+
+class Spoiled:
+    """An engine whose answers are altered on the way."""
+
+    name, max_rows, in_place_rows = "spoiled", 256, 256
+
+    def __init__(self, engine: Engine, alter: Any) -> None:
+        self._engine = engine
+        self._alter = alter
+        self.pixels = engine.pixels
+
+    def infer(self, blocks: Sequence[Frames]) -> Probabilities:
+        answers: Probabilities = self._alter(self._engine.infer(blocks))
+        return answers
+
+
+def test_the_sample_shows_ten_different_digits_that_a_network_reads(engine: Engine) -> None:
+    frames = model_sample.frames()
+    assert frames.shape == (DIGITS, 784)
+    assert len({frame.tobytes() for frame in frames}) == DIGITS
+    # A calculator's 4 and 6 look like nobody's handwriting; most are read all the same.
+    assert (engine.infer([frames]).argmax(axis=1) == range(DIGITS)).sum() >= 7
+
+
+@pytest.mark.parametrize("card", ["{}", "[]", '{"sample": null}'])
+def test_a_sound_model_passes_without_a_record(engine: Engine, card: str) -> None:
+    model_sample.check(engine, card)
+
+
+def test_a_sound_model_passes_with_its_own_record(engine: Engine) -> None:
+    model_sample.check(engine, card_of(engine))
+
+
+def test_the_record_of_another_model_is_noticed(engine: Engine) -> None:
+    other = LiteRTEngine(BUNDLED / "digits" / "3" / "model.tflite")
+    with pytest.raises(SampleError, match=r"the card records within 0.0001, got a difference of"):
+        model_sample.check(engine, card_of(other))
+
+
+@pytest.mark.parametrize(
+    ("alter", "said"),
+    [
+        (lambda answers: answers[:, :9], "expected shape"),
+        (lambda answers: answers * np.nan, "sum to one"),
+        (lambda answers: answers * 2, "sum to one"),
+        (lambda answers: answers - 0.5, "sum to one"),
+        (lambda answers: np.roll(answers, len(answers) == 1, axis=1), "a frame alone"),
+    ],
+)
+def test_what_is_no_probability_or_depends_on_the_batch_is_refused(
+    engine: Engine, alter: Any, said: str
+) -> None:
+    with pytest.raises(SampleError, match=said):
+        model_sample.check(Spoiled(engine, alter), "{}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"frames": "noise"}, "sample.frames"),
+        ({"probabilities": None}, "sample.probabilities"),
+        ({"probabilities": [[0.1] * 10]}, "10 x 10"),
+        ({"probabilities": [["a"]]}, "ten rows of ten"),
+    ],
+)
+def test_a_record_that_cannot_be_read_is_refused_by_its_key(
+    engine: Engine, changes: dict[str, object], said: str
+) -> None:
+    with pytest.raises(SampleError, match=said):
+        model_sample.check(engine, card_of(engine, **changes))

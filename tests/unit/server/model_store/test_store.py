@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from inkstream_server.model_store import store as model_store
+from inkstream_server.model_store.store import BUNDLED, ModelError, find, load
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    """A store with digits/1, digits/2 and digits/10, the last with the real model's file."""
+    for version in ("1", "2", "10"):
+        folder = tmp_path / "digits" / version
+        shutil.copytree(BUNDLED / "digits" / "1", folder)
+    return tmp_path
+
+
+def test_the_newest_version_is_served_where_none_is_named(store: Path) -> None:
+    assert find(store, "digits").name == "10"
+    model = load(store, "digits")
+    assert (model.name, model.version, model.label) == ("digits", "10", "digits/10")
+
+
+def test_a_named_version_is_served(store: Path) -> None:
+    assert find(store, "digits/2").name == "2"
+
+
+def test_versions_that_are_no_numbers_come_before_numbers(store: Path) -> None:
+    shutil.copytree(store / "digits" / "1", store / "digits" / "candidate")
+    assert find(store, "digits").name == "10"
+    assert find(store, "digits/candidate").name == "candidate"
+
+
+@pytest.mark.parametrize("wanted", ["letters", "digits/3", "", "/", "*", "digits/*", "digits/1/2"])
+def test_an_unknown_model_lists_what_there_is(store: Path, wanted: str) -> None:
+    with pytest.raises(ModelError, match=r"digits/1, digits/10, digits/2") as failure:
+        find(store, wanted)
+    assert repr(wanted) in str(failure.value)
+
+
+def test_an_empty_store_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="there: none"):
+        find(tmp_path / "nowhere", "digits")
+
+
+def test_a_tampered_file_is_refused(store: Path) -> None:
+    file = store / "digits" / "10" / "model.tflite"
+    content = bytearray(file.read_bytes())
+    content[-100] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ModelError, match=r"model\.tflite: sha256 is .* its card says"):
+        load(store, "digits")
+
+
+def test_a_model_without_a_card_is_not_served(store: Path) -> None:
+    for version in ("1", "2", "10"):
+        (store / "digits" / version / "card.json").unlink()
+    with pytest.raises(ModelError, match="there: none"):
+        load(store, "digits")
+
+
+def test_a_card_without_its_file_says_which(store: Path) -> None:
+    (store / "digits" / "10" / "model.tflite").unlink()
+    with pytest.raises(ModelError, match=r"model\.tflite: No such file"):
+        load(store, "digits")
+
+
+@pytest.mark.parametrize("card", ["{}", "no json", "[]", '{"files": {"model.tflite": {}}}'])
+def test_a_card_that_states_no_digest_is_refused(store: Path, card: str) -> None:
+    (store / "digits" / "10" / "card.json").write_text(card)
+    with pytest.raises(ModelError, match=r"states no sha256 for model\.tflite"):
+        load(store, "digits")
+
+
+def test_a_file_that_is_no_model_is_refused_by_name(store: Path) -> None:
+    folder = store / "digits" / "10"
+    (folder / "model.tflite").write_bytes(b"not a model")
+    digest = hashlib.sha256(b"not a model").hexdigest()
+    (folder / "card.json").write_text(json.dumps({"files": {"model.tflite": digest}}))
+    with pytest.raises(ModelError, match=r"model\.tflite cannot be loaded"):
+        load(store, "digits")
+
+
+def test_the_card_is_given_as_its_file_holds_it(store: Path) -> None:
+    model = load(store, "digits/1")
+    assert model.card_json == (store / "digits" / "1" / "card.json").read_text()
+    assert (
+        model.sha256 == hashlib.sha256((store / "digits/1/model.tflite").read_bytes()).hexdigest()
+    )
+    assert model.engine.name == "litert"
+
+
+def test_keras_without_tensorflow_says_what_to_install(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "inkstream_server.engines.keras", None)
+    with pytest.raises(ModelError, match=r"inkstream-server\[keras\]"):
+        load(store, "digits", "keras")
+
+
+@pytest.mark.parametrize("name", ["digits", "digits-plain"])
+def test_the_bundled_models_are_what_their_cards_say(name: str) -> None:
+    folder = find(BUNDLED, name)
+    for file, _ in model_store.ENGINES.values():
+        _, stated = model_store._read_card(folder, file)
+        assert hashlib.sha256((folder / file).read_bytes()).hexdigest() == stated
+
+
+def test_a_pin_names_the_version_that_is_served(store: Path) -> None:
+    model_store.pin(store, "digits", "2")
+    assert (store / "digits" / "serving").read_text() == "2\n"
+    assert find(store, "digits").name == "2"
+    assert find(store, "digits/10").name == "10", "a version asked for by name beats the pin"
+    model_store.pin(store, "digits", None)
+    assert find(store, "digits").name == "10"
+    model_store.pin(store, "digits", None)
+
+
+def test_a_pin_on_what_is_not_there_is_refused_or_told_with_what_mends_it(store: Path) -> None:
+    with pytest.raises(ModelError, match=r"no 'digits/7' in"):
+        model_store.pin(store, "digits", "7")
+    (store / "digits" / "serving").write_text("7")
+    with pytest.raises(ModelError, match=r"names version '7', .*models serve digits"):
+        find(store, "digits")
+
+
+def test_a_pin_without_a_word_or_without_sense_is_told_apart(store: Path) -> None:
+    (store / "digits" / "serving").write_text("\n")
+    assert find(store, "digits").name == "10"
+    (store / "digits" / "serving").write_bytes(b"\xff")
+    with pytest.raises(ModelError, match="serving cannot be read"):
+        find(store, "digits")
+
+
+def test_a_rule_that_cannot_be_followed_keeps_a_model_from_being_served(store: Path) -> None:
+    path = store / "digits" / "10" / "card.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "reject": {"score": "odd"}}))
+    with pytest.raises(ModelError, match=r"the card of model digits/10: reject: expected"):
+        load(store, "digits")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.just(10**400) | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    path=st.sampled_from(
+        [
+            ("files",),
+            ("files", "model.tflite"),
+            ("files", "model.tflite", "sha256"),
+            ("ink_temperature",),
+            ("reject",),
+            ("reject", "unsure_below"),
+            ("reject", "score"),
+            ("sample",),
+            ("sample", "probabilities"),
+        ]
+    ),
+    value=JSON,
+)
+@settings(max_examples=150, deadline=None)
+def test_a_card_that_says_anything_is_taken_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, path: tuple[str, ...], value: object
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "digits" / "3"
+    shutil.copytree(BUNDLED / "digits" / "3", folder, dirs_exist_ok=True)
+    card = json.loads((folder / "card.json").read_text())
+    place = card
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    (folder / "card.json").write_text(json.dumps(card))
+    with contextlib.suppress(ModelError):
+        model_store.load_folder(folder)
+
+
+def test_a_card_nested_without_end_is_refused(store: Path) -> None:
+    (store / "digits" / "10" / "card.json").write_text("[" * 100_000)
+    with pytest.raises(ModelError, match=r"states no sha256"):
+        load(store, "digits")

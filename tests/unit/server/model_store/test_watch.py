@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+from inkstream_server.model_store import store as model_store
+from inkstream_server.model_store.store import Model, ModelError
+from inkstream_server.model_store.watch import ModelWatch
+
+from tests.unit.server.builders import NumberEngine
+
+
+class Heard:
+    """What a watch told."""
+
+    def __init__(self) -> None:
+        self.models: list[str] = []
+        self.refusals = 0
+        self.is_refused: bool | None = None
+        self.threads: list[int] = []
+
+    def swapped(self, model: Model) -> None:
+        self.models.append(model.label)
+        self.threads.append(threading.get_ident())
+
+    def refused(self) -> None:
+        self.refusals += 1
+
+    def stands_refused(self, is_refused: bool) -> None:
+        self.is_refused = is_refused
+
+
+class Desk:
+    """A store of models that are empty folders, broken when they hold a file of that name."""
+
+    def __init__(self, store: Path) -> None:
+        self.store = store
+        self.heard = Heard()
+        self.tried: list[str] = []
+        self.loaded: list[str] = []
+        self.loading_threads: set[int] = set()
+
+    def publish(self, version: str, *, is_broken: bool = False) -> Path:
+        folder = self.store / "digits" / version
+        folder.mkdir(parents=True)
+        if is_broken:
+            (folder / "broken").touch()
+        (folder / "card.json").write_text("{}")
+        return folder
+
+    def watch(self, wanted: str = "digits") -> ModelWatch:
+        return ModelWatch(self.store, wanted, "litert", self.heard, 60.0, self._attempt, self._load)
+
+    async def _attempt(self, folder: Path, engine: str, seconds: float) -> str:
+        self.tried.append(folder.name)
+        if (folder / "crashes").exists():
+            raise ModelError(f"{folder} crashes the engine")
+        return f"digest of {folder.name}"
+
+    def _load(self, folder: Path, engine: str, tried: str | None = None) -> Model:
+        assert tried in (None, f"digest of {folder.name}")
+        self.loaded.append(folder.name)
+        self.loading_threads.add(threading.get_ident())
+        if (folder / "broken").exists():
+            raise ModelError(f"{folder} is broken")
+        return Model("digits", folder.name, "", "{}", NumberEngine())
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    desk = Desk(tmp_path)
+    desk.publish("1")
+    return desk
+
+
+async def look(watch: ModelWatch, times: int = 2) -> None:
+    for _ in range(times):
+        await watch.look()
+
+
+async def test_a_newer_version_is_served_once_it_looks_the_same_twice(desk: Desk) -> None:
+    watch = desk.watch()
+    assert (await watch.load_first()).version == "1"
+    await look(watch, 3)
+    desk.publish("2")
+    await watch.look()
+    assert desk.heard.models == []
+    await watch.look()
+    assert desk.heard.models == ["digits/2"]
+    await look(watch, 3)
+    assert desk.loaded == ["1", "2"], "loaded again though nothing changed"
+
+
+async def test_a_version_is_loaded_beside_the_loop_and_swapped_in_it(desk: Desk) -> None:
+    watch = desk.watch()
+    await watch.load_first()
+    desk.loading_threads.clear()
+    desk.publish("2")
+    await look(watch)
+    assert desk.heard.threads == [threading.get_ident()]
+    assert threading.get_ident() not in desk.loading_threads
+
+
+async def test_a_version_that_crashes_where_it_is_tried_is_never_loaded_here(desk: Desk) -> None:
+    watch = desk.watch()
+    await watch.load_first()
+    (desk.publish("2") / "crashes").touch()
+    await look(watch, 5)
+    assert (desk.loaded, desk.tried) == (["1"], ["1", "2"])
+    assert (desk.heard.models, desk.heard.refusals) == ([], 1)
+    assert (await desk.watch().load_first()).version == "1", "a restart is no better, and no worse"
+
+
+async def test_bundled_models_are_started_with_as_they_are_and_tried_when_swapped_in(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_store, "BUNDLED", desk.store)
+    watch = desk.watch()
+    assert (await watch.load_first()).version == "1"
+    assert desk.tried == []
+    desk.publish("2")
+    await look(watch)
+    assert (desk.heard.models, desk.tried) == (["digits/2"], ["2"])
+
+
+async def test_a_folder_without_its_card_is_not_looked_into(desk: Desk) -> None:
+    watch = desk.watch()
+    await watch.load_first()
+    folder = desk.publish("2", is_broken=True)
+    (folder / "card.json").unlink()
+    await look(watch, 3)
+    assert (desk.loaded, desk.heard.refusals) == (["1"], 0)
+    (folder / "broken").unlink()
+    (folder / "card.json").write_text("{}")
+    await look(watch)
+    assert desk.heard.models == ["digits/2"]
+
+
+async def test_a_broken_version_is_refused_once_and_the_old_one_stays(desk: Desk) -> None:
+    watch = desk.watch()
+    await watch.load_first()
+    folder = desk.publish("2", is_broken=True)
+    await look(watch, 5)
+    assert (desk.heard.models, desk.heard.refusals) == ([], 1)
+    assert desk.loaded == ["1", "2"]
+    (folder / "broken").unlink()  # Mended: tried anew.
+    await look(watch)
+    assert desk.heard.models == ["digits/2"]
+
+
+async def test_the_newest_that_is_sound_is_taken_where_several_came(desk: Desk) -> None:
+    watch = desk.watch()
+    await watch.load_first()
+    desk.publish("2")
+    desk.publish("10", is_broken=True)
+    await look(watch)
+    assert (desk.heard.models, desk.heard.refusals) == (["digits/2"], 1)
+
+
+async def test_a_server_starts_with_the_newest_that_is_sound(desk: Desk) -> None:
+    desk.publish("2", is_broken=True)
+    watch = desk.watch()
+    assert (await watch.load_first()).version == "1"
+    assert desk.heard.refusals == 1
+    await look(watch, 3)
+    assert desk.loaded == ["2", "1"], "the refused one was tried again though nothing changed"
+
+
+async def test_a_refusal_stands_from_the_start_until_what_the_store_wants_is_served(
+    desk: Desk,
+) -> None:
+    folder = desk.publish("2", is_broken=True)
+    watch = desk.watch()
+    await watch.load_first()
+    assert desk.heard.is_refused is True
+    await look(watch, 3)
+    assert desk.heard.is_refused is True
+    (folder / "broken").unlink()
+    await look(watch)
+    assert (desk.heard.models, desk.heard.is_refused) == (["digits/2"], False)
+
+
+async def test_a_refusal_of_a_running_server_stands_until_the_version_is_taken_away(
+    desk: Desk,
+) -> None:
+    watch = desk.watch()
+    await watch.load_first()
+    assert desk.heard.is_refused is False
+    folder = desk.publish("2", is_broken=True)
+    await look(watch, 3)
+    assert desk.heard.is_refused is True
+    shutil.rmtree(folder)
+    await look(watch)
+    assert desk.heard.is_refused is False
+
+
+async def test_a_refused_version_is_forgotten_beside_a_newer_one_that_is_sound(desk: Desk) -> None:
+    watch = desk.watch()
+    await watch.load_first()
+    desk.publish("2", is_broken=True)
+    await look(watch)
+    desk.publish("3")
+    await look(watch)
+    assert (desk.heard.models, desk.heard.is_refused) == (["digits/3"], False)
+
+
+async def test_a_server_does_not_start_when_no_version_is_sound(desk: Desk) -> None:
+    (desk.store / "digits" / "1" / "broken").touch()
+    desk.publish("2", is_broken=True)
+    with pytest.raises(ModelError, match=r"digits/2 is broken"):
+        await desk.watch().load_first()
+
+
+async def test_a_pin_is_followed_backwards_and_its_end_forwards(desk: Desk) -> None:
+    desk.publish("2")
+    desk.publish("3")
+    watch = desk.watch()
+    assert (await watch.load_first()).version == "3"
+    model_store.pin(desk.store, "digits", "1")
+    await look(watch)
+    model_store.pin(desk.store, "digits", None)
+    await look(watch)
+    assert desk.heard.models == ["digits/1", "digits/3"]
+
+
+async def test_a_server_starts_with_the_pinned_version_or_not_at_all(desk: Desk) -> None:
+    desk.publish("2")
+    model_store.pin(desk.store, "digits", "1")
+    assert (await desk.watch().load_first()).version == "1"
+    (desk.store / "digits" / "1" / "broken").touch()
+    with pytest.raises(ModelError, match=r"digits/1 is broken"):
+        await desk.watch().load_first()
+
+
+async def test_a_version_that_vanishes_goes_on_being_served(desk: Desk) -> None:
+    desk.publish("2")
+    watch = desk.watch()
+    await watch.load_first()
+    shutil.rmtree(desk.store / "digits" / "2")
+    await look(watch, 3)
+    shutil.rmtree(desk.store / "digits")
+    await look(watch, 3)
+    assert (desk.heard.models, desk.heard.refusals) == ([], 0)
+    desk.publish("3")
+    await look(watch)
+    assert desk.heard.models == ["digits/3"]
+
+
+async def test_a_store_that_cannot_be_read_is_told_once(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watch = desk.watch()
+    await watch.load_first()
+    (desk.store / "digits" / "serving").write_text("7\n")
+    await look(watch, 4)
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("names version '7', which is not there") == 1
+    assert desk.heard.models == []
+
+
+async def test_a_server_that_was_given_a_version_never_looks(desk: Desk) -> None:
+    watch = desk.watch("digits/1")
+    assert (await watch.load_first()).version == "1"
+    desk.publish("2")
+    await watch.run(0.0)  # Returns at once: there is nothing to watch.
+    assert desk.heard.models == []
+
+
+def test_what_a_card_records_is_checked_when_a_model_is_loaded(tmp_path: Path) -> None:
+    folder = tmp_path / "digits" / "1"
+    shutil.copytree(model_store.BUNDLED / "digits" / "1", folder)
+    card = json.loads((folder / "card.json").read_text())
+    card["sample"] = {"frames": "seven-segment digits", "probabilities": [[0.1] * 10] * 10}
+    (folder / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match=r"model\.tflite does not answer the built-in sample"):
+        model_store.load_folder(folder)

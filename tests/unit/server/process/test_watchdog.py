@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from hypothesis import given
+from hypothesis import strategies as st
+from inkstream_server.process.watchdog import LOOKS, Stillness, Watchdog
+
+from tests.patience import PATIENCE_SECONDS, eventually
+
+
+def test_what_stands_still_is_named_at_the_last_look_and_not_before() -> None:
+    stillness = Stillness("engine")
+    assert [stillness.look(7) for _ in range(LOOKS + 1)] == [None] * LOOKS + ["engine"]
+
+
+@given(st.lists(st.integers(0, LOOKS - 1), max_size=20))
+def test_what_moves_now_and_then_is_left_in_peace(pauses: list[int]) -> None:
+    stillness = Stillness("engine")
+    for moves, pause in enumerate(pauses):
+        assert [stillness.look(moves) for _ in range(pause + 1)] == [None] * (pause + 1)
+
+
+async def test_a_loop_that_is_held_up_is_noticed_from_outside() -> None:
+    told: queue.Queue[str] = queue.Queue()
+    async with watching(Watchdog(0.05, lambda: None, told.put)):
+        # Holds the loop until the watchdog has seen that it is held.
+        assert told.get(timeout=PATIENCE_SECONDS) == "event loop"
+
+
+async def test_an_engine_that_never_comes_back_is_noticed_while_the_loop_turns() -> None:
+    told: list[str] = []
+    batch = object()
+    async with watching(Watchdog(0.5, lambda: batch, told.append)):
+        await eventually("the engine is found stuck", lambda: bool(told))
+
+
+async def test_a_watchdog_that_was_cancelled_looks_no_more() -> None:
+    told: list[str] = []
+    async with watching(Watchdog(0.05, lambda: None, told.append)):
+        pass
+    await asyncio.to_thread(_await_end_of_thread, "watchdog")
+    assert told == []
+
+
+@asynccontextmanager
+async def watching(dog: Watchdog) -> AsyncIterator[None]:
+    task = asyncio.create_task(dog.run())
+    await asyncio.sleep(0)  # Its thread has started after this turn of the loop.
+    yield
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def _await_end_of_thread(name: str) -> None:
+    for thread in threading.enumerate():
+        if thread.name == name:
+            thread.join(PATIENCE_SECONDS)
+            assert not thread.is_alive()

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from inkstream_server.server import tell_of_death
+
+
+async def test_a_watcher_that_dies_is_told_of_and_one_that_is_stopped_is_not() -> None:
+    async def watch(error: Exception | None) -> None:
+        if error is not None:
+            raise error
+        await asyncio.Event().wait()
+
+    with structlog.testing.capture_logs() as lines:
+        dying = asyncio.create_task(watch(OSError("no such file")), name="tokens")
+        stopped = asyncio.create_task(watch(None), name="store")
+        for watcher in (dying, stopped):
+            watcher.add_done_callback(tell_of_death)
+        await asyncio.wait([dying])
+        stopped.cancel()
+        await asyncio.wait([stopped])
+    assert [(line["event"], line["watcher"]) for line in lines] == [("watcher_died", "tokens")]
+    assert "no such file" in lines[0]["error"]

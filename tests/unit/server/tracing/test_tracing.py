@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from inkstream_server.batching.fair_queue import Priority
+from inkstream_server.batching.results import EngineFailed
+from inkstream_server.metrics.ink import InkMetrics
+from inkstream_server.pens.renderer import RenderJob
+from inkstream_server.tracing.batches import TracedBatcher
+from inkstream_server.tracing.calls import CALL
+from inkstream_server.tracing.glyphs import TracedEasel
+from opentelemetry import context as otel
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Span, set_span_in_context
+from prometheus_client import CollectorRegistry
+
+from tests.unit.server.builders import GatedEngine, NumberEngine, Workshop, network, numbered, turns
+
+
+class Traced:
+    """A traced batcher, and what it exported."""
+
+    def __init__(self, engine: NumberEngine) -> None:
+        self.exporter = InMemorySpanExporter()
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+        self.tracer = provider.get_tracer("test")
+        metrics = Workshop(engine).metrics
+        self.batcher = TracedBatcher(
+            self.tracer, network(engine), metrics, max_batch=256, max_queue=16384
+        )
+
+    def call(self) -> Span:
+        """Begin a recorded call of its own trace, for what the test does from now on."""
+        span = self.tracer.start_span("call", otel.Context())
+        CALL.set(set_span_in_context(span, otel.Context()))
+        return span
+
+    def named(self, name: str) -> list[ReadableSpan]:
+        return [span for span in self.exporter.get_finished_spans() if span.name == name]
+
+
+@pytest.fixture(autouse=True)
+def no_call() -> Iterator[None]:
+    token = CALL.set(None)
+    yield
+    CALL.reset(token)
+
+
+def place(span: ReadableSpan) -> tuple[int, int]:
+    context = span.get_span_context()
+    assert context is not None
+    return context.trace_id, context.span_id
+
+
+def links(span: ReadableSpan) -> set[tuple[int, int]]:
+    return {(link.context.trace_id, link.context.span_id) for link in span.links}
+
+
+async def test_a_batch_continues_the_first_callers_trace_and_is_linked_to_all_its_items() -> None:
+    traced = Traced(NumberEngine())
+    first = traced.call()
+    one = traced.batcher.submit(numbered([1, 2]))
+    second = traced.call()
+    other = traced.batcher.submit(numbered([3]))
+    await one
+    await other
+    await turns()
+    (batch,) = traced.named("batch")
+    mine, theirs = traced.named("items")
+    assert place(batch)[0] == first.get_span_context().trace_id == place(mine)[0]
+    assert place(theirs)[0] == second.get_span_context().trace_id
+    assert links(batch) == {place(mine), place(theirs)}
+    assert links(theirs) == {place(batch)}
+    assert batch.attributes is not None
+    assert batch.attributes["inkstream.items"] == 3
+    assert batch.attributes["inkstream.model"] == "number/1"
+
+
+async def test_what_is_computed_at_once_has_the_same_spans() -> None:
+    traced = Traced(NumberEngine())
+    call = traced.call()
+    assert traced.batcher.compute_now(numbered([1])) is not None
+    (batch,), (items,) = traced.named("batch"), traced.named("items")
+    assert links(batch) == {place(items)}
+    assert items.parent is not None
+    assert items.parent.span_id == call.get_span_context().span_id
+    assert batch.parent is not None
+    assert batch.parent.span_id == place(items)[1]
+
+
+@pytest.mark.parametrize("failure", ["raise", "nan"])
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_a_failed_batch_is_recorded_with_its_items(failure: str, at_once: bool) -> None:
+    engine = NumberEngine()
+    engine.failures[0] = failure  # type: ignore[assignment]  # One of the two above.
+    traced = Traced(engine)
+    traced.call()
+    with pytest.raises(EngineFailed):
+        if at_once:
+            traced.batcher.compute_now(numbered([1]))
+        else:
+            await traced.batcher.submit(numbered([1]))
+    await turns()
+    for span in (*traced.named("batch"), *traced.named("items")):
+        assert not span.status.is_ok
+        assert [event.name for event in span.events] == ["exception"]
+    assert len(traced.exporter.get_finished_spans()) == 2
+
+
+async def test_an_unrecorded_call_leaves_nothing_even_in_a_recorded_ones_batch() -> None:
+    traced = Traced(NumberEngine())
+    stranger = traced.batcher.submit(numbered([1]))
+    traced.call()
+    mine = traced.batcher.submit(numbered([2]))
+    await stranger
+    await mine
+    await turns()
+    (batch,), (items,) = traced.named("batch"), traced.named("items")
+    assert links(batch) == {place(items)}
+
+
+async def test_a_withdrawn_block_ends_its_span() -> None:
+    engine = GatedEngine()
+    traced = Traced(engine)
+    busy = traced.batcher.submit(numbered([1]))
+    await engine.begun()
+    traced.call()
+    traced.batcher.submit(numbered([2])).cancel()
+    await turns()
+    (items,) = traced.named("items")
+    assert items.attributes is not None
+    assert items.attributes["inkstream.cancelled"] is True
+    engine.release()
+    await busy
+    await traced.batcher.close()
+
+
+async def test_glyphs_belong_to_the_call_that_asked_for_them() -> None:
+    traced = Traced(NumberEngine())
+    renderer = TracedEasel(traced.batcher, InkMetrics(CollectorRegistry()))
+    call = traced.call()
+    stroke = np.array([(0.0, 0.0), (10.0, 10.0), (10.0, 30.0)])
+    recorded, stranger = (
+        RenderJob((stroke,), y_up=False, tap=0.0, priority=Priority.GLYPH) for _ in range(2)
+    )
+    renderer.add("mine", recorded)
+    CALL.set(None)
+    renderer.add("stranger", stranger)
+    await turns(20)
+    assert recorded.share is not None
+    assert stranger.share is not None
+    (glyph,) = traced.named("glyph")
+    assert place(glyph)[0] == call.get_span_context().trace_id
+
+
+def test_a_server_without_traces_imports_none_of_it() -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from inkstream_server.batching.batcher import Batcher\n"
+        "from inkstream_server.config import Config\n"
+        "from inkstream_server.server import Server\n"
+        "from inkstream_server.pens.renderer import GlyphRenderer\n"
+        "async def main():\n"
+        "    server = Server(Config(port=0))\n"
+        "    await server.open()\n"
+        "    await server.start()\n"
+        "    assert type(server._batcher) is Batcher\n"
+        "    assert type(server._service._resources.renderer) is GlyphRenderer\n"
+        "    await server.drain()\n"
+        "asyncio.run(main())\n"
+        "print([m for m in sys.modules if m.startswith(('opentelemetry', 'inkstream_server.tracing'))])\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.strip() == "[]"

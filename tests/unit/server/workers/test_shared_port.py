@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from inkstream_server.errors import StartError
+from inkstream_server.workers.shared_port import held
+
+
+@contextmanager
+def listener(port: int, *, shared: bool) -> Iterator[socket.socket]:
+    with socket.socket() as it:
+        it.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        it.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
+        it.bind(("127.0.0.1", port))
+        it.listen()
+        yield it
+
+
+def test_a_held_port_is_shared_with_those_who_share_and_refused_to_others() -> None:
+    with held("127.0.0.1", 0) as port:
+        with listener(port, shared=True), listener(port, shared=True):
+            pass
+        with pytest.raises(OSError, match="in use"), listener(port, shared=False):
+            pass
+
+
+def test_no_connection_comes_to_who_only_holds_the_port() -> None:
+    with held("127.0.0.1", 0) as port:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+        with listener(port, shared=True) as worker:
+            for _ in range(20):
+                with socket.create_connection(("127.0.0.1", port)):
+                    worker.accept()[0].close()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_port_that_somebody_listens_on_is_refused_even_if_they_would_share(shared: bool) -> None:
+    with listener(0, shared=shared) as other:
+        port = other.getsockname()[1]
+        said = rf"port: cannot listen on 127.0.0.1:{port} .*choose another --port, or 0"
+        with pytest.raises(StartError, match=said), held("127.0.0.1", port):
+            pass
+
+
+def test_a_port_is_free_again_afterwards() -> None:
+    with held("127.0.0.1", 0) as port:
+        pass
+    with held("127.0.0.1", port) as again:
+        assert again == port
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "localhost"])
+def test_all_addresses_of_a_host_are_held(host: str) -> None:
+    with (
+        held(host, 0) as port,
+        pytest.raises(OSError, match="in use"),
+        listener(port, shared=False),
+    ):
+        pass
+
+
+def test_a_host_that_is_not_here_is_named() -> None:
+    with (
+        pytest.raises(StartError, match=r"host: cannot listen on 192\.0\.2\.1 \("),
+        held("192.0.2.1", 0),
+    ):
+        pass
+    with pytest.raises(StartError, match=r"host: cannot listen on no\.such\.host\.invalid "):  # noqa: SIM117 (reads as one)
+        with held("no.such.host.invalid", 0):
+            pass
