@@ -33,7 +33,7 @@ class LiteRTEngine:
     in_place_rows = BUCKETS[-1]
 
     def __init__(self, path: Path, content: bytes | None = None) -> None:
-        """Load and warm. Damaged content can end the process: `model_store.trial` is for what nobody tried yet.
+        """Load and warm. Damaged content can end the process; `model_store.trial` tries unknown files first.
 
         Args:
             path: a `.tflite` file with float32 input (n, 28, 28) and output (n, 10).
