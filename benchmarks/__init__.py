@@ -1,1 +1,1 @@
-"""Speed of a server beside the floor of its transport. `python -m benchmarks --help`."""
+"""Measures the server's speed beside a bare gRPC echo. Each module here is a command: see `--help`."""

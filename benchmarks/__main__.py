@@ -7,10 +7,12 @@ import click
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
-from benchmarks import h2load, processes, report
-from benchmarks.cases import CASES, Case
-from benchmarks.digits import Digits, mnist
-from benchmarks.figures import Rows
+from benchmarks.cases.cases import CASES, Case
+from benchmarks.load import h2load
+from benchmarks.load.digits import Digits, mnist
+from benchmarks.load.figures import Rows
+from benchmarks.report import tables
+from benchmarks.servers import processes
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,11 +38,11 @@ def main(rounds: int, only: tuple[str, ...], json_path: Path | None, picture: Pa
         chosen = [case for case in chosen if not case.needs_h2load]
     os.sched_setaffinity(0, {processes.LOAD_CORE})
     results, failures = measure(chosen, mnist(), rounds, console)
-    Console(width=None if os.isatty(1) else 150).print(*report.tables(results), sep="\n")
+    Console(width=None if os.isatty(1) else 150).print(*tables.tables(results), sep="\n")
     if json_path is not None:
-        report.write_json(results, json_path)
+        tables.write_json(results, json_path)
     if picture is not None:
-        from benchmarks import pictures  # matplotlib may be missing.
+        from benchmarks.report import pictures  # matplotlib may be missing.
 
         pictures.draw_bench(results, picture)
     if failures:

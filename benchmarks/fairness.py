@@ -10,13 +10,15 @@ from statistics import median
 import click
 from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
 
-from benchmarks import callers, pens, processes, report
-from benchmarks.bodies import request
-from benchmarks.digits import mnist
-from benchmarks.figures import LATE, P50, P99, Figures, middle
-from benchmarks.pens import Writing
-from benchmarks.wire import Listener, frames, open_streams
-from benchmarks.writing import real_ink
+from benchmarks.load import callers
+from benchmarks.load.bodies import request
+from benchmarks.load.digits import mnist
+from benchmarks.load.figures import LATE, P50, P99, Figures, middle
+from benchmarks.load.live_pens import Writing, play
+from benchmarks.load.wire import Listener, frames, open_streams
+from benchmarks.load.writing import real_ink
+from benchmarks.report import machine
+from benchmarks.servers import processes
 
 PER_MESSAGE = 64
 """Images in a message of the fast stream."""
@@ -94,7 +96,7 @@ def main(
     if flooded is not None:
         flood(flooded)
     os.sched_setaffinity(0, {processes.LOAD_CORE})
-    about = ", ".join(f"{name} {value}" for name, value in report.machine().items())
+    about = machine.line()
     if images is not None:
         click.echo(f"{images} images/s on {streams} streams; medians of {rounds} runs. {about}.\n")
         _measure_images(images, streams, seconds, rounds)
@@ -103,10 +105,8 @@ def main(
     alone: list[Writing] = []
     beside: list[Writing] = []
     for _ in range(rounds):
-        alone.append(pens.play(inks, pens=count, streams=streams, seconds=seconds))
-        beside.append(
-            pens.play(inks, pens=count, streams=streams, seconds=seconds, beside=_flooding)
-        )
+        alone.append(play(inks, pens=count, streams=streams, seconds=seconds))
+        beside.append(play(inks, pens=count, streams=streams, seconds=seconds, beside=_flooding))
     click.echo(f"{count} pens on {streams} streams; medians of {rounds} runs. {about}.\n")
     click.echo("| pens | p50 ms | p99 ms | worst ms | late p99 ms | core used | MB |")
     click.echo("|---|---|---|---|---|---|---|")

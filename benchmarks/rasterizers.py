@@ -1,6 +1,6 @@
 """Which library draws pen strokes: time a glyph, likeness to the true area, upkeep.
 
-    python benchmarks/rasterizers.py [--glyphs 2000] [--data FOLDER]
+    python -m benchmarks.rasterizers [--glyphs 2000] [--data FOLDER]
 
 Every candidate takes the same normalised strokes (`inkstream_server.ink.normalize`) and does what
 `rasterize` does: draw, measure the centre of mass, draw again in its place. The time is that of
@@ -23,7 +23,6 @@ import argparse
 import os
 import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module, metadata
@@ -33,6 +32,8 @@ import numpy as np
 from inkstream.ink import Ink, read
 from inkstream_server.ink import PEN_WIDTH, Normalized, normalize, rasterize
 from numpy.typing import NDArray
+
+from benchmarks.cases.alone import timed
 
 Frame = NDArray[np.uint8]
 Strokes = list[NDArray[np.float64]]
@@ -202,19 +203,6 @@ def placed(draw: Draw, glyph: Normalized) -> Frame:
 _MOMENTS = np.stack(
     [np.ones(784), np.tile(np.arange(28), 28), np.repeat(np.arange(28), 28)], axis=1
 ).astype(np.float32)
-
-
-def timed(work: Callable[[Strokes], object], inks: list[Strokes]) -> tuple[float, float]:
-    """Median and 90th percentile of microseconds a glyph, each the better one of two."""
-    for strokes in inks[:100]:
-        work(strokes)
-    best = np.full(len(inks), np.inf)
-    for _ in range(2):
-        for number, strokes in enumerate(inks):
-            began = time.perf_counter_ns()
-            work(strokes)
-            best[number] = min(best[number], time.perf_counter_ns() - began)
-    return float(np.median(best)) / 1e3, float(np.percentile(best, 90)) / 1e3
 
 
 def ink_error(draw: Draw, glyphs: list[Normalized]) -> float:

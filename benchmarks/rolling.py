@@ -23,9 +23,9 @@ import numpy as np
 import uvloop
 from inkstream import AsyncClient, ConnectionEvent, ConnectionState, GlyphResult, InkstreamError
 
-from benchmarks import processes
-from benchmarks.digits import Digits, mnist
-from benchmarks.figures import percentiles_ms
+from benchmarks.load.digits import Digits, mnist
+from benchmarks.load.figures import percentiles_ms
+from benchmarks.servers import processes
 
 SEVEN = [(10, 10), (20, 10), (30, 11), (24, 25), (18, 40)]
 SETTLE_SECONDS = 1.0

@@ -22,11 +22,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
 
-from benchmarks import pictures, processes
-from benchmarks.digits import Wrong, mnist
-from benchmarks.processes import Running
-from benchmarks.soak_callers import Callers
-from benchmarks.writing import real_ink
+from benchmarks.load.digits import Wrong, mnist
+from benchmarks.load.soak_callers import Callers
+from benchmarks.load.writing import real_ink
+from benchmarks.report import pictures
+from benchmarks.servers import processes
+from benchmarks.servers.processes import Running
 
 LOOK_SECONDS = 2.0
 """Between two looks at the process."""

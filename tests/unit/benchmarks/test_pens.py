@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 import pytest
 
-from benchmarks.pens import Writing, write_into
+from benchmarks.load.live_pens import Writing
+from benchmarks.pens import write_into
 
 
 def run(pens: int, p99_ms: float) -> Writing:

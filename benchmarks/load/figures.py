@@ -7,7 +7,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.processes import Running
+from benchmarks.servers.processes import Running
 
 Figures = dict[str, float]
 """Figures of one run by name."""

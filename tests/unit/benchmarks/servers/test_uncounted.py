@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from urllib.request import urlopen
 
-from benchmarks import callers, processes
-from benchmarks.digits import Digits
+from benchmarks.load import callers
+from benchmarks.load.digits import Digits
+from benchmarks.servers import processes
 from tests.conftest import Mnist
 
 
 def test_the_server_without_metrics_answers_and_counts_nothing(mnist: Mnist) -> None:
-    with processes.server(module="benchmarks.uncounted") as server:
+    with processes.server(module="benchmarks.servers.uncounted") as server:
         callers.ask_all(server, Digits(*mnist), streams=1, messages=50, per_message=2)
         with urlopen(server.metrics) as page:
             lines = page.read().decode().splitlines()

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from statistics import median
 from urllib.request import urlopen
 
-from benchmarks import alone, callers, h2load, library, pens, processes
-from benchmarks.digits import Digits
-from benchmarks.figures import CPU, INKSTREAM, MEMORY, P50, P99, RAW, STUBS, Figures
-from benchmarks.h2load import Load
-from benchmarks.processes import Running
-from benchmarks.wire import Stream, open_streams
-from benchmarks.writing import real_ink
+from benchmarks.cases import alone
+from benchmarks.load import callers, h2load, library, live_pens
+from benchmarks.load.digits import Digits
+from benchmarks.load.figures import CPU, INKSTREAM, MEMORY, P50, P99, RAW, STUBS, Figures
+from benchmarks.load.h2load import Load
+from benchmarks.load.wire import Stream, open_streams
+from benchmarks.load.writing import real_ink
+from benchmarks.servers import processes
+from benchmarks.servers.processes import Running
 
 LITERT = "LiteRT alone"
 UNCOUNTED = "without metrics"
@@ -109,7 +111,7 @@ def _metrics_on_and_off(digits: Digits) -> dict[str, Figures]:
     """Flood two servers in turn, of which one counts; what machines around do hits both alike."""
     with (
         processes.server() as counting,
-        processes.server(module="benchmarks.uncounted") as uncounted,
+        processes.server(module="benchmarks.servers.uncounted") as uncounted,
     ):
         servers = {INKSTREAM: counting, UNCOUNTED: replace(uncounted, metrics="")}
         runs: dict[str, list[Figures]] = {who: [] for who in servers}
@@ -156,7 +158,7 @@ def _streams_of_one_worker(server: Running, count: int) -> Iterator[list[Stream]
 def _pens(count: int, per_stream: int) -> Measuring:
     def measure(digits: Digits) -> dict[str, Figures]:
         streams = count // per_stream
-        run = pens.play(real_ink(), pens=count, streams=streams, seconds=PEN_SECONDS)
+        run = live_pens.play(real_ink(), pens=count, streams=streams, seconds=PEN_SECONDS)
         figures = {P50: run.p50_ms, P99: run.p99_ms, MEMORY: run.resident_mb, RIGHT: run.right}
         return {INKSTREAM: figures}
 

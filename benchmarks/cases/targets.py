@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from benchmarks import cases
-from benchmarks.figures import CPU, INKSTREAM, MEMORY, P50, P99, RATE, RAW, Rows, middle, ratio
+from benchmarks.cases import cases
+from benchmarks.load.figures import CPU, INKSTREAM, MEMORY, P50, P99, RATE, RAW, Rows, middle, ratio
 
 Results = Mapping[str, Rows]
 """All rounds, by case."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 
-from benchmarks.bodies import CONFIG, PATH, framed
+from benchmarks.load.bodies import CONFIG, PATH, framed
 
 ANSWER_WITHIN_SECONDS = 30.0
 """After which a server that says nothing is given up."""

@@ -7,11 +7,11 @@ import tempfile
 from dataclasses import dataclass
 from urllib.request import urlopen
 
-from benchmarks import bodies
-from benchmarks.callers import ask_all
-from benchmarks.digits import Digits, Wrong
-from benchmarks.figures import Figures, Meter
-from benchmarks.processes import LOAD_CORE, Running
+from benchmarks.load import bodies
+from benchmarks.load.callers import ask_all
+from benchmarks.load.digits import Digits, Wrong
+from benchmarks.load.figures import Figures, Meter
+from benchmarks.servers.processes import LOAD_CORE, Running
 
 MISSING = "h2load is missing (Debian: apt-get install nghttp2-client)"
 

@@ -10,9 +10,9 @@ import uvloop
 from inkstream import AsyncClient, Client
 from numpy.typing import NDArray
 
-from benchmarks.digits import Digits
-from benchmarks.figures import Figures, Meter, percentiles_ms
-from benchmarks.processes import Running
+from benchmarks.load.digits import Digits
+from benchmarks.load.figures import Figures, Meter, percentiles_ms
+from benchmarks.servers.processes import Running
 
 
 def stream(target: Running, digits: Digits, images: int) -> Figures:

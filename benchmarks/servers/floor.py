@@ -1,7 +1,7 @@
 """The floor: a bare `grpc.aio` server that answers every message with a canned one of the right size.
 
-`python -m benchmarks.floor raw|stubs IMAGES_PER_MESSAGE READY_FILE`. It does what no recogniser can leave
-out, reading and writing messages, and nothing else.
+`python -m benchmarks.servers.floor raw|stubs IMAGES_PER_MESSAGE READY_FILE`. It reads and writes messages,
+which no server can leave out, and does nothing else.
 """
 
 import json
@@ -17,11 +17,21 @@ from inkstream.v1.recognition_service_pb2_grpc import (
     RecognitionServiceServicer,
     add_RecognitionServiceServicer_to_server,
 )
-
-from benchmarks.bodies import answer
+from inkstream.v1.tensor_pb2 import TensorResults
 
 METHOD = "StreamRecognize"
 SERVICE = "inkstream.v1.RecognitionService"
+
+
+def _answer(per_message: int) -> bytes:
+    """Build an answer as a server sends it to a message of so many images."""
+    results = TensorResults(
+        sequences=range(1000, 1000 + per_message),
+        digits=[7] * per_message,
+        confidences=[0.5] * per_message,
+        model_version="digits/1",
+    )
+    return StreamRecognizeResponse(tensors=[results]).SerializeToString()
 
 
 class _Stubs(RecognitionServiceServicer):
@@ -38,7 +48,7 @@ class _Stubs(RecognitionServiceServicer):
 
 
 async def _serve(kind: str, per_message: int, ready: Path) -> None:
-    reply = answer(per_message)
+    reply = _answer(per_message)
 
     async def echo(_: Any, context: Any) -> None:
         while await context.read() is not grpc.aio.EOF:

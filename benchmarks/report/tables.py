@@ -1,15 +1,13 @@
-"""What a run of `make bench` says: tables for people, JSON for programs."""
+"""Prints the figures of `make bench` as tables, and writes them as JSON."""
 
 import json
-import os
-import platform
-from importlib.metadata import version
 from pathlib import Path
 
 from rich.table import Table
 
-from benchmarks.figures import CPU, LATE, MEMORY, PERCENTILES, RATE, RAW, Rows, middle, ratio
-from benchmarks.targets import TARGETS, Results
+from benchmarks.cases.targets import TARGETS, Results
+from benchmarks.load.figures import CPU, LATE, MEMORY, PERCENTILES, RATE, RAW, Rows, middle, ratio
+from benchmarks.report import machine
 
 COLUMNS = (RATE, CPU, MEMORY, *PERCENTILES, LATE)
 PRECISIONS = {RATE: ",.0f", CPU: ".1f", MEMORY: ".0f"}
@@ -48,30 +46,11 @@ def _shown(rows: Rows, who: str, name: str) -> str:
     return format(middle(runs, name), PRECISIONS.get(name, ".2f")) if name in runs[0] else ""
 
 
-def processor() -> str:
-    """Name the kind of processor, as far as the system does."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
-
-
-def machine() -> dict[str, object]:
-    """Say what figures depend on."""
-    return {
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "grpcio": version("grpcio"),
-        "load_average": round(os.getloadavg()[0], 1),
-    }
-
-
 def write_json(results: Results, path: Path) -> None:
     """Write every figure of every round, and the targets."""
     measured = {target.what: target.measured(results) for target in TARGETS}
     content = {
-        "machine": machine(),
+        "machine": machine.facts(),
         "cases": results,
         "targets": [
             {

@@ -15,7 +15,7 @@ from inkstream.v1 import recognition_service_pb2 as wire
 from inkstream.v1 import tensor_pb2
 from inkstream.v1.recognition_service_pb2_grpc import RecognitionServiceStub
 
-from benchmarks.digits import Digits, Wrong
+from benchmarks.load.digits import Digits, Wrong
 
 PACE_SECONDS = 0.02
 """Between the rounds of a caller: together they keep a core a third busy, so that nothing is refused."""

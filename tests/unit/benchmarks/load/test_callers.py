@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks import callers, processes
-from benchmarks.digits import Digits, Wrong
-from benchmarks.figures import P50, P99, RATE
-from benchmarks.processes import Running
+from benchmarks.load import callers
+from benchmarks.load.digits import Digits, Wrong
+from benchmarks.load.figures import P50, P99, RATE
+from benchmarks.servers import processes
+from benchmarks.servers.processes import Running
 from tests.conftest import Mnist
 
 

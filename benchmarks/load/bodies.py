@@ -2,14 +2,10 @@
 
 import struct
 
-from inkstream.v1.recognition_service_pb2 import (
-    StreamConfig,
-    StreamRecognizeRequest,
-    StreamRecognizeResponse,
-)
-from inkstream.v1.tensor_pb2 import TensorResults, Tensors
+from inkstream.v1.recognition_service_pb2 import StreamConfig, StreamRecognizeRequest
+from inkstream.v1.tensor_pb2 import Tensors
 
-from benchmarks.digits import Digits
+from benchmarks.load.digits import Digits
 
 PATH = "/inkstream.v1.RecognitionService/StreamRecognize"
 CONFIG = StreamRecognizeRequest(config=StreamConfig()).SerializeToString()
@@ -33,14 +29,3 @@ def stream(digits: Digits, *, messages: int, per_message: int) -> bytes:
     firsts = range(0, messages * per_message, per_message)
     parts = [framed(request(digits, first, per_message)) for first in firsts]
     return framed(CONFIG) + b"".join(parts)
-
-
-def answer(per_message: int) -> bytes:
-    """Build an answer as a server sends it to a message of so many images."""
-    results = TensorResults(
-        sequences=range(1000, 1000 + per_message),
-        digits=[7] * per_message,
-        confidences=[0.5] * per_message,
-        model_version="digits/1",
-    )
-    return StreamRecognizeResponse(tensors=[results]).SerializeToString()

@@ -9,9 +9,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-from benchmarks.cases import POISSON
-from benchmarks.figures import INKSTREAM, PERCENTILES, RATE, RAW, STUBS, middle
-from benchmarks.targets import Results
+from benchmarks.cases.cases import POISSON
+from benchmarks.cases.targets import Results
+from benchmarks.load.figures import INKSTREAM, PERCENTILES, RATE, RAW, STUBS, middle
 
 COLOURS = {INKSTREAM: "tab:blue", RAW: "tab:gray", STUBS: "tab:olive"}
 mpl.rcParams["svg.fonttype"] = "none"  # Letters as text: a tenth of the size.

@@ -1,6 +1,6 @@
 """The server with all counting taken out: what remains is what it would cost without metrics.
 
-python -m benchmarks.uncounted serve ...     as `inkstream-server serve ...`
+python -m benchmarks.servers.uncounted serve ...     as `inkstream-server serve ...`
 """
 
 from collections.abc import Awaitable, Callable
@@ -46,4 +46,4 @@ vars(clients).update(ClientFigures=_UncountedClient)
 vars(server).update(Metrics=_Uncounted, GrpcMetrics=_Unwatched)
 
 if __name__ == "__main__":
-    main(prog_name="python -m benchmarks.uncounted")
+    main(prog_name="python -m benchmarks.servers.uncounted")

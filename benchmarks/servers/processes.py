@@ -50,7 +50,9 @@ def floor(kind: str, per_message: int) -> Iterator[Running]:
     """Run the floor, "raw" or "stubs", for messages of so many images."""
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder) / "ready.json"
-        with _run(["benchmarks.floor", kind, str(per_message), str(ready)], ready) as running:
+        with _run(
+            ["benchmarks.servers.floor", kind, str(per_message), str(ready)], ready
+        ) as running:
             yield replace(running, recognises=False)
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
 from numpy.typing import NDArray
 
-from benchmarks.bodies import request
-from benchmarks.digits import Digits, Wrong
-from benchmarks.figures import LATE, Figures, Meter, percentiles_ms
-from benchmarks.processes import Running
-from benchmarks.wire import HALF_CLOSE, Listener, Stream, frames, open_streams
+from benchmarks.load.bodies import request
+from benchmarks.load.digits import Digits, Wrong
+from benchmarks.load.figures import LATE, Figures, Meter, percentiles_ms
+from benchmarks.load.wire import HALF_CLOSE, Listener, Stream, frames, open_streams
+from benchmarks.servers.processes import Running
 
 SPIN_SECONDS = 0.002
 """Before an arrival, in which the caller looks rather than sleeps: sleeping is exact to a millisecond."""

@@ -1,0 +1,1 @@
+"""Shows figures: tables, JSON, pictures, and the machine they come from. Measures nothing."""
