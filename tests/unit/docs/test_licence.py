@@ -1,4 +1,4 @@
-"""Each package carries the licence that the repository is under, since a wheel holds files of its own folder only."""
+"""Each package carries the licence: a wheel holds files of its own folder only."""
 
 from __future__ import annotations
 
