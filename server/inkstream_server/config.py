@@ -12,6 +12,29 @@ SHORT_QUIET_MS = 250
 """Where nobody chooses any; `pens.settings.QuietTimes` says why."""
 
 
+@dataclass(frozen=True, slots=True)
+class EngineKind:
+    """How to make one kind of engine."""
+
+    file: str
+    """The file of a version that it runs, for example "model.tflite"."""
+    factory: str
+    """"module:name" of what makes the engine from that file's path and content. The module is imported when
+    the engine is chosen: TensorFlow takes seconds and hundreds of MB."""
+    trial_bytes: int
+    """Most memory that the process which tries a version may take. The bundled models take 0.1 GB with litert
+    and 0.4 GB with keras; TensorFlow reserves memory for each core."""
+
+
+ENGINES = {
+    "litert": EngineKind(
+        "model.tflite", "inkstream_server.engines.litert:LiteRTEngine", 512 * 1024**2
+    ),
+    "keras": EngineKind("model.keras", "inkstream_server.engines.keras:KerasEngine", 8 * 1024**3),
+}
+"""Every engine by its name in `--engine`."""
+
+
 def _setting(
     default: object,
     unit: str,
@@ -151,7 +174,7 @@ class Config:
         between=(0.1, 3600),
     )
     engine: str = _setting(
-        "litert", "litert|keras", "What computes. keras is the reference, and many times slower."
+        "litert", "|".join(ENGINES), "What computes. keras is the reference, and many times slower."
     )
     workers: int = _setting(
         1,

@@ -10,10 +10,10 @@ from typing import Any, NoReturn
 
 import click
 
-from inkstream_server.config import Config
+from inkstream_server.config import ENGINES, Config
 from inkstream_server.model_store import store as model_store
 from inkstream_server.model_store import trial
-from inkstream_server.model_store.store import BUNDLED, CARD, ENGINES, ModelError
+from inkstream_server.model_store.store import BUNDLED, CARD, ModelError
 
 
 def _store_options(command: Callable[..., None]) -> Callable[..., None]:

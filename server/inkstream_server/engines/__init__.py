@@ -1,7 +1,7 @@
 """What computes probabilities from frames. An engine knows arrays; nothing of gRPC, streams or queues.
 
-To add one: write a module beside `litert.py` whose class satisfies `Engine`, and name it in
-`model_store.ENGINES`.
+To add one: write a module beside `litert.py` whose class satisfies `Engine`, and name the class in
+`config.ENGINES`.
 """
 
 from collections.abc import Sequence

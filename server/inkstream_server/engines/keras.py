@@ -30,7 +30,7 @@ class KerasEngine:
     max_rows = BUCKETS[-1]
     in_place_rows = 0
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, _content: bytes | None = None) -> None:
         """Load and warm.
 
         Args:

@@ -7,9 +7,9 @@ there when its card is: the card is written last. What was published never chang
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
 
 from inkstream_server import config
 from inkstream_server.confidence.rejection import ACCEPT_ALL, RejectRule, rule_of
@@ -51,32 +51,6 @@ class Model:
         return f"{self.name}/{self.version}"
 
 
-def _litert(path: Path, content: bytes) -> Engine:
-    from inkstream_server.engines.litert import LiteRTEngine
-
-    return LiteRTEngine(path, content)
-
-
-def _keras(path: Path, _content: bytes) -> Engine:
-    try:
-        from inkstream_server.engines.keras import KerasEngine
-    except ImportError as error:
-        raise ModelError(
-            "engine keras needs TensorFlow: install 'inkstream-server[keras]', or use --engine litert"
-        ) from error
-    return KerasEngine(path)
-
-
-ENGINES: dict[str, tuple[str, Callable[[Path, bytes], Engine]]] = {
-    "litert": ("model.tflite", _litert),
-    "keras": ("model.keras", _keras),
-}
-"""Every engine by the name it has in `--engine`: the file it runs, and what makes it of that file's path and
-content.
-
-Modules of engines are imported when one is asked for: TensorFlow takes seconds and hundreds of MB."""
-
-
 def load(store: Path, wanted: str, engine: str = "litert") -> Model:
     """Load the model to serve; see `find` and `load_folder`."""
     return load_folder(find(store, wanted), engine)
@@ -87,14 +61,14 @@ def load_folder(folder: Path, engine: str = "litert", tried: str | None = None) 
 
     Args:
         folder: its `<name>/<version>`.
-        engine: a key of `ENGINES`.
+        engine: a key of `config.ENGINES`.
         tried: SHA-256 of the file that another process tried, which nothing else may be loaded in place of;
             None where nobody tried it.
 
     Raises:
         ModelError: not there, not what its card says, or not a digit model.
     """
-    file, make = ENGINES[engine]
+    file = config.ENGINES[engine].file
     card_json, expected = _read_card(folder, file)
     try:
         content = (folder / file).read_bytes()
@@ -115,7 +89,7 @@ def load_folder(folder: Path, engine: str = "litert", tried: str | None = None) 
     except ValueError as error:
         raise ModelError(f"the card of model {_label(folder)}: {error}") from error
     try:
-        loaded = make(folder / file, content)
+        loaded = _make(engine, folder / file, content)
         model_sample.check(loaded, card_json)
     except model_sample.SampleError as error:
         raise ModelError(
@@ -212,6 +186,19 @@ def _one(store: Path, name: str, version: str | None, wanted: str, field: str) -
 
 def _label(folder: Path) -> str:
     return f"{folder.parent.name}/{folder.name}"
+
+
+def _make(name: str, path: Path, content: bytes) -> Engine:
+    """Import an engine and make it of a model's file."""
+    try:
+        factory = resolve_name(config.ENGINES[name].factory)
+    except ImportError as error:
+        raise ModelError(
+            f"engine {name} cannot be imported ({error}): install 'inkstream-server[{name}]', or choose "
+            "another --engine"
+        ) from error
+    made: Engine = factory(path, content)
+    return made
 
 
 def _read_card(folder: Path, file: str) -> tuple[str, str]:

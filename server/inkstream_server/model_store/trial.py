@@ -15,14 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NoReturn
 
+from inkstream_server.config import ENGINES
 from inkstream_server.model_store.store import ModelError, load_folder
 
 NICENESS: Final = 10
 """How far the other process stands back from the server, whose core it may share."""
-
-MOST_BYTES: Final = {"litert": 512 * 1024 * 1024, "keras": 8 * 1024 * 1024 * 1024}
-"""Most memory of its own that the other process may hold, by engine; the models that come with the package
-make it 0.1 and 0.4 GB. TensorFlow sets memory aside for each core."""
 
 _AGAIN: Final = "export the model again, or touch its card to have it tried once more"
 _NOISE: Final = ("INFO:", "WARNING:", "W0000", "I0000")
@@ -35,7 +32,7 @@ async def attempt(folder: Path, engine: str, seconds: float) -> str:
 
     Args:
         folder: its `<name>/<version>`.
-        engine: a key of `model_store.ENGINES`.
+        engine: a key of `config.ENGINES`.
         seconds: how long that may take.
 
     Returns: the SHA-256 of the file that was tried, for `model_store.load_folder`.
@@ -119,7 +116,8 @@ def _judge(label: str, code: int, said: bytes, complaints: bytes) -> str:
 def main() -> NoReturn:
     """Be the other process: load the version that the command line names, and answer on stdout."""
     folder, engine, seconds = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
-    _limit(MOST_BYTES[engine], seconds)
+    most_bytes = ENGINES[engine].trial_bytes
+    _limit(most_bytes, seconds)
     answer = os.dup(1)
     os.dup2(2, 1)  # Libraries may print.
     try:
@@ -129,7 +127,7 @@ def main() -> NoReturn:
         said = {"problem": str(error)}
     except MemoryError:
         said = {
-            "problem": f"{folder} takes more than {MOST_BYTES[engine] >> 20} MB: export a smaller model"
+            "problem": f"{folder} takes more than {most_bytes >> 20} MB: export a smaller model"
         }
     except Exception as error:  # noqa: BLE001 (whatever a hostile file brings about is its fault)
         said = {

@@ -68,7 +68,7 @@ class ModelWatch:
         Args:
             store: the folder of models.
             wanted: "name" to follow the store, or "name/version" for that and no other.
-            engine: a key of `model_store.ENGINES`.
+            engine: a key of `config.ENGINES`.
             recipients: told of swaps and refusals.
             seconds: how long a version may take to be tried.
             attempt: tries a version before this process loads it.

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from inkstream_server.cli import main
-from inkstream_server.engines import Engine, Frames, Probabilities
-from inkstream_server.model_store import store
+from inkstream_server.config import ENGINES
+from inkstream_server.engines import Frames, Probabilities
+from inkstream_server.engines.litert import LiteRTEngine
 
 PLAN = Path(os.environ["INKSTREAM_TEST_FAULT"])
 
@@ -22,7 +24,8 @@ PLAN = Path(os.environ["INKSTREAM_TEST_FAULT"])
 class FaultyEngine:
     """Satisfies `Engine`: another one, until the plan says otherwise."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, path: Path, content: bytes) -> None:
+        engine = LiteRTEngine(path, content)
         self._engine = engine
         self.name = engine.name
         self.max_rows = engine.max_rows
@@ -45,9 +48,8 @@ class FaultyEngine:
         return probabilities
 
 
-_file, _make = store.ENGINES["litert"]
 # At import, so that processes which the server spawns fail alike: spawn imports the main module again.
-store.ENGINES["litert"] = (_file, lambda *given: FaultyEngine(_make(*given)))
+ENGINES["litert"] = replace(ENGINES["litert"], factory=f"{__name__}:FaultyEngine")
 
 if __name__ == "__main__":
     main()

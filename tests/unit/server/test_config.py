@@ -4,8 +4,8 @@ from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
-from inkstream_server.config import Config, grouped, settings
-from inkstream_server.model_store.store import BUNDLED, ENGINES
+from inkstream_server.config import ENGINES, Config, grouped, settings
+from inkstream_server.model_store.store import BUNDLED
 from inkstream_server.pens.settings import QuietTimes
 
 
@@ -92,11 +92,6 @@ def test_every_setting_tells_its_unit_and_what_it_is_for() -> None:
     for setting in settings():
         assert setting.metadata["unit"], setting.name
         assert setting.metadata["help"].endswith("."), setting.name
-
-
-def test_the_engines_on_offer_are_those_there_are() -> None:
-    (unit,) = (it.metadata["unit"] for it in settings() if it.name == "engine")
-    assert unit.split("|") == [*ENGINES]
 
 
 def test_every_setting_stands_under_a_heading() -> None:
