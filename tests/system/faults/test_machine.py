@@ -131,7 +131,7 @@ async def test_open_streams_go_on_while_descriptors_are_exhausted(
     promises.kept(
         f"file descriptors exhausted (ulimit -n {limit})",
         "open streams go on; new connections wait until one is free",
-        f"{callers.outcomes}; {refused} connections found no room, later ones did",
+        f"{callers.outcomes}; {refused} connections were refused, later ones were accepted",
     )
 
 

@@ -79,7 +79,7 @@ async def test_a_cut_cable_is_noticed_on_both_sides_and_costs_no_items(
         network.thaw()
         await answer
     promises.kept(
-        "cable cut, nobody told (half-open)",
+        "cable cut without notice (half-open)",
         "keepalive finds it within 30 s; the item is answered when the cable is mended",
         "stream lost to the client and gone from the server, item answered",
     )
