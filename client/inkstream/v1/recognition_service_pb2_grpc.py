@@ -57,24 +57,24 @@ class RecognitionServiceServicer(object):
     """
 
     def StreamRecognize(self, request_iterator, context):
-        """Streams items up and answers down, both at once. The first request carries `config`, the first
-        response carries `opened`. Every item is answered exactly once, in the order in which the stream
-        brought them, with a result or an error that carries its id; a bad item never ends the stream.
-        Half-closing the request side asks for the answers still due, then the stream ends with OK.
+        """Streams items up and answers down at the same time. The first request carries `config`, the first
+        response carries `opened`. The server answers every item exactly once, in the order of the stream,
+        with a result or an error that carries the item's id. A bad item never ends the stream.
+        After a half-close of the request side the server sends all pending answers and ends the stream with OK.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Recognize(self, request, context):
-        """Recognises one batch of tensors, or one ink. A stream costs several times less a message.
+        """Recognises one batch of tensors, or one ink. A message on a stream costs several times less.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Describes a model that is served.
+        """Describes a served model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
