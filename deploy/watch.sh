@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the server and, where it is installed, Prometheus over it, and says where each is once it answers:
-# `make watch`. Takes the flags of `inkstream-server serve`; PROMETHEUS_ADDRESS is where Prometheus listens.
+# `make watch` runs the server and, if it is installed, Prometheus, and prints each address once it answers.
+# It takes the flags of `inkstream-server serve`; PROMETHEUS_ADDRESS is the address at which Prometheus listens.
 # Ctrl-C ends both.
 set -euo pipefail
 settings=$(dirname "$0")/prometheus
@@ -9,7 +9,7 @@ scratch=$(mktemp -d)
 trap 'kill $(jobs -p) 2> /dev/null || :; wait; rm -rf "$scratch"' EXIT
 trap 'exit 0' INT TERM
 
-# await PID COMMAND...: until the command succeeds; fails if the process ends before.
+# await PID COMMAND...: waits until the command succeeds; fails if the process ends first.
 await() {
   until "${@:2}"; do
     kill -0 "$1" 2> /dev/null || return 1

@@ -100,10 +100,8 @@ def _panel(panel: Panel) -> AnyPanel:
 
 
 def _thresholds(promised: float | None) -> dashboard.ThresholdsConfig:
-    """Colour a figure by its promise; without one by nothing, where Grafana's default is red from 80 on."""
-    steps = [
-        Threshold(None, "text")
-    ]  # What is no number, as where nothing came, has this colour, too.
+    """Colour a figure by its objective. Without one use no colour: Grafana's default is red from 80."""
+    steps = [Threshold(None, "text")]  # A missing number has this colour too.
     if promised is not None:
         steps += [Threshold(0, "red"), Threshold(promised, "green")]
     return dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps)

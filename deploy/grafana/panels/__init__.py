@@ -1,4 +1,7 @@
-"""What the dashboards show: a module a dashboard."""
+"""Defines the panels of each dashboard, one module per dashboard.
+
+Leaves writing Grafana's JSON to `generate.py`.
+"""
 
 from panels.devices import DEVICES
 from panels.ink import INK

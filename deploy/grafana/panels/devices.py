@@ -1,4 +1,4 @@
-"""The dashboard *Devices*: one line for each label that clients give."""
+"""The dashboard *Devices*: one line for each client label."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dashboard *Ink*: pens, what writers wait for, and what drawing costs."""
+"""The dashboard *Ink*: pens, their latency, and the cost of rendering."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ INK = {
         ),
         Panel(
             "Points",
-            "Of all pens; one pen brings some hundred a second.",
+            "Of all pens; one pen sends about a hundred per second.",
             {"points": rate("inkstream_points_total")},
             "cps",
         ),
         Panel(
-            "Glyphs, by how they ended",
-            "cleared is the writer's doing, cancelled a caller who left, failed and overloaded the server's.",
+            "Glyphs by outcome",
+            "The writer causes cleared, a caller that leaves causes cancelled, the server causes failed and overloaded.",
             {"{{outcome}}": rate("inkstream_glyphs_total", "outcome")},
             "cps",
             "stacked",
         ),
     ],
-    "As writers feel it": [
+    "Latency for writers": [
         Panel(
             "From pen-up to the provisional answer",
-            "Lag is noticed from 50 ms on.",
+            "People notice a lag from 50 ms.",
             quantiles("inkstream_pen_up_to_provisional_seconds"),
             "s",
         ),
         Panel(
             "From the last ink to the final answer",
-            "Holds the quiet time, in which a writer may still go on.",
+            "Includes the quiet time, in which a writer may still continue.",
             quantiles("inkstream_last_ink_to_final_seconds"),
             "s",
         ),
@@ -49,7 +49,7 @@ INK = {
         ),
         Panel(
             "Interim answers",
-            "Replaced ones were overtaken by newer ink before their turn: many, and the server is behind.",
+            "Newer ink replaces an interim before its turn. Many replaced ones mean that the server is behind.",
             {"{{outcome}}": rate("inkstream_interims_total", "outcome")},
             "cps",
             "stacked",

@@ -1,4 +1,4 @@
-"""The dashboard *Model*: what is answered, how sure it is, and which input is odd."""
+"""The dashboard *Model*: digits, confidence, rejects and image warnings."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from panels.promql import mean, rate, shares, total
 
 _OK = 'outcome="ok"'
 MODEL = {
-    "What is answered": [
+    "Answers": [
         Panel(
             "Version",
-            "Servers by what they answer with; more than one line: they answer with different models.",
+            "Servers by model version. More than one line means that servers use different models.",
             {
                 "{{name}}/{{version}} {{engine}}": total(
                     "inkstream_model_info", "name, version, engine"
@@ -21,7 +21,7 @@ MODEL = {
         ),
         Panel(
             "Digits",
-            "Share of each digit; a shift is other input, or another model.",
+            "Share of each digit. A shift means other input or another model.",
             {
                 "{{digit}}": shares(
                     rate("inkstream_predictions_total", "digit"),
@@ -34,20 +34,20 @@ MODEL = {
         ),
         Panel(
             "Model changes",
-            "New versions, taken or refused.",
+            "New versions, swapped in or refused.",
             {"{{outcome}}": rate("inkstream_model_swaps_total", "outcome")},
             "cps",
         ),
         Panel(
-            "Kept from the version wanted",
-            "Processes that answer with another version than their store wants, which was refused.",
+            "Wanted version refused",
+            "Processes that refused the version that their store wants, and answer with another.",
             {"{{instance}}": total("inkstream_model_refused", "instance")},
         ),
     ],
-    "How sure it is": [
+    "Confidence": [
         Panel(
             "Confidence",
-            "Calibrated: of answers with 0.9, nine in ten are right, on writing like that of the tests.",
+            "Calibrated: of answers with 0.9, nine in ten are right on writing like that of the test sets.",
             {"{{le}}": rate("inkstream_confidence_bucket", "le")},
             "percentunit",
             "heatmap",
@@ -60,7 +60,7 @@ MODEL = {
             most=1,
         ),
     ],
-    "Works on MNIST, fails on my device": [
+    "Input of devices": [
         Panel(
             "Rejected, by reason",
             "Share of recognised items.",
@@ -73,8 +73,8 @@ MODEL = {
             "percentunit",
         ),
         Panel(
-            "Warned, by what is odd",
-            "Share of recognised items: how the images were prepared.",
+            "Warnings by kind",
+            "Share of recognised items whose image is prepared oddly.",
             {
                 "{{warning}}": shares(
                     rate("inkstream_warnings_total", "warning"),

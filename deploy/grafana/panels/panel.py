@@ -12,12 +12,12 @@ class Panel:
 
     title: str
     about: str
-    """What to read from it."""
+    """What to read from the panel."""
     queries: dict[str, str]
     """PromQL by legend."""
     unit: str = "short"
     kind: Literal["lines", "stacked", "heatmap", "stat"] = "lines"
     most: float | None = None
-    """Upper end of the axis, where there is one."""
+    """Upper end of the axis; None for automatic."""
     promised: float | None = None
-    """Of a stat: what is well, from where on; None where no figure is better than another."""
+    """Of a stat: the threshold from which a figure is good; None for no threshold."""

@@ -1,4 +1,4 @@
-"""The dashboard *Service*: promises, traffic, latency, batches, and what is left to spend."""
+"""The dashboard *Service*: objectives, traffic, latency, batches, and capacity left."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ SERVICE = {
             promised=0.99,
         ),
         Panel(
-            "Items a second",
-            "All that ended, however.",
+            "Items per second",
+            "All items, whatever their outcome.",
             {"items": rate("inkstream_items_total")},
             "cps",
             "stat",
@@ -48,15 +48,15 @@ SERVICE = {
     ],
     "Traffic": [
         Panel(
-            "Items, by how they ended",
-            "invalid and cancelled are the callers' doing; failed, overloaded and expired the server's.",
+            "Items by outcome",
+            "Callers cause invalid and cancelled; the server causes failed, overloaded and expired.",
             {"{{kind}} {{outcome}}": rate("inkstream_items_total", "kind, outcome")},
             "cps",
             "stacked",
         ),
         Panel(
             "Messages of streams",
-            "What costs is the message, not the item: items a message are this against the panel beside it.",
+            "The message costs, not the item. Compare with the panel beside it for items per message.",
             {
                 "received": rate("grpc_server_msg_received_total", labels=_STREAM),
                 "sent": rate("grpc_server_msg_sent_total", labels=_STREAM),
@@ -64,8 +64,8 @@ SERVICE = {
             "cps",
         ),
         Panel(
-            "Calls that ended, by status",
-            "Streams end rarely: a busy line here is clients that come and go.",
+            "Finished calls by status",
+            "Streams end rarely. A high rate here means that clients reconnect often.",
             {
                 "{{grpc_code}}": rate(
                     "grpc_server_handled_total",
@@ -79,20 +79,20 @@ SERVICE = {
     "Latency": [
         Panel(
             "Latency of items",
-            "From arrival to the hand-over of the answer, every item.",
+            "From arrival until the answer is handed to gRPC, for every item.",
             {"{{le}}": rate("inkstream_item_latency_seconds_bucket", "le")},
             "s",
             "heatmap",
         ),
         Panel(
             "Latency of tensors",
-            "From arrival to the hand-over of the answer.",
+            "From arrival until the answer is handed to gRPC.",
             quantiles("inkstream_item_latency_seconds", 'kind="tensor"'),
             "s",
         ),
         Panel(
             "Queue against inference",
-            "If the wait grows and the inference does not, more comes than is computed.",
+            "If the wait grows and the inference does not, more arrives than the server can compute.",
             {
                 "queue": mean("inkstream_queue_seconds"),
                 "inference": mean("inkstream_inference_seconds"),
@@ -102,7 +102,7 @@ SERVICE = {
     ],
     "Batches": [
         Panel(
-            "Items a batch",
+            "Items per batch",
             "Batches grow by themselves under load.",
             {
                 "mean": mean("inkstream_batch_size"),
