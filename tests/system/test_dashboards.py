@@ -52,8 +52,8 @@ def only(scene: Scene, name: str, title: str, legend: str | None = None) -> Seri
 def test_traffic_is_what_was_sent(scene: Scene) -> None:
     tensors, glyphs = scene.sent("tensors"), scene.sent("glyphs")
     close = pytest.approx
-    assert only(scene, "service", "Items a second")[()] == close(tensors + glyphs, rel=CLOSE)
-    ended = only(scene, "service", "Items, by how they ended")
+    assert only(scene, "service", "Items per second")[()] == close(tensors + glyphs, rel=CLOSE)
+    ended = only(scene, "service", "Items by outcome")
     assert ended["tensor", "ok"] == close(scene.sent("good"), rel=CLOSE)
     assert ended["tensor", "invalid"] == close(scene.sent("invalid"), rel=CLOSE)
     assert ended["ink", "ok"] == close(glyphs, rel=CLOSE)
@@ -70,7 +70,7 @@ def test_traffic_is_what_was_sent(scene: Scene) -> None:
 
 
 def test_batches_hold_all_that_is_recognised_and_histograms_count_every_item(scene: Scene) -> None:
-    size = only(scene, "service", "Items a batch", "mean")[()]
+    size = only(scene, "service", "Items per batch", "mean")[()]
     batches = only(scene, "service", "Batches", "computed")[()]
     # Glyphs are computed twice: when the pen is lifted, and when they end unless nothing has changed.
     assert scene.sent("good") * (1 - CLOSE) <= size * batches
@@ -87,7 +87,7 @@ def test_batches_hold_all_that_is_recognised_and_histograms_count_every_item(sce
 def test_pens_are_seen_as_they_wrote(scene: Scene) -> None:
     assert only(scene, "ink", "Open pens and glyphs", "pens") == {(): 4.0}
     assert only(scene, "ink", "Points")[()] == pytest.approx(scene.sent("points"), rel=CLOSE)
-    ended = only(scene, "ink", "Glyphs, by how they ended")
+    ended = only(scene, "ink", "Glyphs by outcome")
     assert sum(ended.values()) == pytest.approx(scene.sent("glyphs"), rel=CLOSE)
 
 

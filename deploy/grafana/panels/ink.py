@@ -20,7 +20,7 @@ INK = {
         ),
         Panel(
             "Glyphs by outcome",
-            "The writer causes cleared, a caller that leaves causes cancelled, the server causes failed and overloaded.",
+            "cleared: by the writer; cancelled: the caller left; failed and overloaded: by the server.",
             {"{{outcome}}": rate("inkstream_glyphs_total", "outcome")},
             "cps",
             "stacked",
@@ -49,7 +49,7 @@ INK = {
         ),
         Panel(
             "Interim answers",
-            "Newer ink replaces an interim before its turn. Many replaced ones mean that the server is behind.",
+            "Newer ink replaces an interim that waits. Many replaced: the server is behind.",
             {"{{outcome}}": rate("inkstream_interims_total", "outcome")},
             "cps",
             "stacked",
