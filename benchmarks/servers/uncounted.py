@@ -1,4 +1,4 @@
-"""The server with all counting taken out: what remains is what it would cost without metrics.
+"""The server with all counting taken out: what remains is its cost without metrics.
 
 python -m benchmarks.servers.uncounted serve ...     as `inkstream-server serve ...`
 """
@@ -14,21 +14,18 @@ from inkstream_server.metrics.items import Metrics
 
 
 class _Uncounted(Metrics):
-    """Registers everything and counts nothing of tensors."""
-
-    def accepted(self, *_: object) -> None: ...
-    def ended(self, *_: object) -> None: ...
-    def rejected(self, *_: object) -> None: ...
-    def warned(self, *_: object) -> None: ...
-    def handed_over(self, *_: object) -> None: ...
-    def computed(self, *_: object) -> None: ...
-    def failed(self, *_: object) -> None: ...
+    """Registers everything and counts nothing: each public method does nothing."""
 
 
 class _UncountedClient(clients.ClientFigures):
     """A device whose answers nobody counts."""
 
     def answer(self, *_: object) -> None: ...
+
+
+for _name in vars(Metrics):
+    if not _name.startswith("_"):
+        setattr(_Uncounted, _name, _UncountedClient.answer)
 
 
 class _Unwatched(grpc.aio.ServerInterceptor):

@@ -16,36 +16,15 @@ _OPENING = f"""\
 Generated from the code by `make docs`.
 
 `http://HOST:9464/metrics` shows them in the text format or, when asked, as OpenMetrics; with workers it
-is one page for all. Every series is there from the start, so that rates need no first event. The number of
-series is fixed, but for clients' labels, of which a process tells at most {MOST_LABELS} apart and counts the
-rest as `other`. Histograms count **items**, whatever the packing (a message of 64 frames weighs 64);
-`inkstream_batch_size` counts batches. With `--traces`, each bucket of `inkstream_item_latency_seconds`
-names, as an exemplar of OpenMetrics, the trace of the last recorded item in it; Prometheus keeps these with
-`--enable-feature=exemplar-storage`. `process_*` and `python_*` are those of `prometheus_client`.
+is one page for all. Every series is present from the start, so that rates need no first event. The number
+of series is fixed, except for the labels of clients: a process counts at most {MOST_LABELS} of them apart and
+the rest as `other`. Histograms count **items**, however they are packed: a message of 64 frames counts as 64.
+Only `inkstream_batch_size` counts batches. With `--traces`, each bucket of `inkstream_item_latency_seconds`
+names the trace of the last recorded item in it, as an exemplar of OpenMetrics; Prometheus keeps exemplars
+with `--enable-feature=exemplar-storage`. `process_*` and `python_*` come from `prometheus_client`.
 
 Recording rules, alerts and dashboards over them: [operations](operations.md).
 """
-
-_UNITS = {
-    "inkstream_confidence": "probability",
-    "inkstream_batch_size": "items",
-    "inkstream_queue_depth": "items",
-    "inkstream_model_info": "always 1",
-    "inkstream_items_accepted": "items",
-    "inkstream_predictions": "items",
-    "inkstream_rejects": "items",
-    "inkstream_warnings": "warnings",
-    "inkstream_model_swaps": "versions",
-    "inkstream_model_refused": "processes",
-    "inkstream_failed_batches": "batches",
-    "inkstream_worker_restarts": "restarts",
-    "inkstream_workers": "processes",
-    "grpc_server_started": "calls",
-    "grpc_server_handled": "calls",
-    "grpc_server_msg_received": "messages",
-    "grpc_server_msg_sent": "messages",
-}
-"""Units that a name's last word does not tell."""
 
 _LABELS_OF_WHAT_COMES_LATER = {"inkstream_model_info": ["name", "version", "engine", "sha256"]}
 """Labels of metrics that have no series until a model is loaded."""
@@ -82,7 +61,7 @@ def _section(heading: str, metrics: Iterable[Metric]) -> str:
 def _row(metric: Metric) -> str:
     labels = _labels(metric)
     name = metric.name + ("_total" if metric.type == "counter" else "")
-    cells = [f"`{name}`", metric.type, _shown(labels), _unit(metric.name), metric.documentation]
+    cells = [f"`{name}`", metric.type, _shown(labels), _unit(metric), metric.documentation]
     return f"| {' | '.join(cells)} | `{_example(metric, name, [*labels])}` |"
 
 
@@ -107,8 +86,10 @@ def _shown(labels: dict[str, list[str]]) -> str:
     return "; ".join(one(name, values) for name, values in labels.items()) or "none"
 
 
-def _unit(name: str) -> str:
-    return _UNITS.get(name) or name.rsplit("_", 1)[-1]
+def _unit(metric: Metric) -> str:
+    """Give the last word of a name that ends in its unit, else the first word of the description."""
+    is_seconds = metric.name.endswith("_seconds")
+    return "seconds" if is_seconds else metric.documentation.split()[0].lower().rstrip(",")
 
 
 def _example(metric: Metric, name: str, labels: list[str]) -> str:

@@ -1,9 +1,59 @@
 """Counters for one thread: a plain addition, where prometheus_client's own take a lock each time."""
 
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
+from typing import Any, Generic, TypeVar
 
+from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily
-from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_client.registry import Collector
+
+OneSeries = TypeVar("OneSeries")
+
+
+class Family(Collector, Generic[OneSeries]):
+    """A metric whose series are all present from the start, one for each combination of label values."""
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        registry: CollectorRegistry,
+        labels: Sequence[str] = (),
+        values: Iterable[str | tuple[str, ...]] = ((),),
+    ) -> None:
+        """Make every series and register.
+
+        Args:
+            name: name of the metric, of a counter without `_total`.
+            documentation: its help line. The first word is the unit, unless the name ends in `_seconds`.
+            registry: where to register.
+            labels: names of the labels.
+            values: every combination of their values: strings for one label, tuples for several.
+        """
+        self._about = name, documentation
+        self._labels = labels
+        self.series: dict[Any, OneSeries] = {value: self._new_series() for value in values}
+        """What to count with, by its entry in `values`. Look it up once: a look-up costs time."""
+        registry.register(self)
+
+    @property
+    def only(self) -> OneSeries:
+        """The one series of a metric without labels."""
+        (series,) = self.series.values()
+        return series
+
+    def describe(self) -> Iterable[Metric]:
+        """Name the metric for the registry."""
+        return self.collect()
+
+    def _labelled(self) -> Iterable[tuple[Sequence[str], OneSeries]]:
+        """Give the label values of each series as prometheus_client takes them."""
+        for value, series in self.series.items():
+            yield [value] if isinstance(value, str) else value, series
+
+    @abstractmethod
+    def _new_series(self) -> OneSeries: ...
 
 
 class Count:
@@ -19,43 +69,14 @@ class Count:
         self.value += items
 
 
-class ItemCounter(Collector):
-    """A Prometheus counter, one series for each combination of labels that is named at the start."""
+class ItemCounter(Family[Count]):
+    """A Prometheus counter that is written from one thread."""
 
-    def __init__(
-        self,
-        name: str,
-        documentation: str,
-        registry: CollectorRegistry,
-        labels: Sequence[str] = (),
-        values: Iterable[Sequence[str]] = ((),),
-    ) -> None:
-        """Register, with every series present from the start.
+    _new_series = Count
 
-        Args:
-            name: name of the metric without `_total`.
-            documentation: its help line.
-            registry: where to register.
-            labels: names of the labels.
-            values: every combination of their values.
-        """
-        self._name = name
-        self._documentation = documentation
-        self._labels = [*labels]
-        self._counts = {(*combination,): Count() for combination in values}
-        registry.register(self)
-
-    def count(self, *values: str) -> Count:
-        """Give the count for a combination of labels. Hold on to it: looking it up costs."""
-        return self._counts[values]
-
-    def describe(self) -> Iterable[CounterMetricFamily]:
-        """Name the metric without its figures, for the registry."""
-        return [CounterMetricFamily(self._name, self._documentation)]
-
-    def collect(self) -> Iterable[CounterMetricFamily]:
+    def collect(self) -> Iterable[Metric]:
         """Give the figures, for a scrape from any thread."""
-        family = CounterMetricFamily(self._name, self._documentation, labels=self._labels)
-        for values, count in self._counts.items():
+        family = CounterMetricFamily(*self._about, labels=self._labels)
+        for values, count in self._labelled():
             family.add_metric(values, count.value)
         return [family]

@@ -54,15 +54,15 @@ class GrpcMetrics(grpc.aio.ServerInterceptor):
             LATENCY_BUCKETS,
             registry,
             _LABELS,
-            methods.values(),
+            each,
         )
         self._methods = {
             path: _Method(
-                started.count(*labels),
-                {code: handled.count(*labels, code.name) for code in grpc.StatusCode},
-                received.count(*labels),
-                sent.count(*labels),
-                seconds.series(*labels),
+                started.series[labels],
+                {code: handled.series[*labels, code.name] for code in grpc.StatusCode},
+                received.series[labels],
+                sent.series[labels],
+                seconds.series[labels],
             )
             for path, labels in methods.items()
         }

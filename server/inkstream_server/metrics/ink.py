@@ -35,42 +35,38 @@ class InkMetrics:
             "Seconds from a pen's lifting to the hand-over of the provisional answer.",
             WRITER_BUCKETS,
             registry,
-        ).series()
+        ).only
         self.to_final = ItemHistogram(
             "inkstream_last_ink_to_final_seconds",
             "Seconds from a glyph's last ink to the hand-over of its final answer.",
             WRITER_BUCKETS,
             registry,
-        ).series()
+        ).only
         self.drawing = ItemHistogram(
             "inkstream_rasterize_seconds",
-            "Seconds that it took to normalise and draw a glyph.",
+            "Seconds to normalise and draw a glyph.",
             DRAW_BUCKETS,
             registry,
-        ).series()
-        outcomes: tuple[Literal["sent", "replaced"], ...] = ("sent", "replaced")
+        ).only
         interims = ItemCounter(
             "inkstream_interims",
-            "Interim answers, by whether they were sent or replaced because the ink had moved on.",
+            "Interims that were sent, or replaced because the ink had changed.",
             registry,
             ["outcome"],
-            [[outcome] for outcome in outcomes],
-        )
-        self.interims_sent = interims.count("sent")
-        self.interims_replaced = interims.count("replaced")
-        self.points = ItemCounter(
-            "inkstream_points", "Points of pens that arrived.", registry
-        ).count()
-        unanswered: tuple[Unanswered, ...] = get_args(Unanswered)
+            ["sent", "replaced"],
+        ).series
+        self.interims_sent = interims["sent"]
+        self.interims_replaced = interims["replaced"]
+        self.points = ItemCounter("inkstream_points", "Points of pens that arrived.", registry).only
         glyphs = ItemCounter(
             "inkstream_glyphs",
-            "Glyphs that ended, by their final answer or the lack of one.",
+            "Glyphs that ended, by their final answer or the reason for having none.",
             registry,
             ["outcome"],
-            [[outcome] for outcome in (*ANSWERED, *unanswered)],
-        )
-        self.answered = [glyphs.count(outcome) for outcome in ANSWERED]
-        self.unanswered = {outcome: glyphs.count(outcome) for outcome in unanswered}
+            [*ANSWERED, *get_args(Unanswered)],
+        ).series
+        self.answered = [glyphs[outcome] for outcome in ANSWERED]
+        self.unanswered = glyphs
         self.open_glyphs = Gauge(
             "inkstream_open_glyphs", "Glyphs without a final answer.", registry=registry
         )

@@ -69,111 +69,106 @@ class Metrics:
             queue_depth: tells how many frames wait, at each scrape.
         """
         self.registry = registry
-        endings = [(kind, outcome) for kind in KINDS for outcome in OUTCOMES]
-        items = ItemCounter(
+        self._items = ItemCounter(
             "inkstream_items",
             "Items that ended, by kind and by how they ended.",
             registry,
             ["kind", "outcome"],
-            endings,
-        )
-        self._items = {ending: items.count(*ending) for ending in endings}
-        accepted = ItemCounter(
+            [(kind, outcome) for kind in KINDS for outcome in OUTCOMES],
+        ).series
+        self._accepted = ItemCounter(
             "inkstream_items_accepted",
-            "Items that came, by kind: frames, glyphs that were begun, and refused events of pens. Each ends "
-            "once, so the difference to inkstream_items_total is what is under way.",
+            "Items that arrived, by kind: frames, glyphs that began, and rejected events of pens. Each ends "
+            "once, so the difference to inkstream_items_total is the number in progress.",
             registry,
             ["kind"],
-            [[kind] for kind in KINDS],
-        )
-        self._accepted = {kind: accepted.count(kind) for kind in KINDS}
-        latency = ItemHistogram(
+            KINDS,
+        ).series
+        self._latency = ItemHistogram(
             "inkstream_item_latency_seconds",
             "Seconds from an item's arrival to the hand-over of its answer, errors included.",
             LATENCY_BUCKETS,
             registry,
             ["kind"],
-            [[kind] for kind in KINDS],
-        )
-        self._latency = {kind: latency.series(kind) for kind in KINDS}
+            KINDS,
+        ).series
         self._queue = ItemHistogram(
             "inkstream_queue_seconds",
             "Seconds from an item's arrival to the start of its batch.",
             LATENCY_BUCKETS,
             registry,
-        ).series()
+        ).only
         self._inference = ItemHistogram(
             "inkstream_inference_seconds",
-            "Seconds that the engine took for the batch an item was in, counted once an item.",
+            "Seconds that the engine took for an item's batch, counted once for each item.",
             INFERENCE_BUCKETS,
             registry,
-        ).series()
+        ).only
         self._batch_size = ItemHistogram(
             "inkstream_batch_size",
-            "Items in a batch, counted once a batch.",
+            "Items in a batch, counted once for each batch.",
             BATCH_BUCKETS,
             registry,
-        ).series()
+        ).only
         self._confidence = ItemHistogram(
             "inkstream_confidence",
-            "Calibrated probability of the digit answered; of ink before its own temperature is applied.",
+            "Probability of the digit answered, calibrated; for ink before its own temperature is applied.",
             CONFIDENCE_BUCKETS,
             registry,
-        ).series()
+        ).only
         predictions = ItemCounter(
             "inkstream_predictions",
             "Items recognised, by the digit answered.",
             registry,
             ["digit"],
-            [str(digit) for digit in range(10)],
+            "0123456789",
         )
-        self._predictions = [predictions.count(str(digit)) for digit in range(10)]
+        self._predictions = [*predictions.series.values()]
         rejects = ItemCounter(
             "inkstream_rejects",
             "Items answered with a reason not to trust the digit: tensors, and final answers to ink.",
             registry,
             ["reason"],
-            [[reason] for reason in REJECT_REASONS.values()],
+            REJECT_REASONS.values(),
         )
-        self._rejects = {number: rejects.count(name) for number, name in REJECT_REASONS.items()}
+        self._rejects = dict(zip(REJECT_REASONS, rejects.series.values(), strict=True))
         warnings = ItemCounter(
             "inkstream_warnings",
-            "Doubts about how tensors were prepared; one item may raise several.",
+            "Warnings about how a tensor was prepared; one item may have several.",
             registry,
             ["warning"],
-            [[warning] for warning in image_warnings.NAMES.values()],
+            image_warnings.NAMES.values(),
         )
-        self._warnings = {bit: warnings.count(name) for bit, name in image_warnings.NAMES.items()}
+        self._warnings = dict(zip(image_warnings.NAMES, warnings.series.values(), strict=True))
         self.ink = InkMetrics(registry)
         self._failed_batches = ItemCounter(
-            "inkstream_failed_batches", "Batches that the engine did not compute.", registry
-        ).count()
+            "inkstream_failed_batches", "Batches that the engine failed to compute.", registry
+        ).only
         depth = Gauge("inkstream_queue_depth", "Items that wait for a batch.", registry=registry)
         depth.set_function(queue_depth)
         self.streams = Gauge("inkstream_streams", "Streams that are open.", registry=registry)
         self.held_streams = Gauge(
             "inkstream_held_streams",
-            "Streams that are not read at the moment, because their window is full.",
+            "Streams that the server does not read at the moment, because their window is full.",
             registry=registry,
         )
         self.clients = ClientMetrics(registry)
         self._model = Gauge(
             "inkstream_model_info",
-            "The model that answers: always 1.",
+            "Model that answers, in its labels; the value is always 1.",
             ["name", "version", "engine", "sha256"],
             registry=registry,
         )
-        swaps = ItemCounter(
+        self._swaps = ItemCounter(
             "inkstream_model_swaps",
-            "Versions of the model that were swapped in, or refused because they are not sound.",
+            "Versions of the model that were swapped in, or refused as not sound.",
             registry,
             ["outcome"],
-            [[outcome] for outcome in SWAP_OUTCOMES],
-        )
-        self._swaps = {outcome: swaps.count(outcome) for outcome in SWAP_OUTCOMES}
+            SWAP_OUTCOMES,
+        ).series
         self._refused = Gauge(
             "inkstream_model_refused",
-            "Processes that answer with another version than their store wants, which was refused.",
+            "Processes that refused the version that the store names, and answer with another one.",
             registry=registry,
         )
 

@@ -155,7 +155,7 @@ def about_workers(slots: list[WorkerSlot], sums: MetricSums) -> list[Metric]:
         ),
         CounterMetricFamily(
             "inkstream_worker_restarts",
-            "Workers started in place of dead ones.",
+            "Restarts of workers that died.",
             sum(slot.restarts for slot in slots),
         ),
         streams,

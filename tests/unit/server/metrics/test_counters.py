@@ -6,10 +6,10 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 def test_a_counter_is_scraped_as_prometheus_clients_own_is() -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    counter = ItemCounter("cakes", "Cakes eaten.", ours, ["kind"], [["plum"], ["nut"]])
+    counter = ItemCounter("cakes", "Cakes eaten.", ours, ["kind"], ["plum", "nut"])
     reference = Counter("cakes", "Cakes eaten.", ["kind"], registry=theirs)
-    counter.count("plum").inc(3)
-    counter.count("plum").inc()
+    counter.series["plum"].inc(3)
+    counter.series["plum"].inc()
     reference.labels("plum").inc(4)
     reference.labels("nut").inc(0)
     wanted = [line for line in generate_latest(theirs).splitlines() if b"_created" not in line]
@@ -18,5 +18,5 @@ def test_a_counter_is_scraped_as_prometheus_clients_own_is() -> None:
 
 def test_every_series_is_there_before_anything_was_counted() -> None:
     registry = CollectorRegistry()
-    ItemCounter("cakes", "Cakes eaten.", registry, ["kind"], [["plum"], ["nut"]])
+    ItemCounter("cakes", "Cakes eaten.", registry, ["kind"], ["plum", "nut"])
     assert registry.get_sample_value("cakes_total", {"kind": "nut"}) == 0.0

@@ -29,7 +29,7 @@ def test_a_weight_of_n_equals_n_observations_of_prometheus_own(
     weighed: list[tuple[float, int]],
 ) -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
-    series = ItemHistogram("h", "help", BOUNDS, ours).series()
+    series = ItemHistogram("h", "help", BOUNDS, ours).only
     reference = Histogram("h", "help", buckets=BOUNDS, registry=theirs)
     for value, items in weighed:
         series.observe(value, items)
@@ -75,15 +75,15 @@ def test_a_thousand_items_cost_what_one_costs() -> None:
 def test_every_series_is_there_before_the_first_item() -> None:
     registry = CollectorRegistry()
     histogram = ItemHistogram(
-        "seconds", "Some seconds.", BOUNDS, registry, ["kind", "way"], [["a", "up"], ["b", "down"]]
+        "seconds", "Some seconds.", BOUNDS, registry, ["kind", "way"], [("a", "up"), ("b", "down")]
     )
-    histogram.series("b", "down").observe(0.7, 3)
+    histogram.series["b", "down"].observe(0.7, 3)
     for labels, count in (({"kind": "a", "way": "up"}, 0), ({"kind": "b", "way": "down"}, 3)):
         assert registry.get_sample_value("seconds_count", labels) == count
         assert registry.get_sample_value("seconds_bucket", {**labels, "le": "+Inf"}) == count
         assert registry.get_sample_value("seconds_bucket", {**labels, "le": "0.5"}) == 0
     with pytest.raises(KeyError):
-        histogram.series("a", "down")
+        histogram.series["a", "down"]
 
 
 def test_two_histograms_of_one_name_are_refused() -> None:
@@ -95,7 +95,7 @@ def test_two_histograms_of_one_name_are_refused() -> None:
 
 def test_prometheus_can_read_it() -> None:
     registry = CollectorRegistry()
-    ItemHistogram("seconds", "Some seconds.", [0.5], registry).series().observe(0.25, 4)
+    ItemHistogram("seconds", "Some seconds.", [0.5], registry).only.observe(0.25, 4)
     lines = generate_latest(registry).decode().splitlines()
     assert "# TYPE seconds histogram" in lines
     assert 'seconds_bucket{le="0.5"} 4.0' in lines

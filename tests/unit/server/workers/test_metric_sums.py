@@ -74,7 +74,7 @@ def test_counters_and_every_part_of_a_histogram_are_of_all_who_ever_lived() -> N
     for worker, latency in enumerate((0.5, 1.5, 1.5)):
         registry = CollectorRegistry()
         Counter("calls", "Calls.", ["code"], registry=registry).labels("OK").inc(worker + 1)
-        ItemHistogram("seconds", "Seconds.", [1.0], registry).series().observe(latency, 10)
+        ItemHistogram("seconds", "Seconds.", [1.0], registry).only.observe(latency, 10)
         sums.reported(worker, report(registry))
     sums.died(2)
     assert value(sums, "calls_total", code="OK") == 6
@@ -88,7 +88,7 @@ def test_an_exemplar_is_the_latest_of_anybodys_whoever_reports_last() -> None:
     sums = MetricSums()
     registries = [CollectorRegistry() for _ in range(2)]
     for worker, registry in enumerate(registries):
-        series = ItemHistogram("seconds", "Seconds.", [1.0], registry).series()
+        series = ItemHistogram("seconds", "Seconds.", [1.0], registry).only
         series.observe(0.5)
         series.exemplify(0.5, {"trace_id": str(worker)})
     for worker in (1, 0):
@@ -149,7 +149,7 @@ def test_the_page_of_one_reads_as_its_own_registry_after_a_passage_as_json() -> 
     Gauge("streams", "Streams.", registry=registry).set(1)
     Info("build", "Build.", registry=registry).info({"version": "1"})
     histogram = ItemHistogram("seconds", "Seconds.", [0.1, 1.0], registry)
-    histogram.series().observe(0.25, 3)
+    histogram.only.observe(0.25, 3)
     sums = MetricSums()
     sums.reported(0, json.loads(json.dumps(report(registry))))
 
