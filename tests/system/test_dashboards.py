@@ -78,9 +78,7 @@ def test_batches_hold_all_that_is_recognised_and_histograms_count_every_item(sce
     latencies = only(scene, "service", "Latency of items")
     every = scene.sent("tensors") + scene.sent("glyphs")
     assert latencies["+Inf",] == pytest.approx(every, rel=CLOSE)
-    half, most = (
-        only(scene, "service", "Latency of tensors", it) for it in ("half within", "99 % within")
-    )
+    half, most = (only(scene, "service", "Latency of tensors", it) for it in ("p50", "p99"))
     assert 0 < half[()] <= most[()]
 
 

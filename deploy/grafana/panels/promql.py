@@ -35,7 +35,7 @@ def quantile(part: float, histogram: str, by: str = "", labels: str = "") -> str
 
 def quantiles(histogram: str, labels: str = "") -> dict[str, str]:
     """Give the usual quantiles."""
-    named = {"half within": 0.5, "90 % within": 0.9, "99 % within": 0.99}
+    named = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
     return {name: quantile(part, histogram, labels=labels) for name, part in named.items()}
 
 

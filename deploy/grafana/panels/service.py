@@ -106,7 +106,7 @@ SERVICE = {
             "Batches grow by themselves under load.",
             {
                 "mean": mean("inkstream_batch_size"),
-                "99 % up to": quantile(0.99, "inkstream_batch_size"),
+                "p99": quantile(0.99, "inkstream_batch_size"),
             },
         ),
         Panel(
