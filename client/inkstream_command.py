@@ -1,23 +1,45 @@
-"""The command `inkstream` as it is installed, beside the package rather than in it.
+"""What the installed commands share before they import the package `inkstream`: the start and a full disk.
 
-gRPC's core logs on stderr what the command says in a sentence of its own, and reads once, when the package
-is imported, whether to.
+It stays outside the package because gRPC reads once, when the package is imported, whether to log on stderr
+what the command says in a sentence of its own. It imports no gRPC.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+
 
 def main() -> None:
-    """Run the command line; ends the process with an exit code."""
+    """Run the command `inkstream`; ends the process with an exit code."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        # Takes a moment, in which somebody may have thought better of it.
+        # The import takes a moment, in which Ctrl-C may come.
         from inkstream.cli import main as run
 
         run()
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted.\n")
         sys.exit(130)
+
+
+def end_if_full(error: OSError, name: str) -> None:
+    """End the process with a sentence and exit code 1 if `error` says that standard output is full.
+
+    Returns and does nothing for any other error.
+
+    Args:
+        error: the error that ended a command; one that names a file is left alone.
+        name: the name of the command, which precedes the sentence.
+    """
+    if error.filename is not None or error.errno not in _FULL:
+        return
+    # Python writes its buffer once more as it ends, which would fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.stderr.write(
+        f"{name}: standard output cannot be written ({error.strerror}); what it shows is not complete\n"
+    )
+    sys.exit(1)

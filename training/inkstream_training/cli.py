@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from inkstream._stdout import end_if_full
 from inkstream.mnist import DatasetUnavailable
+from inkstream_command import end_if_full
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -58,11 +58,6 @@ class Exchange:
         self.unanswered = 0
         """Frames sent and not yet answered; never more than the window."""
 
-    @property
-    def is_unused(self) -> bool:
-        """Whether the stream has not carried a single frame."""
-        return self._next_sequence == 1
-
     def next_message(self, now: float) -> wire.StreamRecognizeRequest | None:
         """Pack what waits into the next message; None when there is nothing, or no room for it.
 

@@ -38,11 +38,6 @@ class InkExchange:
         self._cut: set[PenJournal] = set()
         """Pens of which such an end was passed over: the next stream answers them from there on."""
 
-    @property
-    def is_unused(self) -> bool:
-        """Whether the stream has carried no ink."""
-        return not self._highest
-
     def next_message(self, *, at_once: bool = False) -> wire.StreamRecognizeRequest | None:
         """Pack what is due into the next message; None where nothing is.
 

@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 import click
 import numpy as np
 import numpy.typing as npt
+from inkstream_command import end_if_full
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from inkstream._exceptions import InkstreamError, InputError, RetryableError
-from inkstream._stdout import end_if_full
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _T = TypeVar("_T")

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import click
 from click.core import ParameterSource
+from inkstream_command import end_if_full
 
 from inkstream_server import __version__, logs
 from inkstream_server.config import Config, grouped, settings, variable_of
@@ -91,8 +92,6 @@ class _Main(click.Group):
         try:
             return super().main(*args, **kwargs)
         except OSError as error:
-            from inkstream._stdout import end_if_full
-
             end_if_full(error, "inkstream-server")
             raise
 
