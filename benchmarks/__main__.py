@@ -1,4 +1,4 @@
-"""`make bench`: the server and the transport's floor in turn, on one core, load on the other."""
+"""`make bench`: measures the server and a bare gRPC echo in turn, on one core; the load has the other."""
 
 import os
 from pathlib import Path
@@ -46,15 +46,17 @@ def main(rounds: int, only: tuple[str, ...], json_path: Path | None, picture: Pa
 
         pictures.draw_bench(results, picture)
     if failures:
-        raise click.ClickException("\n".join(["a fast wrong answer is a failure:", *failures]))
+        raise click.ClickException(
+            "\n".join(["a wrong answer is a failure, however fast:", *failures])
+        )
 
 
 def measure(
     chosen: list[Case], digits: Digits, rounds: int, console: Console
 ) -> tuple[dict[str, Rows], list[str]]:
-    """Run all cases once a round, so that a disturbance spoils one round of several cases, not one case.
+    """Run every case once a round, so that a disturbance spoils one round of several cases, not one case.
 
-    Returns: figures by case and who, and what went wrong.
+    Returns: figures by case and by what was measured, and the failures as text.
     """
     results: dict[str, Rows] = {}
     failures: list[str] = []

@@ -1,4 +1,4 @@
-"""Whether one stream at full speed holds up slow ones, of pens or of images: alone and beside it."""
+"""Measures whether one stream at full speed delays slow streams, of pens or of images."""
 
 import os
 import subprocess
@@ -23,13 +23,13 @@ from benchmarks.servers import processes
 PER_MESSAGE = 64
 """Images in a message of the fast stream."""
 WINDOW = 4096
-"""Images that it keeps unanswered: the default of `--window`."""
+"""Its unanswered images: the default of `--window`."""
 ALONE, BESIDE = "alone", "beside one at full speed"
 
 
 def flood(address: str) -> None:
-    """Send as fast as the window allows, for ever; to be killed."""
-    os.nice(10)  # It shares a core with the pens, whose own lateness is not to be measured.
+    """Send as fast as the window allows, until killed."""
+    os.nice(10)  # It shares a core with the pens and must not delay their sending.
     digits = mnist()
     with open_streams(address, 1) as (stream,):
         listener, sent, answered = Listener([stream]), 0, 0
@@ -46,7 +46,7 @@ def flood(address: str) -> None:
 
 
 def _messages_in(answer: bytes) -> int:
-    """Count the messages whose last image an answer is about, refused or not."""
+    """Count the messages whose last image this answer contains, rejected or not."""
     response = StreamRecognizeResponse.FromString(answer)
     sequences = [number for group in response.tensors for number in group.sequences]
     sequences += [error.sequence for error in response.errors]
@@ -70,12 +70,12 @@ def _flooding(address: str) -> Iterator[None]:
 @click.option("--pens", "count", default=1000, show_default=True, help="Pens that write.")
 @click.option("--per-stream", default=10, show_default=True, help="Pens that share a stream.")
 @click.option("--seconds", default=8.0, show_default=True, help="How long each run writes.")
-@click.option("--rounds", default=3, show_default=True, help="Runs, alone and beside in turn.")
 @click.option(
-    "--images", type=int, help="Send so many images a second, one by one, in place of pens."
+    "--rounds", default=3, show_default=True, help="Runs, alone and beside the stream in turn."
 )
+@click.option("--images", type=int, help="Send this many single images a second instead of pens.")
 @click.option("--streams", default=100, show_default=True, help="Streams of these images.")
-@click.option("--flood", "flooded", hidden=True, help="Be the fast stream, against this address.")
+@click.option("--flood", "flooded", hidden=True, help="Send the fast stream to this address.")
 def main(
     count: int,
     per_stream: int,

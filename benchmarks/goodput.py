@@ -1,9 +1,9 @@
-"""What a server still delivers in time when more is asked of it than it can do.
+"""Measures goodput: what a server answers in time under more load than its capacity.
 
-Devices send a message of images at random moments (Poisson), each image worthless after DEADLINE_MS. As a
-device would, one that still waits for IN_FLIGHT messages leaves a message out, and one that was refused stays
-away for as long as it was told. An answer counts if it was read within the deadline, counted from the moment
-at which its message should have left.
+Devices send messages of images at random moments (Poisson); every image has a deadline of DEADLINE_MS. A
+device that waits for IN_FLIGHT messages skips one, and a device that is rejected waits for its retry-after.
+An answer counts if it is read within the deadline, counted from the moment at which its message should have
+left.
 """
 
 import os
@@ -33,9 +33,9 @@ PERIOD_SECONDS = 0.05
 DEADLINE_MS = 100
 IN_FLIGHT = 2
 WARM_SECONDS = 3.0
-"""Left out of the figures: all devices come at once, and the server has yet to learn its rate."""
+"""Left out of the figures, because all devices start at once and the server must learn its rate."""
 LOADS = (0.5, 0.8, 1.0, 1.5, 2.0, 3.0)
-"""Times capacity."""
+"""Loads to offer, as multiples of capacity."""
 DEVICE_RATE = PER_MESSAGE / PERIOD_SECONDS
 
 IN_TIME, LATE, REFUSED, LEFT_OUT = "in time/s", "late/s", "refused/s", "left out/s"
@@ -43,12 +43,12 @@ BEHIND = "sent late p99 ms"
 
 
 Note = Callable[[str, float, int], None]
-"""Counts what became of images: how they ended, when they should have left, how many."""
+"""Counts images: their outcome, when they should have left, how many."""
 
 
 @dataclass(slots=True)
 class _Device:
-    """One stream, and what it waits for."""
+    """One stream, and the answers that it awaits."""
 
     stream: wire.Stream
     waiting: dict[int, float] = field(default_factory=dict)
@@ -57,21 +57,21 @@ class _Device:
 
 
 def capacity(target: processes.Running, digits: Digits) -> Figures:
-    """Measure what the server does when everything is sent as fast as it is taken."""
+    """Measure the rate of answers when everything is sent as fast as the server takes it."""
     return callers.ask_all(target, digits, 32, 60, PER_MESSAGE)
 
 
 def offer(
     target: processes.Running, digits: Digits, *, rate: float, seconds: float, heeds: bool = True
 ) -> Figures:
-    """Offer so many images a second for a while; gives what became of them.
+    """Offer `rate` images a second for a while; return their outcomes.
 
     Args:
-        target: who is asked.
-        digits: what is sent.
+        target: the server.
+        digits: the images to send.
         rate: images a second, over all devices.
         seconds: how long, after WARM_SECONDS.
-        heeds: whether devices stay away when they are told to.
+        heeds: whether devices wait for their retry-after.
     """
     devices_count = max(1, round(rate / DEVICE_RATE))
     chance = np.random.default_rng(1)
@@ -130,7 +130,7 @@ def offer(
 
 
 def _messages(digits: Digits, count: int) -> list[list[bytes]]:
-    """Build what every device sends, message by message: the same images, numbers that rise."""
+    """Build the messages of every device: the same images with rising numbers."""
     pixels = Tensors(uint8=digits.pixels(0, PER_MESSAGE))
     built = []
     for number in range(count):
@@ -146,7 +146,7 @@ def _messages(digits: Digits, count: int) -> list[list[bytes]]:
 
 
 def _settle(device: _Device, response: StreamRecognizeResponse, now: float, note: Note) -> None:
-    """Count the answers of one message from the server."""
+    """Count the answers in one message from the server."""
     for group in response.tensors:
         _settle_items(device, group.sequences, now, note, IN_TIME)
     refused: list[int] = []
@@ -161,7 +161,7 @@ def _settle(device: _Device, response: StreamRecognizeResponse, now: float, note
 def _settle_items(
     device: _Device, sequences: Sequence[int], now: float, note: Note, what: str
 ) -> None:
-    at = 0  # Answers come packed: several messages in one, or one in parts.
+    at = 0  # One answer may hold several messages, or a part of one.
     while at < len(sequences):
         number = sequences[at] // PER_MESSAGE
         stop = at
@@ -176,7 +176,7 @@ def _settle_items(
 
 
 def hold(target: processes.Running, digits: Digits, *, rate: float, times: int) -> list[float]:
-    """Keep up a load; gives the server's memory in MB after every ten seconds."""
+    """Keep up a load; return the server's memory in MB after every ten seconds."""
     memory = []
     for _ in range(times):
         memory.append(offer(target, digits, rate=rate, seconds=7.0)[MEMORY])
@@ -186,10 +186,10 @@ def hold(target: processes.Running, digits: Digits, *, rate: float, times: int) 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--rounds", default=3, show_default=True, help="Runs of each load, in turn.")
 @click.option("--seconds", default=4.0, show_default=True, help="How long each load is offered.")
-@click.option("--deaf", is_flag=True, help="Devices come back at once when they are refused.")
+@click.option("--deaf", is_flag=True, help="Rejected devices come back at once.")
 @click.option("--loads", default=",".join(map(str, LOADS)), show_default=True, help="x capacity.")
 @click.option(
-    "--hold", "held", default=0, help="Then keep up twice the capacity for 10 s so often."
+    "--hold", "held", default=0, help="Then keep up twice the capacity for this many times 10 s."
 )
 @click.option("--picture", type=click.Path(path_type=Path), help="Draw the curve here (SVG).")
 def main(
@@ -214,7 +214,7 @@ def main(
                 runs[point].append(
                     offer(server, digits, rate=rate, seconds=seconds, heeds=not deaf)
                 )
-                sleep(0.2)  # What was left over is answered.
+                sleep(0.2)  # Lets the server answer the rest.
         at_most = middle(most, RATE)
         click.echo(_table(at_most, runs, rounds, seconds))
         if held:

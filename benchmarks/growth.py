@@ -1,4 +1,4 @@
-"""How speed and memory grow: with streams, packing, batches, the load offered, and streams that are idle."""
+"""Measures how speed and memory change with streams, packing, batch limit, load and idle streams."""
 
 import os
 import resource
@@ -36,26 +36,26 @@ OPENING = "ms to open one"
 TO_FLOOR = "x raw floor"
 
 Cell = tuple[str, str, str]
-"""Heading of a column; who and which figure stand in it."""
+"""Heading of a column; what was measured, and which figure the column shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """One thing that grows, and what it is measured by."""
+    """One quantity that grows, and the figures for it."""
 
     name: str
-    """Names it on the command line, and its picture."""
+    """Its name on the command line and of its picture."""
     title: str
     about: str
     grows: str
-    """What the points are."""
+    """What the points count."""
     points: Sequence[int]
     measure: Callable[[Digits, int], Mapping[str, Figures]]
     columns: Sequence[Cell]
     drawn: Sequence[Cell]
     """Lines of the picture."""
     logarithmic: str = "xy"
-    """Axes of the picture that are."""
+    """The logarithmic axes of the picture."""
 
 
 def _streams(digits: Digits, count: int) -> Mapping[str, Figures]:
@@ -74,7 +74,7 @@ def _beside_raw(digits: Digits, load: Load) -> Mapping[str, Figures]:
 
 
 def _batch_limit(digits: Digits, limit: int) -> Mapping[str, Figures]:
-    # Callers who ignore the window would otherwise be refused where batches are small.
+    # The load ignores the window, so small batches would reject it with a shorter queue.
     with processes.server("--max-batch", str(limit), "--max-queue", "1000000") as server:
         return {INKSTREAM: h2load.flood(server, digits, Load(16, 8, 800))}
 
@@ -89,7 +89,7 @@ def _offered(digits: Digits, rate: int) -> Mapping[str, Figures]:
 
 
 def _idle(digits: Digits, count: int) -> Mapping[str, Figures]:
-    """Hold streams open that send nothing; then each must answer all the same."""
+    """Hold idle streams open; then each must still answer."""
     measured = {}
     for who, running in ((RAW, processes.floor("raw", 1)), (INKSTREAM, processes.server())):
         with running as target:
@@ -228,7 +228,7 @@ def main(rounds: int, only: str | None, docs: Path | None) -> None:
 
 
 def measure(sweeps: Sequence[Sweep], rounds: int, console: Console) -> dict[str, dict[int, Rows]]:
-    """Run all points once a round; gives all figures by sweep and point."""
+    """Run all points once a round; return all figures by sweep and point."""
     digits = mnist()
     results: dict[str, dict[int, Rows]] = {sweep.name: {} for sweep in sweeps}
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn())
@@ -246,7 +246,7 @@ def measure(sweeps: Sequence[Sweep], rounds: int, console: Console) -> dict[str,
 
 
 def _allow_connections() -> None:
-    """Let this process and the servers it starts hold as many connections as the system grants."""
+    """Raise the limit of open connections for this process and its servers as far as the system allows."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 

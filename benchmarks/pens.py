@@ -1,7 +1,7 @@
-"""How many pens can write at once, in real time, until provisional answers come late.
+"""Measures how many pens can write at once before provisional answers come late.
 
-The server has one core, all pens another. Latency counts from the moment at which the pen lifts, whether
-or not the load generator or a gateway was on time, until the answer has been read.
+The server has one core, all pens another. Latency counts from the moment at which the pen should lift until
+the answer is read, so a delay of the load generator is part of it.
 """
 
 import json
@@ -19,7 +19,7 @@ from benchmarks.load.writing import real_ink
 from benchmarks.servers import processes
 
 STEP = 1.25
-"""Between the numbers of pens that are tried once one has failed."""
+"""Factor between two tries after the first that was late."""
 MOST_PENS = 20_000
 
 
@@ -28,7 +28,7 @@ def search(
 ) -> list[Writing]:
     """Find the largest number of pens that is served in time, from `pens` upwards.
 
-    Doubles until late, then goes back by STEP until in time. Gives all runs.
+    Doubles until late, then goes back by STEP until in time. Returns all runs.
     """
     runs = []
 
@@ -51,7 +51,7 @@ def _print(runs: list[Writing], console: Console) -> None:
     table = Table(
         *("pens", "streams", "packets/s", "p50 ms", "p99 ms", "worst ms", "late p99 ms"),
         *("core used", "right", "MB", "in time"),
-        caption="late: of the load generator itself, part of the latencies",
+        caption="late: how late the load generator sent, which is part of the latencies",
     )
     for run in sorted(runs, key=lambda run: (run.streams == run.pens, run.pens)):
         table.add_row(
@@ -71,7 +71,7 @@ def _print(runs: list[Writing], console: Console) -> None:
 
 
 def write_into(page: Path, runs: list[Writing], per_stream: int) -> None:
-    """Put the runs of a search where a page has a place for them, the most pens that are in time in bold.
+    """Write the runs of a search into a page's table, with the most pens that are in time in bold.
 
     Args:
         page: holds the comments `<!-- pens N -->` and `<!-- end -->`, N being `per_stream`.
@@ -79,7 +79,7 @@ def write_into(page: Path, runs: list[Writing], per_stream: int) -> None:
         per_stream: pens that share a stream.
 
     Raises:
-        click.UsageError: the page has no such place.
+        click.UsageError: the page lacks these comments.
     """
     begin, end = f"<!-- pens {per_stream} -->\n", "<!-- end -->"
     before, found, rest = page.read_text().partition(begin)
@@ -99,13 +99,13 @@ def write_into(page: Path, runs: list[Writing], per_stream: int) -> None:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--pens", type=int, help="Measure this number only, instead of searching the most.")
+@click.option("--pens", type=int, help="Measure this number instead of searching.")
 @click.option("--per-stream", default=1, show_default=True, help="Pens that share a stream.")
 @click.option("--start", default=200, show_default=True, help="Number of pens to search from.")
 @click.option("--seconds", default=12.0, show_default=True, help="How long each run writes.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures here.")
 @click.option(
-    "--page", type=click.Path(path_type=Path), help="Renew this page's table of a search."
+    "--page", type=click.Path(path_type=Path), help="Write the search into this page's table."
 )
 def main(
     pens: int | None,
@@ -124,7 +124,7 @@ def main(
       python -m benchmarks.pens --pens 200 --seconds 30
     """
     if page is not None and pens is not None:
-        raise click.UsageError("--page: takes the table of a search, so leave out --pens")
+        raise click.UsageError("--page: writes the table of a search, so leave out --pens")
     console = Console(width=None if sys.stdout.isatty() else 110)
     os.sched_setaffinity(0, {processes.LOAD_CORE})
     inks = real_ink()

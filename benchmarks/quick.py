@@ -1,4 +1,4 @@
-"""`make bench-quick`: has the server become slower beside the floor than what was committed?"""
+"""`make bench-quick`: fails when the server is slower beside the floor than the committed ratios."""
 
 import json
 import os
@@ -32,7 +32,7 @@ Cost = Callable[[Running, Digits], float]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What the server pays for something, beside what the floor pays."""
+    """The cost of one task for the server and for the floor."""
 
     name: str
     server: Cost
@@ -41,7 +41,7 @@ class Case:
 
 
 def _flooded(name: str, load: Load) -> Case:
-    # Processor time rather than rate: other programs on the machine hardly touch it.
+    # Processor time, because other programs on the machine hardly change it.
     def cost(target: Running, digits: Digits) -> float:
         return h2load.flood(target, digits, load)[CPU]
 
@@ -73,9 +73,9 @@ CASES = (
 def measure(
     chosen: Sequence[Case], turns: int, digits: Digits, console: Console
 ) -> dict[str, list[float]]:
-    """Give the costs of cases, in multiples of the floor's: one a turn.
+    """Return the costs of cases as multiples of the floor's, one a turn.
 
-    All servers run throughout and are asked in turn, so that a disturbance hits neighbours alike.
+    All servers run throughout and take turns, so that a disturbance hits all of them.
     """
     ratios: dict[str, list[float]] = {case.name: [] for case in chosen}
     with ExitStack() as running:
@@ -96,7 +96,7 @@ def _middle(turns: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 
 def committed_for(processor: str, baselines: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Give the ratios to compare with: this kind of processor's, or the greatest of all where it has none."""
+    """Return the ratios of this kind of processor, or the greatest of all kinds where it has none."""
     if processor in baselines:
         return dict(baselines[processor])
     names = [name for ratios in baselines.values() for name in ratios]
@@ -104,31 +104,31 @@ def committed_for(processor: str, baselines: Mapping[str, Mapping[str, float]]) 
 
 
 def complaints(committed: Mapping[str, float], measured: Mapping[str, float]) -> list[str]:
-    """Say which cases cost more than they may, naming case, committed and measured ratio."""
-    said = []
+    """Return a line for each case that costs too much, with its committed and measured ratio."""
+    lines = []
     for name, ratio in measured.items():
         if name not in committed:
-            said.append(f"{name}: no ratio is committed; write one with --update")
+            lines.append(f"{name}: no ratio is committed; commit one with --update")
         elif ratio > committed[name] * (1 + WORSE_AT_MOST):
             more = ratio / committed[name] - 1
-            said.append(
+            lines.append(
                 f"{name}: committed {committed[name]:.3g} x the floor, measured {ratio:.3g}, "
                 f"{more:.0%} more (at most {WORSE_AT_MOST:.0%})"
             )
-    return said
+    return lines
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--update", is_flag=True, help=f"Commit to what is measured: write {BASELINE.name}.")
+@click.option("--update", is_flag=True, help=f"Write the measured ratios to {BASELINE.name}.")
 def main(update: bool) -> None:
-    """Compare the server's cost, in multiples of the bare echo's, with the committed one.
+    """Compare the server's cost, as a multiple of the bare echo's, with the committed ratio.
 
-    Processors differ in their ratios, so each kind has its own; one that has none is held to the greatest.
+    Each kind of processor has its own ratios; for a new kind the greatest ratios of all count.
 
     \b
     Examples:
-      python -m benchmarks.quick             # fails where it is a quarter worse
-      python -m benchmarks.quick --update    # after a change that is worth its price
+      python -m benchmarks.quick             # fails if a case is a quarter worse
+      python -m benchmarks.quick --update    # after a change that is worth its cost
     """
     if not h2load.is_installed():
         raise click.ClickException(h2load.MISSING)
@@ -138,13 +138,15 @@ def main(update: bool) -> None:
     committed = committed_for(processor, baselines)
     console, digits = Console(stderr=True), mnist()
     if processor not in baselines:
-        console.print(f"Nothing is committed for {processor}: the greatest ratios of others count.")
+        console.print(
+            f"No ratios are committed for {processor}: the greatest ratios of others count."
+        )
     try:
         turns = measure(CASES, TURNS, digits, console)
         first = _middle(turns)
         suspects = [case for case in CASES if complaints(committed, {case.name: first[case.name]})]
         if suspects and not update:
-            # Once more, with new processes: one may have been unlucky in where its memory lies.
+            # Measure again with new processes: speed varies with where memory lies.
             for name, again in measure(suspects, TURNS_OF_SUSPECTS, digits, console).items():
                 turns[name] += again
     except Wrong as wrong:
@@ -157,8 +159,8 @@ def main(update: bool) -> None:
     Console(width=None if os.isatty(1) else 120).print(table)
     if update:
         BASELINE.write_text(json.dumps(baselines | {processor: measured}, indent=1) + "\n")
-    elif said := complaints(committed, measured):
-        raise click.ClickException("\n".join(["slower than committed:", *said]))
+    elif slower := complaints(committed, measured):
+        raise click.ClickException("\n".join(["slower than committed:", *slower]))
 
 
 if __name__ == "__main__":

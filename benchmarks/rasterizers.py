@@ -1,20 +1,20 @@
-"""Which library draws pen strokes: time a glyph, likeness to the true area, upkeep.
+"""Compares libraries that draw pen strokes: time a glyph, error against the true area, releases.
 
     python -m benchmarks.rasterizers [--glyphs 2000] [--data FOLDER]
 
 Every candidate takes the same normalised strokes (`inkstream_server.ink.normalize`) and does what
-`rasterize` does: draw, measure the centre of mass, draw again in its place. The time is that of
-normalise + draw for real pendigits, spread over all writers; "ink error" is how far a drawing is from
-the area that the pen truly covers, in percent of that area. Candidates beside celiagg are no
-requirement of the project: install those to be compared, the others are left out.
+`rasterize` does: draw, measure the centre of mass, draw again centred. The time is that of
+normalise + draw for real pendigits of all writers; "ink error" is how far a drawing is from
+the area that the pen truly covers, in percent of that area. The project requires
+only celiagg: install the candidates to compare; missing ones are left out.
 
     pip install aggdraw opencv-python-headless skia-python pillow
 
-Why celiagg: of what draws anti-aliased strokes with round caps and joins it is the fastest and the
-truest. It takes NumPy arrays as they are, in and out, is 5 MB against OpenCV's 61, and has wheels for
-every Python the project runs on. aggdraw is as fast, but its pen has neither round caps nor round joins;
-OpenCV's thick lines are whole pixels wide, so it has to draw large and shrink; Pillow cannot anti-alias.
-blend2d-py cannot draw strokes at all, pycairo has no wheel for Linux.
+Why celiagg: of the libraries that draw anti-aliased strokes with round caps and joins it is the fastest
+and the most accurate. It reads and writes NumPy arrays, takes 5 MB against OpenCV's 61, and has wheels
+for every Python that the project supports. aggdraw is as fast, but its pen has neither round caps nor
+round joins. OpenCV's thick lines are whole pixels wide, so it must draw large and shrink. Pillow cannot
+draw anti-aliased. blend2d-py cannot draw strokes at all, and pycairo has no wheel for Linux.
 """
 
 from __future__ import annotations

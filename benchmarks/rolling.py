@@ -1,9 +1,9 @@
-"""A rolling restart as one client sees it: two servers restarted in turn under steady load.
+"""Measures a rolling restart as one client sees it: two servers restart in turn under steady load.
 
     python -m benchmarks.rolling --rounds 3
 
-Images come one by one at random times, whether or not they are answered; pens write beside them. The
-latency of an image counts from its planned time, that of ink from pen-up to the provisional answer.
+Single images leave at random times, whether or not earlier ones are answered, and pens write beside them.
+The latency of an image counts from its planned time, that of ink from pen-up to the provisional answer.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from benchmarks.servers import processes
 
 SEVEN = [(10, 10), (20, 10), (30, 11), (24, 25), (18, 40)]
 SETTLE_SECONDS = 1.0
-"""Between two restarts, as an orchestrator waits for readiness to be seen."""
+"""Between two restarts, because an orchestrator waits for readiness."""
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class Seen:
     """Seconds from pen-up to the provisional answer."""
     errors: list[str] = field(default_factory=list)
     wrong: int = 0
-    """Images answered with another digit than before the restarts."""
+    """Images whose digit differs from before the restarts."""
     drains: int = 0
     losses: int = 0
     finals: int = 0
@@ -56,7 +56,7 @@ class Seen:
 @click.option("--kill", is_flag=True, help="Kill the servers (-9) rather than end them.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures here.")
 def main(rounds: int, rate: float, pens: int, kill: bool, json_path: Path | None) -> None:
-    """Restart two servers in turn behind one client and print what it noticed."""
+    """Restart two servers in turn behind one client and print what it saw."""
     os.sched_setaffinity(0, {processes.LOAD_CORE})
     number = signal.SIGKILL if kill else signal.SIGTERM
     figures = uvloop.run(_measure(mnist(), rounds, rate, pens, number))
@@ -119,7 +119,7 @@ def _restart(
     stack: AsyncExitStack, old: processes.Running, port: str, number: signal.Signals
 ) -> processes.Running:
     os.kill(old.pid, number)
-    # The block that started it waits for the process; a second wait would take its exit code away.
+    # WNOWAIT leaves the exit code to the block that started the process.
     os.waitid(os.P_PID, old.pid, os.WEXITED | os.WNOWAIT)
     return stack.enter_context(processes.server("--port", port))
 

@@ -36,10 +36,10 @@ GROWTH_AT_MOST = 0.02
 """Of resident memory, over the second half of the run; see `growth`."""
 
 CALM_SECONDS = 20.0
-"""How long the server may take to let go of everything once nobody calls any more."""
+"""How long the server may take to release everything after the last call."""
 
 WARM_SECONDS = 15.0
-"""Of the same use before the first look: what is made once is made then, the first swap included."""
+"""Of the same use before the first look, so that memory allocated once does not count as growth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +51,23 @@ class Look:
     resident_mb: float
     descriptors: int
     threads: int
-    """Those of gRPC's pool left out."""
+    """Without those of gRPC's pool."""
     streams: float
     queue: float
 
 
 POOL = "event_engine"
-"""What gRPC calls the threads of its pool. Their number follows the load of the last minutes and has an upper
-bound of its own, so they are not counted; a thread of any other name that stays is left over."""
+"""The name of the threads in gRPC's pool. Their number follows the load and is bounded, so they are not
+counted; any other thread that stays is a leak."""
 
 
 class Leftovers(Exception):
-    """Something did not come back, or does not add up; says what."""
+    """The server kept something, or its counters do not add up."""
 
 
 def look(server: Running, began: float) -> Look:
     """Look at a server's process and at its page of metrics."""
-    # Before the scrape, which takes a thread and a descriptor itself.
+    # Read before the scrape, which uses a thread and a descriptor itself.
     process = Path(f"/proc/{server.pid}")
     descriptors = len(list((process / "fd").iterdir()))
     threads = sum(_name(thread) != POOL for thread in (process / "task").iterdir())
@@ -98,9 +98,9 @@ def scrape(server: Running) -> Samples:
 
 
 def reconcile(samples: Samples) -> dict[str, float]:
-    """Add up a quiet server's counters.
+    """Add up the counters of an idle server.
 
-    Returns: what was accepted, and how it ended, by kind.
+    Returns: accepted items and their outcomes, by kind.
 
     Raises:
         Leftovers: an item was accepted and did not end, or ended twice.
@@ -121,9 +121,9 @@ def reconcile(samples: Samples) -> dict[str, float]:
 
 
 def growth(looks: Sequence[Look]) -> float:
-    """Share by which memory grew from the beginning to the end of a run's second half.
+    """Return the share by which memory grew over the second half of a run.
 
-    Medians of a fifth of that half at either end: one look is as high as the garbage of its moment.
+    Compares medians of the first and last fifth of that half, because garbage raises single looks.
     """
     half = looks[len(looks) // 2 :]
     fifth = max(1, len(half) // 5)
@@ -134,7 +134,7 @@ def growth(looks: Sequence[Look]) -> float:
 
 
 async def soak(server: Running, callers: Callers, seconds: float, console: Console) -> list[Look]:
-    """Run callers for so long, and look at the server meanwhile."""
+    """Run callers for `seconds`, and look at the server meanwhile."""
     calling = asyncio.create_task(callers.run())
     began = monotonic()
     looks = [await asyncio.to_thread(look, server, began)]
@@ -154,10 +154,10 @@ async def soak(server: Running, callers: Callers, seconds: float, console: Conso
 
 
 async def calm(server: Running, like: Look | None = None) -> Look:
-    """Look until every stream is gone and, where `like` is given, no more is held than then.
+    """Look until every stream is gone and, where `like` is given, the server holds no more than then.
 
     Raises:
-        Leftovers: something is left after CALM_SECONDS.
+        Leftovers: the server still holds something after CALM_SECONDS.
     """
     began = monotonic()
     while True:
@@ -166,7 +166,7 @@ async def calm(server: Running, like: Look | None = None) -> Look:
         left += [f"{seen.queue:.0f} items"] if seen.queue else []
         for name in ("descriptors", "threads") if like else ():
             was, now = getattr(like, name), getattr(seen, name)
-            left += [f"{now} {name} where {was} were before"] if now > was else []
+            left += [f"{now} {name} where there were {was}"] if now > was else []
         if not left:
             return seen
         if seen.seconds > CALM_SECONDS:
@@ -175,16 +175,16 @@ async def calm(server: Running, like: Look | None = None) -> Look:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--minutes", default=10.0, show_default=True, help="How long to use it.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Gets all looks.")
-@click.option("--picture", type=click.Path(path_type=Path), help="Gets a picture of the memory.")
+@click.option("--minutes", default=10.0, show_default=True, help="How long to use the server.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all looks here.")
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw the memory here.")
 @click.argument("flags", nargs=-1)
 def main(
     minutes: float, json_file: Path | None, picture: Path | None, flags: tuple[str, ...]
 ) -> None:
-    """Use a server in every way for some minutes, and see that nothing is left behind.
+    """Use a server in every way for some minutes, and check that nothing leaks.
 
-    FLAGS go to the server.
+    FLAGS are passed to the server.
 
     \b
     Examples:
@@ -205,7 +205,7 @@ def main(
                 looks = asyncio.run(soak(server, callers, minutes * 60, console))
                 after = asyncio.run(calm(server, before))
                 sums = reconcile(scrape(server))
-                said = {
+                summary = {
                     "minutes": minutes,
                     "rounds": dict(callers.done),
                     "items": sums,
@@ -213,9 +213,9 @@ def main(
                     "after": asdict(after),
                     "growth over the second half": round(growth(looks), 4),
                 }
-                click.echo(json.dumps(said, indent=2))
+                click.echo(json.dumps(summary, indent=2))
                 if json_file is not None:
-                    json_file.write_text(json.dumps(said | {"looks": [*map(asdict, looks)]}))
+                    json_file.write_text(json.dumps(summary | {"looks": [*map(asdict, looks)]}))
                 if picture is not None:
                     pictures.draw_lines(
                         picture,
@@ -229,11 +229,11 @@ def main(
                     raise Leftovers(f"memory grew by {grown:.1%} over the second half")
             except (Leftovers, Wrong) as leftovers:
                 raise click.ClickException(str(leftovers)) from leftovers
-    console.print("nothing is left behind")
+    console.print("nothing leaked")
 
 
 def _name(thread: Path) -> str:
-    """Give a thread's name; that of the pool, whose threads come and go, if it went meanwhile."""
+    """Return a thread's name; a thread that ended meanwhile counts as one of the pool's."""
     try:
         return (thread / "comm").read_text().strip()
     except OSError:
@@ -241,7 +241,7 @@ def _name(thread: Path) -> str:
 
 
 async def _warm(callers: Callers) -> None:
-    """Have everybody come round some times, so that the first look sees what is made once."""
+    """Run all callers for WARM_SECONDS, so that memory allocated once is there at the first look."""
     calling = asyncio.create_task(callers.run())
     await asyncio.wait([calling], timeout=WARM_SECONDS)
     callers.stop()

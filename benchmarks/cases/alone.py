@@ -1,4 +1,4 @@
-"""Parts of the server's work without the server: the model, and drawing."""
+"""Measures parts of the server's work without a server: the model, and drawing."""
 
 from collections.abc import Callable
 from time import perf_counter_ns, thread_time
@@ -18,9 +18,9 @@ SECONDS = 0.5
 
 
 def model(digits: Digits, rows: int) -> Figures:
-    """Run the default model on one batch of so many images, over and over, on the server's core.
+    """Run the default model on the same batch of `rows` images for half a second, on the server's core.
 
-    Only LiteRT's own work counts: the input is in place, the output stays there.
+    Only LiteRT's own work counts: nothing is copied in or out.
     """
     interpreter = Interpreter(model_path=str(BUNDLED / "digits/1/model.tflite"), num_threads=1)
     (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
@@ -39,7 +39,7 @@ def model(digits: Digits, rows: int) -> Figures:
 
 
 def drawing() -> Figures:
-    """Normalise and rasterise real digits one by one, each the better time of two."""
+    """Normalise and rasterise real digits one by one; the better of two times counts."""
     inks = [ink.arrays() for ink in real_ink()]
     with on_core(SERVER_CORE):
         median, p90 = timed(lambda strokes: tensor_of(strokes, y_up=True), inks)
@@ -49,7 +49,7 @@ def drawing() -> Figures:
 def timed(
     work: Callable[[list[NDArray[np.float64]]], object], inks: list[list[NDArray[np.float64]]]
 ) -> tuple[float, float]:
-    """Median and 90th percentile of microseconds a glyph, each the better one of two."""
+    """Return median and 90th percentile of microseconds a glyph; the better of two times counts."""
     for strokes in inks[:100]:
         work(strokes)
     best = np.full(len(inks), np.inf)

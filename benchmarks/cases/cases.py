@@ -1,4 +1,4 @@
-"""All that `make bench` measures, case by case: who, beside which floor, under which load."""
+"""The cases of `make bench`: what each measures, beside which floor and under which load."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ SINGLE_8 = Load(streams=8, per_message=1, messages=2500)
 
 Asking = Callable[[Running, Digits], Figures]
 Measuring = Callable[[Digits], dict[str, Figures]]
-"""Measures once; gives figures by who was measured."""
+"""Measures once; returns figures by what was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,12 @@ class Case:
     name: str
     measure: Measuring
     is_long: bool = False
-    """Whether once is enough: a run that is long for itself."""
+    """Whether one round is enough, because a run takes long."""
     needs_h2load: bool = False
 
 
 def beside_floors(ask: Asking, per_message: int = 1) -> Measuring:
-    """Ask both floors and the server in turn, each a new process on the same core."""
+    """Measure both floors and the server in turn, each in a new process on the same core."""
 
     def measure(digits: Digits) -> dict[str, Figures]:
         measured = {}
@@ -61,7 +61,7 @@ def beside_floors(ask: Asking, per_message: int = 1) -> Measuring:
 
 
 def of_server(ask: Asking) -> Measuring:
-    """Ask a new server."""
+    """Measure a new server."""
 
     def measure(digits: Digits) -> dict[str, Figures]:
         with processes.server() as server:
@@ -71,7 +71,7 @@ def of_server(ask: Asking) -> Measuring:
 
 
 def flooded(load: Load) -> Measuring:
-    """Measure what gets through at most."""
+    """Measure the highest throughput."""
     return beside_floors(
         lambda target, digits: h2load.flood(target, digits, load), load.per_message
     )
@@ -83,10 +83,10 @@ def _flooded_beside_model(load: Load) -> Measuring:
 
 
 def _poisson(digits: Digits) -> dict[str, Figures]:
-    """Find what single messages at random moments may come to, then offer a part of it.
+    """Find the capacity for single messages at random moments, then offer a share of it.
 
-    Capacity is not what a flood gets through: there, answers share messages. It is the largest of rates that
-    rise by a quarter at which the queue does not grow: half of the answers come within HELD_MS.
+    A flood overstates that capacity, because its answers share messages. Here the rate rises by a quarter
+    until the queue grows; capacity is the last rate whose median latency stays within HELD_MS.
     """
 
     def ask(target: Running, rate: float, seconds: float) -> Figures:
@@ -94,7 +94,7 @@ def _poisson(digits: Digits) -> dict[str, Figures]:
 
     with processes.server() as server:
         capacity = rate = LEAST_RATE
-        # Twice if need be: what else the machine does must not look like the end of what it can do.
+        # Try twice: a disturbance must not look like the end of capacity.
         while any(ask(server, rate, 1.0)[P50] <= HELD_MS for _ in range(2)):
             capacity, rate = rate, rate * 1.25
         measured = {INKSTREAM: ask(server, CAPACITY_SHARE * capacity, 3.0)}
@@ -108,7 +108,7 @@ def _start(digits: Digits) -> dict[str, Figures]:
 
 
 def _metrics_on_and_off(digits: Digits) -> dict[str, Figures]:
-    """Flood two servers in turn, of which one counts; what machines around do hits both alike."""
+    """Flood a server with metrics and one without in turn, so that disturbances hit both alike."""
     with (
         processes.server() as counting,
         processes.server(module="benchmarks.servers.uncounted") as uncounted,
@@ -122,11 +122,11 @@ def _metrics_on_and_off(digits: Digits) -> dict[str, Figures]:
 
 
 def _one_and_two_workers(digits: Digits) -> dict[str, Figures]:
-    """Load a server of one process, and one worker of a server of two as heavily, in turn.
+    """Load a server of one process, and one worker of a server of two, in turn.
 
-    The load needs the other core, so two workers cannot have one each. Both servers share a core, one
-    worker idles, and what is compared is the processor time an image of all their processes, the idle
-    worker and the supervisor included. Two cores carry twice as many images if it stays.
+    The load needs the other core, so two workers cannot have a core each. Both servers share a core and
+    one worker idles. The figure is the processor time an image of all processes, including the idle worker
+    and the supervisor. If it is the same, two cores carry twice as many images.
     """
     with processes.server() as one, processes.server("--workers", "2") as two:
         runs: dict[str, list[Figures]] = {INKSTREAM: [], TWO_WORKERS: []}
@@ -139,7 +139,7 @@ def _one_and_two_workers(digits: Digits) -> dict[str, Figures]:
 
 @contextmanager
 def _streams_of_one_worker(server: Running, count: int) -> Iterator[list[Stream]]:
-    """Open streams until so many are with the same worker, which the kernel chose; gives those."""
+    """Open streams until one worker, chosen by the kernel, has `count` of them; yield those."""
     by_worker: dict[str, list[Stream]] = {}
     open_before: dict[str, float] = {}
     with ExitStack() as opened:

@@ -1,4 +1,4 @@
-"""What the project wants of its speed, on one server core, and whether a run of `make bench` has it."""
+"""The speeds that the project aims for on one server core, and whether a run of `make bench` reaches them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ class Target:
     bound: float
     unit: str
     is_floor: bool = False
-    """Whether the bound is the least that is wanted; else it is the most."""
+    """Whether the bound is a minimum; else it is a maximum."""
 
     def measured(self, results: Results) -> float | None:
-        """Give the figure, None if its case was left out."""
+        """Return the figure, or None if its case was left out."""
         return self.figure(results[self.case]) if self.case in results else None
 
     def is_met_by(self, measured: float) -> bool:
-        """Tell whether a figure is good enough."""
+        """Return whether a figure meets the bound."""
         return measured >= self.bound if self.is_floor else measured <= self.bound
 
 

@@ -1,4 +1,4 @@
-"""What load generators send: whole gRPC messages, ready to be posted."""
+"""Builds whole gRPC messages for load generators, before the clock starts."""
 
 import struct
 
@@ -9,11 +9,11 @@ from benchmarks.load.digits import Digits
 
 PATH = "/inkstream.v1.RecognitionService/StreamRecognize"
 CONFIG = StreamRecognizeRequest(config=StreamConfig()).SerializeToString()
-"""What a stream begins with."""
+"""The first message of every stream."""
 
 
 def framed(message: bytes) -> bytes:
-    """Put gRPC's prefix before a message: one byte (not compressed), four bytes of length."""
+    """Put gRPC's prefix before a message: one byte (0, not compressed) and four bytes of length."""
     return struct.pack(">BI", 0, len(message)) + message
 
 
@@ -25,7 +25,7 @@ def request(digits: Digits, first: int, count: int, *, sequence: int | None = No
 
 
 def stream(digits: Digits, *, messages: int, per_message: int) -> bytes:
-    """Build the body of one stream: the configuration, then so many messages of so many images."""
+    """Build the body of one stream: the configuration, then `messages` of `per_message` images each."""
     firsts = range(0, messages * per_message, per_message)
     parts = [framed(request(digits, first, per_message)) for first in firsts]
     return framed(CONFIG) + b"".join(parts)

@@ -1,4 +1,4 @@
-"""Callers who read and check every answer: all at once, one who waits, many who come at random."""
+"""Callers who check every answer: a flood, one who waits for each answer, arrivals at random."""
 
 import gc
 from collections.abc import Iterator, Sequence
@@ -16,13 +16,13 @@ from benchmarks.load.wire import HALF_CLOSE, Listener, Stream, frames, open_stre
 from benchmarks.servers.processes import Running
 
 SPIN_SECONDS = 0.002
-"""Before an arrival, in which the caller looks rather than sleeps: sleeping is exact to a millisecond."""
+"""For this long before an arrival the caller polls, because a sleep is only exact to a millisecond."""
 
 
 def ask_all(
     target: Running, digits: Digits, streams: int, messages: int, per_message: int
 ) -> Figures:
-    """Send everything as fast as it is taken, over so many new streams, and check every answer.
+    """Send everything as fast as the server takes it, over new streams, and check every answer.
 
     Raises:
         Wrong: answers are missing, out of order or wrong.
@@ -34,7 +34,7 @@ def ask_all(
 def ask_over(
     opened: Sequence[Stream], target: Running, digits: Digits, messages: int, per_message: int
 ) -> Figures:
-    """Do what `ask_all` does over streams that are open and have not been used; ends them."""
+    """Do what `ask_all` does over streams that are open and unused; end them."""
     firsts = range(0, messages * per_message, per_message)
     sent = [frames(request(digits, first, per_message)) for first in firsts]
     everything = [frame for message in sent for frame in message] + HALF_CLOSE
@@ -53,7 +53,7 @@ def round_trips(target: Running, digits: Digits, count: int) -> Figures:
     """Send one image, wait for its answer, send the next: the latency of one caller.
 
     Raises:
-        Wrong: see `ask_all`; so do all here.
+        Wrong: answers are missing, out of order or wrong.
     """
     sent = [frames(request(digits, number, 1)) for number in range(count)]
     began = np.empty(count)
@@ -73,18 +73,18 @@ def round_trips(target: Running, digits: Digits, count: int) -> Figures:
 def poisson(
     target: Running, digits: Digits, *, rate: float, seconds: float, streams: int, seed: int = 1
 ) -> Figures:
-    """Send single images at random moments, whether or not the server keeps up.
+    """Send single images at random moments (Poisson), whether or not the server keeps up.
 
-    Latency counts from the moment at which an image should have left, so that waiting to send, because
-    the server or the caller is behind, is part of it.
+    Latency counts from the moment at which an image should have left, so a delay of the sender is part
+    of it, whoever caused it.
 
     Args:
-        target: who is asked.
-        digits: what is sent.
+        target: the server.
+        digits: the images to send.
         rate: arrivals a second, over all streams.
-        seconds: how long they come.
-        streams: connections, each arrival on one at random.
-        seed: of the arrivals.
+        seconds: how long images arrive.
+        streams: connections; each image takes one at random.
+        seed: of the random arrivals.
     """
     random = np.random.default_rng(seed)
     due = np.cumsum(random.exponential(1 / rate, size=round(rate * seconds)))
@@ -120,7 +120,7 @@ def _read_to_end(streams: Sequence[Stream], listener: Listener) -> None:
 
 
 def _answers(target: Running, digits: Digits, stream: Stream, count: int) -> NDArray[np.float64]:
-    """Check the answers to images 0, 1, 2, ... of a stream; gives when each was read."""
+    """Check the answers to images 0, 1, 2, ... of a stream; return when each was read."""
     read_at: list[float] = []
     sequences: list[int] = []
     answered: list[int] = []
@@ -141,7 +141,7 @@ def _answers(target: Running, digits: Digits, stream: Stream, count: int) -> NDA
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Keep the garbage collector away while the clock runs: its pauses would be taken for the server's."""
+    """Pause the garbage collector while the clock runs, or its pauses count as the server's."""
     gc.collect()
     gc.freeze()
     gc.disable()

@@ -1,4 +1,4 @@
-"""The digits that loads send, and the check that what came back is right."""
+"""The digits that every load sends, and the check of their answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from inkstream.mnist import load
 from numpy.typing import NDArray
 
 RIGHT_AT_LEAST = 0.97
-"""Of any run; the bundled models recognise more than 98 % of the whole."""
+"""Least share of right answers in a run; the bundled models reach more than 98 % of all images."""
 
 
 class Wrong(RuntimeError):
-    """Answers are missing or wrong: how fast they came means nothing."""
+    """Answers are missing or wrong, so their speed means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Digits:
-    """MNIST's test images in their order, over and over."""
+    """MNIST's test images in order, repeated without end."""
 
     images: NDArray[np.uint8]
     """uint8 (n, 28, 28)."""
@@ -25,7 +25,7 @@ class Digits:
     """uint8 (n,)."""
 
     def pixels(self, first: int, count: int) -> bytes:
-        """Give images `first` to `first + count` end to end."""
+        """Return the pixels of images `first` to `first + count`, end to end."""
         rows = np.arange(first, first + count) % len(self.images)
         return self.images[rows].tobytes()
 
@@ -33,8 +33,7 @@ class Digits:
         """Check the answers to images 0, 1, 2, ...
 
         Raises:
-            Wrong: fewer than RIGHT_AT_LEAST are as labelled, and more than one is not: among 20 one is
-                more than that.
+            Wrong: fewer than RIGHT_AT_LEAST are as labelled; one wrong answer is always allowed.
         """
         wanted = self.labels[np.arange(len(answered)) % len(self.labels)]
         right = float(np.mean(np.asarray(answered) == wanted))

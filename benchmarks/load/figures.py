@@ -1,4 +1,4 @@
-"""What is measured of a run, by name, so that every case can have what it is about."""
+"""The figures of a run by name, so that each case keeps only those it needs."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -12,7 +12,7 @@ from benchmarks.servers.processes import Running
 Figures = dict[str, float]
 """Figures of one run by name."""
 Rows = dict[str, list[Figures]]
-"""Figures by who was measured, one for each round."""
+"""Figures by what was measured, one for each round."""
 
 RATE = "images/s"
 CPU = "CPU us/image"
@@ -22,21 +22,21 @@ MEMORY = "MB"
 PERCENTILES = {"p50 ms": 50.0, "p90 ms": 90.0, "p99 ms": 99.0, "p99.9 ms": 99.9}
 P50, P90, P99, _ = PERCENTILES
 LATE = "sent late p99 ms"
-"""How late the load generator itself was, which is part of the latencies."""
+"""How late the load generator sent, which is part of the latencies."""
 
 INKSTREAM, RAW, STUBS = "inkstream", "floor, raw", "floor, stubs"
 
 
 class Meter:
-    """Measures what a server spends from the moment it is made."""
+    """Measures what a server spends from now on."""
 
     def __init__(self, target: Running) -> None:
-        """Begin."""
+        """Start measuring `target`."""
         self._target = target
         self._cpu, self._began = target.cpu_seconds(), perf_counter()
 
     def figures(self, images: int, seconds: float | None = None) -> Figures:
-        """Give rate, processor time and memory; `seconds` where somebody else took the time."""
+        """Return rate, processor time and memory; `seconds` replaces the time measured here."""
         seconds = seconds or perf_counter() - self._began
         return {
             RATE: images / seconds,
@@ -46,16 +46,16 @@ class Meter:
 
 
 def percentiles_ms(seconds: NDArray[np.float64]) -> Figures:
-    """Give p50, p90, p99 and p99.9 of latencies, in milliseconds."""
+    """Return p50, p90, p99 and p99.9 of latencies, in milliseconds."""
     values = np.percentile(seconds, list(PERCENTILES.values())) * 1000
     return dict(zip(PERCENTILES, values.tolist(), strict=True))
 
 
 def middle(runs: Sequence[Figures], name: str) -> float:
-    """Give the median of a figure over the rounds."""
+    """Return the median of a figure over the rounds."""
     return float(median(run[name] for run in runs))
 
 
 def ratio(runs: Sequence[Figures], floors: Sequence[Figures], name: str) -> float:
-    """Give the median, over the rounds, of a figure divided by the floor's in the same round."""
+    """Return the median, over the rounds, of a figure divided by the floor's in the same round."""
     return float(median(run[name] / floor[name] for run, floor in zip(runs, floors, strict=True)))

@@ -1,4 +1,4 @@
-"""Load as heavy as it gets: `h2load`, in C, posts whole streams that were written before."""
+"""The heaviest load: `h2load`, written in C, posts whole streams that were built before."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ MISSING = "h2load is missing (Debian: apt-get install nghttp2-client)"
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One run: so many streams at once, each sending so many messages of so many images."""
+    """One run: `streams` at once, each sending `messages` of `per_message` images."""
 
     streams: int
     per_message: int
@@ -31,19 +31,19 @@ class Load:
 
 
 def is_installed() -> bool:
-    """Tell whether there is such a program here."""
+    """Return whether h2load is installed."""
     return shutil.which("h2load") is not None
 
 
 def flood(target: Running, digits: Digits, load: Load) -> Figures:
     """Post whole streams as fast as HTTP/2 lets them through, one connection a stream.
 
-    h2load shows no answers. So a tenth of the load, which also warms the server, goes by a caller who
-    reads and checks every one; of the rest the server's own metrics must count each image as answered.
+    h2load shows no answers. So another caller first sends a tenth of the load, which also warms the
+    server, and checks every answer; for the rest the server's metrics must count each image as answered.
 
     Raises:
         Wrong: answers are missing or wrong.
-        RuntimeError: a stream did not end with status 200; a server that drops streams is not fast.
+        RuntimeError: a stream did not end with status 200.
     """
     ask_all(target, digits, load.streams, max(1, load.messages // 10), load.per_message)
     with tempfile.NamedTemporaryFile(suffix=".grpc") as body:
@@ -72,7 +72,7 @@ def flood(target: Running, digits: Digits, load: Load) -> Figures:
 
 
 def _counted(target: Running) -> float:
-    """Give the images that a server says it answered well."""
+    """Return how many images the server's metrics count as answered."""
     if not target.metrics:
         return 0.0
     with urlopen(target.metrics) as page:

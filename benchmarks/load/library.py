@@ -1,4 +1,4 @@
-"""The client library as people use it, every answer read and checked."""
+"""The client library as people use it. Every answer is checked."""
 
 import asyncio
 import threading
@@ -19,7 +19,7 @@ def stream(target: Running, digits: Digits, images: int) -> Figures:
     """Feed `Client.stream` one image at a time and read all results.
 
     Raises:
-        Wrong: as all here, when too many answers are.
+        Wrong: too many answers are wrong; the other functions here raise it too.
     """
     with Client(target.address) as client:
         client.recognize(digits.images[0])
@@ -47,7 +47,7 @@ def async_stream(target: Running, digits: Digits, images: int) -> Figures:
 
 
 def recognize(target: Running, digits: Digits, calls: int, threads: int) -> Figures:
-    """Call `Client.recognize` with one image from so many threads, `calls` in all."""
+    """Call `Client.recognize` with one image, `calls` times in all, from `threads` threads."""
     turns = _Turns(digits, calls)
     with Client(target.address) as client:
         client.recognize(digits.images[0])
@@ -69,7 +69,7 @@ def recognize(target: Running, digits: Digits, calls: int, threads: int) -> Figu
 
 
 def async_recognize(target: Running, digits: Digits, calls: int, tasks: int) -> Figures:
-    """Call `AsyncClient.recognize` with one image from so many tasks, `calls` in all."""
+    """Call `AsyncClient.recognize` with one image, `calls` times in all, from `tasks` tasks."""
     turns = _Turns(digits, calls)
 
     async def caller(client: AsyncClient) -> None:
@@ -91,7 +91,7 @@ def async_recognize(target: Running, digits: Digits, calls: int, tasks: int) -> 
 
 
 class _Turns:
-    """Hands each image to whichever caller comes next; a caller that fails leaves a gap."""
+    """Hands the next image to the next caller; a caller that fails leaves -1 as its answer."""
 
     def __init__(self, digits: Digits, calls: int) -> None:
         self._digits = digits
@@ -109,7 +109,7 @@ class _Turns:
             yield turn
 
     def figures(self) -> Figures:
-        """Check what was answered and give the latencies."""
+        """Check the answers and return the latencies."""
         self._digits.check(self.answered.tolist())
         return percentiles_ms(self.seconds)
 

@@ -20,11 +20,11 @@ from benchmarks.load.writing import Script, scripts
 from benchmarks.servers import processes
 
 LATE_SECONDS = 0.050
-"""What the 99th percentile must keep: an answer that a writer takes for immediate."""
+"""The most that the 99th percentile may be: a writer feels such an answer as immediate."""
 WARM_SECONDS = 2.0
-"""Left out of the figures: all pens open at once, which devices do not."""
+"""Left out of the figures, because all pens open at once, which devices do not."""
 DRAIN_SECONDS = 60.0
-"""For what a server that does not keep up still owes at the end."""
+"""Longest wait at the end for a server that is behind."""
 RIGHT_AT_LEAST = 0.9
 
 
@@ -40,23 +40,23 @@ class Writing:
     p99_ms: float
     worst_ms: float
     sent_late_p99_ms: float
-    """How late the load generator itself was, which is part of the latencies."""
+    """How late the load generator sent, which is part of the latencies."""
     cpu: float
     """Share of its core that the server used."""
     packets_per_second: float
     right: float
-    """Share of final answers that were as labelled."""
+    """Share of final answers that match the label."""
     resident_mb: float
 
     @property
     def is_on_time(self) -> bool:
-        """Whether the 99th percentile is kept."""
+        """Whether the 99th percentile is within LATE_SECONDS."""
         return self.p99_ms <= LATE_SECONDS * 1000
 
 
 @asynccontextmanager
 async def _stream(address: str, script: Script) -> AsyncIterator[Any]:
-    """Open a stream with all its pens, on a connection of its own as devices have."""
+    """Open a stream with all its pens, on its own connection as a device does."""
     options = [("grpc.use_local_subchannel_pool", 1)]
     async with grpc.aio.insecure_channel(address, options=options) as channel:
         call: Any = channel.stream_stream(PATH)(wait_for_ready=True)
@@ -67,7 +67,7 @@ async def _stream(address: str, script: Script) -> AsyncIterator[Any]:
 
 
 async def _play(call: Any, script: Script, start: float, late: list[float]) -> dict[Any, float]:
-    """Play one stream; gives when each (pen, last stroke, state) was first answered, in seconds."""
+    """Play one stream; return when each (pen, last stroke, state) was first answered, in seconds."""
     heard: dict[Any, float] = {}
     finals: dict[Any, int] = {}
 
@@ -76,7 +76,7 @@ async def _play(call: Any, script: Script, start: float, late: list[float]) -> d
             now = time.perf_counter() - start
             message = StreamRecognizeResponse.FromString(data)
             if message.errors:
-                raise RuntimeError(f"the server refused ink: {message.errors[0]}")
+                raise RuntimeError(f"the server rejected ink: {message.errors[0]}")
             for glyph in message.glyphs:
                 key = glyph.pen, max(glyph.strokes), glyph.state
                 heard.setdefault(key, now)
@@ -93,7 +93,7 @@ async def _play(call: Any, script: Script, start: float, late: list[float]) -> d
     await call.done_writing()
     async with asyncio.timeout(DRAIN_SECONDS):
         await reader
-    # A packet that this program sent late may split a digit in two: wrong, but answered.
+    # A packet sent late may split a digit in two: a wrong answer, but an answer.
     if missing := script.labels.keys() - finals.keys():
         raise RuntimeError(f"{len(missing)} of {len(script.labels)} digits were not answered")
     heard["right"] = sum(finals[key] == label for key, label in script.labels.items())
@@ -109,12 +109,12 @@ def play(
     flags: tuple[str, ...] = (),
     beside: Callable[[str], AbstractContextManager[object]] = nullcontext,
 ) -> Writing:
-    """Have so many pens write for so long over so many streams, against a new server.
+    """Let `pens` write for `seconds` over `streams`, against a new server.
 
-    `beside` is given the server's address, and what it does goes on meanwhile.
+    `beside(address)` is a context that is open meanwhile.
 
     Raises:
-        RuntimeError: a digit was not answered, or too many wrongly: a fast wrong answer is a failure.
+        RuntimeError: a digit was not answered, or too many answers are wrong.
     """
     written = scripts(
         inks, streams=streams, pens_per_stream=pens // streams, seconds=seconds, seed=pens
@@ -124,7 +124,7 @@ def play(
     with processes.server(*flags) as server:
         warming = scripts(inks, streams=1, pens_per_stream=1, seconds=1, seed=0)
         uvloop.run(_run(server.address, warming, []))
-        # The scripts are a million objects: a full collection would be taken for the server's delay.
+        # The scripts are a million objects: a full collection would count as the server's delay.
         gc.collect()
         gc.freeze()
         gc.disable()

@@ -1,4 +1,4 @@
-"""What a soak's callers do: images, pens, connects, cancels, bad input, and new models, over and over."""
+"""The callers of a soak: images, pens, connects, cancels, bad input and new models, repeated."""
 
 import asyncio
 import shutil
@@ -18,23 +18,23 @@ from inkstream.v1.recognition_service_pb2_grpc import RecognitionServiceStub
 from benchmarks.load.digits import Digits, Wrong
 
 PACE_SECONDS = 0.02
-"""Between the rounds of a caller: together they keep a core a third busy, so that nothing is refused."""
+"""Between two rounds of a caller. Together they keep a third of a core busy, so nothing is rejected."""
 
 SWAP_SECONDS = 10.0
 """Between two versions of the model."""
 
 
 class Callers:
-    """Everybody who uses the server during a soak, and what they counted."""
+    """All callers of a soak, and their counts."""
 
     def __init__(self, address: str, digits: Digits, inks: list[Ink], store: Path) -> None:
-        """Prepare.
+        """Prepare the callers.
 
         Args:
             address: of the server.
-            digits: what images are sent.
-            inks: what pens write.
-            store: the server's own folder of models; versions come and go there.
+            digits: the images to send.
+            inks: the ink to write.
+            store: the server's folder of models, where versions are added and removed.
         """
         self._address = address
         self._digits = digits
@@ -42,12 +42,12 @@ class Callers:
         self._store = store
         self._stop = asyncio.Event()
         self.done: Counter[str] = Counter()
-        """Rounds by what was done in them."""
+        """Rounds by the name of the caller."""
         self.finals = 0
-        """Glyphs written to their end and answered."""
+        """Glyphs that were written to their end and answered."""
 
     def stop(self) -> None:
-        """Let everybody finish their round and go."""
+        """Let every caller finish its round and end."""
         self._stop.set()
 
     async def run(self) -> None:
@@ -80,7 +80,7 @@ class Callers:
                 continue
 
     async def _stream_images(self, turn: int) -> None:
-        """A caller who stays for a while: 20 messages' worth of images on a stream of its own."""
+        """Stream 640 images over a new connection."""
         first = turn * 640 % len(self._digits.images)
         images = self._digits.images[first : first + 640]
         async with AsyncClient(self._address, top_k=3) as client:
@@ -89,7 +89,7 @@ class Callers:
             raise Wrong(f"{len(images)} images were sent, {len(answers)} answers came")
 
     async def _write(self, turn: int) -> None:
-        """Four pens at once, a digit each; the last one goes away in the middle of its digit."""
+        """Write with four pens at once, a digit each; the last leaves in the middle of its digit."""
         async with AsyncClient(self._address) as client:
             inks = [self._inks[(4 * turn + pen) % len(self._inks)] for pen in range(4)]
             answered = await asyncio.gather(*(self._write_one(client, ink) for ink in inks[:3]))
@@ -108,12 +108,12 @@ class Callers:
         return [result async for result in pen if result.is_final]
 
     async def _connect(self, turn: int) -> None:
-        """A device that says hello, sends one image, and goes."""
+        """Connect, send one image, and leave."""
         async with AsyncClient(self._address, client_label=f"device-{turn % 5}") as client:
             await client.recognize(self._digits.images[turn % len(self._digits.images)])
 
     async def _cancel(self, turn: int) -> None:
-        """A caller who cancels with answers under way: where grpc#43360 leaks."""
+        """Cancel with answers in flight, where grpc#43360 leaks."""
         options = [("grpc.use_local_subchannel_pool", 1)]
         async with grpc.aio.insecure_channel(self._address, options=options) as channel:
             call = RecognitionServiceStub(channel).StreamRecognize()
@@ -128,7 +128,7 @@ class Callers:
             call.cancel()
 
     async def _send_rubbish(self, turn: int) -> None:
-        """A caller who gets each thing wrong: pixels, deadlines, numbers, pens."""
+        """Send bad pixels, floats and numbers."""
         bad = [
             tensor_pb2.Tensors(sequences=[1, 2], uint8=bytes(784)),
             tensor_pb2.Tensors(sequences=[3], float32=np.full(784, np.nan, "<f4").tobytes()),
@@ -142,7 +142,9 @@ class Callers:
             for tensors in bad:
                 await call.write(wire.StreamRecognizeRequest(tensors=tensors))
             if turn % 2:
-                await call.write(wire.StreamRecognizeRequest())  # Ends the stream with a status.
+                await call.write(
+                    wire.StreamRecognizeRequest()
+                )  # The server ends the stream with a status.
             await call.done_writing()
             try:
                 while await call.read() is not grpc.aio.EOF:
@@ -151,7 +153,7 @@ class Callers:
                 return
 
     async def _ask_once(self, turn: int) -> None:
-        """Unary calls, of images, ink and the model."""
+        """Make unary calls: images, ink and the model."""
         async with AsyncClient(self._address) as client:
             await client.recognize_ink(self._inks[turn % len(self._inks)])
             await client.model()
@@ -161,7 +163,7 @@ class Callers:
                 return
 
     async def _swap(self, turn: int) -> None:
-        """Lay a new version beside the old, and take away the one before."""
+        """Add a new version of the model, and remove older ones but the last."""
         versions = sorted((each for each in self._store.iterdir() if each.is_dir()), key=_number)
         newest = versions[-1]
         coming = newest.with_name(f".{int(newest.name) + 1}")

@@ -1,8 +1,8 @@
-"""Streams by hand: as much of HTTP/2 as one gRPC stream a connection needs, and no more.
+"""A minimal HTTP/2 client: as much of it as one gRPC stream a connection needs.
 
-A caller made of grpc.aio takes longer for a message than the server does, so that its latencies would be
-its own. Here a message costs a system call: what leaves is framed before the clock starts, what arrives is
-kept with its time and decoded after the clock has stopped.
+grpc.aio takes longer for a message than the server does, so it would measure itself. Here a message costs
+one system call: messages are framed before the clock starts, and answers are kept with their time and
+decoded after it has stopped.
 """
 
 import select
@@ -16,9 +16,9 @@ from time import perf_counter
 from benchmarks.load.bodies import CONFIG, PATH, framed
 
 ANSWER_WITHIN_SECONDS = 30.0
-"""After which a server that says nothing is given up."""
+"""A server that sends nothing for this long has failed."""
 OPEN_AT_ONCE = 200
-"""Streams; a floor with gRPC's defaults refuses some from a thousand on (max_pending_requests)."""
+"""Streams; with gRPC's defaults (max_pending_requests) a floor rejects some of a thousand."""
 
 # RFC 9113, section 6; all streams here have number 1.
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _PING, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 6, 7, 8
@@ -39,14 +39,14 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 
 
 def frames(message: bytes) -> list[bytes]:
-    """Put a message into DATA frames."""
+    """Split a message into DATA frames."""
     body = framed(message)
     cuts = range(0, len(body), _LARGEST_FRAME)
     return [_frame(_DATA, 0, 1, body[cut : cut + _LARGEST_FRAME]) for cut in cuts]
 
 
 HALF_CLOSE = [_frame(_DATA, _END_STREAM, 1, b"")]
-"""Says that nothing follows."""
+"""The empty frame that ends the client's side."""
 
 
 def _text(text: str) -> bytes:
@@ -54,8 +54,8 @@ def _text(text: str) -> bytes:
 
 
 def _opening(address: str) -> bytes:
-    """Everything before the first message: settings, room for all answers, the headers of the call."""
-    # HPACK (RFC 7541): indexed fields of the static table, then literals that nobody should index.
+    """Build all that precedes the first message: settings, a window for all answers, the call's headers."""
+    # HPACK (RFC 7541): indexed fields of the static table, then literals without indexing.
     block = b"\x83\x86" + b"\x04" + _text(PATH) + b"\x01" + _text(address)
     block += b"\x0f\x10" + _text("application/grpc") + b"\x00" + _text("te") + _text("trailers")
     return b"".join(
@@ -72,17 +72,17 @@ class Stream:
     """One `StreamRecognize` call on a connection of its own."""
 
     def __init__(self, address: str) -> None:
-        """Connect and send the configuration; `open_streams` waits for the answers to it."""
+        """Connect and send the configuration; `open_streams` awaits the answer."""
         host, _, port = address.rpartition(":")
         self._socket = socket.create_connection((host, int(port)))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setblocking(False)
         self.heard: list[tuple[float, bytes]] = []
-        """Messages and when they were read, on the clock of `time.perf_counter`."""
+        """Messages and when they were read, by `time.perf_counter`."""
         self.has_ended = False
         """Whether the server has ended the stream."""
         self.trailers = b""
-        """What it ended it with, as HPACK has it; errors show it."""
+        """The trailers, still encoded by HPACK; errors show them."""
         self._outgoing: deque[bytes] = deque()
         self._unsent = _opening(address)
         self._stream_room = self._connection_room = self._window = _DEFAULT_WINDOW
@@ -91,15 +91,15 @@ class Stream:
         self.put(frames(CONFIG))
 
     def fileno(self) -> int:
-        """Give the socket's number, for `select`."""
+        """Return the socket's descriptor, for `select`."""
         return self._socket.fileno()
 
     def close(self) -> None:
-        """Hang up, whatever is under way."""
+        """Close the connection, whatever is in flight."""
         self._socket.close()
 
     def put(self, data_frames: Sequence[bytes]) -> None:
-        """Send frames as far as the server gives room, the rest when it does."""
+        """Send as many frames as flow control allows, the rest later."""
         self._outgoing.extend(data_frames)
         self._flush()
 
@@ -107,14 +107,14 @@ class Stream:
         """Read what has arrived.
 
         Raises:
-            RuntimeError: the server broke the stream off.
+            RuntimeError: the server reset the stream or closed the connection.
         """
         try:
             received = self._socket.recv(2**18)
         except BlockingIOError:
             return
         if not received:
-            raise RuntimeError("the server hung up")
+            raise RuntimeError("the server closed the connection")
         now, read, at = perf_counter(), self._incoming + received, 0
         while len(read) - at >= _HEADER.size:
             first, flags, stream = _HEADER.unpack_from(read, at)
@@ -127,7 +127,7 @@ class Stream:
         self._flush()
 
     def _arrived(self, kind: int, flags: int, stream: int, payload: bytes, now: float) -> None:
-        """Take one frame from the server."""
+        """Handle one frame from the server."""
         if kind == _DATA:
             self._message += payload
             while (end := 5 + int.from_bytes(self._message[1:5])) <= len(self._message):
@@ -147,7 +147,7 @@ class Stream:
         elif kind == _PING and not flags & _ACK:
             self._unsent += _frame(_PING, _ACK, 0, payload)
         elif kind in {_RST_STREAM, _GOAWAY} and not self.has_ended:
-            raise RuntimeError(f"the server broke the stream off: {payload!r}")
+            raise RuntimeError(f"the server reset the stream: {payload!r}")
         if kind in {_DATA, _HEADERS} and flags & _END_STREAM:
             self.has_ended = True
             self.trailers = payload
@@ -173,7 +173,7 @@ class Stream:
 
 @contextmanager
 def open_streams(address: str, count: int) -> Iterator[list[Stream]]:
-    """Open so many streams, each answered once, with nothing heard yet."""
+    """Open `count` streams and await the answer to each configuration."""
     streams: list[Stream] = []
     try:
         while len(streams) < count:
@@ -193,7 +193,7 @@ def open_streams(address: str, count: int) -> Iterator[list[Stream]]:
 
 
 class Listener:
-    """Reads whichever streams have something to read."""
+    """Reads all streams that have data."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
         """Watch `streams`."""
@@ -204,7 +204,7 @@ class Listener:
             self._poll.register(number, select.EPOLLIN)
 
     def listen(self, seconds: float) -> None:
-        """Read what is there, or what comes within so many seconds.
+        """Read what is there, or what comes within `seconds`.
 
         Raises:
             RuntimeError: nothing came for ANSWER_WITHIN_SECONDS.

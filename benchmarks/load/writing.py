@@ -1,4 +1,4 @@
-"""What live pens send: real ink as packets in real time, encoded before the clock starts."""
+"""Encodes real ink as the packets of live pens, before the clock starts."""
 
 import heapq
 import os
@@ -29,33 +29,33 @@ POINT_SECONDS = 0.01
 POINTS_PER_PACKET = 5
 """50 ms of writing."""
 LIFT_SECONDS = 0.15
-"""From one stroke of a digit to the next, well below the server's quiet times."""
+"""Between two strokes of a digit; well below the server's quiet times."""
 LEAST_PAUSE_SECONDS = 0.7
-"""From one digit to the next, above the longest quiet time; an exponential pause is added to it."""
+"""Between two digits, above the longest quiet time; an exponential pause is added."""
 MEAN_PAUSE_SECONDS = 0.3
 GATHER_SECONDS = 0.005
-"""For how long one who forwards many pens gathers their packets into a message."""
+"""For this long a gateway gathers the packets of its pens into one message."""
 
 
 @dataclass(slots=True)
 class Script:
-    """All that one stream sends, ready to be written, and what it should be told."""
+    """All that one stream sends, and the answers it should get."""
 
     opening: bytes
-    """Opens all pens."""
+    """The message that opens all pens."""
     sends: list[tuple[float, bytes]] = field(default_factory=list)
     """Seconds from the start, and a message."""
     pen_ups: dict[tuple[int, int], float] = field(default_factory=dict)
     """When each stroke, by pen and number, was lifted."""
     labels: dict[tuple[int, int], int] = field(default_factory=dict)
-    """What each digit is, by pen and the number of its last stroke."""
+    """The label of each digit, by pen and the number of its last stroke."""
 
 
 def real_ink() -> list[Ink]:
     """Read the first digits of pendigits.
 
     Raises:
-        FileNotFoundError: says which variable names the folder of data.
+        FileNotFoundError: INKSTREAM_DATA does not name a folder with pendigits.
     """
     path = Path(os.environ.get("INKSTREAM_DATA", "")) / FILE
     if not path.exists():
@@ -68,7 +68,7 @@ def real_ink() -> list[Ink]:
 def scripts(
     inks: list[Ink], *, streams: int, pens_per_stream: int, seconds: float, seed: int
 ) -> list[Script]:
-    """Write down what so many streams of so many pens send for so long, each pen at its own pace."""
+    """Encode what all streams send within `seconds`, each pen at its own pace."""
     random = np.random.default_rng(seed)
     return [_script(inks, pens_per_stream, seconds, random) for _ in range(streams)]
 
@@ -80,7 +80,7 @@ def _script(inks: list[Ink], pens: int, seconds: float, random: np.random.Genera
     ]
     script = Script(_message(InkEvents(events=opening).SerializeToString()))
     packets = heapq.merge(*(_pen(script, inks, pen, seconds, random) for pen in range(pens)))
-    # A device sends each packet when it has it; a gateway what came within a moment.
+    # A device sends each packet at once; a gateway gathers packets for a moment.
     gather = GATHER_SECONDS if pens > 1 else 0.0
     sent_at, gathered = 0.0, b""
     for at, events in packets:
@@ -89,7 +89,7 @@ def _script(inks: list[Ink], pens: int, seconds: float, random: np.random.Genera
             gathered = b""
         if not gathered:
             sent_at = at + gather
-        # Messages of repeated fields only can be joined by joining their bytes.
+        # Joined bytes are a joined message, because all fields are repeated.
         gathered += events
     if gathered:
         script.sends.append((sent_at, _message(gathered)))
@@ -99,7 +99,7 @@ def _script(inks: list[Ink], pens: int, seconds: float, random: np.random.Genera
 def _pen(
     script: Script, inks: list[Ink], pen: int, seconds: float, random: np.random.Generator
 ) -> Iterator[tuple[float, bytes]]:
-    """Give one pen's packets with their times; notes its pen-ups and labels in the script."""
+    """Yield one pen's packets with their times; note its pen-ups and labels in the script."""
     now = float(random.uniform(0, LEAST_PAUSE_SECONDS))
     number = 0
     while now < seconds:

@@ -1,4 +1,4 @@
-"""Draws what was measured. Needs matplotlib (`pip install matplotlib`), but no display."""
+"""Draws figures with matplotlib (`pip install matplotlib`); needs no display."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +19,9 @@ mpl.rcParams["svg.hashsalt"] = "inkstream"  # The same figures give the same fil
 
 
 def draw_bench(results: Results, path: Path) -> None:
-    """Draw what gets through beside the raw floor, every round a dot, and latencies by percentile."""
+    """Draw throughput beside the raw floor, one dot a round, and latencies by percentile."""
     picture, (speeds, latencies) = _sheet(2)
-    # What is offered is no throughput.
+    # The rate of this case is offered, not reached.
     beside = [case for case, rows in results.items() if RAW in rows and case != POISSON]
     for at, case in enumerate(beside):
         rows = results[case]
@@ -60,12 +60,12 @@ def draw_lines(
     """Draw lines over the same values.
 
     Args:
-        path: where to; the ending says how.
-        title: says what is seen.
+        path: the file to write; its suffix chooses the format.
+        title: of the picture.
         across: name and values of the x axis.
         up: name of the y axis.
-        lines: values by name.
-        log: axes that are logarithmic: "x", "y", "xy" or "".
+        lines: y values by the name of the line.
+        log: the logarithmic axes: "x", "y", "xy" or "".
         bound: a value to mark on the y axis.
     """
     picture, (axes,) = _sheet(1)

@@ -14,7 +14,7 @@ PRECISIONS = {RATE: ",.0f", CPU: ".1f", MEMORY: ".0f"}
 
 
 def tables(results: Results) -> tuple[Table, Table]:
-    """Give all medians, and beside each target what was measured."""
+    """Return a table of all medians, and a table of targets beside what was measured."""
     speeds = Table("case", "who", RATE, "x raw floor", *COLUMNS[1:])
     for case, rows in results.items():
         for number, (who, runs) in enumerate(rows.items()):

@@ -24,7 +24,7 @@ SERVICE = "inkstream.v1.RecognitionService"
 
 
 def _answer(per_message: int) -> bytes:
-    """Build an answer as a server sends it to a message of so many images."""
+    """Build the answer that a server sends to a message of `per_message` images."""
     results = TensorResults(
         sequences=range(1000, 1000 + per_message),
         digits=[7] * per_message,
@@ -35,7 +35,7 @@ def _answer(per_message: int) -> bytes:
 
 
 class _Stubs(RecognitionServiceServicer):
-    """The floor as a tutorial writes it: generated stubs and an async generator."""
+    """The floor as a tutorial would write it: generated stubs and an async generator."""
 
     def __init__(self, reply: bytes) -> None:
         self._reply = StreamRecognizeResponse.FromString(reply)
@@ -62,8 +62,8 @@ async def _serve(kind: str, per_message: int, ready: Path) -> None:
         add_RecognitionServiceServicer_to_server(_Stubs(reply), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    told = json.dumps({"address": f"127.0.0.1:{port}"})
-    ready.write_text(told)  # noqa: ASYNC240 (before there is anything to hold up)
+    content = json.dumps({"address": f"127.0.0.1:{port}"})
+    ready.write_text(content)  # noqa: ASYNC240 (no stream is open yet)
     await server.wait_for_termination()
 
 

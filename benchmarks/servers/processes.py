@@ -1,4 +1,4 @@
-"""Server processes pinned to one core, and what the kernel says of their time and memory."""
+"""Runs servers pinned to one core, and reads their time and memory from the kernel."""
 
 import json
 import os
@@ -13,41 +13,41 @@ from pathlib import Path
 
 _CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = _CORES[0], _CORES[-1]
-"""With one core alone both share it, and figures say little."""
+"""On a machine with one core both share it, and the figures mean little."""
 READY_WITHIN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that said it was ready."""
+    """A server that is ready."""
 
     address: str
     metrics: str
     pid: int
     ready_seconds: float
-    """From the start of the process until it said so."""
+    """From the start of the process until it was ready."""
     recognises: bool = True
-    """Whether its answers mean something; a floor's do not."""
+    """Whether its answers are recognised digits; a floor's answers are canned."""
 
     def cpu_seconds(self) -> float:
-        """Give user and system time used so far, to the microsecond, unlike /proc/PID/stat."""
-        # What clock_getcpuclockid(3) gives, which Python does not offer.
+        """Return user and system time so far, to the microsecond; /proc/PID/stat counts in 10 ms."""
+        # This is what clock_getcpuclockid(3) returns; Python does not offer it.
         return sum(time.clock_gettime(~pid << 3 | 2) for pid in self._pids())
 
     def resident_mb(self) -> float:
-        """Give resident memory in MB of 10^6 bytes; what processes share counts in each."""
+        """Return resident memory in MB of 10^6 bytes; memory that processes share counts for each."""
         pages = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self._pids())
         return sum(pages) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
     def _pids(self) -> list[int]:
-        """Name the process and its children, which are workers where it has any."""
+        """Return the process and its children, which are the workers."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
         return [self.pid, *map(int, children.read_text().split())]
 
 
 @contextmanager
 def floor(kind: str, per_message: int) -> Iterator[Running]:
-    """Run the floor, "raw" or "stubs", for messages of so many images."""
+    """Run the floor, "raw" or "stubs", for messages of `per_message` images."""
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder) / "ready.json"
         with _run(
@@ -58,7 +58,7 @@ def floor(kind: str, per_message: int) -> Iterator[Running]:
 
 @contextmanager
 def server(*flags: str, module: str = "inkstream_server") -> Iterator[Running]:
-    """Run `inkstream-server serve` with extra flags; `module` may stand in for its command."""
+    """Run `inkstream-server serve` with `flags`; `module` may replace the program."""
     with tempfile.TemporaryDirectory() as folder:
         ready = Path(folder) / "ready.json"
         command = [
@@ -71,7 +71,7 @@ def server(*flags: str, module: str = "inkstream_server") -> Iterator[Running]:
 
 @contextmanager
 def on_core(core: int) -> Iterator[None]:
-    """Keep this process on one core for a while."""
+    """Keep this process on one core while the block runs."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {core})
     try:
@@ -89,10 +89,10 @@ def _run(module: Sequence[str], ready: Path) -> Iterator[Running]:
         while not (ready.exists() and ready.stat().st_size):
             if process.poll() is not None or time.perf_counter() - began > READY_WITHIN_SECONDS:
                 raise RuntimeError(f"{' '.join(command)} did not get ready")
-            time.sleep(0.005)  # The ready file is a file: there is nothing to wait on.
+            time.sleep(0.005)  # Nothing signals that a file appears.
         seconds = time.perf_counter() - began
-        told = json.loads(ready.read_text())
-        yield Running(told["address"], told.get("metrics", ""), process.pid, seconds)
+        content = json.loads(ready.read_text())
+        yield Running(content["address"], content.get("metrics", ""), process.pid, seconds)
     finally:
         process.terminate()
         process.wait()

@@ -1,6 +1,6 @@
-"""The server with all counting taken out: what remains is its cost without metrics.
+"""The server without metrics, to measure what counting costs.
 
-python -m benchmarks.servers.uncounted serve ...     as `inkstream-server serve ...`
+`python -m benchmarks.servers.uncounted serve ...` takes the flags of `inkstream-server serve`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ class _Uncounted(Metrics):
 
 
 class _UncountedClient(clients.ClientFigures):
-    """A device whose answers nobody counts."""
+    """A client whose answers are not counted."""
 
     def answer(self, *_: object) -> None: ...
 
@@ -29,7 +29,7 @@ for _name in vars(Metrics):
 
 
 class _Unwatched(grpc.aio.ServerInterceptor):
-    """Leaves every handler as it is."""
+    """Returns every handler unchanged."""
 
     def __init__(self, *_: object) -> None: ...
 
