@@ -39,10 +39,9 @@ from inkstream._exceptions import (
 from inkstream._images.frames import Images
 from inkstream._options.connection_events import ConnectionEvent, ConnectionState, OnState
 from inkstream._options.metadata import Metadata
-from inkstream._options.pen import Boxes, Rectangle
+from inkstream._options.pen import Boxes, OnResult, Rectangle
 from inkstream._options.retry import RetryPolicy
 from inkstream._options.tls import Tls
-from inkstream._pens.base import OnResult
 from inkstream._pens.pens import AsyncPen, Pen
 from inkstream._results.glyphs import GlyphResult, GlyphState
 from inkstream._results.images import ImageWarning, Model, RejectReason, Result

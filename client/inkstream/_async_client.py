@@ -13,15 +13,13 @@ from inkstream._images.feeder import stream_by_task
 from inkstream._images.frames import Images, frames_of
 from inkstream._images.outbox import Parcel, parcel_of
 from inkstream._images.waiters import Collector, LoopFuture
-from inkstream._options.pen import Boxes, Rectangle
-from inkstream._pens.base import OnResult
 from inkstream._pens.pens import AsyncPen
 from inkstream._results.glyphs import GlyphResult
 from inkstream._results.images import Model, Result
-from inkstream.ink import Ink, YDirection
+from inkstream.ink import Ink
 
 
-class AsyncClient(ClientBase):
+class AsyncClient(ClientBase[AsyncPen]):
     """A client of one inkstream server, for asyncio.
 
     All calls share one long-lived stream, so a client is worth keeping. When it breaks, the client
@@ -30,6 +28,7 @@ class AsyncClient(ClientBase):
     which it is used first, and to no other. Close it with `close` or use it in an `async with` statement.
     """
 
+    _pen_type = AsyncPen
     _loop: asyncio.AbstractEventLoop | None = None
 
     async def recognize(self, images: Images, *, deadline: float | None = None) -> Any:
@@ -143,61 +142,6 @@ class AsyncClient(ClientBase):
                 "the deadline passed before there was room to send the image"
             ) from late
         return sink.future
-
-    def pen(
-        self,
-        *,
-        y: YDirection = "down",
-        units: Literal["px", "mm"] | None = None,
-        counts_per_unit: float | None = None,
-        area: Rectangle | None = None,
-        boxes: Boxes = (),
-        quiet_ms: int | None = None,
-        short_quiet_ms: int | None = None,
-        interims_per_second: int = 0,
-        alternatives: int = 3,
-        on_result: OnResult | None = None,
-    ) -> AsyncPen:
-        """Begin a session of somebody who writes.
-
-        All pens of a client share its stream. Nothing is sent before the first stroke.
-
-        Args:
-            y: which way y grows: "down" as on screens, "up" as on many tablets.
-            units: "px", "mm", or None where the size of a unit is unknown.
-            counts_per_unit: coordinates travel as whole numbers of one over so many units; None for 16,
-                with millimetres for 100. Raise it where whole digits are a few units large.
-            area: x, y, width and height of what can be written on, in units; None if unknown.
-            boxes: areas that take one digit each, as the combs of a form: by number, or numbered from 1
-                in order; `GlyphResult.box` names them.
-            quiet_ms: pause in milliseconds after which a digit is final, 1 to 60,000; None for the server's
-                choice, 600 as a rule.
-            short_quiet_ms: the same for digits that are rarely continued (0 2 3 6 8 9), at most as long;
-                None for as long as `quiet_ms`, or, where that is None, too, for the server's choice, 250
-                as a rule.
-            interims_per_second: results while the pen is down, at most so many a second; 0 for none.
-            alternatives: number of best digits in each result, 0 to 10.
-            on_result: called with each result, and with each error, instead of yielding or raising it.
-                In the event loop: it must not block.
-
-        Returns: the pen, to be used in `async with` or closed.
-
-        Raises:
-            InvalidRequest: an option is out of range.
-            ClientClosed: the client was closed.
-        """
-        options = self._pen_options(
-            y=y,
-            units=units,
-            counts_per_unit=counts_per_unit,
-            area=area,
-            boxes=boxes,
-            quiet_ms=quiet_ms,
-            short_quiet_ms=short_quiet_ms,
-            interims_per_second=interims_per_second,
-            alternatives=alternatives,
-        )
-        return AsyncPen(self._ink, options, self._wake, on_result)
 
     async def recognize_ink(
         self, ink: Ink, *, alternatives: int = 3, deadline: float | None = None

@@ -2,107 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
-
-import grpc
+from typing import Generic, TypeVar
 
 from inkstream._connection.connection import Connection
 from inkstream._exceptions import Overloaded, ProtocolError, from_item_error
 from inkstream._images.outbox import Outbox
+from inkstream._options.arguments import takes
 from inkstream._options.checks import require_deadline
 from inkstream._options.client import Options
-from inkstream._options.connection_events import OnState
-from inkstream._options.metadata import Metadata, bearer, metadata_of
 from inkstream._options.pen import PenOptions
-from inkstream._options.retry import RetryPolicy
-from inkstream._options.tls import Tls
+from inkstream._pens.base import PenBase
 from inkstream._pens.outbox import InkOutbox
 from inkstream._pens.point_coder import StrokeCoder, fit
 from inkstream._results.glyphs import GlyphResult
 from inkstream.ink import Ink, InvalidInk
 from inkstream.v1 import recognition_service_pb2 as wire
 
+PenT = TypeVar("PenT", bound=PenBase)
+"""`Pen` for a `Client`, `AsyncPen` for an `AsyncClient`."""
 
-class ClientBase:
-    """Holds what both clients are made of. See `Client` and `AsyncClient`."""
 
-    def __init__(
-        self,
-        address: str | Sequence[str],
-        *,
-        model: str = "",
-        top_k: int = 0,
-        probabilities: bool = False,
-        timings: bool = False,
-        client_label: str = "",
-        metadata: Metadata = (),
-        tls: Tls | grpc.ChannelCredentials | None = None,
-        token: str = "",
-        token_without_tls: bool = False,
-        connect_timeout: float = 10.0,
-        packet_ms: float = 20.0,
-        ink_buffer: int = 250_000,
-        buffer: int = 65_536,
-        when_full: Literal["wait", "raise"] = "wait",
-        retry: RetryPolicy | None = None,
-        on_state: OnState | None = None,
-        channel_options: tuple[tuple[str, Any], ...] = (),
-    ) -> None:
-        """Set up a client. Nothing is connected before its first use.
+class ClientBase(Generic[PenT]):
+    """What both clients are made of. See `Client` and `AsyncClient`."""
+
+    _pen_type: type[PenT]
+
+    @takes(Options)
+    def __init__(self, options: Options) -> None:  # noqa: D417 - `takes` passes its fields
+        """Set up a client. It connects when it is first used.
 
         Args:
-            address: host and port, for example "localhost:50051", or any gRPC target; a port has to be
-                named. A list of them for several servers, of which one that fails is followed by the next.
-            model: name of the model that should answer, for example "digits", or "digits/3" where no other
-                version will do than the one that is served; "" for the server's default.
-            top_k: number of best digits in `Result.alternatives`, 0 to 10.
+            address: host and port, for example "localhost:50051", or any gRPC target such as "unix:/run/ink".
+                A list of them, or a string with commas between them, names several servers: the client
+                takes the next one when one fails or stops. gRPC balances targets that stand for several
+                servers, "dns:///host:port" and "ipv4:1.2.3.4:5,1.2.3.5:5", round robin.
+            model: name of the model that answers, for example "digits"; "" for the server's default.
+                "digits/3" also requires version 3.
+            top_k: number of best digits in `Result.alternatives`, 0 to 10. Each costs bandwidth.
             probabilities: whether results carry the probabilities of all ten digits.
-            timings: whether results carry how long they waited and were computed.
-            client_label: a short name of the kind of device, for the server's logs and metrics; at most 32
-                ASCII letters, digits, ".", "_" and "-", the first a letter or digit.
-            metadata: sent with every call, for example `(("x-tenant", "school-7"),)`; keys go out in lower
-                case.
-            tls: `Tls(...)`, `Tls.from_files(...)` or gRPC's own credentials to encrypt; None for plain
-                text.
-            token: shown to a server that asks for one, as its file holds it; "" for none.
-            token_without_tls: whether the token may go out in plain text, for all on the way to read.
-            connect_timeout: seconds until an address that neither answers nor refuses is given up.
+            timings: whether results carry the seconds that they waited and were computed.
+            client_label: a short name for the kind of device, which the server logs and counts: at most 32
+                ASCII letters, digits, ".", "_" and "-", the first a letter or digit; "" for none.
+            metadata: pairs that go out with every call, for example `(("x-tenant", "school-7"),)`; keys are
+                sent in lower case.
+            tls: `Tls(...)`, `Tls.from_files(...)` or gRPC's own credentials; None for plain text. `Tls()`
+                trusts the root certificates that gRPC ships.
+            token: what a server with tokens asks for; "" for none.
+            token_without_tls: whether to send the token in plain text, which everybody on the way can read.
+            connect_timeout: seconds after which the client gives up an address that does not answer.
             packet_ms: milliseconds that a pen's points wait for others to share their message, 10 to 50.
-                Where the pen lifts, they leave at once.
-            ink_buffer: points that may wait to be sent, of all pens together, before more are refused.
-            buffer: images that may wait to be sent before `submit` and `recognize` wait or fail.
-            when_full: "wait" or "raise" Overloaded.
-            retry: how patiently to reconnect and send again; None for `RetryPolicy()`.
-            on_state: called with a `ConnectionEvent` on every change of the connection, in its thread: it
-                must not block.
-            channel_options: gRPC channel arguments that replace the client's own.
+                When the pen lifts, they leave at once.
+            ink_buffer: points of all pens that may wait to be sent; then pens raise Overloaded. The default
+                is 40 minutes of one pen and takes 20 MB.
+            buffer: images that may wait to be sent; then `submit` and `recognize` do what `when_full` says.
+                The default takes 51 MB for uint8 images. `stream` is limited by its reader instead.
+            when_full: "wait" waits for room in `buffer`, "raise" raises Overloaded.
+            retry: when to reconnect and to send again; None for `RetryPolicy()`.
+            on_state: called with a `ConnectionEvent` whenever the connection changes, in the thread of the
+                connection: it must not block.
+            channel_options: gRPC channel arguments, which override those of the client.
 
         Raises:
-            InvalidRequest: an option is of the wrong kind or out of range.
+            InvalidRequest: an option has the wrong type or is out of range.
+            TypeError: there is no such option.
         """
-        self._options = Options(
-            address=address,
-            model=model,
-            top_k=top_k,
-            probabilities=probabilities,
-            timings=timings,
-            client_label=client_label,
-            metadata=(*metadata_of(metadata), *bearer(token)),
-            tls=tls,
-            token_without_tls=token_without_tls,
-            connect_timeout=connect_timeout,
-            packet_ms=packet_ms,
-            ink_buffer=ink_buffer,
-            buffer=buffer,
-            when_full=when_full,
-            retry=RetryPolicy() if retry is None else retry,
-            on_state=on_state,
-            channel_options=channel_options,
+        self._options = options
+        self._outbox = Outbox(options.buffer)
+        self._ink = InkOutbox(
+            packet_seconds=options.packet_ms / 1000, most_points=options.ink_buffer
         )
-        self._outbox = Outbox(buffer)
-        self._ink = InkOutbox(packet_seconds=packet_ms / 1000, most_points=ink_buffer)
-        self._connection = Connection(self._options, self._outbox, self._ink)
+        self._connection = Connection(options, self._outbox, self._ink)
+
+    @takes(PenOptions)
+    def pen(self, options: PenOptions) -> PenT:  # noqa: D417 - `takes` passes its fields
+        """Make a pen, which recognises digits while somebody writes them.
+
+        All pens of a client share its stream. A pen sends nothing before its first stroke.
+
+        Args:
+            y: which way y grows: "down" as on screens, "up" as on many tablets.
+            units: "px", "mm", or None where the size of a unit is unknown.
+            counts_per_unit: steps per unit to which coordinates are rounded; None for 100 with millimetres,
+                else for 16. Raise it where a whole digit is only a few units high.
+            area: x, y, width and height of the writing area, in units; None if unknown.
+            boxes: areas that take one digit each, like the boxes of a form: by number, or in order,
+                numbered from 1. `GlyphResult.box` gives the number.
+            quiet_ms: pause in milliseconds after which a digit is final, 1 to 60,000; None for the
+                server's choice, which is 600 by default.
+            short_quiet_ms: the same pause for digits that rarely get another stroke (0 2 3 6 8 9), at most
+                `quiet_ms`; None for `quiet_ms` or, where that is None too, for the server's choice, which
+                is 250 by default.
+            interims_per_second: results per second while the pen is down, at most; 0 for none.
+            alternatives: number of best digits in each result, 0 to 10.
+            on_result: called with each result and each error; iterating the pen then yields nothing. Runs
+                in the thread of the connection, or in the event loop of an `AsyncClient`: it must not block.
+
+        Returns: a `Pen`, or the `AsyncPen` of an `AsyncClient`. Use it in a `with` statement (`async with`)
+            or close it.
+
+        Raises:
+            InvalidRequest: an option has the wrong type or is out of range.
+            TypeError: there is no such option.
+            ClientClosed: the client is closed.
+        """
+        opening = options.opening(timings=self._options.timings)
+        return self._pen_type(self._ink, opening, self._wake, options.on_result)
 
     @property
     def address(self) -> str:
@@ -111,9 +115,6 @@ class ClientBase:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.address!r})"
-
-    def _pen_options(self, **said: Any) -> PenOptions:
-        return PenOptions(timings=self._options.timings, **said)
 
     def _ink_request(
         self, ink: Ink, alternatives: int, deadline: float | None
@@ -135,7 +136,7 @@ class ClientBase:
         request = wire.RecognizeRequest(model=self._options.model)
         request.answers.top_k = alternatives
         request.answers.timings = self._options.timings
-        request.ink.pen.CopyFrom(pen.opening())
+        request.ink.pen.CopyFrom(pen.opening(timings=False))
         for stroke in fitted.strokes:
             points = request.ink.strokes.add()
             if len(stroke):
@@ -156,6 +157,10 @@ class ClientBase:
         if not response.HasField("glyph"):
             raise ProtocolError("the server answered an ink with neither a result nor an error")
         return GlyphResult.from_wire(response.glyph, timed=self._options.timings)
+
+    def _wake(self) -> None:
+        """Let the connection send what waits."""
+        raise NotImplementedError
 
     def _too_full(self) -> Overloaded:
         return Overloaded(

@@ -107,10 +107,20 @@ def _declaration(it: griffe.Object) -> str:
     return it.name
 
 
+def _parameters(function: griffe.Function) -> list[griffe.Parameter]:
+    """Its parameters: the fields of `Options` where `@takes(Options)` decorates it."""
+    for decorator in function.decorators:
+        call = decorator.value
+        if isinstance(call, griffe.ExprCall) and str(call.function) == "takes":
+            options = function.modules_collection[function.resolve(str(call.arguments[0]))]
+            return [*options.parameters]
+    return [*function.parameters]
+
+
 def _signature(function: griffe.Function, drop: int) -> str:
     shown = []
     star = False
-    for parameter in list(function.parameters)[drop:]:
+    for parameter in _parameters(function)[drop:]:
         text = parameter.name + (f": {parameter.annotation}" if parameter.annotation else "")
         if parameter.kind is griffe.ParameterKind.keyword_only and not star:
             shown.append("*")

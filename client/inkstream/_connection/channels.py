@@ -38,7 +38,7 @@ class Channels:
     def stream(self) -> Any:
         """Begin a `StreamRecognize` call to the target whose turn it is."""
         stub = self._stub(self.address)
-        return stub.StreamRecognize(metadata=tuple(self._options.metadata))
+        return stub.StreamRecognize(metadata=self._options.call_metadata)
 
     async def ask(self, method: str, request: Any, seconds: float | None) -> Any:
         """Make a unary call to the target whose turn it is, or else to the first other one that answers.
@@ -58,7 +58,7 @@ class Channels:
             left = None if end is None else max(0.0, end - time.monotonic())
             call = getattr(self._stub(address), method)
             try:
-                return await call(request, timeout=left, metadata=tuple(self._options.metadata))
+                return await call(request, timeout=left, metadata=self._options.call_metadata)
             except grpc.aio.AioRpcError as failed:
                 error = from_status(failed, address)
                 if step == targets - 1 or not isinstance(error, RETRIED):

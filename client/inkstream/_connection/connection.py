@@ -53,7 +53,7 @@ class Connection:
         self._work = asyncio.Event()
         self._keeping: asyncio.Task[None] | None = None
         self._leaving: dict[asyncio.Task[InkstreamError | None], StreamCall] = {}
-        self._refused = RefusedImages(outbox, options.retry, self.wake)
+        self._refused = RefusedImages(outbox, options.retry_policy, self.wake)
         self._is_moving = False
         self._is_closing = False
         self._was_open = False
@@ -235,7 +235,7 @@ class Connection:
         Raises:
             InkstreamError: it is not to be tried again.
         """
-        policy, now = self._options.retry, time.monotonic()
+        policy, now = self._options.retry_policy, time.monotonic()
         if not isinstance(error, RETRIED):
             self._tell(ConnectionState.LOST, error)
             raise error

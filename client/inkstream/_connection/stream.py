@@ -105,7 +105,7 @@ class StreamCall:
             self._outbox,
             window=self.window,
             max_frames_per_message=opened.max_frames_per_message or self.window,
-            item_retries=self._options.retry.item_retries,
+            item_retries=self._options.retry_policy.item_retries,
         )
 
     async def run(self) -> None:
@@ -136,8 +136,8 @@ class StreamCall:
         """
         self._call.cancel()
         if self._exchange is not None:
-            self._exchange.give_back(wreck, self._options.retry.resends)
-        self._pens.give_back(wreck, self._options.retry.resends)
+            self._exchange.give_back(wreck, self._options.retry_policy.resends)
+        self._pens.give_back(wreck, self._options.retry_policy.resends)
 
     def leave_ink(self) -> None:
         """Another stream is open: it is told what the pens wrote and gives the answers."""
@@ -225,7 +225,7 @@ class StreamCall:
         while (response := await self._next()) is not None:
             if response.HasField("draining"):
                 # Before the answers beside it: what they free is for the next stream.
-                self._pens.is_leaving = self._options.retry.attempts != 0
+                self._pens.is_leaving = self._options.retry_policy.attempts != 0
                 self.leaving.set()
             exchange.receive(response)
             if response.glyphs or response.errors:

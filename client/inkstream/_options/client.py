@@ -1,11 +1,11 @@
-"""How a client connects and what it asks for, as values."""
+"""The options of a client, checked, and what they mean for gRPC and for the first message of a stream."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal
 
 import grpc
@@ -14,7 +14,7 @@ from inkstream._exceptions import InvalidRequest
 from inkstream._options.addresses import BALANCED, targets_of
 from inkstream._options.checks import require_number, require_whole
 from inkstream._options.connection_events import OnState
-from inkstream._options.metadata import Metadata
+from inkstream._options.metadata import Metadata, bearer, metadata_of
 from inkstream._options.retry import RetryPolicy
 from inkstream._options.tls import Tls
 from inkstream.v1 import recognition_service_pb2 as wire
@@ -40,49 +40,27 @@ _RETRIES = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Everything that a client was told when it was made."""
+    # `ClientBase.__init__` explains the options; an editor would show a docstring of this class instead.
 
     address: str | Sequence[str]
-    """Host and port, for example "localhost:50051", or any gRPC target such as "unix:/run/ink"; a port has
-    to be named. A list of them, or a string of several with commas between, is used in turn: one that fails
-    or stops is followed by the next. Targets that stand for several servers, "dns:///host:port" and
-    "ipv4:1.2.3.4:5,1.2.3.5:5", are balanced round robin by gRPC."""
+    _: KW_ONLY
     model: str = ""
-    """Name of the model that should answer, for example "digits", or "digits/3" where no other version will
-    do than the one that is served; "" for the server's default."""
     top_k: int = 0
-    """Number of best digits in `Result.alternatives`, 0 to 10. Costs bandwidth, so 0 is default."""
     probabilities: bool = False
-    """Whether results carry the probabilities of all ten digits."""
     timings: bool = False
-    """Whether results carry how long they waited and were computed."""
     client_label: str = ""
-    """A short name of the kind of device for the server's logs and metrics; "" for none. At most 32 ASCII
-    letters, digits, ".", "_" and "-", the first a letter or digit."""
     metadata: Metadata = field(default=(), repr=False)
-    """Sent with every call, for example (("x-tenant", "school-7"),); keys in lower case."""
     tls: Tls | grpc.ChannelCredentials | None = None
-    """How to encrypt; None for plain text. Tls() trusts the roots that gRPC ships."""
+    token: str = field(default="", repr=False)
     token_without_tls: bool = False
-    """Whether `authorization` may go out in plain text, for all on the way to read."""
     connect_timeout: float = 10.0
-    """Seconds until an address that neither answers nor refuses is given up."""
     packet_ms: float = 20.0
-    """Milliseconds that a pen's points wait for others to share their message, 10 to 50: with fewer every
-    point costs a message, with more a stroke's beginning comes too late to keep its digit open."""
     ink_buffer: int = 250_000
-    """Points that may wait to be sent before more are refused; 40 minutes of one pen, some 20 MB."""
     buffer: int = 65_536
-    """Images that may wait to be sent before `submit` and `recognize` wait or fail; 51 MB as bytes. A
-    `stream` is bounded by its own reader instead."""
     when_full: Literal["wait", "raise"] = "wait"
-    """What they do then: wait for room, or raise Overloaded."""
-    retry: RetryPolicy = RetryPolicy()
-    """How patiently the client reconnects and sends again what is unanswered."""
+    retry: RetryPolicy | None = None
     on_state: OnState | None = None
-    """Told of every change of the connection, in its thread; must not block."""
     channel_options: tuple[tuple[str, Any], ...] = ()
-    """gRPC channel arguments that come after, and so replace, those of `channel_arguments`."""
 
     def __post_init__(self) -> None:
         targets_of(self.address)
@@ -100,7 +78,7 @@ class Options:
         require_whole("buffer", self.buffer, 1, None, " images")
         if self.when_full not in ("wait", "raise"):
             raise InvalidRequest(f'when_full: expected "wait" or "raise", got {self.when_full!r}')
-        if not isinstance(self.retry, RetryPolicy):
+        if not isinstance(self.retry, RetryPolicy | None):
             raise InvalidRequest(
                 f"retry: expected RetryPolicy(...), got {self.retry!r}; RetryPolicy(attempts=5) makes five"
             )
@@ -110,8 +88,10 @@ class Options:
             raise InvalidRequest(
                 f"tls: expected Tls(...), Tls.from_files(...) or gRPC's own credentials, got {self.tls!r}"
             )
+        object.__setattr__(self, "metadata", metadata_of(self.metadata))
+        metadata = self.call_metadata
         if self.tls is None and not self.token_without_tls:
-            for key, _ in self.metadata:
+            for key, _ in metadata:
                 if key == "authorization":
                     raise InvalidRequest(
                         "token: goes over TLS only, and tls is None: pass tls=Tls(...), or "
@@ -122,6 +102,16 @@ class Options:
     def targets(self) -> tuple[str, ...]:
         """The gRPC targets that the address names."""
         return targets_of(self.address)
+
+    @property
+    def call_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        """What goes out with every call: the caller's metadata and the token."""
+        return (*self.metadata, *bearer(self.token))
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """When to reconnect and to send again."""
+        return self.retry or RetryPolicy()
 
     def stream_config(self) -> wire.StreamConfig:
         """The first message of a stream."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from inkstream._exceptions import InvalidRequest
+from inkstream._exceptions import InkstreamError, InvalidRequest
 from inkstream._options.checks import require_whole
+from inkstream._results.glyphs import GlyphResult
 from inkstream.ink import YDirection
 from inkstream.v1 import ink_pb2
 
@@ -17,6 +18,8 @@ Rectangle: TypeAlias = tuple[float, float, float, float]
 Boxes: TypeAlias = Mapping[int, Rectangle] | Sequence[Rectangle]
 """Places for one digit each: by numbers from 1 on, as `{7: (0, 0, 40, 60)}`, or numbered in order, as
 `[(0, 0, 40, 60), (50, 0, 40, 60)]`."""
+OnResult: TypeAlias = Callable[[GlyphResult | InkstreamError], object]
+"""Called with every result and every error of a pen."""
 
 _UNITS = {
     "px": ink_pb2.UNIT_PIXEL,
@@ -30,7 +33,7 @@ _DIRECTIONS = {"down": ink_pb2.Y_DIRECTION_DOWN, "up": ink_pb2.Y_DIRECTION_UP}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PenOptions:
-    """Everything that a pen was told when it was made. See `Client.pen`."""
+    # `Client.pen` explains the options; an editor would show a docstring of this class instead.
 
     y: YDirection = "down"
     units: Literal["px", "mm"] | None = None
@@ -41,7 +44,7 @@ class PenOptions:
     short_quiet_ms: int | None = None
     interims_per_second: int = 0
     alternatives: int = 3
-    timings: bool = False
+    on_result: OnResult | None = None
 
     def __post_init__(self) -> None:
         if self.y not in [*_DIRECTIONS]:
@@ -66,7 +69,9 @@ class PenOptions:
             )
         require_whole("interims_per_second", self.interims_per_second, 0, 60)
         require_whole("alternatives", self.alternatives, 0, 10)
-        self.opening()
+        if self.on_result is not None and not callable(self.on_result):
+            raise InvalidRequest(f"on_result: expected a function or None, got {self.on_result!r}")
+        self.opening(timings=False)
 
     @property
     def counts(self) -> float:
@@ -75,8 +80,11 @@ class PenOptions:
             return _COUNTS_PER_UNIT[self.units]
         return self.counts_per_unit
 
-    def opening(self) -> ink_pb2.PenOpen:
-        """What opens the pen on a stream.
+    def opening(self, *, timings: bool) -> ink_pb2.PenOpen:
+        """Give the message that opens the pen on a stream.
+
+        Args:
+            timings: whether results carry the time that they waited and were computed.
 
         Raises:
             InvalidRequest: the area or a box is no rectangle, or has no number of its own.
@@ -90,7 +98,7 @@ class PenOptions:
             interims_per_second=self.interims_per_second,
         )
         opening.answers.top_k = self.alternatives
-        opening.answers.timings = self.timings
+        opening.answers.timings = timings
         if self.area is not None:
             opening.area.CopyFrom(_area("area", self.area))
         boxes = self.boxes

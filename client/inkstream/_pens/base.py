@@ -6,21 +6,18 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from inkstream._exceptions import ClientClosed, InkstreamError
-from inkstream._options.pen import PenOptions
+from inkstream._options.pen import OnResult
 from inkstream._pens.outbox import InkOutbox
 from inkstream._pens.point_coder import Columns, StrokeCoder, table_of
 from inkstream._results.glyphs import GlyphResult
 from inkstream.ink import InvalidInk
 from inkstream.v1 import ink_pb2
-
-OnResult: TypeAlias = Callable[[GlyphResult | InkstreamError], object]
-"""Called with every result and every error of a pen."""
 
 _PIECE = 4096
 """Points of an array that are coded together."""
@@ -37,7 +34,7 @@ class PenBase:
     def __init__(
         self,
         outbox: InkOutbox,
-        options: PenOptions,
+        opening: ink_pb2.PenOpen,
         wake: Callable[[], None],
         on_result: OnResult | None,
     ) -> None:
@@ -45,8 +42,8 @@ class PenBase:
         self._outbox = outbox
         self._wake = wake
         self._on_result = on_result
-        self._counts = options.counts
-        self._line = outbox.line(options.opening(), self)
+        self._counts = opening.counts_per_unit
+        self._line = outbox.line(opening, self)
         self._coder: StrokeCoder | None = None
         self._shift_ms: int | None = None
         self._strokes = 0

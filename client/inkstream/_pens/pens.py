@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Self
 
 from inkstream._exceptions import InkstreamError
-from inkstream._options.pen import PenOptions
-from inkstream._pens.base import OnResult, PenBase
+from inkstream._options.pen import OnResult
+from inkstream._pens.base import PenBase
 from inkstream._pens.outbox import InkOutbox
 from inkstream._results.glyphs import GlyphResult
+from inkstream.v1 import ink_pb2
 
 
 class Pen(PenBase):
@@ -26,13 +27,13 @@ class Pen(PenBase):
     def __init__(
         self,
         outbox: InkOutbox,
-        options: PenOptions,
+        opening: ink_pb2.PenOpen,
         wake: Callable[[], None],
         on_result: OnResult | None,
     ) -> None:
         """For clients only: `Client.pen` and `AsyncClient.pen` make pens."""
         self._changed = threading.Condition()
-        super().__init__(outbox, options, wake, on_result)
+        super().__init__(outbox, opening, wake, on_result)
 
     def __iter__(self) -> Iterator[GlyphResult]:
         """Yield results in the order in which they come.
@@ -73,13 +74,13 @@ class AsyncPen(PenBase):
     def __init__(
         self,
         outbox: InkOutbox,
-        options: PenOptions,
+        opening: ink_pb2.PenOpen,
         wake: Callable[[], None],
         on_result: OnResult | None,
     ) -> None:
         """For clients only: `Client.pen` and `AsyncClient.pen` make pens."""
         self._changed = asyncio.Event()
-        super().__init__(outbox, options, wake, on_result)
+        super().__init__(outbox, opening, wake, on_result)
 
     async def __aiter__(self) -> AsyncIterator[GlyphResult]:
         """Yield results in the order in which they come. Cancelling it loses none.

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, TypeAlias
 
 from inkstream import GlyphResult, InkstreamError, Pen
-from inkstream._pens.base import OnResult
+from inkstream._options.pen import OnResult
 from inkstream.cli.board.answers import answer, trouble
 from inkstream.cli.board.batches import Batch, Clear, Down, Erase, Event, Move, Up
 from inkstream.cli.board.mailbox import Mailbox

@@ -38,11 +38,13 @@ class Desk:
         self.outbox = InkOutbox(packet_seconds=0.02, most_points=most_points)
         self.exchange = InkExchange(self.outbox)
 
-    def pen(self, on_result: Any = None, **options: Any) -> Pen:
-        return Pen(self.outbox, PenOptions(**options), lambda: None, on_result)
+    def pen(self, on_result: Any = None, timings: bool = False, **options: Any) -> Pen:
+        opening = PenOptions(**options).opening(timings=timings)
+        return Pen(self.outbox, opening, lambda: None, on_result)
 
     def async_pen(self) -> AsyncPen:
-        return AsyncPen(self.outbox, PenOptions(), lambda: None, None)
+        opening = PenOptions().opening(timings=False)
+        return AsyncPen(self.outbox, opening, lambda: None, None)
 
     def sent(self) -> list[ink_pb2.InkEvent]:
         message = self.exchange.next_message(at_once=True)
@@ -478,7 +480,7 @@ def test_an_option_that_cannot_be_is_refused_by_name(options: dict[str, Any], bl
 def test_numbers_of_numpy_are_options_too() -> None:
     options: dict[str, Any] = {"quiet_ms": np.int64(900), "alternatives": np.int32(2)}
     options["boxes"] = {np.int64(3): (0, 0, 1, 1)}
-    opening = PenOptions(**options).opening()
+    opening = PenOptions(**options).opening(timings=False)
     assert (opening.quiet_ms, opening.boxes[0].box, opening.answers.top_k) == (900, 3, 2)
 
 
