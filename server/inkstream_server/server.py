@@ -36,8 +36,8 @@ from inkstream_server.metrics.grpc_calls import GrpcMetrics
 from inkstream_server.metrics.items import Metrics, show_certificate
 from inkstream_server.model_store.store import Model, ModelError
 from inkstream_server.model_store.watch import ModelWatch
-from inkstream_server.pens.ink_session import InkResources
 from inkstream_server.pens.limits import PenLimits
+from inkstream_server.pens.resources import InkResources
 from inkstream_server.pens.settings import QuietTimes
 from inkstream_server.process import affinity
 from inkstream_server.process.metrics_page import MetricsPage

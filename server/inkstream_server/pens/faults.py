@@ -1,34 +1,29 @@
-"""What a pen did wrong, in the words of the contract."""
+"""Why an event of a pen is refused, and the reply that says so."""
 
 from inkstream.v1 import error_pb2
 
 from inkstream_server.access.allowance import Allowance
+from inkstream_server.metrics.items import OUTCOME_OF_CODE, Metrics
+from inkstream_server.wire.response import Response
 
 RETRY_AFTER_MS = 100
-"""What a pen without room is told to wait: its neighbours finish a digit or close in some such time."""
+"""Retry-after of a pen without room: in about that time other pens finish a digit or close."""
 
 
 class InkFault(Exception):
-    """An event that is refused. It harms neither the pen's other ink nor other pens."""
+    """An event is refused. The pen's other ink and other pens are not affected."""
 
     code = error_pb2.ERROR_CODE_INVALID_ARGUMENT
     retry_after_ms = 0
 
-    def __init__(
-        self,
-        field: str,
-        message: str,
-        *,
-        glyph: int = 0,
-        stroke: int = 0,
-    ) -> None:
+    def __init__(self, field: str, message: str, *, glyph: int = 0, stroke: int = 0) -> None:
         """Refuse.
 
         Args:
             field: the field to blame, as a path in `InkEvent`, for example "points.dy".
-            message: what came and what is wanted; the field is put before it.
-            glyph: the glyph that it is about, 0 for none.
-            stroke: the stroke, alike.
+            message: what came and what is expected; `str()` puts the field before it.
+            glyph: the number of the glyph, 0 for none.
+            stroke: the caller's number of the stroke, 0 for none.
         """
         super().__init__(field, message)
         self.field = field
@@ -40,7 +35,7 @@ class InkFault(Exception):
         return f"{self.field}: {self.message}"
 
     def to_error(self, pen: int) -> error_pb2.ItemError:
-        """Give the error as the pen's caller gets it."""
+        """Give the error that the caller of `pen` gets."""
         return error_pb2.ItemError(
             ink=error_pb2.InkItem(pen=pen, glyph=self.glyph, stroke=self.stroke),
             code=self.code,
@@ -51,14 +46,14 @@ class InkFault(Exception):
 
 
 class NoRoom(InkFault):
-    """An event that the stream has no room for as things stand; later it may have."""
+    """The stream has no room for an event now; it may have room later."""
 
     code = error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED
     retry_after_ms = RETRY_AFTER_MS
 
 
 class NoAllowance(NoRoom):
-    """An event beyond what the caller's token allows a second."""
+    """An event goes beyond the items a second of the caller's token."""
 
     def __init__(self, field: str, allowance: Allowance, stroke: int = 0) -> None:
         """Refuse.
@@ -66,7 +61,39 @@ class NoAllowance(NoRoom):
         Args:
             field: the field to blame.
             allowance: what is used up.
-            stroke: the stroke that it is about, 0 for none.
+            stroke: the caller's number of the stroke, 0 for none.
         """
         super().__init__(field, allowance.exhausted(), stroke=stroke)
         self.retry_after_ms = allowance.retry_after_ms()
+
+
+class FaultReply:
+    """Reports one fault when its turn to leave comes. Satisfies `wire.response.Reply`."""
+
+    items = 1
+
+    def __init__(self, error: error_pb2.ItemError, metrics: Metrics) -> None:
+        """Wait in the order of replies.
+
+        Args:
+            error: what the caller gets.
+            metrics: counts how the item ends.
+        """
+        self._error = error
+        self._metrics = metrics
+
+    def is_complete(self) -> bool:
+        """See `Reply`."""
+        return True
+
+    async def ready(self) -> None:
+        """See `Reply`."""
+
+    def append(self, response: Response) -> None:
+        """See `Reply`."""
+        response.errors.append(self._error)
+        self._metrics.ended("ink", OUTCOME_OF_CODE[self._error.code], 1)
+
+    def withdraw(self) -> None:
+        """See `Reply`."""
+        self._metrics.ended("ink", "cancelled", 1)

@@ -1,4 +1,4 @@
-"""The answer that a stream owes to a glyph: waits for its drawing and becomes a GlyphResult."""
+"""The reply that gives one answer to one glyph: waits for its render job and becomes a `GlyphResult`."""
 
 import asyncio
 from time import perf_counter
@@ -11,7 +11,6 @@ from inkstream_server.batching.admission import Overloaded
 from inkstream_server.batching.results import Share
 from inkstream_server.confidence.rejection import tempered
 from inkstream_server.engines import Probabilities
-from inkstream_server.metrics.ink import Unanswered
 from inkstream_server.metrics.items import Metrics
 from inkstream_server.pens.pen import State, Wanted
 from inkstream_server.pens.renderer import RenderJob
@@ -26,7 +25,7 @@ _STATES: Final[dict[State, ink_pb2.GlyphState]] = {
 
 
 class GlyphReply:
-    """One answer to one glyph. Satisfies `due.Reply`."""
+    """One answer to one glyph. Satisfies `wire.response.Reply`, and counts itself when it leaves."""
 
     items = 1
 
@@ -34,49 +33,50 @@ class GlyphReply:
         self,
         pen: int,
         wanted: Wanted,
-        drawing: RenderJob,
+        job: RenderJob,
         options: tensor_pb2.AnswerOptions,
         metrics: Metrics,
-        quiet: float = 0.0,
+        quiet_seconds: float | None,
     ) -> None:
-        """Owe an answer.
+        """Wait for a job.
 
         Args:
             pen: the caller's number of the pen.
-            wanted: what is asked for.
-            drawing: its ink; the answer is complete when this is settled.
+            wanted: what the pen asks for.
+            job: draws the ink; the reply is complete when the job is settled.
             options: what the answer should hold.
-            metrics: told when the answer leaves.
-            quiet: seconds that had passed since the glyph's last ink when this was asked for.
+            metrics: counts.
+            quiet_seconds: how long before now the glyph's ink last changed; None outside of streams, where
+                nothing says so.
         """
         self._pen = pen
+        self._wanted = wanted
+        self._job = job
         self._options = options
         self._metrics = metrics
-        self._waiter: asyncio.Future[None] | None = None
-        self._left = False
-        self._wanted = wanted
-        self._drawing = drawing
-        self._quiet = quiet
+        self._quiet_seconds = quiet_seconds
         self._asked = perf_counter()
-        drawing.on_settled(self._wake)
+        self._waiter: asyncio.Future[None] | None = None
+        self._has_left = False
+        job.on_settled(self._wake)
 
-    def replace(self) -> bool:
-        """Give up an interim answer because the ink has moved on; tells whether it still waited.
+    def replace(self) -> None:
+        """Give up an interim answer because the ink has changed; does nothing if it has left.
 
-        Its place in the order stays empty: were its successor to take it, an interim that is replaced
-        faster than it is drawn would hold up all that waits behind it.
+        Its slot is not reused: if its successor took the slot, interims that are replaced faster than they
+        are drawn would block later replies.
         """
-        if self._left:
-            return False
-        self._left = True
-        # An interim's edition is its own: nobody else waits for its drawing.
-        self._drawing.withdraw()
+        if self._has_left:
+            return
+        self._has_left = True
+        # An interim's edition is its own: no other reply waits for its job.
+        self._job.withdraw()
+        self._metrics.ink.interims_replaced.inc()
         self._wake()
-        return True
 
     def is_complete(self) -> bool:
         """See `Reply`."""
-        return self._drawing.is_settled
+        return self._job.is_settled
 
     async def ready(self) -> None:
         """See `Reply`."""
@@ -85,17 +85,18 @@ class GlyphReply:
             await self._waiter
 
     def append(self, response: Response) -> None:
-        """See `Reply`. An interim that was replaced says nothing."""
-        if self._left:
+        """See `Reply`. An interim that was replaced adds nothing."""
+        if self._has_left:
             return
-        self._left = True
-        wanted, metrics = self._wanted, self._metrics
-        failure = self._drawing.failure
+        self._has_left = True
+        wanted = self._wanted
+        failure = self._job.failure
         if failure is not None:
             if wanted.state != "interim":
                 response.errors.append(self._error(failure))
             if wanted.state == "final":
-                metrics.glyph_unanswered(unanswered(failure))
+                overloaded = isinstance(failure, Overloaded)
+                self._metrics.glyph_unanswered("overloaded" if overloaded else "failed")
             return
         wanted.glyph.revision += 1
         result = response.glyphs.add(
@@ -106,20 +107,13 @@ class GlyphReply:
             strokes=wanted.strokes,
             box=wanted.box,
         )
-        fill(result, self._drawing, self._options, wanted.state, self._asked)
-        waited = perf_counter() - self._asked
-        if wanted.state == "interim":
-            metrics.ink.interims_sent.inc()
-        elif wanted.state == "provisional":
-            metrics.ink.to_provisional.observe(waited)
-        else:
-            metrics.ink.to_final.observe(waited + self._quiet)
-            metrics.glyph_answered(result.reject_reason, waited)
+        fill(result, self._job.share, self._options, wanted.state, self._asked)
+        self._count(result.reject_reason)
 
     def withdraw(self) -> None:
         """See `Reply`."""
-        self._left = True
-        self._drawing.withdraw()
+        self._has_left = True
+        self._job.withdraw()
         if self._wanted.state == "final":
             self._metrics.glyph_unanswered("cancelled")
 
@@ -127,8 +121,20 @@ class GlyphReply:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def _count(self, reject_reason: int) -> None:
+        waited = perf_counter() - self._asked
+        ink = self._metrics.ink
+        if self._wanted.state == "interim":
+            ink.interims_sent.inc()
+        elif self._wanted.state == "provisional":
+            ink.to_provisional.observe(waited)
+        else:
+            if self._quiet_seconds is not None:
+                ink.to_final.observe(waited + self._quiet_seconds)
+            self._metrics.glyph_answered(reject_reason, waited)
+
     def _error(self, failure: Exception) -> error_pb2.ItemError:
-        """The final answer's error ends the glyph; a provisional one's names the last stroke, too."""
+        """A final answer's error ends the glyph; a provisional answer's names the last stroke, too."""
         wanted = self._wanted
         (error,) = refuse([0], failure).errors()
         stroke = 0
@@ -138,11 +144,6 @@ class GlyphReply:
         item = error_pb2.InkItem(pen=self._pen, glyph=wanted.glyph.number, stroke=stroke)
         error.ink.CopyFrom(item)
         return error
-
-
-def unanswered(failure: Exception) -> Unanswered:
-    """How a glyph ends whose drawing had this failure."""
-    return "overloaded" if isinstance(failure, Overloaded) else "failed"
 
 
 class Reading(NamedTuple):
@@ -169,7 +170,7 @@ def read(share: Share) -> Reading:
 
 def fill(
     result: ink_pb2.GlyphResult,
-    drawing: RenderJob,
+    share: Share | None,
     options: tensor_pb2.AnswerOptions,
     state: State,
     asked: float,
@@ -178,12 +179,11 @@ def fill(
 
     Args:
         result: the result.
-        drawing: settled, without a failure.
-        options: what is asked for.
+        share: the row that answers the glyph; None where there is no ink.
+        options: what the answer should hold.
         state: how settled the answer is.
         asked: when the answer was asked for, on the clock of `time.perf_counter`, in seconds.
     """
-    share = drawing.share
     if share is None:
         # By rule, before the model: a network reads nothing as "5" or "1".
         result.reject_reason = error_pb2.REJECT_REASON_NO_INK

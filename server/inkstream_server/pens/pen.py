@@ -1,11 +1,12 @@
-"""One pen: takes what it does, and says which answers are wanted and what was wrong.
+"""One pen: a state machine that turns events into glyphs, and says which answers each glyph should get.
 
-A state machine without a clock: every method is told the time. Knows nothing of event loops, the wire
-or the batcher. What it asks for lies in `wanted` until it is taken out.
+Has no clock: every event brings its time. Leaves event loops, the wire and the batcher to others. Whoever
+drives a pen makes two calls an event: the event's method, then `take_changes`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from inkstream_server.pens import segmentation
 from inkstream_server.pens.faults import InkFault
@@ -15,10 +16,10 @@ from inkstream_server.pens.settings import PenSettings
 from inkstream_server.pens.strokes import Glyph, Ink, Stroke
 
 State = Literal["interim", "provisional", "final", "dropped"]
-"""What is wanted for a glyph: an answer, or, after a clear, none."""
+"""What a glyph should get: an answer, or, after a clear, none."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """An answer that a glyph should get, with its ink as it stood when it was asked for."""
 
@@ -35,11 +36,24 @@ class Wanted:
     """When the ink last changed, on the server's clock, in seconds."""
 
 
+class PenChanges(NamedTuple):
+    """What has changed since a pen's changes were last taken."""
+
+    wanted: Sequence[Wanted]
+    """Answers that are asked for, in order."""
+    glyphs_begun: int
+    """Glyphs that were begun."""
+    points: int
+    """Points that are held now and were not before; negative where fewer are held."""
+    due: float | None
+    """See `Pen.due`."""
+
+
 class Pen:
     """Strokes in, glyphs out.
 
     At most one glyph is open. Every stroke that is begun and not refused ends in exactly one final glyph,
-    unless it is erased or cleared.
+    unless it is erased or cleared. A method that raises `InkFault` may have changed the pen, too.
     """
 
     def __init__(self, settings: PenSettings, limits: PenLimits) -> None:
@@ -50,28 +64,28 @@ class Pen:
         self._stroke: Stroke | None = None
         # Whether the stroke's place in or beside the open glyph is decided.
         self._is_placed = False
-        # The tip is down, but what it draws is refused: told once, and not again until it lifts.
-        self._is_deaf = False
+        # The tip is down, but its stroke is refused. The caller gets one fault for all of it.
+        self._is_refusing = False
         self._glyphs = 0
+        # The glyph of each stroke that has its final answer.
         self._finals: dict[int, int] = {}
         self._next_interim = 0.0
-        self.points = 0
-        """Points that are held."""
-        self.wanted: list[Wanted] = []
-        """What is asked for, in order. Whoever drives the pen takes it out."""
+        # What `take_changes` gives next.
+        self._wanted: list[Wanted] = []
+        self._glyphs_taken = 0
+        self._points = 0
 
-    @property
-    def glyph(self) -> Glyph | None:
-        """The glyph that is open."""
-        return self._glyph
-
-    @property
-    def glyphs_begun(self) -> int:
-        """Glyphs so far, the open one included."""
-        return self._glyphs
+    def take_changes(self) -> PenChanges:
+        """Give what has changed since the last call. To be called after every event."""
+        wanted: Sequence[Wanted] = ()
+        if self._wanted:
+            wanted, self._wanted = self._wanted, []
+        changes = PenChanges(wanted, self._glyphs - self._glyphs_taken, self._points, self.due())
+        self._glyphs_taken, self._points = self._glyphs, 0
+        return changes
 
     def due(self) -> float | None:
-        """When `tick` has something to do; None for never as things stand."""
+        """When `tick` has something to do, in seconds on the clock of the events; None for never."""
         glyph, stroke = self._glyph, self._stroke
         if glyph is None:
             return None if stroke is None else self._oldest(stroke.began)
@@ -92,14 +106,14 @@ class Pen:
         if self._stroke is not None:
             before = self._stroke.number
             self.lift(now)
-            self._is_deaf = True
+            self._is_refusing = True
             raise InkFault(
                 "stroke_begin",
                 f"stroke {before} had not ended: it was ended here, and stroke {number} is not read; "
                 "end a stroke before the next",
                 stroke=number,
             )
-        self._is_deaf = True
+        self._is_refusing = True
         glyph = self._glyph
         if not number:
             raise InkFault("stroke_begin.stroke", "expected a number that is not 0, got 0")
@@ -118,7 +132,7 @@ class Pen:
                 glyph=glyph.number,
                 stroke=number,
             )
-        self._is_deaf = False
+        self._is_refusing = False
         self._is_placed = False
         self._stroke = Stroke(number, now, time_ms)
 
@@ -147,27 +161,27 @@ class Pen:
         """
         stroke = self._stroke
         if stroke is None:
-            if self._is_deaf:
+            if self._is_refusing:
                 return
-            self._is_deaf = True
+            self._is_refusing = True
             raise InkFault("points", "no stroke is open: begin one first")
         try:
             require_points(dx, dy, dt_ms, pressure, stroke, self._limits, room)
         except InkFault as fault:
             self.lift(now)
-            self._is_deaf = True
+            self._is_refusing = True
             fault.message += "; the rest of the stroke is not read"
             raise
         if not dx:
             return
         stroke.add(dx, dy, dt_ms)
-        self.points += len(dx)
+        self._points += len(dx)
         if not self._is_placed:
             self._place(stroke, now, is_up=False)
         if self._is_placed:
-            self._inked(now)
+            self._ink_added(now)
 
-    def _inked(self, now: float) -> None:
+    def _ink_added(self, now: float) -> None:
         """The open glyph has more ink."""
         glyph = self._glyph
         assert glyph is not None, "a stroke that is placed has a glyph"
@@ -184,8 +198,8 @@ class Pen:
         """
         stroke, self._stroke = self._stroke, None
         if stroke is None:
-            if self._is_deaf:
-                self._is_deaf = False
+            if self._is_refusing:
+                self._is_refusing = False
                 return
             raise InkFault("stroke_end", "no stroke is open: begin one first")
         if not self._is_placed:
@@ -204,12 +218,12 @@ class Pen:
         glyph, stroke = self._glyph, self._stroke
         if stroke is not None and stroke.number == number:
             self._stroke = None
-            self._is_deaf = True
+            self._is_refusing = True
             if not self._is_placed:
-                self.points -= len(stroke)
+                self._points -= len(stroke)
                 return
         if glyph is not None and number in glyph.strokes:
-            self.points -= len(glyph.strokes.pop(number))
+            self._points -= len(glyph.strokes.pop(number))
             glyph.changed(now)
             self._want(glyph, "provisional")
         elif number in self._finals:
@@ -231,17 +245,19 @@ class Pen:
         """The digit is done. Nothing happens where none is open: the quiet time may have been first."""
         if self._stroke is not None:
             self.lift(now)
-            self._is_deaf = True
+            self._is_refusing = True
         self._finish()
 
     def clear(self) -> None:
         """All ink without a final answer is dropped."""
         glyph, self._glyph = self._glyph, None
-        if self._stroke is not None:
-            self._stroke = None
-            self._is_deaf = True
-        self.points = 0
+        stroke, self._stroke = self._stroke, None
+        if stroke is not None:
+            self._is_refusing = True
+            if not self._is_placed:
+                self._points -= len(stroke)
         if glyph is not None:
+            self._points -= glyph.points
             self._want(glyph, "dropped")
 
     def tick(self, now: float) -> None:
@@ -258,7 +274,7 @@ class Pen:
             self._finish()
             if stroke is not None:
                 self._join(stroke, 0)
-                self._inked(now)
+                self._ink_added(now)
             return
         self.end_glyph(now)
         last, what = 0, "it was ended"
@@ -325,7 +341,7 @@ class Pen:
         glyph, self._glyph = self._glyph, None
         if glyph is None:
             return
-        self.points -= glyph.points
+        self._points -= glyph.points
         self._want(glyph, "final")
         for number in glyph.strokes:
             self._finals[number] = glyph.number
@@ -333,7 +349,7 @@ class Pen:
             del self._finals[next(iter(self._finals))]
 
     def _want(self, glyph: Glyph, state: State) -> None:
-        self.wanted.append(
+        self._wanted.append(
             Wanted(
                 glyph,
                 state,

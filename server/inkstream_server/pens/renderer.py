@@ -22,7 +22,7 @@ TURN_SECONDS = 0.002
 
 
 class RenderJob:
-    """One edition of a glyph's ink on its way to an answer, shared by all who want that edition."""
+    """Draws one edition of a glyph and has it recognised. All replies to that edition share the job."""
 
     __slots__ = (
         *("_answer", "_listeners", "failure", "flow", "ink", "is_settled", "priority", "share"),
@@ -38,14 +38,14 @@ class RenderJob:
         flow: StreamFlow | None = None,
         priority: Priority = Priority.GLYPH,
     ) -> None:
-        """Hold ink that is to be drawn.
+        """Hold ink until `submit`.
 
         Args:
-            ink: its strokes.
-            y_up: see `ink.normalize`.
-            tap: the same.
-            flow: see `Batcher.submit`.
-            priority: the same.
+            ink: the glyph's strokes.
+            y_up: whether y grows upwards in them.
+            tap: longest side of a mere tap, in the pen's counts; see `ink.normalize`.
+            flow: what the pen's stream has in the batcher's queue; see `Batcher.submit`.
+            priority: INTERIM where the ink is still being written; see `Batcher.submit`.
         """
         self.flow = flow
         self.priority = priority
@@ -62,21 +62,21 @@ class RenderJob:
         self._listeners: list[Callable[[], None]] = []
 
     def on_settled(self, listener: Callable[[], None]) -> None:
-        """Have a listener called once when it is settled, at once where it is."""
+        """Call a listener once, when the job is settled; at once if it already is."""
         if self.is_settled:
             listener()
         else:
             self._listeners.append(listener)
 
     def withdraw(self) -> None:
-        """Give it up; listeners are not called any more."""
+        """Give the job up; its listeners are not called."""
         self.is_settled = True
         self._listeners.clear()
         if self._answer is not None:
             self._answer.cancel()
 
     def submit(self, batcher: Batcher) -> float:
-        """Draw and hand over to the batcher; gives the seconds that drawing took, 0 if it need not."""
+        """Draw, and submit the frame to the batcher; give the seconds of drawing, 0 if nothing was drawn."""
         if self.is_settled:
             return 0.0
         began = perf_counter()
@@ -115,26 +115,36 @@ class RenderJob:
 
 
 class GlyphRenderer:
-    """Takes drawings in any order and does them pen by pen. To be used from one event loop."""
+    """Queues jobs and does them one of each pen in turn. Belongs to one event loop."""
 
     def __init__(self, batcher: Batcher, metrics: InkMetrics) -> None:
-        """Hand what is drawn to `batcher`."""
+        """Start without jobs.
+
+        Args:
+            batcher: takes the frames.
+            metrics: observes the seconds of each drawing.
+        """
         self._batcher = batcher
         self._metrics = metrics
         self._waiting: dict[tuple[Hashable, bool], deque[RenderJob]] = {}
-        # Whose turn it is: guesses at ink that is still written come after all else.
+        # Pens in the order of their turns, by whether the job is an interim's: those come after all others.
         self._turns: dict[bool, deque[Hashable]] = {False: deque(), True: deque()}
         self._is_scheduled = False
 
-    def add(self, pen: Hashable, drawing: RenderJob) -> None:
-        """Queue a drawing behind those of the same pen and kind."""
-        is_interim = drawing.priority is Priority.INTERIM
+    def add(self, pen: Hashable, job: RenderJob) -> None:
+        """Queue a job behind those of the same pen and kind.
+
+        Args:
+            pen: tells pens apart; any object.
+            job: what to draw.
+        """
+        is_interim = job.priority is Priority.INTERIM
         queue = self._waiting.get((pen, is_interim))
         if queue is None:
-            self._waiting[pen, is_interim] = deque((drawing,))
+            self._waiting[pen, is_interim] = deque((job,))
             self._turns[is_interim].append(pen)
         else:
-            queue.append(drawing)
+            queue.append(job)
         self._schedule()
 
     def _schedule(self) -> None:

@@ -32,7 +32,7 @@ from inkstream_server.batching.batcher import Batcher
 from inkstream_server.metrics.grpc_calls import counts_of
 from inkstream_server.metrics.items import Metrics
 from inkstream_server.model_store.store import Model
-from inkstream_server.pens.ink_session import InkResources
+from inkstream_server.pens.resources import InkResources
 from inkstream_server.rpc.unary_ink import recognize_ink
 from inkstream_server.rpc.unary_tensors import recognize_tensors
 from inkstream_server.streams.lifetime import FIRST_MESSAGE_SECONDS, WHY, Ending, OpenStreams

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import perf_counter
 
 import numpy as np
 from inkstream.v1 import error_pb2, ink_pb2, tensor_pb2
@@ -12,13 +11,14 @@ from numpy.typing import NDArray
 from inkstream_server.access.allowance import Allowance
 from inkstream_server.metrics.items import OUTCOME_OF_CODE
 from inkstream_server.pens.faults import InkFault, NoAllowance
-from inkstream_server.pens.glyph_reply import fill, unanswered
-from inkstream_server.pens.ink_session import InkResources
+from inkstream_server.pens.glyph_reply import GlyphReply
+from inkstream_server.pens.pen import Wanted
 from inkstream_server.pens.points import require_points
 from inkstream_server.pens.renderer import RenderJob
+from inkstream_server.pens.resources import InkResources
 from inkstream_server.pens.settings import read_settings
-from inkstream_server.pens.strokes import Stroke
-from inkstream_server.wire import response
+from inkstream_server.pens.strokes import Glyph, Stroke
+from inkstream_server.wire.response import Response
 
 
 async def recognize_ink(
@@ -35,40 +35,28 @@ async def recognize_ink(
         resources: what draws and counts.
         allowance: how many strokes the caller may send; None for any number.
     """
-    asked = perf_counter()
     metrics = resources.metrics
     metrics.accepted("ink", 1)
     try:
-        drawing = _read(ink, resources)
+        job = _read(ink, resources)
         if allowance is not None and allowance.take(len(ink.strokes)) < len(ink.strokes):
             raise NoAllowance("ink.strokes", allowance)
     except InkFault as fault:
         metrics.ended("ink", OUTCOME_OF_CODE[fault.code], 1)
         return fault.to_error(0)
-    metrics.ink.points.inc(sum(map(len, drawing.ink)))
-    settled = asyncio.get_running_loop().create_future()
-    drawing.on_settled(lambda: settled.set_result(None) if not settled.done() else None)
-    resources.renderer.add(drawing, drawing)
+    metrics.ink.points.inc(sum(map(len, job.ink)))
+    numbers = tuple(range(1, len(ink.strokes) + 1))
+    wanted = Wanted(Glyph(1, 0.0), "final", 0, job.ink, numbers, 0, 0.0)
+    reply = GlyphReply(0, wanted, job, options, metrics, None)
+    resources.renderer.add(reply, job)
     try:
-        await settled
+        await reply.ready()
     except asyncio.CancelledError:
-        drawing.withdraw()
-        metrics.glyph_unanswered("cancelled")
+        reply.withdraw()
         raise
-    if drawing.failure is not None:
-        (error,) = response.refuse([0], drawing.failure).errors()
-        error.ink.CopyFrom(error_pb2.InkItem(glyph=1))
-        metrics.glyph_unanswered(unanswered(drawing.failure))
-        return error
-    result = ink_pb2.GlyphResult(
-        glyph=1,
-        revision=1,
-        state=ink_pb2.GLYPH_STATE_FINAL,
-        strokes=range(1, len(ink.strokes) + 1),
-    )
-    fill(result, drawing, options, "final", asked)
-    metrics.glyph_answered(result.reject_reason, perf_counter() - asked)
-    return result
+    response = Response()
+    reply.append(response)
+    return response.errors[0] if response.errors else response.glyphs[0]
 
 
 def _read(ink: ink_pb2.Ink, resources: InkResources) -> RenderJob:

@@ -18,7 +18,8 @@ from inkstream_server.batching.fair_queue import Flow
 from inkstream_server.batching.results import EngineFailed
 from inkstream_server.clock import Clock
 from inkstream_server.metrics.items import Metrics, count_warnings
-from inkstream_server.pens.ink_session import InkResources, InkSession
+from inkstream_server.pens.ink_session import InkSession
+from inkstream_server.pens.resources import InkResources
 from inkstream_server.streams.outbox import Outbox
 from inkstream_server.streams.tensor_reply import TensorReply, ration
 from inkstream_server.wire import tensors

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 
 from inkstream.v1 import error_pb2, ink_pb2
-from inkstream_server.pens.ink_session import InkResources, InkSession
+from inkstream_server.pens.ink_session import InkSession
 from inkstream_server.pens.limits import PenLimits
+from inkstream_server.pens.resources import InkResources
 from inkstream_server.wire.response import Reply, Response
 
 from tests.patience import PATIENCE_SECONDS

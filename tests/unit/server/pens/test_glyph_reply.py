@@ -8,7 +8,6 @@ from inkstream.v1 import error_pb2, ink_pb2, tensor_pb2
 from inkstream_server.batching.results import Batch, Share
 from inkstream_server.confidence.rejection import RejectRule, tempered
 from inkstream_server.pens.glyph_reply import fill, read
-from inkstream_server.pens.renderer import RenderJob
 
 ROWS = np.array([[0.9] + [0.1 / 9] * 9, [0.1 / 9] * 3 + [0.9] + [0.1 / 9] * 6], np.float32)
 
@@ -35,10 +34,9 @@ def test_thresholds_are_held_against_the_confidence_on_the_scale_of_ink() -> Non
 
 
 def test_alternatives_are_on_the_same_scale_as_the_confidence() -> None:
-    drawing = RenderJob((), y_up=False, tap=0.0)
-    drawing.share = share(RejectRule(ink_temperature=1.5))
+    glyph = share(RejectRule(ink_temperature=1.5))
     result = ink_pb2.GlyphResult()
-    fill(result, drawing, tensor_pb2.AnswerOptions(probabilities=True), "final", perf_counter())
+    fill(result, glyph, tensor_pb2.AnswerOptions(probabilities=True), "final", perf_counter())
     assert result.alternatives[0].digit == result.digit == 3
     assert result.alternatives[0].confidence == result.confidence
     assert sum(one.confidence for one in result.alternatives) == pytest.approx(1.0)

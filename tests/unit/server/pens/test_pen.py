@@ -28,14 +28,19 @@ class Hand:
         self.now = 0.0
         self.asked: list[Wanted] = []
         self.faults: list[InkFault] = []
+        self.points = 0
+        self.glyphs_begun = 0
 
     def do(self, act: Callable[..., None], *args: object) -> None:
         try:
             act(*args)
         except InkFault as fault:
             self.faults.append(fault)
-        self.asked += self.pen.wanted
-        self.pen.wanted = []
+        changes = self.pen.take_changes()
+        assert changes.due == self.pen.due()
+        self.asked += changes.wanted
+        self.points += changes.points
+        self.glyphs_begun += changes.glyphs_begun
 
     def move(self, points: Line, start: Sequence[int] = (0, 0)) -> None:
         columns = moved(points, start=start).points
@@ -400,7 +405,7 @@ def test_what_cannot_be_is_a_fault_told_once(
     (fault,) = hand.faults
     assert fault.field == field
     assert said in str(fault)
-    hand.lift() if hand.pen._is_deaf else None
+    hand.lift() if hand.pen._is_refusing else None
     hand.stroke(9)
     hand.end_glyph()
     assert 9 in hand.asked[-1].strokes
@@ -501,7 +506,7 @@ def test_strokes_long_final_are_forgotten_so_that_a_pen_may_write_for_years() ->
         hand.stroke(number)
         hand.end_glyph()
     assert len(hand.pen._finals) == 10
-    assert hand.pen.points == 0
+    assert hand.points == 0
 
 
 ACTS = st.one_of(
@@ -543,7 +548,7 @@ def test_whatever_a_pen_does_its_ink_ends_in_exactly_one_final_answer(
         elif kind == "end":
             hand.end_glyph()
         elif kind == "clear":
-            glyph, drawn = hand.pen.glyph, hand.pen._stroke
+            glyph, drawn = hand.pen._glyph, hand.pen._stroke
             lost = set(glyph.strokes) if glyph else set()
             taken.update(lost | ({drawn.number} if drawn is not None else set()))
             hand.do(hand.pen.clear)
@@ -552,18 +557,20 @@ def test_whatever_a_pen_does_its_ink_ends_in_exactly_one_final_answer(
         else:
             assert isinstance(value, float)
             hand.wait(value)
-        held = hand.pen.glyph
+        held = hand.pen._glyph
         assert held is None or len(held.strokes) <= limits.strokes_per_glyph
         inked = [*held.strokes.values()] if held else []
         drawn = hand.pen._stroke
         inked += [drawn] if drawn is not None and drawn not in inked else []
-        assert hand.pen.points == sum(map(len, inked)) <= limits.strokes_per_glyph * 8 + 8
+        assert hand.points == sum(map(len, inked)) <= limits.strokes_per_glyph * 8 + 8
     hand.end_glyph()
     assert hand.pen.due() is None
     finals = [it for it in hand.asked if it.state == "final"]
     numbers = [it.glyph.number for it in hand.asked if it.state in ("final", "dropped")]
     assert len(numbers) == len(set(numbers)), "two endings of one glyph"
     assert {it.glyph.number for it in hand.asked} == set(numbers), "a glyph without an ending"
+    assert len(numbers) == hand.glyphs_begun, "a glyph that was begun unnoticed"
+    assert hand.points == 0
     answered = Counter(stroke for it in finals for stroke in it.strokes)
     assert answered + taken == Counter(accepted)
     last = {it.glyph.number: it.state for it in hand.asked}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from inkstream_server.batching.admission import QueueFull
 from inkstream_server.batching.results import EngineFailed
-from inkstream_server.pens import renderer as easel_module
+from inkstream_server.pens import renderer as renderer_module
 from inkstream_server.pens.renderer import GlyphRenderer, RenderJob
 
 from tests.unit.server.builders import GatedEngine, Workshop, numbered, turns
@@ -17,7 +17,7 @@ def drawing(points: np.ndarray[tuple[int, int], np.dtype[np.float64]] = LINE) ->
 
 
 async def test_a_pen_with_much_to_draw_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(easel_module, "TURN_SECONDS", 0.0)  # One glyph a turn.
+    monkeypatch.setattr(renderer_module, "TURN_SECONDS", 0.0)  # One glyph a turn.
     workshop = Workshop()
     renderer = GlyphRenderer(workshop.batcher, workshop.metrics.ink)
     order: list[str] = []
@@ -32,7 +32,7 @@ async def test_a_pen_with_much_to_draw_holds_up_no_other(monkeypatch: pytest.Mon
 async def test_glyphs_that_are_drawn_in_one_turn_share_a_batch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(easel_module, "TURN_SECONDS", 60.0)
+    monkeypatch.setattr(renderer_module, "TURN_SECONDS", 60.0)
     workshop = Workshop()
     renderer = GlyphRenderer(workshop.batcher, workshop.metrics.ink)
     drawings = [drawing() for _ in range(5)]

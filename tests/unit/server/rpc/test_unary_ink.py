@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from inkstream.v1 import error_pb2, ink_pb2, tensor_pb2
-from inkstream_server.pens.ink_session import InkResources
 from inkstream_server.pens.limits import PenLimits
+from inkstream_server.pens.resources import InkResources
 from inkstream_server.rpc.unary_ink import recognize_ink
 
 from tests.unit.server.builders import Workshop

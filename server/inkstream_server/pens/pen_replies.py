@@ -1,0 +1,111 @@
+"""Makes the replies that one pen asks for, and has each edition of a glyph drawn once.
+
+Leaves the order and the counting of replies to the stream and to `GlyphReply`.
+"""
+
+from collections.abc import Callable
+
+from inkstream_server.batching.batcher import StreamFlow
+from inkstream_server.batching.fair_queue import Priority
+from inkstream_server.pens.glyph_reply import GlyphReply, read
+from inkstream_server.pens.pen import Wanted
+from inkstream_server.pens.renderer import RenderJob
+from inkstream_server.pens.resources import InkResources
+from inkstream_server.pens.settings import PenSettings
+from inkstream_server.pens.stability import stability
+from inkstream_server.pens.strokes import Glyph
+
+SURE = 0.95
+"""Stability from which on a provisional answer may shorten the quiet time. Half of a 4 or a 5 looks like a 6
+or a 2, too, and a longer wait costs less than a digit that is torn in two."""
+
+
+class PenReplies:
+    """The replies of one pen."""
+
+    def __init__(
+        self,
+        number: int,
+        settings: PenSettings,
+        resources: InkResources,
+        flow: StreamFlow,
+        on_recognized: Callable[[Glyph, int, int], None],
+    ) -> None:
+        """Start without a reply.
+
+        Args:
+            number: the caller's number of the pen.
+            settings: the pen's.
+            resources: what draws and counts.
+            flow: what the pen's stream has in the batcher's queue.
+            on_recognized: called with a glyph, its edition and its digit when a provisional answer is sure.
+        """
+        self._number = number
+        self._settings = settings
+        self._resources = resources
+        self._flow = flow
+        self._on_recognized = on_recognized
+        # The last job of the open glyph, with its glyph and edition.
+        self._drawn: tuple[Glyph, int, RenderJob] | None = None
+        # The last interim reply, unless another reply was asked for since.
+        self._interim: GlyphReply | None = None
+
+    def reply_to(self, wanted: Wanted, now: float) -> GlyphReply | None:
+        """Make the reply that a glyph should get, or none where it was cleared.
+
+        Replaces the interim reply before it, if that still waits.
+
+        Args:
+            wanted: what the pen asks for.
+            now: the time, in seconds on the clock of the pen's events.
+        """
+        if self._interim is not None:
+            self._interim.replace()
+            self._interim = None
+        if wanted.state == "dropped":
+            self._drawn = None
+            return None
+        job = self._job(wanted)
+        quiet_seconds = 0.0
+        if wanted.state == "final":
+            quiet_seconds = now - wanted.inked
+            self._drawn = None  # Drop the reference, or an idle pen keeps its batch in memory.
+        reply = GlyphReply(
+            self._number,
+            wanted,
+            job,
+            self._settings.answers,
+            self._resources.metrics,
+            quiet_seconds,
+        )
+        if wanted.state == "interim":
+            self._interim = reply
+        return reply
+
+    def _job(self, wanted: Wanted) -> RenderJob:
+        """Give the job that draws this edition: the last one if it does and has not failed."""
+        if self._drawn is not None:
+            glyph, edition, job = self._drawn
+            if glyph is wanted.glyph and edition == wanted.edition and not job.failure:
+                return job
+        job = RenderJob(
+            wanted.ink,
+            y_up=self._settings.y_up,
+            tap=self._settings.tap,
+            flow=self._flow,
+            priority=Priority.INTERIM if wanted.state == "interim" else Priority.GLYPH,
+        )
+        self._drawn = (wanted.glyph, wanted.edition, job)
+        if wanted.state == "provisional":
+            job.on_settled(lambda: self._report(wanted, job))
+        self._resources.renderer.add(self, job)
+        return job
+
+    def _report(self, wanted: Wanted, job: RenderJob) -> None:
+        """Report what a provisional answer says, if it is sure enough to shorten the quiet time."""
+        if job.share is None:
+            return
+        reading = read(job.share)
+        lasts = stability("provisional", reading.digit, reading.confidence) >= SURE
+        if lasts and not reading.reason:
+            self._on_recognized(wanted.glyph, wanted.edition, reading.digit)
