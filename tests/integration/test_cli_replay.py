@@ -87,6 +87,8 @@ def test_500_real_glyphs_are_answered_as_offline(
         "rejected": rejected,
         "accuracy": correct / GLYPHS,
         "coverage": 1 - rejected / GLYPHS,
+        "other_labels": 0,
+        "other_rejected": 0,
     }
 
 
@@ -150,6 +152,8 @@ def test_rows_have_the_keys_that_are_promised_and_no_digit_without_ink(
         "rejected",
         "accuracy",
         "coverage",
+        "other_labels",
+        "other_rejected",
         "p50_ms",
         "p99_ms",
     ]
@@ -167,6 +171,22 @@ def test_people_see_accuracy_by_digit_and_writer_and_mistakes(
     assert "someone" in ended.stdout
     assert "The surest of 1 mistakes" in ended.stdout
     assert "4, not 7" in ended.stdout
+
+
+def test_letters_are_reported_by_the_share_that_is_rejected(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    slash, cross = Stroke.of([(0, 0), (40, 40)]), Stroke.of([(0, 40), (40, 0)])
+    across, down = Stroke.of([(0, 20), (40, 20)]), Stroke.of([(20, 0), (20, 40)])
+    star = Ink((slash, cross, across, down), label="*")
+    write(tmp_path / "letters.jsonl", [star, seven(label="T")])
+    ended = run("replay", tmp_path / "letters.jsonl", "--server", server.address)
+    assert ended.returncode == 0, ended.stderr
+    assert "rejected  50.00%  of 2 whose label is no digit; 1 passed as digits" in ended.stdout
+    assert "accuracy  0" not in ended.stdout
+    assert "T, not 7" in ended.stdout
+    _, summary = replayed("--server", server.address, tmp_path / "letters.jsonl")
+    assert (summary["accuracy"], summary["other_labels"], summary["other_rejected"]) == (None, 2, 1)
 
 
 def test_a_broken_file_is_refused_with_its_line_before_anything_is_sent(tmp_path: Path) -> None:

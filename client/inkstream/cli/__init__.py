@@ -1,4 +1,7 @@
-"""The command line `inkstream`; comes with the extra `inkstream[cli]`."""
+"""The command line `inkstream`, part of the extra `inkstream[cli]`.
+
+Leaves recognition to the library: commands use the public client.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ def main() -> None:
     """Run the command line; ends the process with an exit code."""
     try:
         from inkstream.cli.app import app
+
+        app()
     except ModuleNotFoundError as missing:
         if missing.name not in _EXTRA:
             raise
@@ -19,4 +24,3 @@ def main() -> None:
             "try: pip install 'inkstream[cli]'\n"
         )
         sys.exit(1)
-    app()

@@ -10,10 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkstream import Client
-from inkstream.cli.terminal import (
-    percentiles_ms,
-    progress,
-)
+from inkstream.cli.terminal import percentiles_ms, progress
 
 _ALONE = 300
 """Images sent one at a time, to measure latency."""
@@ -22,33 +19,33 @@ Labels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What a pass over labelled images showed."""
+    """Result of a pass over labelled images."""
 
     images: int
     """Images streamed."""
     accuracy: float
-    """Share of them that was recognised as labelled, 0 to 1."""
+    """Share of images whose digit is the label, 0 to 1."""
     images_per_second: float
-    """Throughput of the stream, fed image by image and packed by the client."""
+    """Throughput of the stream, which is fed image by image; the client packs them."""
     digits: Labels
-    """What was recognised, uint8 of shape (images,)."""
+    """The recognised digits, uint8 of shape (images,)."""
     seconds: float
-    """Time that the stream took."""
+    """Duration of the stream."""
     model: str
     """Name and version of the model that answered the last image."""
 
     def figures(self) -> dict[str, Any]:
-        """The same without the digits, for JSON."""
+        """Give all fields but the digits, for JSON."""
         figures = asdict(self)
         del figures["digits"]
         return figures
 
 
 def latency_alone(client: Client, images: npt.NDArray[np.uint8]) -> dict[str, float]:
-    """Send some of the images one at a time; p50 and p99 of the round trips in milliseconds.
+    """Send some images one at a time, and give p50 and p99 of the round trips in milliseconds.
 
     Args:
-        client: connected or not; the first image, which connects, is not counted.
+        client: may be unconnected: the first image opens the connection and is not counted.
         images: uint8 of shape (N, 28, 28), N at least 1.
 
     Raises:
@@ -64,10 +61,10 @@ def latency_alone(client: Client, images: npt.NDArray[np.uint8]) -> dict[str, fl
 
 
 def recognize_all(client: Client, images: npt.NDArray[np.uint8], labels: Labels) -> Evaluation:
-    """Stream the images with a progress bar.
+    """Stream the images, with a progress bar.
 
     Args:
-        client: connected, so that connecting is not measured.
+        client: connected already, so that connecting is not measured.
         images: uint8 of shape (N, 28, 28), N at least 1.
         labels: uint8 of shape (N,).
 

@@ -1,4 +1,4 @@
-"""How commands talk: results on stdout, everything else on stderr, errors with what to try next."""
+"""Prints what commands say: results on stdout, all else on stderr, errors with what to try next."""
 
 from __future__ import annotations
 
@@ -22,24 +22,32 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _T = TypeVar("_T")
 
 FAILED, WRONG_INPUT, TRY_AGAIN, INTERRUPTED = 1, 2, 3, 130
-"""Exit codes beside 0."""
+"""Exit codes other than 0."""
 _EXTRAS = frozenset({"defusedxml", "evdev"})
-"""Packages that only some commands need; what misses one says what to install."""
+"""Packages that only some commands need. The error of a missing one says what to install."""
 
 
 class Commands(click.Group):
-    """A group whose commands end with a sentence and an exit code, never with a traceback."""
+    """A group whose commands end with a sentence and an exit code instead of a traceback."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the command line; a disk that is full is said like any other error."""
+        """Run the command line; a full disk is reported like any other error."""
         try:
             return super().main(*args, **kwargs)
         except OSError as error:
             end_if_full(error, "Error")
             raise
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands, each with its whole first sentence."""
+        with formatter.section("Commands"):
+            commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+            formatter.write_dl(
+                [(name, found.get_short_help_str(1000)) for name, found in commands if found]
+            )
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command and translate what it raises."""
+        """Run a command, and turn its errors into a sentence and an exit code."""
         try:
             return super().invoke(ctx)
         except InkstreamError as error:
@@ -62,34 +70,34 @@ def _exit_code(error: InkstreamError) -> int:
 
 
 def json_option(command: _F) -> _F:
-    """Adds --json, passed as `as_json`."""
+    """Add the option --json, passed as `as_json`."""
     return click.option(
-        "--json", "as_json", is_flag=True, help="Print one JSON object and nothing else on stdout."
+        "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, and nothing else."
     )(command)
 
 
 def notice(message: str) -> None:
-    """Say something that is not a result."""
+    """Print something that is not a result."""
     stderr().print(escape(message), highlight=False, soft_wrap=True)
 
 
 def stderr() -> Console:
-    """The console for progress and notices."""
+    """Give the console for progress and notices."""
     return Console(file=sys.stderr, emoji=False)
 
 
 def stdout() -> Console:
-    """The console for results."""
+    """Give the console for results."""
     return Console(file=sys.stdout, highlight=False, emoji=False)
 
 
 def print_json(result: dict[str, Any]) -> None:
-    """Print the one object of --json."""
+    """Print the object of --json."""
     click.echo(json.dumps(result))
 
 
 def progress(items: Iterable[_T], *, total: int, label: str) -> Iterator[_T]:
-    """Iterate with a progress bar on stderr, where that is a terminal."""
+    """Iterate with a progress bar, if stderr is a terminal."""
     with progress_bar(total=total, label=label) as advance:
         for item in items:
             yield item
@@ -98,7 +106,7 @@ def progress(items: Iterable[_T], *, total: int, label: str) -> Iterator[_T]:
 
 @contextmanager
 def progress_bar(*, total: int, label: str) -> Iterator[Callable[[], None]]:
-    """Show a progress bar on stderr, where that is a terminal; gives what moves it on by one."""
+    """Show a progress bar, if stderr is a terminal; gives a function that advances it by one."""
     console = stderr()
     with Progress(
         TextColumn("{task.description}"),
@@ -114,9 +122,9 @@ def progress_bar(*, total: int, label: str) -> Iterator[Callable[[], None]]:
 
 
 def percentiles_ms(seconds: npt.ArrayLike, *percents: float) -> dict[str, float]:
-    """Percentiles of durations in milliseconds, by names such as "p99" and "p99.9".
+    """Give percentiles of durations in milliseconds, by names such as "p99" and "p99.9".
 
-    Each is a duration that did occur, the smallest one that so many percent do not exceed.
+    Each is a measured duration: the smallest one that at least so many percent do not exceed.
     """
     array = np.asarray(seconds, np.float64)
     if not array.size:

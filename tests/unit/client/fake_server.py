@@ -48,6 +48,8 @@ class FakeServer(recognition_service_pb2_grpc.RecognitionServiceServicer):
         """Messages of tensors that are refused for now, before the others are answered."""
         self.retry_after_ms = 10
         self.card_json = "{}"
+        self.reject_reason = error_pb2.REJECT_REASON_UNSPECIFIED
+        """Why all images are rejected; unspecified if none is."""
         self.streams_ended = threading.Semaphore(0)
         self._server = grpc.server(futures.ThreadPoolExecutor(16))
         recognition_service_pb2_grpc.add_RecognitionServiceServicer_to_server(self, self._server)
@@ -97,6 +99,9 @@ class FakeServer(recognition_service_pb2_grpc.RecognitionServiceServicer):
                     yield refuse(request.tensors, self.retry_after_ms)
                     continue
                 response = answer(request.tensors, config.answers)
+                for columns in response.tensors:
+                    if self.reject_reason:
+                        columns.reject_reasons.extend([self.reject_reason] * len(columns.digits))
                 if self.drain_after == number:
                     response.draining.grace_ms = 1000
                 yield response

@@ -1,4 +1,4 @@
-"""`inkstream bench`: loads a server, in a closed loop or at a rate of its own."""
+"""`inkstream bench`: loads a server, in a closed loop or at a given rate."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ from inkstream.cli.terminal import (
 from inkstream.cli.writing.pen_simulator import draw_digits
 
 _POOL = 2048
-"""Different images that a run sends in turn."""
+"""Number of different images, which a run sends in turn."""
 _LAG_MS = 1.0
-"""Lateness of an open loop above which its latencies say more about itself than about the server."""
+"""If calls leave later than this (median), an open loop measures itself rather than the server."""
 _GRACE_S = 1.0
-"""After an open loop, time for what was sent to be answered."""
+"""Time after an open loop in which answers still count."""
 
 
 @dataclass(slots=True)
-class _Tally:
-    """What a run counts."""
+class _Counts:
+    """Counts of a run."""
 
     seconds: list[float] = field(default_factory=list)
-    """Latency of each call that was answered."""
+    """Latency of each answered call."""
     lags: list[float] = field(default_factory=list)
-    """In an open loop, seconds by which each call left later than planned."""
+    """In an open loop: seconds by which each call left later than planned."""
     offered: int = 0
-    """Images that calls left with."""
+    """Images sent."""
     images: int = 0
     """Images answered."""
     errors: Counter[str] = field(default_factory=Counter)
-    """Images not answered, by the kind of error."""
+    """Images that failed, by kind of error."""
 
     @property
     def unanswered(self) -> int:
-        """Images that were given up when the time was over."""
+        """Images that were given up at the end of the run."""
         return self.offered - self.images - self.errors.total()
 
 
@@ -62,32 +62,35 @@ class _Tally:
 @click.option(
     "--rate",
     type=click.FloatRange(min=0, min_open=True),
-    help="Images a second, arriving at random (Poisson), whether or not the server keeps up; "
-    "latency counts from the planned arrival. Without it: closed loop.",
+    help="Send so many images a second, in an open loop. Without it the loop is closed.",
 )
 @click.option(
-    "--streams", type=click.IntRange(min=1), default=1, show_default=True, help="Connections."
+    "--streams",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Number of connections.",
 )
 @click.option(
     "--in-flight",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Calls that each stream keeps under way in a closed loop.",
+    help="Calls that each connection keeps under way in a closed loop.",
 )
 @click.option(
     "--images-per-message",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Images in each call. Calls that wait are packed together all the same.",
+    help="Images in each call. The client packs calls that wait into one message in any case.",
 )
 @click.option(
     "--duration",
     type=click.FloatRange(min=0, min_open=True),
     default=10.0,
     show_default=True,
-    help="Seconds.",
+    help="Length of the run in seconds.",
 )
 @json_option
 @click.pass_context
@@ -102,10 +105,12 @@ def bench(
     duration: float,
     as_json: bool,
 ) -> None:
-    """Load a server with drawn digits and print throughput, latency and errors.
+    """Load a server, and measure throughput, latency and errors.
 
-    Nothing is sent after --duration. With --rate, what has no answer a second later is given up and counted
-    as unanswered.
+    The images are drawn digits. In a closed loop each caller sends the next call when the last one is
+    answered. In an open loop (--rate) calls arrive at random (Poisson), whether or not the server keeps up,
+    and latency counts from the planned arrival. Nothing is sent after --duration. In an open loop, images
+    without an answer one second later count as unanswered.
 
     \b
     Examples:
@@ -116,25 +121,25 @@ def bench(
     images, _ = draw_digits(_POOL)
     calls = _calls(images, images_per_message)
 
-    async def run() -> tuple[_Tally, float]:
+    async def run() -> tuple[_Counts, float]:
         async with AsyncExitStack() as stack:
-            # What a stream loses is counted, not sent again.
-            told = RetryPolicy(attempts=0)
+            # Count what a broken stream loses instead of sending it again.
+            no_retry = RetryPolicy(attempts=0)
             clients = [
-                await stack.enter_async_context(AsyncClient(**server.options(), retry=told))
+                await stack.enter_async_context(AsyncClient(**server.options(), retry=no_retry))
                 for _ in range(streams)
             ]
-            # Connecting is not part of the measurement.
+            # Connect before the measurement begins.
             await asyncio.gather(*(client.recognize(images[0]) for client in clients))
-            tally = _Tally()
+            counts = _Counts()
             began = perf_counter()
             if rate is None:
-                await _closed_loop(clients, calls, in_flight, duration, tally)
+                await _closed_loop(clients, calls, in_flight, duration, counts)
             else:
-                await _open_loop(clients, calls, rate / images_per_message, duration, tally)
-            return tally, perf_counter() - began
+                await _open_loop(clients, calls, rate / images_per_message, duration, counts)
+            return counts, perf_counter() - began
 
-    tally, seconds = asyncio.run(run())
+    counts, seconds = asyncio.run(run())
     figures: dict[str, Any] = {
         "mode": "closed loop" if rate is None else "open loop, Poisson",
         "rate": rate,
@@ -142,50 +147,50 @@ def bench(
         "in_flight": in_flight if rate is None else None,
         "images_per_message": images_per_message,
         "seconds": round(seconds, 3),
-        "offered": tally.offered,
-        "images": tally.images,
-        "unanswered": tally.unanswered,
-        "images_per_second": round(tally.images / seconds, 1),
-        "latency_ms": percentiles_ms(tally.seconds, 50, 90, 99, 99.9),
-        "lag_ms": percentiles_ms(tally.lags, 50, 99),
-        "errors": dict(tally.errors),
+        "offered": counts.offered,
+        "images": counts.images,
+        "unanswered": counts.unanswered,
+        "images_per_second": round(counts.images / seconds, 1),
+        "latency_ms": percentiles_ms(counts.seconds, 50, 90, 99, 99.9),
+        "lag_ms": percentiles_ms(counts.lags, 50, 99),
+        "errors": dict(counts.errors),
         "server": server.address,
     }
     if figures["lag_ms"].get("p50", 0) > _LAG_MS:
         notice(
-            f"Calls left {figures['lag_ms']['p50']:.1f} ms late (median): this program, not the "
-            "server, was the limit; try fewer streams or more images a message."
+            f"Calls left {figures['lag_ms']['p50']:.1f} ms late (median), so this program, not the "
+            "server, was the limit: try fewer streams or more images a message."
         )
     if as_json:
         print_json(figures)
     else:
         latency = ", ".join(f"{name} {ms:.2f}" for name, ms in figures["latency_ms"].items())
-        failed = ", ".join(f"{count} {kind}" for kind, count in tally.errors.items()) or "none"
+        failed = ", ".join(f"{count} {kind}" for kind, count in counts.errors.items()) or "none"
         stdout().print(
             f"throughput  {figures['images_per_second']:,.0f} images/s "
-            f"({tally.images:,} in {seconds:.1f} s, {figures['mode']})\n"
+            f"({counts.images:,} in {seconds:.1f} s, {figures['mode']})\n"
             f"latency     {latency or 'nothing was answered'} ms\n"
-            f"errors      {failed}" + _offered(tally, rate, duration)
+            f"errors      {failed}" + _offered(counts, rate, duration)
         )
-    if not tally.images:
+    if not counts.images:
         ctx.exit(FAILED)
 
 
 def _calls(images: npt.NDArray[np.uint8], size: int) -> list[npt.NDArray[np.uint8]]:
-    """What the calls send, in turn."""
+    """Give the images of each call, in turn."""
     if size == 1:
         return list(images)
     endless = np.resize(images, (max(len(images), size), 28, 28))
     return [endless[start : start + size] for start in range(0, len(endless) - size + 1, size)]
 
 
-def _offered(tally: _Tally, rate: float | None, duration: float) -> str:
-    """In an open loop, how much of the rate this program managed, and what had no answer in time."""
+def _offered(counts: _Counts, rate: float | None, duration: float) -> str:
+    """In an open loop, say how many images were sent, and how many had no answer in time."""
     if rate is None:
         return ""
     return (
-        f"\noffered     {tally.offered / duration:,.0f} of {rate:,.0f} images/s, "
-        f"{tally.unanswered:,} of them unanswered {_GRACE_S:g} s after the end"
+        f"\noffered     {counts.offered / duration:,.0f} of {rate:,.0f} images/s, "
+        f"{counts.unanswered:,} of them unanswered {_GRACE_S:g} s after the end"
     )
 
 
@@ -194,15 +199,15 @@ async def _closed_loop(
     calls: list[npt.NDArray[np.uint8]],
     in_flight: int,
     duration: float,
-    tally: _Tally,
+    counts: _Counts,
 ) -> None:
-    """Each caller sends the next when the last is answered."""
+    """Have each caller send the next call when the last is answered."""
     until = perf_counter() + duration
     turn = itertools.cycle(calls)
 
     async def caller(client: AsyncClient) -> None:
         while (now := perf_counter()) < until:
-            await _call(client.recognize, next(turn), now, tally)
+            await _call(client.recognize, next(turn), now, counts)
 
     async with asyncio.TaskGroup() as callers:
         for client in clients:
@@ -215,9 +220,9 @@ async def _open_loop(
     calls: list[npt.NDArray[np.uint8]],
     calls_per_second: float,
     duration: float,
-    tally: _Tally,
+    counts: _Counts,
 ) -> None:
-    """Calls come when they come: latency from the planned arrival shows every stall."""
+    """Send calls at random times. Latency counts from the planned one, so every stall shows."""
     began = planned = perf_counter()
     turn, targets = itertools.cycle(calls), itertools.cycle(clients)
     until = began + duration
@@ -227,8 +232,8 @@ async def _open_loop(
             await sleep_until(planned)
             if (now := perf_counter()) >= until:
                 break
-            tally.lags.append(now - planned)
-            call = _call(next(targets).recognize, next(turn), planned, tally)
+            counts.lags.append(now - planned)
+            call = _call(next(targets).recognize, next(turn), planned, counts)
             task = arrivals.create_task(call)
             under_way.add(task)
             task.add_done_callback(under_way.discard)
@@ -239,9 +244,9 @@ async def _open_loop(
 
 
 async def sleep_until(planned: float) -> None:
-    """Wait until a time, letting answers in even when it has passed.
+    """Wait until a time of `perf_counter`, and let the event loop run once even if it has passed.
 
-    The selector sleeps whole milliseconds, which would be counted as latency: the last one is spun.
+    The selector sleeps whole milliseconds, which would count as latency, so the last two are spun.
     """
     await asyncio.sleep(max(0.0, planned - perf_counter() - 0.002))
     while perf_counter() < planned:  # noqa: ASYNC110 - time is what is awaited
@@ -252,16 +257,16 @@ async def _call(
     recognize: Callable[[npt.NDArray[np.uint8]], Awaitable[Any]],
     images: npt.NDArray[np.uint8],
     began: float,
-    tally: _Tally,
+    counts: _Counts,
 ) -> None:
     count = 1 if images.ndim == 2 else len(images)
-    tally.offered += count
+    counts.offered += count
     try:
         await recognize(images)
     except InkstreamError as error:
-        tally.errors[type(error).__name__] += count
-        # A refusal comes back within the turn; without a break a closed loop would spin.
+        counts.errors[type(error).__name__] += count
+        # Without this pause a closed loop would spin on a server that rejects at once.
         await asyncio.sleep(0.01)
     else:
-        tally.seconds.append(perf_counter() - began)
-        tally.images += count
+        counts.seconds.append(perf_counter() - began)
+        counts.images += count

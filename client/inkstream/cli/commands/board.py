@@ -1,4 +1,4 @@
-"""`inkstream board`: a page in the browser that is written on, for those without a tablet."""
+"""`inkstream board`: serves a page on which digits are written in a browser."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ _ALTERNATIVES = 4
     type=click.IntRange(0, 65_535),
     default=0,
     show_default=True,
-    help="Where the page is served; 0 for a free port.",
+    help="Port of the page. 0 picks a free port.",
 )
 @click.option(
     "--host",
     metavar="ADDRESS",
     default="127.0.0.1",
     show_default=True,
-    help="Likewise. Other than loopback needs --insecure-listen.",
+    help="Address on which the page is served. Any other than loopback needs --insecure-listen.",
 )
 @click.option(
     "--insecure-listen",
     is_flag=True,
-    help="Let others in the network open the page, though it is not encrypted.",
+    help="Let other machines open the page, although it is not encrypted.",
 )
-@click.option("--no-open", is_flag=True, help="Print the address, and open no browser.")
+@click.option("--no-open", is_flag=True, help="Print the address without opening a browser.")
 def board(
     server: ServerOptions, port: int, host: str, insecure_listen: bool, no_open: bool
 ) -> None:
-    """Write digits in the browser and see them recognised meanwhile, until Ctrl-C.
+    """Write digits in a browser and see them recognised.
 
-    Serves a page to be written on with mouse, finger or stylus, prints its address and opens it. The address
-    holds a secret that is new each time; whoever knows it can write.
+    The command serves a page to write on with mouse, finger or stylus, prints its address and opens it.
+    Ctrl-C ends it. The address holds a secret, which is new each time; anyone who knows it can write.
 
     \b
     Examples:
@@ -63,8 +63,8 @@ def board(
     is_open_to_others = not _is_loopback(host)
     if is_open_to_others and not insecure_listen:
         raise InvalidRequest(
-            f"host: {host} can be reached from elsewhere, and the page is not encrypted: "
-            "listen on 127.0.0.1, or say --insecure-listen where the network is yours"
+            f"--host: other machines can reach {host}, and the page is not encrypted: "
+            "use 127.0.0.1, or add --insecure-listen if you trust the network"
         )
     watch = ServerWatch(lambda state: sheets.tell("server", state))
     with ExitStack() as stack:
@@ -81,7 +81,7 @@ def board(
                 y="down", units="px", alternatives=_ALTERNATIVES, on_result=on_result
             )
         )
-        # So that a server that is not there is said before somebody writes.
+        # Fail now rather than at the first stroke if the server cannot be reached.
         model = client.model()
         name = f"{model.name}/{model.version}"
         with _bound(host, port, sheets, watch, name) as serving:
@@ -90,8 +90,8 @@ def board(
             address = _address(host, serving)
             if is_open_to_others:
                 notice(
-                    "Warning: the page is not encrypted. Who listens in the network can read its address "
-                    "and what is written."
+                    "Warning: the page is not encrypted. Anyone who listens in the network can read its "
+                    "address and what is written."
                 )
             notice(f"{name} at {server.address}; Ctrl-C ends.")
             click.echo(address)
@@ -107,7 +107,7 @@ def _bound(host: str, port: int, sheets: Sheets, watch: ServerWatch, model: str)
     """Bind the board's port.
 
     Raises:
-        InvalidRequest: nobody can listen there.
+        InvalidRequest: the address or the port cannot be used.
     """
 
     def greeting() -> dict[str, object]:
@@ -117,25 +117,25 @@ def _bound(host: str, port: int, sheets: Sheets, watch: ServerWatch, model: str)
         return BoardServer(host, port, sheets, greeting)
     except OSError as error:
         raise InvalidRequest(
-            f"port: cannot listen on {host}:{port} ({error.strerror or error}): give an address of this "
-            "machine and a port that no other program holds, or --port 0 for a free one"
+            f"--port: cannot listen on {host}:{port} ({error.strerror or error}): give an address of this "
+            "machine and a port that no other program uses, or --port 0 for a free one"
         ) from error
 
 
 def _address(host: str, serving: BoardServer) -> str:
-    """Where the page is, for people."""
+    """Give the address of the page."""
     host = _own_address(host) if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{serving.port}/{serving.token}/"
 
 
 def _own_address(host: str) -> str:
-    """An address by which others find this machine, where it listens on all that it has."""
+    """Give an address of this machine that others can use, if the page listens on all of them."""
     family, probe = (
         (socket.AF_INET6, "2001:db8::1") if ":" in host else (socket.AF_INET, "192.0.2.1")
     )
     try:
-        # Nothing is sent: it only asks by which way something would go out.
+        # Nothing is sent: connecting a datagram socket only looks up the route.
         with socket.socket(family, socket.SOCK_DGRAM) as way_out:
             way_out.connect((probe, 9))
             return str(way_out.getsockname()[0])
@@ -144,7 +144,7 @@ def _own_address(host: str) -> str:
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address: all that the name stands for is loopback."""
+    """Whether only this machine can reach an address: the name stands for loopback only."""
     try:
         found = {str(entry[4][0]).partition("%")[0] for entry in socket.getaddrinfo(host, None)}
     except OSError:
@@ -153,7 +153,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _has_display() -> bool:
-    """Whether a browser would be seen."""
+    """Whether this machine can show a browser."""
     if sys.platform in ("darwin", "win32"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -17,11 +17,12 @@ from inkstream.ink import FORMATS, read, write
 )
 @click.argument("target", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
 def convert(source: Path, target: Path) -> None:
-    """Rewrite a file of ink in the format that the name of OUT says.
+    """Rewrite a file of ink in another format.
 
-    IN holds UNIPEN, InkML or JSON Lines, gzipped or not, told by what it holds. OUT ends in .jsonl,
-    .unipen, .tra, .dat or .inkml, or in one of them and .gz. JSON Lines keep all; UNIPEN turns y up and
-    loses units, and fields that only JSON Lines know are lost by the others.
+    IN holds UNIPEN, InkML or JSON Lines, gzipped or not; its content decides, not its name. The name of OUT
+    decides its format: it ends in .jsonl, .unipen, .tra, .dat or .inkml, optionally followed by .gz. JSON
+    Lines keep everything. InkML and UNIPEN lose fields that only JSON Lines have; UNIPEN also turns y up and
+    loses the units.
 
     \b
     Examples:
@@ -32,8 +33,8 @@ def convert(source: Path, target: Path) -> None:
         count = write(target, read(source))
     except OSError as error:
         raise InvalidInk(
-            f"{error.strerror or error}; OUT ends in {', '.join(FORMATS)} or one and .gz, in a folder "
-            "that can be written to",
+            f"{error.strerror or error}; give a name that ends in {', '.join(FORMATS)}, optionally followed "
+            "by .gz, in a folder that exists",
             str(target),
         ) from error
     notice(f"{target}: {count} {'ink' if count == 1 else 'inks'}")

@@ -1,4 +1,4 @@
-"""`inkstream demo`: shows the service at work, with a server of its own."""
+"""`inkstream demo`: shows pens and images being recognised, by a server of its own."""
 
 from __future__ import annotations
 
@@ -29,32 +29,44 @@ _DIGITS_A_PEN = 3
 
 @click.command()
 @functools.partial(server_option, default=None)
-@click.option("--metrics", metavar="URL", help="The metrics page of --server, for the batch size.")
 @click.option(
-    "--images", type=click.IntRange(min=1), default=10_000, show_default=True, help="At most."
+    "--metrics",
+    metavar="URL",
+    help="URL of the metrics page of --server, which shows the batch size.",
 )
 @click.option(
-    "--pens", type=click.IntRange(0, 64), default=6, show_default=True, help="That write at once."
+    "--images",
+    type=click.IntRange(min=1),
+    default=10_000,
+    show_default=True,
+    help="Largest number of images to stream.",
+)
+@click.option(
+    "--pens",
+    type=click.IntRange(0, 64),
+    default=6,
+    show_default=True,
+    help="Number of pens that write at once.",
 )
 @json_option
 def demo(server: ServerOptions, metrics: str | None, images: int, pens: int, as_json: bool) -> None:
-    """Stream pen strokes and images through a server and show what it recognised.
+    """Show pens and images being recognised, and how fast.
 
-    First several pens write in real time, and what is read appears while they do: dim as long as the
-    tip is down, yellow when it lifts, green or red once it is final, a question mark where the answer is
-    rejected. Then images are streamed as fast as they are answered.
+    First several pens write in real time, and each digit appears as it is read: dim while the tip is down,
+    yellow after pen-up, green or red once it is final. A question mark stands for a rejected answer. Then
+    the demo streams images as fast as the server answers them.
 
-    Uses pendigits and MNIST from the folder INKSTREAM_DATA, MNIST also from the public mirror; where
-    they cannot be had, digits of a pen simulator.
+    The pens write pendigits and the images are MNIST, from the folder INKSTREAM_DATA; MNIST is downloaded if
+    it is not there. If they are not available, a pen simulator draws digits.
 
     \b
     Examples:
       inkstream demo
       inkstream demo --pens 12 --images 2000
     """
-    pixels, labels, said = labelled_digits(images)
-    if said:
-        notice(said)
+    pixels, labels, why_drawn = labelled_digits(images)
+    if why_drawn:
+        notice(why_drawn)
     with ExitStack() as stack:
         if not server.address:
             notice("Starting a server ...")
@@ -70,7 +82,7 @@ def demo(server: ServerOptions, metrics: str | None, images: int, pens: int, as_
         **shown.figures(),
         "latency_ms": latency,
         "mean_batch": batch,
-        "digits": "drawn" if said else "MNIST test set",
+        "digits": "drawn" if why_drawn else "MNIST test set",
         "ink": written,
         "server": server.address,
     }
@@ -78,7 +90,7 @@ def demo(server: ServerOptions, metrics: str | None, images: int, pens: int, as_
         print_json(figures)
         return
     console = stdout()
-    console.print(_summary(shown, latency, batch, drawn=bool(said)))
+    console.print(_summary(shown, latency, batch, drawn=bool(why_drawn)))
     chosen = choose(shown.digits, labels, _SHOWN)
     captions = [_caption(int(shown.digits[index]), int(labels[index])) for index in chosen]
     for row in gallery(pixels[np.array(chosen, int)], captions, console):
@@ -86,7 +98,7 @@ def demo(server: ServerOptions, metrics: str | None, images: int, pens: int, as_
 
 
 def _let_pens_write(server: ServerOptions, pens: int, *, quietly: bool) -> dict[str, Any] | None:
-    """Show pens at work; gives what was measured, None where there are none."""
+    """Show pens at work, and give the measured figures; None if there are no pens."""
     if not pens:
         return None
     inks, source = labelled_ink(pens * _DIGITS_A_PEN)
@@ -111,7 +123,7 @@ def _let_pens_write(server: ServerOptions, pens: int, *, quietly: bool) -> dict[
 
 
 def _mean_batch(before: dict[str, float], after: dict[str, float]) -> float | None:
-    """Images in a batch of the engine, as the server itself counted; None if it counted none."""
+    """Give the mean batch size between two scrapes of the server's metrics; None without batches."""
     items, batches = (
         after.get(name, 0.0) - before.get(name, 0.0)
         for name in ("inkstream_batch_size_sum", "inkstream_batch_size_count")

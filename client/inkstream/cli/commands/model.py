@@ -1,4 +1,4 @@
-"""`inkstream model`: says what a server serves."""
+"""`inkstream model`: describes the model that a server serves."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ from inkstream.cli.terminal import json_option, print_json, stdout
 def model(server: ServerOptions, as_json: bool) -> None:
     """Describe the model that a server serves.
 
+    Prints its name, version, engine, sha256 and the short entries of its card. --json adds the whole card.
+
     \b
-    Example:
-      inkstream model --server localhost:50051
+    Examples:
+      inkstream model
+      inkstream model --server digits:50051 --json
     """
     with Client(**server.options()) as client:
         served = client.model()
@@ -37,12 +40,12 @@ def model(server: ServerOptions, as_json: bool) -> None:
             rows[field] = str(value)
     wide = max(map(len, rows))
     for field, value in rows.items():
-        # One line each: a sum that is broken in two cannot be searched for.
+        # Never wrap: a checksum on two lines cannot be searched for.
         stdout().print(f"{field:{wide}}  {value}", markup=False, soft_wrap=True)
 
 
 def _card(card_json: str) -> dict[str, Any]:
-    """The model's card; empty where the server sent none that can be read."""
+    """Read the model's card; what is no JSON object is kept as the entry "unreadable"."""
     try:
         card = json.loads(card_json or "{}")
     except ValueError:

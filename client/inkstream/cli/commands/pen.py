@@ -1,4 +1,4 @@
-"""`inkstream pen`: recognises what is written on a tablet, live."""
+"""`inkstream pen`: recognises digits while they are written on a tablet."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from inkstream.cli.terminal import notice, print_json, stdout
 from inkstream.tablet import Layout, NoTablet, PenEvent, Tablet
 
 _RUBBER = 0.02
-"""ServerOptions of the eraser, as a share of the tablet's width."""
+"""Reach of the eraser, as a share of the tablet's width."""
 
 
 @click.command()
 @click.option(
     "--device",
     metavar="PATH",
-    help="The tablet's device file; the first that is found if not given.",
+    help="Device file of the tablet. Without it the first tablet that is found is used.",
 )
 @server_option
 @click.option(
@@ -31,20 +31,21 @@ _RUBBER = 0.02
     type=click.IntRange(0, 60),
     default=0,
     show_default=True,
-    help="Answers while the tip is down, at most so many a second.",
+    help="Number of answers a second while the tip is down, at most.",
 )
 @click.option(
     "--quiet-ms",
     type=click.IntRange(1, 60_000),
-    help="Pause in milliseconds that ends a digit.  [default: the server's, 600 as a rule]",
+    help="Pause in milliseconds that ends a digit. Without it the server decides, usually 600.",
 )
 @click.option(
     "--short-quiet-ms",
     type=click.IntRange(1, 60_000),
-    help="Pause that ends a digit that is rarely continued (0 2 3 6 8 9), at most --quiet-ms.  "
-    "[default: --quiet-ms where that is given, else the server's, 250 as a rule]",
+    help="Pause in milliseconds that ends a digit that is rarely continued (0 2 3 6 8 9), at most "
+    "--quiet-ms. Without it --quiet-ms holds for these digits, too; if neither is given, the server decides, "
+    "usually 250.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object an answer.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each answer.")
 def pen(
     device: str | None,
     server: ServerOptions,
@@ -53,11 +54,12 @@ def pen(
     short_quiet_ms: int | None,
     as_json: bool,
 ) -> None:
-    """Recognise digits while they are written on a Linux tablet, until Ctrl-C.
+    """Recognise digits while they are written on a Linux tablet.
 
-    Answers come at every pen-up and are final after a pause, or when the next digit begins to the right.
-    The pen's other end erases the strokes that it touches. Reading tablets needs the package evdev (pip
-    install 'inkstream[tablet]') and a user in the group `input`.
+    Every pen-up brings an answer. It is final after a pause, or when the next digit begins to the right. The
+    eraser of the pen takes back the strokes that it touches. Ctrl-C ends the command.
+
+    Reading a tablet needs the package evdev (pip install 'inkstream[tablet]') and a user in the group input.
 
     \b
     Examples:
@@ -66,7 +68,7 @@ def pen(
     """
     gone: NoTablet | None = None
     with Tablet(device) as tablet, Client(**server.options()) as client:
-        # So that a server that is not there is said before somebody writes.
+        # Fail now rather than at the first stroke if the server cannot be reached.
         model = client.model()
         notice(f"{tablet.name} ({tablet.path}), {model.name}/{model.version}; Ctrl-C ends.")
         screen = Screen(as_json)
@@ -87,14 +89,14 @@ def pen(
             except KeyboardInterrupt:
                 notice("Ending.")
             except NoTablet as unplugged:
-                # What was written gets its final answer first.
+                # Leave the block first, so that written digits get their final answers.
                 gone = unplugged
     if gone is not None:
         raise gone
 
 
 class Screen:
-    """Says what comes back, and how long after the pen-up; remembers which strokes are final."""
+    """Prints answers, with their time since pen-up; remembers which strokes are final."""
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
@@ -102,11 +104,11 @@ class Screen:
         self.final: set[int] = set()
 
     def lifted(self) -> None:
-        """The tip lifted just now."""
+        """Note the time of a pen-up."""
         self._lifted = perf_counter()
 
     def show(self, item: GlyphResult | InkstreamError) -> None:
-        """Print an answer. From the connection's thread."""
+        """Print an answer. Called in the thread of the connection."""
         if isinstance(item, InkstreamError):
             notice(f"Error: {item}")
             return
@@ -144,13 +146,13 @@ def _figures(item: GlyphResult, after_ms: float) -> dict[str, Any]:
 
 
 def follow(events: Iterable[PenEvent], writing: Pen, layout: Layout, screen: Screen) -> None:
-    """Write what a tablet's pen does; ends with the events.
+    """Write the events of a tablet with a pen, until they end.
 
     Args:
-        events: of a tablet, live or recorded.
-        writing: with y down and in the layout's units.
-        layout: the tablet's.
-        screen: knows which strokes are final, and is told of pen-ups.
+        events: events of a tablet, live or recorded.
+        writing: pen with y down, in the units of the layout.
+        layout: layout of the tablet.
+        screen: knows which strokes are final, and notes pen-ups.
     """
     drawn: dict[int, list[tuple[float, float]]] = {}
     stroke = 0
@@ -178,7 +180,7 @@ def follow(events: Iterable[PenEvent], writing: Pen, layout: Layout, screen: Scr
 def _touched(
     drawn: dict[int, list[tuple[float, float]]], final: set[int], event: PenEvent, reach: float
 ) -> list[int]:
-    """Strokes without a final answer that the eraser touches."""
+    """Give the strokes without a final answer that the eraser touches."""
     found = []
     for number, points in drawn.items():
         apart: npt.NDArray[np.float64] = np.array(points) - (event.x, event.y)

@@ -19,14 +19,15 @@ from inkstream.cli.terminal import json_option, print_json, stdout
     type=click.FloatRange(min=0, min_open=True),
     default=5.0,
     show_default=True,
-    help="Seconds until a server that does not answer is given up.",
+    help="Seconds to wait for an answer.",
 )
 @json_option
 def ping(server: ServerOptions, timeout: float, as_json: bool) -> None:
-    """Have a server recognise a blank image, and say which model answered and how fast.
+    """Say whether a server is ready, which model answers and how fast.
 
-    Exits with 0 where the server is ready, with 3 where it cannot be reached, does not answer in time or is
-    too busy, so that trying again makes sense, and with 1 or 2 where it refuses, as for a wrong token.
+    The command sends a blank image twice and times the second round trip. It exits with 0 if the server is
+    ready; with 3 if the server cannot be reached, is too busy or does not answer in time, so try again; and
+    with 1 or 2 if the server refuses the call, for example because of a wrong token.
 
     \b
     Examples:
@@ -35,7 +36,7 @@ def ping(server: ServerOptions, timeout: float, as_json: bool) -> None:
     """
     blank = np.zeros((28, 28), np.uint8)
     with Client(**server.options()) as client:
-        # Connecting is not part of the round trip.
+        # The first call connects, and is not timed.
         client.recognize(blank, deadline=timeout)
         began = perf_counter()
         model = client.recognize(blank, deadline=timeout).model

@@ -12,13 +12,7 @@ from rich.markup import escape
 from inkstream import Client, InkstreamError, InvalidImage, Result
 from inkstream.cli.picture_files import files_in, read_images
 from inkstream.cli.server_option import PATIENT, ServerOptions, server_option
-from inkstream.cli.terminal import (
-    WRONG_INPUT,
-    json_option,
-    notice,
-    print_json,
-    stdout,
-)
+from inkstream.cli.terminal import WRONG_INPUT, json_option, notice, print_json, stdout
 
 
 @click.command()
@@ -31,22 +25,41 @@ from inkstream.cli.terminal import (
 )
 @server_option
 @click.option(
-    "--top", type=click.IntRange(0, 10), default=3, show_default=True, help="Best digits to show."
+    "--top",
+    type=click.IntRange(0, 10),
+    default=3,
+    show_default=True,
+    help="Number of best digits to show.",
+)
+@click.option(
+    "--quiet", "-q", is_flag=True, help="Print one line for each image: name, answer, confidence."
 )
 @json_option
 @click.pass_context
 def recognize(
-    ctx: click.Context, files: tuple[Path, ...], server: ServerOptions, top: int, as_json: bool
+    ctx: click.Context,
+    *,
+    files: tuple[Path, ...],
+    server: ServerOptions,
+    top: int,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
-    """Recognise the digit in each FILE: pictures, .npy or .npz arrays of 28x28 images, or folders of these.
+    """Recognise the digit in each picture or array of images.
 
-    Pictures of any size and colour are brought into MNIST's form: turned upright, dark ink on a light
-    ground inverted, uneven light evened out, the ink cropped, scaled to 20 pixels and centred. What was
-    done is said on stderr. - is standard input.
+    FILE is a picture, a .npy or .npz array of 28x28 images, a folder of these, or - for standard input.
+
+    Pictures may have any size and colour. The command brings them into MNIST's form: it turns them upright,
+    inverts dark ink on a light ground, evens out uneven light, crops the ink, scales it to 20 pixels and
+    centres it. It reports these steps on stderr.
+
+    If the model rejects an image, the line begins with "rejected" and the reason; the digit that follows is
+    the best guess. The exit code is 0 all the same, and 2 if a file cannot be read.
 
     \b
     Examples:
-      inkstream recognize seven.png scans/*.png digits.npy
+      inkstream recognize examples/seven.png
+      inkstream recognize scans/*.png digits.npy --quiet
       inkstream recognize scans --json
       curl -s https://example.org/seven.jpg | inkstream recognize -
     """
@@ -55,16 +68,15 @@ def recognize(
         for given in files:
             try:
                 for path in files_in(given):
-                    _recognize_file(client, path, answered, as_json=as_json)
+                    _recognize_file(client, path, answered, quiet=quiet, as_json=as_json)
             except InvalidImage as error:
                 answered.refuse(str(given), None, error)
     if as_json:
-        failed = answered.failed
         print_json(
             {
                 "results": answered.rows,
-                "failures": len(failed),
-                "errors": failed,
+                "failures": len(answered.failed),
+                "errors": answered.failed,
                 "server": server.address,
             }
         )
@@ -74,29 +86,30 @@ def recognize(
 
 @dataclass(slots=True)
 class _Answered:
-    """What became of the images so far, for --json."""
+    """The answers so far, for --json."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     """Results."""
     failed: list[dict[str, Any]] = field(default_factory=list)
-    """Files and images that could not be taken."""
+    """Files and images that cannot be taken."""
 
     def refuse(self, file: str, index: int | None, error: InvalidImage) -> None:
-        """Note and say that a file, or an image of it, cannot be taken."""
-        said = str(error) if index is None else f"{file}[{index}]: {error}"
-        notice(f"Error: {said}")
+        """Report that a file, or an image of it, cannot be taken."""
+        notice(f"Error: {error}" if index is None else f"Error: {file}[{index}]: {error}")
         self.failed.append({"file": file, "index": index, "error": str(error)})
 
 
-def _recognize_file(client: Client, path: Path, answered: _Answered, *, as_json: bool) -> None:
-    """Recognise what a file holds, and go on after what cannot be taken.
+def _recognize_file(
+    client: Client, path: Path, answered: _Answered, *, quiet: bool, as_json: bool
+) -> None:
+    """Recognise the images of a file; those that cannot be taken are reported and passed over.
 
     Raises:
-        InkstreamError: the server cannot be reached, or no longer.
+        InkstreamError: the server cannot be reached, or the connection is lost.
     """
     try:
         for found in read_images(path):
-            for note in found.notes:
+            for note in () if quiet else found.notes:
                 notice(f"{found.name}: {note}")
             results = client.stream(found.images, return_exceptions=True)
             for index, result in enumerate(results):
@@ -109,7 +122,8 @@ def _recognize_file(client: Client, path: Path, answered: _Answered, *, as_json:
                 answered.rows.append(row)
                 if not as_json:
                     place = f"{found.name}[{index}]" if found.is_array else found.name
-                    stdout().print(f"{escape(place)}: {_sentence(result)}", soft_wrap=True)
+                    line = _brief(result) if quiet else _sentence(result)
+                    stdout().print(f"{escape(place)}: {line}", soft_wrap=True)
     except InvalidImage as error:
         answered.refuse(str(path), None, error)
 
@@ -121,17 +135,29 @@ def _row(result: Result) -> dict[str, Any]:
         "alternatives": [[digit, round(share, 6)] for digit, share in result.alternatives],
         "rejected": result.rejected,
         "reason": result.reason.name if result.reason else None,
-        "warnings": [doubt.name for doubt in result.warnings],
+        "warnings": [warning.name for warning in result.warnings],
         "model": result.model,
     }
 
 
+def _brief(result: Result) -> str:
+    """The digit, or why it is rejected, and the confidence."""
+    return f"{_answer(result)}  {result.confidence:.1%}"
+
+
 def _sentence(result: Result) -> str:
+    """The answer with the next best digits and the warnings."""
     others = ", ".join(f"{digit} {share:.1%}" for digit, share in result.alternatives[1:])
-    doubts = [result.reason.name.lower().replace("_", " ")] if result.reason else []
-    doubts += [doubt.name.lower().replace("_", " ") for doubt in result.warnings]
-    return (
-        f"[bold]{result.digit}[/bold]  {result.confidence:.1%}"
-        + (f"  (then {others})" if others else "")
-        + (f"  [yellow]{', '.join(doubts)}[/yellow]" if doubts else "")
-    )
+    if result.rejected:
+        guess = f"best guess {result.digit} {result.confidence:.1%}"
+        line = f"{_answer(result)}  ({guess}{', then ' * bool(others)}{others})"
+    else:
+        line = _brief(result) + (f"  (then {others})" if others else "")
+    warnings = ", ".join(map(str, result.warnings))
+    return line + (f"  [yellow]{warnings}[/yellow]" if warnings else "")
+
+
+def _answer(result: Result) -> str:
+    if not result.rejected:
+        return f"[bold]{result.digit}[/bold]"
+    return f"[yellow]rejected: {result.reason or 'unknown reason'}[/yellow]"

@@ -1,4 +1,4 @@
-"""`inkstream replay`: streams recorded ink as pens would, and measures what is recognised."""
+"""`inkstream replay`: streams recorded ink as pens would, and measures the answers."""
 
 from __future__ import annotations
 
@@ -13,28 +13,23 @@ import click
 from inkstream import AsyncClient, InkstreamError, InvalidInk
 from inkstream.cli.display.replay_report import Row, report, summary
 from inkstream.cli.server_option import ServerOptions, server_option
-from inkstream.cli.terminal import (
-    notice,
-    print_json,
-    progress_bar,
-    stdout,
-)
+from inkstream.cli.terminal import notice, print_json, progress_bar, stdout
 from inkstream.cli.writing.player import write_patiently
 from inkstream.ink import Ink, read
 
-_BREATH_SECONDS = 0.3
-"""From one digit to the next, at real speed."""
+_PAUSE_SECONDS = 0.3
+"""Time from one digit to the next, at real speed."""
 
 
 class _Speed(click.ParamType):  # type: ignore[type-arg]  # generic only in newer clicks
-    """The words real and fast, or a factor; becomes a number above 0, None for fast."""
+    """Takes "real" (1.0), "fast" (None) or a factor above 0."""
 
     name = "speed"
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float | None:
-        """See the class."""
+        """Read an option's value, as click asks."""
         if value in ("fast", "real"):
             return None if value == "fast" else 1.0
         try:
@@ -61,26 +56,31 @@ class _Speed(click.ParamType):  # type: ignore[type-arg]  # generic only in newe
     metavar="real|fast|N",
     default="fast",
     show_default=True,
-    help="real: as it was written, in packets every 20 ms; N: N times that; fast: as fast as answers come.",
+    help="Pace of writing: real is the recorded pace, in packets every 20 ms; N is N times that; fast sends "
+    "ink as fast as answers come.",
 )
 @click.option(
     "--pens",
     type=click.IntRange(min=1),
     default=4,
     show_default=True,
-    help="Pens that write at once, each on a stream of its own.",
+    help="Number of pens that write at once.",
 )
 @click.option(
     "--streams",
     type=click.IntRange(min=1),
-    help="Streams that the pens share.  [default: one a pen]",
+    help="Number of streams that the pens share. Without it each pen has its own.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="The first so many glyphs, of all files.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help="Replay only the first so many glyphs, over all files.",
+)
 @click.option(
     "--json",
     "as_json",
     is_flag=True,
-    help="Print one JSON object a glyph, and a summary as the last.",
+    help="Print one JSON object for each glyph, then one with the summary.",
 )
 def replay(
     files: tuple[Path, ...],
@@ -91,25 +91,28 @@ def replay(
     limit: int | None,
     as_json: bool,
 ) -> None:
-    """Stream every glyph of each FILE as a pen would and say what was recognised.
+    """Replay recorded ink as a pen would, and measure the answers.
 
-    Files hold UNIPEN, InkML or JSON Lines, gzipped or not. Each glyph is written into a box of its own,
-    as on a form: what belongs to it is what the file says.
+    FILE holds UNIPEN, InkML or JSON Lines, gzipped or not. Each glyph is written into a box of its own, as on
+    a form, so the file decides which strokes belong together.
 
     \b
     correct   glyphs whose best digit is their label, rejected or not
-    accuracy  correct / glyphs that have a label (null if none has)
-    coverage  glyphs that were not rejected / all glyphs
+    accuracy  correct / glyphs whose label is a digit (null if there are none)
+    coverage  glyphs that are not rejected / all glyphs
     p50, p99  milliseconds from a glyph's last pen-up to its final answer
 
-    With --json, `digit` is the best digit even when rejected and null without ink, `index` counts the
-    glyphs of the file from 0, `label` and `writer` are the file's words, and `reason` is NO_INK,
-    NOT_A_DIGIT or UNSURE, INVALID_INK for what the server does not take, null where nothing is wrong.
+    Glyphs with another label, such as a letter, count apart: the model should reject them, and the summary
+    says how many it rejected (other_rejected of other_labels).
+
+    With --json, `digit` is the best digit even if it is rejected, and null without ink. `index` counts the
+    glyphs of a file from 0. `label` and `writer` are those of the file. `reason` is NO_INK, NOT_A_DIGIT or
+    UNSURE; INVALID_INK if the server does not take the ink; and null if the digit is not rejected.
 
     \b
     Examples:
-      inkstream replay pendigits-orig.tra.gz
-      inkstream replay digits.jsonl.gz --json --limit 500 > answers.jsonl
+      inkstream replay examples/digits.jsonl
+      inkstream replay pendigits-orig.tra.gz --json --limit 500 > answers.jsonl
       inkstream replay digits.unipen --speed real --pens 8 --streams 2
     """
     inks = list(islice(_inks(files), limit))
@@ -131,7 +134,7 @@ def replay(
                     await stack.enter_async_context(AsyncClient(**server.options()))
                     for _ in range(min(streams or pens, pens, len(inks)))
                 ]
-                # Connecting is not part of the measurement.
+                # Connect before the measurement begins.
                 await asyncio.gather(*(client.model() for client in clients))
                 await _replay(inks, clients, min(pens, len(inks)), speed, on_row)
 
@@ -155,10 +158,10 @@ async def _replay(
     speed: float | None,
     on_row: Callable[[Row], object],
 ) -> None:
-    """Have all written; `on_row` gets the rows in order, each as soon as it and those before are known.
+    """Write all inks. `on_row` gets the rows in order, each as soon as it and those before are known.
 
     Raises:
-        InkstreamError: the server cannot be reached, or no longer.
+        InkstreamError: the server cannot be reached, or the connection is lost.
     """
     waiting = iter(enumerate(inks))
     known: dict[int, Row] = {}
@@ -172,14 +175,14 @@ async def _replay(
                 on_row(known.pop(given))
                 given += 1
             if speed is not None:
-                await asyncio.sleep(_BREATH_SECONDS / speed)
+                await asyncio.sleep(_PAUSE_SECONDS / speed)
 
     try:
         async with asyncio.TaskGroup() as writers:
             for client in islice(cycle(clients), pens):
                 writers.create_task(write(client))
     except* (InkstreamError, OSError) as failed:
-        # Writers that share a server, or the pipe that rows are printed to, fail alike.
+        # All writers share a server and the pipe that rows are printed to, so they fail alike.
         raise failed.exceptions[0] from None
 
 

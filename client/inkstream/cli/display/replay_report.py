@@ -1,4 +1,4 @@
-"""What a replay showed: a row a glyph, figures over all of them, and tables for people."""
+"""Reports a replay: a row for each glyph, figures over all of them, and tables for people."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ _MISTAKES_SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One glyph."""
+    """The answer to one glyph."""
 
     file: str
     index: int
-    """Its place in the file, from 0."""
+    """Place in the file, from 0."""
     label: str | None
     digit: int | None
-    """The best digit, even when rejected; None without ink."""
+    """The best digit, even if it is rejected; None without ink."""
     confidence: float
     rejected: bool
     reason: str | None
-    """Name of the RejectReason, or INVALID_INK; None where nothing is wrong."""
+    """Name of the RejectReason, or INVALID_INK; None if the digit is not rejected."""
     writer: str | None
     contributor: str | None
-    """The site that the writer belongs to."""
+    """The site of the writer."""
     seconds: float | None
-    """From the last pen-up to the final answer; None where nothing was sent."""
+    """Time from the last pen-up to the final answer; None if nothing was sent."""
 
     @classmethod
     def of(cls, file: Path, index: int, ink: Ink, written: Written) -> Row:
-        """The row of an ink that was answered."""
+        """Make the row of an answered ink."""
         final = written.final
         if final is None:
             return cls.unread(file, index, ink, RejectReason.NO_INK.name)
@@ -67,18 +67,30 @@ class Row:
 
     @classmethod
     def unread(cls, file: Path, index: int, ink: Ink, reason: str) -> Row:
-        """The row of an ink that no model saw."""
+        """Make the row of an ink that no model saw."""
         return cls(
             str(file), index, ink.label, None, 0.0, True, reason, ink.writer, ink.contributor, None
         )  # fmt: skip
 
     @property
+    def is_labelled_digit(self) -> bool:
+        """Whether the label is one of the digits 0 to 9."""
+        return self.label is not None and len(self.label) == 1 and self.label in "0123456789"
+
+    @property
     def is_correct(self) -> bool:
-        """Whether the best digit is what the label says."""
+        """Whether the best digit is the label."""
         return self.digit is not None and str(self.digit) == self.label
 
+    @property
+    def is_mistake(self) -> bool:
+        """Whether a digit was taken for another, or something else was not rejected."""
+        if self.is_labelled_digit:
+            return not self.is_correct
+        return self.label is not None and not self.rejected
+
     def figures(self) -> dict[str, Any]:
-        """The row for --json."""
+        """Give the row for --json."""
         return {
             "file": self.file,
             "index": self.index,
@@ -92,8 +104,9 @@ class Row:
 
 
 def summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """The figures over all rows, for --json; those of which there are none are None."""
+    """Give the figures over all rows, for --json; None for shares of nothing."""
     times = [row.seconds for row in rows if row.seconds is not None]
+    others = [row for row in rows if row.label is not None and not row.is_labelled_digit]
     latency = percentiles_ms(times, 50, 99)
     rejected = sum(row.rejected for row in rows)
     return {
@@ -102,71 +115,70 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
         "rejected": rejected,
         "accuracy": accuracy(rows),
         "coverage": (len(rows) - rejected) / len(rows) if rows else None,
+        "other_labels": len(others),
+        "other_rejected": sum(row.rejected for row in others),
         "p50_ms": latency.get("p50"),
         "p99_ms": latency.get("p99"),
     }
 
 
 def accuracy(rows: Sequence[Row]) -> float | None:
-    """Share of the labelled glyphs whose best digit is their label; None where none is labelled."""
-    labelled = sum(row.label is not None for row in rows)
+    """Give the share of glyphs labelled as digits whose best digit is the label; None without any."""
+    labelled = sum(row.is_labelled_digit for row in rows)
     return sum(row.is_correct for row in rows) / labelled if labelled else None
 
 
 def report(rows: Sequence[Row], inks: Sequence[Ink], console: Console) -> None:
-    """Print figures, accuracy by digit and by writer, and pictures of mistakes.
+    """Print figures, accuracy by label and by writer, and pictures of mistakes.
 
     Args:
-        rows: all of them.
-        inks: what they are about, one each.
-        console: where to.
+        rows: one for each glyph.
+        inks: the glyphs, in the same order.
+        console: where to print.
     """
     found = summary(rows)
+    digits = [row for row in rows if row.is_labelled_digit]
+    console.print(f"glyphs    {found['glyphs']:,}")
+    if digits:
+        console.print(f"accuracy  {_percent(found['accuracy'])}  best digit, rejected or not")
+    if others := found["other_labels"]:
+        rejected = found["other_rejected"]
+        console.print(
+            f"rejected  {_percent(rejected / others)}  of {others:,} whose label is no digit; "
+            f"{others - rejected:,} passed as digits"
+        )
+    answered = accuracy([row for row in digits if not row.rejected])
+    right = "" if answered is None else f"; {_percent(answered)} of these digits are right"
     console.print(
-        f"glyphs    {found['glyphs']:,}\n"
-        f"accuracy  {_percent(found['accuracy'])}  of the best digit, rejected or not\n"
-        f"coverage  {_percent(found['coverage'])}  not rejected; of those "
-        f"{_percent(accuracy([row for row in rows if not row.rejected]))} are right\n"
+        f"coverage  {_percent(found['coverage'])}  not rejected{right}\n"
         f"latency   {_milliseconds(found)}, last pen-up to final answer\n"
     )
     labels = sorted({row.label for row in rows if row.label is not None})
     if labels:
-        console.print(_table("label", labels, rows, lambda row: row.label, mistaken=True))
-    writers = [(row.contributor, row.writer) for row in rows if row.writer is not None]
-    if len(set(writers)) > 1:
-        by_writer = _grouped(rows, lambda row: (row.contributor, row.writer))
-        worst = sorted(set(writers), key=lambda who: (accuracy(by_writer[who]) or 0.0, str(who)))
-        shares = [share for who in worst if (share := accuracy(by_writer[who])) is not None]
-        names = {who: " ".join(filter(None, who)) for who in worst}
-        console.print(
-            _table(
-                f"writer (worst of {len(worst)})",
-                [names[who] for who in worst[:_WRITERS_SHOWN]],
-                [row for who in worst[:_WRITERS_SHOWN] for row in by_writer[who]],
-                lambda row: " ".join(filter(None, (row.contributor, row.writer))),
-            )
-        )
-        if shares:
-            console.print(f"mean over writers {_percent(float(np.mean(shares)))}\n")
+        by_label = _grouped(rows, lambda row: row.label)
+        console.print(_table("label", labels, by_label, mistaken=True))
+    by_writer = _grouped(
+        [row for row in digits if row.writer is not None],
+        lambda row: " ".join(filter(None, (row.contributor, row.writer))),
+    )
+    if len(by_writer) > 1:
+        accuracies = {writer: accuracy(group) or 0.0 for writer, group in by_writer.items()}
+        worst = sorted(by_writer, key=lambda writer: (accuracies[writer], writer))[:_WRITERS_SHOWN]
+        console.print(_table(f"writer (worst of {len(by_writer)})", worst, by_writer))
+        console.print(f"mean over writers {_percent(float(np.mean([*accuracies.values()])))}\n")
     _show_mistakes(rows, inks, console)
 
 
 def _table(
-    title: str,
-    keys: Sequence[str],
-    rows: Sequence[Row],
-    key_of: Callable[[Row], str | None],
-    *,
-    mistaken: bool = False,
+    title: str, keys: Sequence[str], groups: dict[Any, list[Row]], *, mistaken: bool = False
 ) -> Table:
-    """Accuracy and coverage by key."""
+    """Make a table of accuracy and coverage by key."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(title, overflow="fold")
     for name in ("glyphs", "accuracy", "coverage"):
         table.add_column(name, justify="right")
     if mistaken:
         table.add_column("taken for")
-    groups = _grouped(rows, key_of)
     for key in keys:
         group = groups[key]
         cells = [
@@ -176,7 +188,7 @@ def _table(
             _percent(sum(not row.rejected for row in group) / len(group)),
         ]
         if mistaken:
-            wrong = Counter(row.digit for row in group if not row.is_correct)
+            wrong = Counter(row.digit for row in group if row.is_mistake)
             cells.append(
                 ", ".join(
                     f"{'nothing' if digit is None else digit} ({count})"
@@ -196,10 +208,8 @@ def _grouped(rows: Sequence[Row], key_of: Callable[[Row], Any]) -> dict[Any, lis
 
 
 def _show_mistakes(rows: Sequence[Row], inks: Sequence[Ink], console: Console) -> None:
-    """Pictures of the surest mistakes."""
-    wrong = [
-        place for place, row in enumerate(rows) if row.label is not None and not row.is_correct
-    ]
+    """Show pictures of the mistakes with the highest confidence."""
+    wrong = [place for place, row in enumerate(rows) if row.is_mistake]
     if not wrong:
         return
     wrong.sort(key=lambda place: (rows[place].rejected, -rows[place].confidence))
@@ -217,7 +227,7 @@ def _caption(row: Row) -> Text:
 
 
 def _percent(share: float | None) -> str:
-    return "unknown" if share is None else f"{share:.2%}"
+    return "-" if share is None else f"{share:.2%}"
 
 
 def _milliseconds(found: dict[str, Any]) -> str:

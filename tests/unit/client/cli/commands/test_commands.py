@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import io
 import json
+import re
 import runpy
 import struct
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import inkstream
 import inkstream.cli
 import inkstream_command
@@ -21,6 +23,7 @@ from click.testing import CliRunner, Result
 from inkstream import mnist
 from inkstream.cli.app import app
 from inkstream.cli.commands import bench as _bench
+from inkstream.v1 import error_pb2
 from PIL import Image
 
 from tests.unit.client.fake_server import REFUSED, FakeServer, frame
@@ -64,25 +67,41 @@ def labelled(tmp_path: Path) -> tuple[Path, Path]:
     return write_idx(tmp_path / "images.gz", images), write_idx(tmp_path / "labels.gz", labels)
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        (),
-        ("recognize",),
-        ("board",),
-        ("replay",),
-        ("eval",),
-        ("model",),
-        ("ping",),
-        ("bench",),
-        ("demo",),
-    ],
-)
-def test_help_opens_with_a_sentence_and_an_example(run: Run, command: tuple[str, ...]) -> None:
-    shown = run(*command, "--help")
+COMMANDS = app.list_commands(click.Context(app))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_whole_sentences_with_an_example(run: Run, command: str) -> None:
+    shown = run(command, "--help")
     assert shown.exit_code == 0
-    assert "Example" in shown.stdout
-    assert "inkstream" in shown.stdout
+    assert f"inkstream {command}" in shown.stdout.partition("Example")[2]
+    found = app.get_command(click.Context(app), command)
+    assert found is not None
+    paragraphs = [part for part in str(found.help).split("\n\n") if "\b" not in part]
+    options = [option.help for option in found.params if isinstance(option, click.Option)]
+    for text in [*paragraphs, *options]:
+        assert str(text).rstrip()[-1] in ".:", text
+
+
+def test_the_list_of_commands_cuts_no_sentence_off(run: Run) -> None:
+    listed = " ".join(run("--help").stdout.partition("Commands:")[2].split())
+    assert "..." not in listed
+    for command in COMMANDS:
+        assert re.search(rf"\b{command} [A-Z][^.]+\.", listed), command
+
+
+def test_a_misspelt_command_is_answered_with_the_right_one(run: Run) -> None:
+    wrong = run("recognise")
+    assert (wrong.exit_code, "'recognize'" in wrong.stderr) == (2, True)
+
+
+def test_a_command_imports_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("inkstream.cli.commands.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(app, "commands", {})
+    assert app.get_command(click.Context(app), "ping") is not None
+    loaded = {name for name in sys.modules if name.startswith("inkstream.cli.commands.")}
+    assert loaded == {"inkstream.cli.commands.ping"}
 
 
 def test_the_version_is_the_packages(run: Run) -> None:
@@ -97,6 +116,23 @@ def test_recognize_reads_pictures_and_arrays(run: Run, tmp_path: Path) -> None:
     assert shown.exit_code == 0
     assert [line.split()[1] for line in shown.stdout.splitlines()] == ["7", "1", "2", "3"]
     assert "many.npy[1]: 2" in shown.stdout
+
+
+def test_recognize_leads_with_the_rejection(run: Run, fake: FakeServer, tmp_path: Path) -> None:
+    fake.reject_reason = error_pb2.REJECT_REASON_NOT_A_DIGIT
+    np.save(tmp_path / "one.npy", frame(3))
+    shown = run("recognize", "--top", 0, tmp_path / "one.npy")
+    assert shown.exit_code == 0
+    assert shown.stdout.partition(": ")[2] == "rejected: not a digit  (best guess 3 20.0%)\n"
+    quiet = run("recognize", "--quiet", tmp_path / "one.npy")
+    assert quiet.stdout.partition(": ")[2] == "rejected: not a digit  20.0%\n"
+
+
+def test_recognize_quietly_prints_one_line_for_a_picture(run: Run, tmp_path: Path) -> None:
+    Image.fromarray(255 - frame(200, 200).repeat(3, axis=0)).save(tmp_path / "dark.png")
+    shown = run("recognize", "--quiet", tmp_path / "dark.png")
+    assert shown.stderr == ""
+    assert re.fullmatch(r".*dark\.png: \d  \d+\.\d%\n", shown.stdout)
 
 
 def test_recognize_says_what_it_did_to_a_picture(run: Run, tmp_path: Path) -> None:
@@ -429,11 +465,17 @@ def test_the_library_does_without_the_command_lines_packages() -> None:
 def test_a_missing_extra_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.delitem(sys.modules, "inkstream.cli.app")
-    monkeypatch.setitem(sys.modules, "rich.console", None)
-    monkeypatch.setitem(sys.modules, "inkstream.cli.commands.bench", None)
+    monkeypatch.setattr(sys, "argv", ["inkstream", "recognize", "seven.png"])
+    monkeypatch.delitem(sys.modules, "inkstream.cli.commands.recognize", raising=False)
+    monkeypatch.setitem(sys.modules, "inkstream.cli.picture_files", None)
     with pytest.raises(ModuleNotFoundError):
         inkstream.cli.main()
+    monkeypatch.delitem(sys.modules, "inkstream.cli.picture_files")
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(SystemExit):
+        inkstream.cli.main()
+    assert "needs PIL" in capsys.readouterr().err
+    monkeypatch.delitem(sys.modules, "inkstream.cli.app")
     monkeypatch.setitem(sys.modules, "click", None)
     with pytest.raises(SystemExit):
         inkstream.cli.main()

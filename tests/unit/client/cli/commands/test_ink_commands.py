@@ -49,13 +49,6 @@ def sevens(tmp_path: Path) -> Path:
     return file
 
 
-@pytest.mark.parametrize("command", ["pen", "draw", "convert"])
-def test_help_opens_with_a_sentence_and_an_example(run: Run, command: str) -> None:
-    shown = run(command, "--help")
-    assert shown.exit_code == 0
-    assert f"inkstream {command}" in shown.stdout.partition("Example")[2]
-
-
 @pytest.mark.parametrize("name", ["a.inkml", "a.unipen.gz", "a.jsonl.gz"])
 def test_convert_keeps_the_ink(run: Run, sevens: Path, tmp_path: Path, name: str) -> None:
     shown = run("convert", sevens, tmp_path / name)

@@ -11,11 +11,7 @@ import numpy.typing as npt
 from inkstream import Client, InvalidImage
 from inkstream.cli.evaluation import Labels, latency_alone, recognize_all
 from inkstream.cli.server_option import PATIENT, ServerOptions, server_option
-from inkstream.cli.terminal import (
-    json_option,
-    print_json,
-    stdout,
-)
+from inkstream.cli.terminal import json_option, print_json, stdout
 from inkstream.mnist import read_idx
 
 
@@ -23,16 +19,16 @@ from inkstream.mnist import read_idx
 @click.argument("images", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("labels", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @server_option
-@click.option("--limit", type=click.IntRange(min=1), help="Use the first so many images only.")
+@click.option("--limit", type=click.IntRange(min=1), help="Use only the first so many images.")
 @json_option
 def evaluate(
     images: Path, labels: Path, server: ServerOptions, limit: int | None, as_json: bool
 ) -> None:
-    """Measure accuracy, throughput and latency on labelled images in idx files, gzipped or not.
+    """Measure accuracy, throughput and latency on labelled images.
 
-    Latency is a round trip with nothing else under way; throughput is one stream, fed image by
-    image and packed by the client. Images that the server refuses for now are sent again, so that with
-    a token the throughput is the token's.
+    IMAGES and LABELS are idx files as MNIST has them, gzipped or not. Latency is the round trip of one image
+    while nothing else is under way. Throughput is that of one stream, fed image by image. If the server
+    refuses an image for now, the client sends it again; so a token's limit also limits the throughput.
 
     \b
     Example:
@@ -54,10 +50,15 @@ def evaluate(
 
 
 def _read_pair(images: Path, labels: Path) -> tuple[npt.NDArray[np.uint8], Labels]:
+    """Read images of shape (N, 28, 28) and labels of shape (N,), both uint8.
+
+    Raises:
+        InvalidImage: a file cannot be read, or the two do not belong together.
+    """
     try:
         pixels, truth = read_idx(images), read_idx(labels)
     except (ValueError, OSError) as error:
-        raise InvalidImage(f"{error}; expected idx files as MNIST has them") from error
+        raise InvalidImage(f"{error}; give idx files, as MNIST has them") from error
     if pixels.shape[1:] != (28, 28) or truth.shape != pixels.shape[:1] or not len(pixels):
         raise InvalidImage(
             f"expected images of shape (N, 28, 28) and labels of shape (N,), got {pixels.shape} "
