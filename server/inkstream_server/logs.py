@@ -1,12 +1,15 @@
 """Structured logs on stderr: one event a line, for operators. Never a line an item."""
 
 import asyncio
+import faulthandler
 import itertools
 import logging
+import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import structlog
 
@@ -45,6 +48,7 @@ def configure(log_format: str, log_level: str, **always: object) -> None:
     )
     _threshold.set(LEVELS.index(log_level))
     logging.getLogger().addHandler(_of_libraries)
+    logging.captureWarnings(True)
 
 
 def shift_on_signals(loop: asyncio.AbstractEventLoop, also: Callable[[int], object] = int) -> None:
@@ -76,6 +80,34 @@ def get() -> "structlog.typing.FilteringBoundLogger":
     """Give a logger: `get().info("ready", address=...)`."""
     log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
     return log
+
+
+@contextmanager
+def native_stderr() -> Iterator[None]:
+    """Log each line that native code writes to stderr within the block, when the block ends.
+
+    LiteRT and TensorFlow write text that Python cannot turn off and a reader of JSON cannot parse. Meanwhile
+    descriptor 2 is a file in memory, which takes any amount without making anybody wait. Python's own
+    `sys.stderr` moves to another descriptor for good: what other threads log is not delayed, and where native
+    code crashes, `faulthandler` writes the stacks. Use one block at a time. Outside Linux it does nothing.
+    """
+    if not hasattr(os, "memfd_create"):
+        yield
+        return
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = open(os.dup(2), "w", buffering=1, errors="backslashreplace")  # noqa: SIM115, PTH123
+        faulthandler.enable()
+    real = os.dup(2)
+    with open(os.memfd_create("stderr"), "rb") as written:  # noqa: PTH123 (a descriptor)
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(real, 2)
+            os.close(real)
+            written.seek(0)
+            for line in filter(None, written.read().decode(errors="replace").splitlines()):
+                get().info("native_output", line=line)
 
 
 class _Threshold:

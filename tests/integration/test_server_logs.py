@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from inkstream import AsyncClient
 from inkstream.v1 import recognition_service_pb2 as pb
+from inkstream_server.model_store.store import BUNDLED
 
 from tests.integration.conftest import RunningServer, StartServer
 from tests.integration.contract import Stream, open_stream, stub
@@ -18,7 +21,7 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 def lines(server: RunningServer, event: str) -> list[dict[str, Any]]:
-    found = [json.loads(line) for line in server.stderr().splitlines() if line.startswith("{")]
+    found = map(json.loads, server.stderr().splitlines())
     return [line for line in found if line["event"] == event]
 
 
@@ -48,6 +51,26 @@ async def test_signals_make_a_running_server_say_more_and_less(
     await eventually("less", lambda: len(lines(server, "log_level")) == 2 * processes)
     await write_and_leave(server)
     assert len(lines(server, "stream_opened")) == 1
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_every_line_of_a_json_log_is_json_from_start_through_swap_to_stop(
+    start_server: StartServer, tmp_path: Path, workers: str
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(BUNDLED / "digits" / "1", store / "digits" / "1")
+    flags = ["--log-format", "json", "--workers", workers]
+    server = start_server(*flags, "--model-store", str(store), "--model-poll", "0.05")
+    shutil.copytree(BUNDLED / "digits" / "3", store / "2.part")
+    (store / "2.part").rename(store / "digits" / "2")
+    await eventually("a swap", lambda: len(lines(server, "model_swapped")) == int(workers))
+    server.signal()
+    assert server.wait() == 0
+    assert len(lines(server, "stopped")) == 1
+    assert any(
+        "LiteRT" in it["line"] or "TensorFlow" in it["line"]
+        for it in lines(server, "native_output")
+    )
 
 
 async def test_lines_about_a_stream_say_which_it_is_and_name_the_callers_trace(

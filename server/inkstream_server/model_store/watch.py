@@ -152,7 +152,7 @@ class ModelWatch:
             began = perf_counter()
             try:
                 tried = await self._attempt(candidate[0], self._engine, self._seconds)
-                model = await asyncio.to_thread(self._load, candidate[0], self._engine, tried)
+                model = await asyncio.to_thread(self._load_quietly, candidate[0], tried)
             except ModelError as error:
                 self._refuse(candidate, error)
                 continue
@@ -166,7 +166,11 @@ class ModelWatch:
         tried = None
         if self._store != model_store.BUNDLED:
             tried = await self._attempt(folder, self._engine, self._seconds)
-        return self._load(folder, self._engine, tried)
+        return self._load_quietly(folder, tried)
+
+    def _load_quietly(self, folder: Path, tried: str | None) -> Model:
+        with logs.native_stderr():
+            return self._load(folder, self._engine, tried)
 
     def _refuse(self, candidate: Candidate, error: ModelError) -> None:
         self._refused.add(candidate)

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -120,6 +121,45 @@ def test_a_full_disk_costs_lines_and_nothing_else(
     logs.get().info("fourth")
     events = re.findall(r"event=(.*)", (tmp_path / "log").read_text())
     assert events == ["first", "fourth", "log_lines_lost lines=2"]
+
+
+def run(script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in a process whose stderr is its own, as a server's is."""
+    start = "import os, sys, threading\nfrom inkstream_server import logs\nlogs.configure('json', 'info')\n"
+    command = [sys.executable, "-c", start + script]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_what_native_code_writes_becomes_events() -> None:
+    ended = run("""
+with logs.native_stderr():
+    os.write(2, b"INFO: made\\n\\n" + b"x" * 1_000_000)
+    thread = threading.Thread(target=logs.get().info, args=("another thread",))
+    thread.start()
+    thread.join()
+os.write(2, b'{"event": "afterwards"}')
+""")
+    events = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert [it.get("line", it["event"]) for it in events] == [
+        "another thread",
+        "INFO: made",
+        "x" * 1_000_000,
+        "afterwards",
+    ]
+    assert ended.returncode == 0
+
+
+def test_a_crash_of_native_code_shows_where_it_was() -> None:
+    ended = run("with logs.native_stderr():\n    os.abort()\n")
+    assert ended.returncode == -signal.SIGABRT
+    assert "Fatal Python error: Aborted" in ended.stderr
+    assert "<module>" in ended.stderr
+
+
+def test_a_warning_of_a_library_is_an_event() -> None:
+    ended = run("import warnings\nwarnings.warn('grows old')\n")
+    (line,) = ended.stderr.splitlines()
+    assert "grows old" in json.loads(line)["event"]
 
 
 class Disk:
