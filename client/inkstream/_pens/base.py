@@ -43,7 +43,7 @@ class PenBase:
         self._wake = wake
         self._on_result = on_result
         self._counts = opening.counts_per_unit
-        self._line = outbox.line(opening, self)
+        self._journal = outbox.new_pen(opening, self)
         self._coder: StrokeCoder | None = None
         self._shift_ms: int | None = None
         self._strokes = 0
@@ -54,12 +54,12 @@ class PenBase:
     @property
     def number(self) -> int:
         """The pen's number within its client; results name it."""
-        return self._line.number
+        return self._journal.number
 
     @property
     def is_closed(self) -> bool:
         """Whether nothing more can be written."""
-        return self._line.is_closed
+        return self._journal.is_closed
 
     def down(
         self, x: float, y: float, t: float | None = None, pressure: float | None = None
@@ -92,7 +92,7 @@ class PenBase:
             raise InvalidInk("move: the tip is up; put it down with down(x, y) first")
         columns = coder.point(x, y, t, pressure)
         try:
-            woken = self._outbox.add(self._line, columns)
+            woken = self._outbox.add(self._journal, columns)
         except InkstreamError:
             coder.take_back()
             raise
@@ -125,7 +125,7 @@ class PenBase:
         self._coder = None
         event = ink_pb2.InkEvent(pen=self.number)
         event.stroke_end.SetInParent()
-        if self._outbox.end_stroke(self._line, event):
+        if self._outbox.end_stroke(self._journal, event):
             self._wake()
 
     def stroke(self, points: npt.ArrayLike) -> int:
@@ -177,7 +177,10 @@ class PenBase:
         """
         self._require_open()
         if not 0 < stroke <= self._strokes:
-            raise InvalidInk(f"stroke: expected 1 to {self._strokes}, got {stroke!r}")
+            has = (
+                f"expected 1 to {self._strokes}" if self._strokes else "the pen has no strokes yet"
+            )
+            raise InvalidInk(f"stroke: {has}, got {stroke!r}")
         if stroke == self._strokes:
             # If it is being drawn, the rest of it is not read.
             self._coder = None
@@ -200,12 +203,12 @@ class PenBase:
 
     def close(self) -> None:
         """Write no more: an open digit gets its final result. Does not wait; may be called again."""
-        if self._line.is_closed:
+        if self._journal.is_closed:
             return
         self._coder = None
         event = ink_pb2.InkEvent(pen=self.number)
         event.close.SetInParent()
-        if self._outbox.finish(self._line, event):
+        if self._outbox.finish(self._journal, event):
             self._wake()
         self.recheck()
 
@@ -245,7 +248,7 @@ class PenBase:
             raise InvalidInk("the tip is down already; lift it with up() first")
         stroke = self._strokes + 1
         self._writer = self._current()
-        woken = self._outbox.begin(self._line, stroke, coder.time_ms, first)
+        woken = self._outbox.begin(self._journal, stroke, coder.time_ms, first)
         self._coder, self._strokes, self._has_ink = coder, stroke, True
         if coder.has_time:
             self._shift_ms = coder.shift_ms
@@ -259,7 +262,7 @@ class PenBase:
             for start in range(0, len(table), _PIECE):
                 columns = coder.points(table[start : start + _PIECE])
                 try:
-                    woken |= self._outbox.add(self._line, columns)
+                    woken |= self._outbox.add(self._journal, columns)
                 except InkstreamError:
                     coder.take_back()
                     raise
@@ -269,7 +272,7 @@ class PenBase:
 
     def _put(self, event: ink_pb2.InkEvent) -> None:
         self._writer = self._current()
-        if self._outbox.put(self._line, event):
+        if self._outbox.put(self._journal, event):
             self._wake()
         self.recheck()
 
@@ -289,12 +292,12 @@ class PenBase:
         raise NotImplementedError
 
     def _is_over(self) -> bool:
-        """Whether no result can follow as things stand, for whoever is running."""
-        line = self._line
-        if line.is_owed:
-            return False
-        return line.is_closed or self._outbox.is_closed or self._writer == self._current()
+        """Whether no result can follow as things stand, for the thread or task that asks."""
+        journal = self._journal
+        # In this order: another thread may write and close the pen in between.
+        is_last = journal.is_closed or self._outbox.is_closed or self._writer == self._current()
+        return is_last and not self._outbox.is_pending([journal])
 
     def _require_open(self) -> None:
-        if self._line.is_closed:
+        if self._journal.is_closed:
             raise ClientClosed("the pen is closed: make a new one")

@@ -1,15 +1,16 @@
-"""One pen on its way to the server: what waits to be sent, what waits for an answer, what to say again.
+"""One pen on its way to the server: what waits to be sent, what waits for an answer, what to send again.
 
-A stream that breaks, or is left, takes the server's memory of its pens along. So a line keeps every stroke
-until the final answer that holds it, and can tell the next stream all that the last one knew.
+A stream that breaks, or is left, takes the server's memory of its pens along. So a journal keeps every stroke
+until the final answer that holds it, and can repeat to the next stream all that the last one knew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Protocol
 
-from inkstream._exceptions import InkstreamError
+from inkstream._exceptions import InkstreamError, RetryableError, from_item_error
 from inkstream._pens.written import (
     OpenGlyph,
     Run,
@@ -21,39 +22,46 @@ from inkstream._pens.written import (
     whole_strokes,
 )
 from inkstream._results.glyphs import GlyphResult
-from inkstream.v1 import ink_pb2
+from inkstream.ink import InvalidInk
+from inkstream.v1 import error_pb2, ink_pb2
 
+QUIET_MS = 600
+"""A server's quiet time where a pen chose none; used only to judge the answers of a server that stops."""
 _REMEMBERED = 8
-"""Cleared digits of which late answers are recognised; a pen has one open digit at a time."""
+"""Cleared digits whose late answers are recognised; a pen has one open digit at a time."""
 
 
 class Reader(Protocol):
-    """Who waits for a pen's results. Called in the thread of the connection; may not raise or block."""
+    """Receives a pen's results. Called in the thread of the connection; may not raise or block."""
 
     def deliver(self, result: GlyphResult) -> None:
-        """An answer to one digit."""
+        """Take an answer to one digit."""
 
     def fail(self, error: InkstreamError) -> None:
-        """Something of the pen got no answer, or all of it."""
+        """Take an error: part of the pen's ink, or all of it, gets no answer."""
 
     def recheck(self) -> None:
-        """Nothing came, but whoever waits should look whether there is anything left to wait for."""
+        """Check again whether an answer is still to come."""
 
 
 class PenJournal:
-    """One pen on its way to the server. The outbox's lock guards it."""
+    """The state of one pen, guarded by the outbox's lock: only the outbox calls it or changes it.
+
+    Others hold it as a handle and read its `number`, `reader` and `is_closed`, which no answer changes.
+    """
 
     __slots__ = (
         "_at",
         "erased",
+        "erasures",
         "glyphs",
         "glyphs_before",
         "glyphs_seen",
         "is_closed",
+        "is_cut",
         "is_timed",
         "number",
         "opening",
-        "owing",
         "reader",
         "stroke",
         "unanswered",
@@ -69,16 +77,19 @@ class PenJournal:
         """What has not left yet."""
         self.unanswered: dict[int, SentStroke] = {}
         """Strokes that belong to no final answer yet, in the order of writing."""
-        self.owing: dict[int, int] = {}
-        """Strokes that were erased, whose digit gets its final answer all the same: each with the digit's
-        number, or a lower one; 0 where an answer is still to name it."""
+        self.erased: dict[int, int] = {}
+        """Erased strokes whose digit still gets its final answer, each with the digit's number or a lower
+        one; 0 where no answer has named the digit yet."""
+        self.erasures: set[int] = set()
+        """Strokes without a final answer whose erasure waits to be sent."""
         self.stroke = 0
         """The stroke that is open; 0 for none, or for one that the server has given up."""
         self.is_closed = False
         self.is_timed = False
-        """Whether the writer tells the time of strokes, by a clock of his own."""
-        self.erased: set[int] = set()
-        """Strokes without a final answer whose erasure waits."""
+        """Whether the writer gives the times of strokes, on a clock of its own."""
+        self.is_cut = False
+        """Whether the stream's server stopped in the middle of a digit: the next stream answers it and all
+        that follows."""
         self.glyphs: dict[int, OpenGlyph] = {}
         """Digits that were answered, but not finally."""
         self.glyphs_before = 0
@@ -89,72 +100,144 @@ class PenJournal:
         """The last stroke whose beginning has left; 0 for none on this stream."""
 
     @property
-    def is_owed(self) -> bool:
+    def is_pending(self) -> bool:
         """Whether a final answer is due."""
-        return bool(self.unanswered or self.owing)
+        return bool(self.unanswered or self.erased)
+
+    def open(self) -> ink_pb2.InkEvent:
+        """Begin a stream, which numbers the pen's digits from 1; returns the event that opens the pen."""
+        self.is_cut = False
+        self.glyphs = {
+            number: glyph
+            for number, glyph in self.glyphs.items()
+            if not glyph.strokes.isdisjoint(self.unanswered)
+        }
+        # Answers come in order, so what is still open is what comes next.
+        self.glyphs_before = min(self.glyphs, default=self.glyphs_seen + 1) - 1
+        return ink_pb2.InkEvent(pen=self.number, open=self.opening)
 
     def sent(self, event: Waiting) -> None:
-        """Something leaves: keep what another stream would have to be told."""
+        """Something leaves: keep what another stream would need."""
         if isinstance(event, Run):
-            if (written := self.unanswered.get(self._at)) is not None:
-                written.sent.append(event)
+            if (stroke := self.unanswered.get(self._at)) is not None:
+                stroke.sent.append(event)
             return
         kind = event.WhichOneof("event")
         if kind == "stroke_begin":
             self._at = event.stroke_begin.stroke
         elif kind == "stroke_remove":
-            self.erased.discard(event.stroke_remove.stroke)
+            self.erasures.discard(event.stroke_remove.stroke)
             return
         elif kind == "glyph_end":
             self._end_glyph_before(self._at + 1)
             return
         elif kind != "stroke_end":
             return
-        if (written := self.unanswered.get(self._at)) is not None:
-            written.sent.append(event)
+        if (stroke := self.unanswered.get(self._at)) is not None:
+            stroke.sent.append(event)
 
-    def strike(self, strokes: Iterable[int]) -> None:
-        """These strokes are answered, or will never be; the open one among them is over."""
-        for stroke in strokes:
-            self.owing.pop(stroke, None)
-            written = self.unanswered.pop(stroke, None)
-            if written is not None and written.ends_glyph:
-                self._end_glyph_before(stroke)
-            if stroke == self.stroke:
+    def answered(
+        self, answer: ink_pb2.GlyphResult, now: float, *, is_leaving: bool
+    ) -> tuple[GlyphResult | None, Iterable[int]]:
+        """Note an answer to one digit.
+
+        Args:
+            answer: as it came.
+            now: the outbox's clock, in seconds.
+            is_leaving: whether the server stops: it then ends digits that their writers have not ended.
+
+        Returns: the result for the reader, None where it gets none; and the strokes to `settle` once it has
+            the result.
+        """
+        if self.is_cut:
+            return (
+                None,
+                (),
+            )  # The next stream answers in order; this would come before the cut digit.
+        result = GlyphResult.from_wire(
+            answer, glyphs_before=self.glyphs_before, timed=self.opening.answers.timings
+        )
+        self._place(result.glyph, result.strokes)
+        glyph = self.glyphs.get(result.glyph)
+        if glyph is not None:
+            if glyph.is_known(result):
+                return None, ()
+            if result.revision <= glyph.revision:
+                result = replace(result, revision=glyph.revision + 1)
+        if is_leaving and result.is_final and self._is_unfinished(result, now):
+            self.is_cut = True
+            return None, ()
+        settled: Iterable[int] = ()
+        if result.is_final:
+            self.glyphs.pop(result.glyph, None)
+            settled = (*result.strokes, *self._erased_from(result.glyph, result.strokes))
+        else:
+            self.glyphs.setdefault(result.glyph, OpenGlyph()).note(result)
+        self.glyphs_seen = max(self.glyphs_seen, result.glyph)
+        return result, settled
+
+    def refused(self, refused: error_pb2.ItemError) -> tuple[InkstreamError | None, Iterable[int]]:
+        """Note an error: the server refused the pen, a digit's final answer, a stroke, or a single event.
+
+        Returns: as `answered`, with the error for the reader.
+        """
+        item, error = refused.ink, from_item_error(refused, invalid=InvalidInk)
+        glyph = item.glyph + self.glyphs_before
+        lost: Iterable[int] = ()
+        erased: Iterable[int] = ()
+        is_news = True
+        if not item.glyph and not item.stroke:
+            # The pen itself: its next stroke opens it again.
+            lost = self.forget_sent()
+            is_news = bool(lost)
+        elif not item.stroke:
+            lost = self.glyphs.pop(glyph, OpenGlyph()).strokes
+            erased = self._erased_from(glyph, lost)
+        elif refused.field.startswith(("stroke_begin", "stroke_remove")):
+            lost = (item.stroke,)
+        elif item.glyph:
+            self.glyphs.setdefault(glyph, OpenGlyph()).strokes.add(item.stroke)
+            self._place(glyph, [item.stroke])
+        if isinstance(error, RetryableError):
+            error.strokes = tuple(sorted(lost or filter(None, [item.stroke])))
+        if (stroke := self.unanswered.get(item.stroke)) is not None:
+            is_news = not stroke.repeats(refused.field, refused.code)
+        return error if is_news else None, (*lost, *erased)
+
+    def settle(self, strokes: Iterable[int]) -> None:
+        """These strokes are answered, or will never be; if one is open, it is over."""
+        for number in strokes:
+            self.erased.pop(number, None)
+            stroke = self.unanswered.pop(number, None)
+            if stroke is not None and stroke.ends_glyph:
+                self._end_glyph_before(number)
+            if number == self.stroke:
                 self.stroke = 0
 
     def erase(self, strokes: Iterable[int]) -> None:
         """The writer takes strokes back; an event that waits says so to the server."""
         gone = [stroke for stroke in strokes if stroke in self.unanswered]
-        owing = {stroke: self._owner(stroke) for stroke in gone}
-        self.erased.update(gone)
-        self.strike(gone)
-        self.owing.update(owing)
-        for seen in self.glyphs.values():
-            if not seen.strokes.isdisjoint(gone):
-                # Its next answer is news, even if it had looked like this before.
-                seen.settled = ()
-
-    def placed(self, glyph: int, strokes: Iterable[int]) -> None:
-        """The server says what a digit holds."""
-        if self.owing:
-            self.owing.update(dict.fromkeys(self.owing.keys() & strokes, glyph))
-
-    def erased_from(self, glyph: int, strokes: Iterable[int]) -> list[int]:
-        """The erased strokes that are settled by the final answer to a digit, which holds these."""
-        # A stroke that ended was named by an answer before its digit is final, and digits come in order: what
-        # is older than the last stroke of this one can belong to no later one.
-        last = max(strokes, default=0)
-        return [
-            stroke for stroke, owner in self.owing.items() if 0 < owner <= glyph or stroke < last
-        ]
+        owners = {stroke: self._owner(stroke) for stroke in gone}
+        self.erasures.update(gone)
+        self.settle(gone)
+        self.erased.update(owners)
+        for glyph in self.glyphs.values():
+            if not glyph.strokes.isdisjoint(gone):
+                # Its next answer is news, even if it looks like an earlier one.
+                glyph.settled = ()
 
     def clear(self) -> None:
         """The writer takes everything back."""
-        self.strike([*self.unanswered, *self.owing])
-        # Answers under way may still speak of what goes now, but of nothing much older.
+        self.settle([*self.unanswered, *self.erased])
+        # Answers under way may still name these digits, but none that is much older.
         while len(self.glyphs) > _REMEMBERED:
             del self.glyphs[next(iter(self.glyphs))]
+
+    def count_break(self, most: int) -> bool:
+        """Count a stream that broke; returns whether more than `most` broke under one stroke."""
+        for stroke in self.unanswered.values():
+            stroke.broken_streams += bool(stroke.sent)
+        return any(stroke.broken_streams > most for stroke in self.unanswered.values())
 
     def requeue_unanswered(self) -> None:
         """Put all that has left and is unanswered before what waits.
@@ -162,113 +245,125 @@ class PenJournal:
         What waits and made sense only to the stream that is gone is dropped.
         """
         waiting = self._without_torn()
-        self._owe_only(waiting)
+        self._keep_erased(waiting)
         again: list[Waiting] = []
-        owners = {stroke: glyph for glyph, seen in self.glyphs.items() for stroke in seen.strokes}
+        owners = {
+            stroke: number for number, glyph in self.glyphs.items() for stroke in glyph.strokes
+        }
         before = 0
-        for stroke, written in self.unanswered.items():
-            owner = owners.get(stroke, 0)
+        for number, stroke in self.unanswered.items():
+            owner = owners.get(number, 0)
             if 0 < before < owner:
-                # The server that is gone had seen a pause, or a gap, that the next one may not.
+                # The server that is gone saw a pause, or a gap, that the next one may not see.
                 again.append(self._event("glyph_end"))
             before = owner
-            again += joined(written.sent)
-            if written.ends_glyph:
+            again += joined(stroke.sent)
+            if stroke.ends_glyph:
                 again.append(self._event("glyph_end"))
-            written.is_resent |= bool(written.sent)
-            written.sent = []
-            written.ends_glyph = False
+            stroke.is_resent |= bool(stroke.sent)
+            stroke.sent = []
+            stroke.ends_glyph = False
         if self.is_closed and not any(kind_of(event) == "close" for event in waiting):
             waiting.append(self._event("close"))
         self.waiting = whole_strokes(again + waiting)
         self._at = 0
-        for seen in self.glyphs.values():
-            seen.is_resent = True
-
-    def open(self) -> None:
-        """A stream is told of the pen: it numbers the pen's digits from 1."""
-        self.glyphs = {
-            number: seen
-            for number, seen in self.glyphs.items()
-            if not seen.strokes.isdisjoint(self.unanswered)
-        }
-        # Answers come in order, so what is still open is what comes next.
-        self.glyphs_before = min(self.glyphs, default=self.glyphs_seen + 1) - 1
+        for glyph in self.glyphs.values():
+            glyph.is_resent = True
 
     def forget_sent(self) -> list[int]:
-        """Give up what has left and is unanswered; returns those strokes. What waits whole is kept."""
+        """Give up what has left and is unanswered, keep strokes that wait whole.
+
+        Returns: the strokes that are lost, to `settle` once the reader has the error.
+        """
         kept = {stroke_begun(event) for event in self.waiting}
         lost = [stroke for stroke in self.unanswered if stroke not in kept]
+        if self.stroke in lost:
+            self.stroke = 0
         self.waiting = whole_strokes(self.waiting)
-        self._owe_only(self.waiting)
-        self.strike(lost)
+        self._keep_erased(self.waiting)
         self.glyphs.clear()
         self._at = 0
         return lost
 
     def date(self) -> None:
-        """Tell when waiting strokes were written, where the writer does not.
+        """Add the times at which waiting strokes were written, unless the writer gives its own.
 
-        They will arrive together, so the server's clock cannot tell what pauses lay between them.
+        They will arrive together, so the server's clock cannot show the pauses between them.
         """
         if self.is_timed:
             return
         if sum(1 for event in self.waiting if stroke_begun(event)) < 2:
             return
-        written: SentStroke | None = None
+        stroke: SentStroke | None = None
         runs: list[Run] = []
         for event in self.waiting:
             if isinstance(event, Run):
                 runs.append(event)
             elif (kind := event.WhichOneof("event")) == "stroke_begin":
-                written, runs = self.unanswered.get(event.stroke_begin.stroke), []
-                if written is not None:
-                    event.stroke_begin.time_ms = max(1, round(written.began * 1000))
-            elif kind == "stroke_end" and runs and written is not None:
-                lasted = (written.lifted or written.began) - written.began
+                stroke, runs = self.unanswered.get(event.stroke_begin.stroke), []
+                if stroke is not None:
+                    event.stroke_begin.time_ms = max(1, round(stroke.began * 1000))
+            elif kind == "stroke_end" and runs and stroke is not None:
+                seconds = (stroke.lifted or stroke.began) - stroke.began
                 for run in runs:
                     run.dt_ms = [0] * len(run.dx)
-                runs[-1].dt_ms[-1] = round(lasted * 1000)
+                runs[-1].dt_ms[-1] = round(seconds * 1000)
 
-    def was_cut(self, result: GlyphResult, quiet_seconds: float, now: float) -> bool:
+    def _place(self, glyph: int, strokes: Iterable[int]) -> None:
+        """The server says which strokes a digit holds."""
+        if self.erased:
+            self.erased.update(dict.fromkeys(self.erased.keys() & strokes, glyph))
+
+    def _erased_from(self, glyph: int, strokes: Iterable[int]) -> list[int]:
+        """The erased strokes that the final answer to a digit settles; the digit holds `strokes`."""
+        # An answer names every ended stroke before its digit is final, and digits come in order: what is
+        # older than the last stroke of this one can belong to no later one.
+        last = max(strokes, default=0)
+        return [
+            stroke for stroke, owner in self.erased.items() if 0 < owner <= glyph or stroke < last
+        ]
+
+    def _is_unfinished(self, result: GlyphResult, now: float) -> bool:
         """Whether a final answer came only because its server stops, not because the digit was done."""
-        last = max(result.strokes, default=0)
-        written = self.unanswered.get(last)
-        if written is None or written.ends_glyph:
+        # Its last stroke but for erased ones: the server may not have read of an erasure.
+        last = max(self.unanswered.keys() & result.strokes, default=0)
+        stroke = self.unanswered.get(last)
+        if stroke is None or stroke.ends_glyph:
             return False
-        if any(last < stroke <= self._at for stroke in self.unanswered):
+        if any(last < number <= self._at for number in self.unanswered):
             return False  # The next stroke began another digit.
-        if written.lifted is None or not written.sent or kind_of(written.sent[-1]) != "stroke_end":
+        if stroke.lifted is None or not stroke.sent or kind_of(stroke.sent[-1]) != "stroke_end":
             return True
-        return not self.is_closed and now - written.lifted < quiet_seconds
+        quiet_seconds = (self.opening.quiet_ms or QUIET_MS) / 1000
+        return not self.is_closed and now - stroke.lifted < quiet_seconds
 
     def _owner(self, stroke: int) -> int:
-        """The digit that a stroke without a final answer belongs to, as of `owing`."""
-        for number, seen in self.glyphs.items():
-            if stroke in seen.strokes:
+        """The digit that a stroke without a final answer belongs to, as in `erased`."""
+        for number, glyph in self.glyphs.items():
+            if stroke in glyph.strokes:
                 return number
         if self.unanswered[stroke].lifted is not None:
             return 0
-        # No answer may ever name a stroke that did not end, but a digit is open, or begins with it.
+        # An answer may never name a stroke that did not end, but a digit is open, or begins with it.
         return min(self.glyphs, default=self.glyphs_seen + 1)
 
-    def _end_glyph_before(self, stroke: int) -> None:
-        """A digit ended behind a stroke that is gone: behind the one before, then, if there is one."""
+    def _end_glyph_before(self, number: int) -> None:
+        """A digit ended after a stroke that is gone, so it ends after the one before, if there is one."""
         before = None
-        for number, written in self.unanswered.items():
-            if number >= stroke:
+        for earlier, stroke in self.unanswered.items():
+            if earlier >= number:
                 break
-            before = written
+            before = stroke
         if before is not None:
             before.ends_glyph = True
 
-    def _owe_only(self, waiting: list[Waiting]) -> None:
-        """The stream is gone: of what was erased, the next one is told only what waits."""
+    def _keep_erased(self, waiting: list[Waiting]) -> None:
+        """The stream is gone: the next one hears of an erased stroke only if that waits."""
         begun = {stroke_begun(event) for event in waiting}
-        self.owing = {stroke: owner for stroke, owner in self.owing.items() if stroke in begun}
+        self.erased = {stroke: owner for stroke, owner in self.erased.items() if stroke in begun}
 
     def _without_torn(self) -> list[Waiting]:
-        """What waits, less what continues a stroke that will not be said again."""
+        """What waits, less what continues a stroke that will not be sent again."""
         begun = {stroke_begun(event) for event in self.waiting}
         is_torn = self._at not in self.unanswered
         kept: list[Waiting] = []
@@ -280,8 +375,8 @@ class PenJournal:
                 continue
             elif kind == "stroke_remove" and not isinstance(event, Run):
                 stroke = event.stroke_remove.stroke
-                if stroke in self.erased and stroke not in begun:
-                    self.erased.discard(stroke)
+                if stroke in self.erasures and stroke not in begun:
+                    self.erasures.discard(stroke)
                     continue
             kept.append(event)
         return kept

@@ -41,30 +41,28 @@ Waiting: TypeAlias = Run | ink_pb2.InkEvent
 class SentStroke:
     """A stroke that has no final answer yet."""
 
-    __slots__ = ("began", "broken_streams", "ends_glyph", "is_resent", "lifted", "sent", "told")
+    __slots__ = ("began", "broken_streams", "ends_glyph", "errors", "is_resent", "lifted", "sent")
 
     def __init__(self, began: float) -> None:
         self.began = began
         """When it began, on the outbox's clock, in seconds."""
         self.lifted: float | None = None
-        """When it ended; None as long as the pen is down."""
+        """When it ended; None while the pen is down."""
         self.sent: list[Waiting] = []
         """What of it has left: its beginning, its points, its end."""
         self.ends_glyph = False
         """Whether the writer ended the digit after it, and that has left, too."""
         self.is_resent = False
-        """Whether another stream was told of it before."""
-        self.told: set[tuple[str, int]] | None = None
-        """Fields and codes of errors about it that the reader has had; None for none."""
+        """Whether an earlier stream carried it, too."""
+        self.errors: frozenset[tuple[str, int]] = frozenset()
+        """Fields and codes of errors about it that the reader has."""
         self.broken_streams = 0
         """Streams that broke while they carried it."""
 
-    def has_told(self, field: str, code: int) -> bool:
-        """Note an error about it; returns whether the reader had that from an earlier stream."""
-        if self.told is None:
-            self.told = set()
-        is_known = self.is_resent and (field, code) in self.told
-        self.told.add((field, code))
+    def repeats(self, field: str, code: int) -> bool:
+        """Note an error about it; returns whether the reader has it from an earlier stream."""
+        is_known = self.is_resent and (field, code) in self.errors
+        self.errors |= {(field, code)}
         return is_known
 
 
@@ -73,21 +71,21 @@ class OpenGlyph:
     """A digit that was answered, but not finally."""
 
     strokes: set[int] = field(default_factory=set)
-    """What it held when it was last heard of."""
+    """What it held in its last answer."""
     settled: tuple[int, ...] = ()
     """What its last provisional answer held."""
     revision: int = 0
-    """The last that the reader was given."""
+    """The last one that the reader has."""
     is_resent: bool = False
-    """Whether its strokes went to another stream, which has told the reader nothing new yet."""
+    """Whether its strokes went to another stream, which has given the reader nothing new yet."""
 
     def is_known(self, result: GlyphResult) -> bool:
-        """Whether a result only repeats what the reader had from an earlier stream."""
+        """Whether a result only repeats what the reader has from an earlier stream."""
         known = self.settled[: len(result.strokes)]
         return self.is_resent and not result.is_final and result.strokes == known
 
     def note(self, result: GlyphResult) -> None:
-        """The reader was given a result that is not final."""
+        """The reader gets a result that is not final."""
         self.strokes = set(result.strokes)
         if result.state is GlyphState.PROVISIONAL:
             self.settled = result.strokes
@@ -96,7 +94,7 @@ class OpenGlyph:
 
 
 def kind_of(event: Waiting) -> str | None:
-    """Which event it is, by the contract's name of it."""
+    """The contract's name of the event."""
     return "points" if isinstance(event, Run) else event.WhichOneof("event")
 
 
@@ -106,11 +104,11 @@ def stroke_begun(event: Waiting) -> int:
 
 
 def whole_strokes(waiting: list[Waiting]) -> list[Waiting]:
-    """What a stream that has not seen the pen can understand: all from the first stroke on."""
+    """What a stream that has not opened the pen can use: all from the first stroke on."""
     for place, event in enumerate(waiting):
         if stroke_begun(event):
             return waiting[place:]
-    # An end is worth nothing to a stream that has not seen the beginning.
+    # An end means nothing to a stream that has not carried the beginning.
     return []
 
 
@@ -120,7 +118,7 @@ def points_in(waiting: Iterable[Waiting]) -> int:
 
 
 def joined(sent: list[Waiting]) -> list[Waiting]:
-    """The same with neighbouring runs made one."""
+    """The same events, neighbouring runs joined into one."""
     pieces: list[Waiting] = []
     for event in sent:
         if isinstance(event, Run) and pieces and isinstance(last := pieces[-1], Run):

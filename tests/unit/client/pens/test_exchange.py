@@ -19,6 +19,8 @@ from inkstream.ink import InvalidInk
 from inkstream.v1 import error_pb2, ink_pb2
 from inkstream.v1 import recognition_service_pb2 as wire
 
+from tests.unit.client.pens.paper import Paper
+
 PACKET = 0.02
 
 
@@ -46,7 +48,7 @@ class Writer:
         self.ends_before: dict[int, int] = {}
         self.taken_back: set[int] = set()
         self.is_down = False
-        self.line: PenJournal = outbox.line(ink_pb2.PenOpen(unit=ink_pb2.UNIT_PIXEL), self)
+        self.journal: PenJournal = outbox.new_pen(ink_pb2.PenOpen(unit=ink_pb2.UNIT_PIXEL), self)
 
     def deliver(self, result: GlyphResult) -> None:
         self.results.append(result)
@@ -58,7 +60,7 @@ class Writer:
         self.looks += 1
 
     def begin(self, points: int = 1) -> bool:
-        woken = self.outbox.begin(self.line, self.strokes + 1, 0, steps(points))
+        woken = self.outbox.begin(self.journal, self.strokes + 1, 0, steps(points))
         self.strokes += 1
         self.points[self.strokes] = points
         self.ends_before[self.strokes] = self.ends
@@ -66,15 +68,15 @@ class Writer:
         return woken
 
     def move(self, points: int = 1) -> bool:
-        woken = self.outbox.add(self.line, steps(points))
+        woken = self.outbox.add(self.journal, steps(points))
         self.points[self.strokes] += points
         return woken
 
     def end(self) -> bool:
         self.is_down = False
-        event = ink_pb2.InkEvent(pen=self.line.number)
+        event = ink_pb2.InkEvent(pen=self.journal.number)
         event.stroke_end.SetInParent()
-        return self.outbox.end_stroke(self.line, event)
+        return self.outbox.end_stroke(self.journal, event)
 
     def stroke(self, points: int = 1) -> None:
         self.begin(points)
@@ -83,124 +85,31 @@ class Writer:
     def erase(self, stroke: int) -> bool:
         self.is_down &= stroke != self.strokes
         self.taken_back.add(stroke)
-        event = ink_pb2.InkEvent(pen=self.line.number)
+        event = ink_pb2.InkEvent(pen=self.journal.number)
         event.stroke_remove.stroke = stroke
-        return self.outbox.put(self.line, event)
+        return self.outbox.put(self.journal, event)
 
     def clear(self) -> bool:
         self.is_down = False
-        self.taken_back.update(self.line.unanswered)
-        event = ink_pb2.InkEvent(pen=self.line.number)
+        self.taken_back.update(self.journal.unanswered)
+        event = ink_pb2.InkEvent(pen=self.journal.number)
         event.clear.SetInParent()
-        return self.outbox.put(self.line, event)
+        return self.outbox.put(self.journal, event)
 
     def end_glyph(self) -> bool:
         self.ends += 1
-        event = ink_pb2.InkEvent(pen=self.line.number)
+        event = ink_pb2.InkEvent(pen=self.journal.number)
         event.glyph_end.SetInParent()
-        return self.outbox.put(self.line, event)
+        return self.outbox.put(self.journal, event)
 
     def close(self) -> bool:
-        event = ink_pb2.InkEvent(pen=self.line.number)
+        event = ink_pb2.InkEvent(pen=self.journal.number)
         event.close.SetInParent()
-        return self.outbox.finish(self.line, event)
+        return self.outbox.finish(self.journal, event)
 
 
 def steps(points: int) -> Columns:
     return [1] * points, [2] * points, (), ()
-
-
-class Glyph:
-    """A digit on paper."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.revision = 0
-        self.strokes: dict[int, int] = {}
-        """Points of each stroke."""
-
-
-class Paper:
-    """A stream as a server reads it: refuses what makes no sense, owes answers, forgets when it breaks."""
-
-    def __init__(self) -> None:
-        self.glyphs: dict[int, Glyph | None] = {}
-        """The open digit of each pen that is open."""
-        self.counts: dict[int, int] = {}
-        self.down: dict[int, int] = {}
-        self.closed: set[int] = set()
-        self.due: list[ink_pb2.GlyphResult] = []
-        """Answers that have not arrived."""
-        self.finished: list[tuple[int, dict[int, int]]] = []
-        """Pen, and points of each stroke, of every digit whose final answer is due or gone."""
-
-    def read(self, message: wire.StreamRecognizeRequest) -> None:
-        events = message.ink.events
-        assert events, "a message without events"
-        assert sum(len(event.points.dx) for event in events) <= MOST_POINTS
-        for event in events:
-            self._read(event)
-
-    def pause(self, pen: int) -> None:
-        """The quiet time of a pen passes."""
-        if pen not in self.down:
-            self._finish(pen)
-
-    def _read(self, event: ink_pb2.InkEvent) -> None:
-        pen, kind = event.pen, event.WhichOneof("event")
-        assert pen not in self.closed, f"pen {pen} is closed"
-        if kind == "open":
-            assert pen not in self.glyphs, f"pen {pen} is open already"
-            self.glyphs[pen] = None
-            return
-        glyph = self.glyphs[pen]
-        if kind == "stroke_begin":
-            assert pen not in self.down, "the tip is down"
-            self.down[pen] = event.stroke_begin.stroke
-            if glyph is None:
-                self.counts[pen] = self.counts.get(pen, 0) + 1
-                glyph = self.glyphs[pen] = Glyph(self.counts[pen])
-            assert self.down[pen] not in glyph.strokes
-            glyph.strokes[self.down[pen]] = 0
-        elif kind == "points":
-            assert glyph is not None
-            glyph.strokes[self.down[pen]] += len(event.points.dx)
-        elif kind == "stroke_end":
-            del self.down[pen]
-            self._owe(pen, ink_pb2.GLYPH_STATE_PROVISIONAL)
-        elif kind == "stroke_remove":
-            stroke = event.stroke_remove.stroke
-            if self.down.get(pen) == stroke:
-                del self.down[pen]
-            if glyph is not None and glyph.strokes.pop(stroke, None) is not None:
-                self._owe(pen, ink_pb2.GLYPH_STATE_PROVISIONAL)
-            else:
-                assert any(p == pen and stroke in held for p, held in self.finished), "never was"
-        elif kind == "clear":
-            self.down.pop(pen, None)
-            self.glyphs[pen] = None
-        elif kind == "glyph_end":
-            assert pen not in self.down
-            self._finish(pen)
-        elif kind == "close":
-            assert pen not in self.down
-            self._finish(pen)
-            self.closed.add(pen)
-
-    def _owe(self, pen: int, state: ink_pb2.GlyphState) -> None:
-        glyph = self.glyphs[pen]
-        assert glyph is not None
-        glyph.revision += 1
-        result = ink_pb2.GlyphResult(pen=pen, glyph=glyph.number, revision=glyph.revision)
-        result.state = state
-        result.strokes.extend(glyph.strokes)
-        self.due.append(result)
-
-    def _finish(self, pen: int) -> None:
-        if (glyph := self.glyphs[pen]) is not None:
-            self._owe(pen, ink_pb2.GLYPH_STATE_FINAL)
-            self.finished.append((pen, glyph.strokes))
-            self.glyphs[pen] = None
 
 
 def answer(
@@ -244,7 +153,7 @@ class AnyInterleaving(RuleBasedStateMachine):
     @rule(pen=st.integers(0, 1), points=st.sampled_from([1, 2, 5000]))
     def somebody_draws(self, pen: int, points: int) -> None:
         writer = self.writers[pen]
-        if writer.line.is_closed:
+        if writer.journal.is_closed:
             return
         try:
             woken = writer.move(points) if writer.is_down else writer.begin(points)
@@ -272,26 +181,26 @@ class AnyInterleaving(RuleBasedStateMachine):
     @rule(pen=st.integers(0, 1))
     def somebody_ends_a_digit(self, pen: int) -> None:
         writer = self.writers[pen]
-        if not writer.line.is_closed and not writer.is_down:
+        if not writer.journal.is_closed and not writer.is_down:
             self.note(writer.end_glyph(), due=self.clock.now)
 
     @rule(pen=st.integers(0, 1), back=st.integers(0, 3))
     def somebody_erases(self, pen: int, back: int) -> None:
         writer = self.writers[pen]
         stroke = writer.strokes - back
-        if not writer.line.is_closed and stroke in writer.line.unanswered:
+        if not writer.journal.is_closed and stroke in writer.journal.unanswered:
             self.note(writer.erase(stroke), due=self.clock.now)
 
     @rule(pen=st.integers(0, 1))
     def somebody_clears(self, pen: int) -> None:
         writer = self.writers[pen]
-        if not writer.line.is_closed:
+        if not writer.journal.is_closed:
             self.note(writer.clear(), due=self.clock.now)
 
     @rule(pen=st.integers(0, 1))
     def somebody_leaves(self, pen: int) -> None:
         writer = self.writers[pen]
-        if not writer.line.is_closed and not writer.is_down:
+        if not writer.journal.is_closed and not writer.is_down:
             self.note(writer.close(), due=self.clock.now)
 
     @rule(at_once=st.booleans())
@@ -351,18 +260,18 @@ class AnyInterleaving(RuleBasedStateMachine):
     @invariant()
     def what_is_unanswered_lies_on_the_stream_or_waits(self) -> None:
         for writer in self.writers:
-            line = writer.line
-            glyph = self.paper.glyphs.get(line.number)
-            known = {stroke_begun(event) for event in line.waiting} - {0}
+            journal = writer.journal
+            glyph = self.paper.glyphs.get(journal.number)
+            known = {stroke_begun(event) for event in journal.waiting} - {0}
             known.update(glyph.strokes if glyph else ())
             for result in self.paper.due:
-                known.update(result.strokes if result.pen == line.number else ())
-            assert set(line.unanswered) <= known, "lost"
+                known.update(result.strokes if result.pen == journal.number else ())
+            assert set(journal.unanswered) <= known, "lost"
             open_or_due = bool(glyph) or any(
-                result.pen == line.number and result.state == ink_pb2.GLYPH_STATE_FINAL
+                result.pen == journal.number and result.state == ink_pb2.GLYPH_STATE_FINAL
                 for result in self.paper.due
             )
-            if line.owing and not line.waiting:
+            if journal.erased and not journal.waiting:
                 assert open_or_due, "waits in vain"
 
     def teardown(self) -> None:
@@ -370,7 +279,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         for writer in self.writers:
             if writer.is_down:
                 writer.end()
-            if not writer.line.is_closed:
+            if not writer.journal.is_closed:
                 writer.close()
         while (message := self.exchange.next_message(at_once=True)) is not None:
             self.paper.read(message)
@@ -385,7 +294,7 @@ class AnyInterleaving(RuleBasedStateMachine):
                 assert points == self.writers[pen - 1].points[stroke], "points were lost or doubled"
 
     def check(self, writer: Writer) -> None:
-        assert not writer.line.is_owed
+        assert not writer.journal.is_pending
         finals = [result for result in writer.results if result.is_final]
         answered = [stroke for result in finals for stroke in result.strokes]
         assert len(answered) == len(set(answered)), "answered twice"
@@ -532,7 +441,7 @@ def test_a_stroke_that_was_half_told_is_told_whole_to_the_next_stream(
     message = InkExchange(outbox).next_message()
     whole = [(1, "stroke_begin"), (1, "points"), (1, "points"), (1, "stroke_end")]
     assert kinds(message) == [(1, "open"), *whole, (1, "stroke_begin"), *whole[1:2], whole[-1]]
-    assert [*writer.line.unanswered] == [1, 2]
+    assert [*writer.journal.unanswered] == [1, 2]
 
 
 def test_ink_under_which_every_server_breaks_is_given_up(outbox: InkOutbox) -> None:
@@ -545,7 +454,7 @@ def test_ink_under_which_every_server_breaks_is_given_up(outbox: InkOutbox) -> N
         assert not deadly.errors
         exchange.give_back(ConnectionLost("gone"), most_broken=2)
     assert [type(error) for error in deadly.errors] == [ConnectionLost]
-    assert not deadly.line.unanswered
+    assert not deadly.journal.unanswered
     deadly.stroke()
     message = InkExchange(outbox).next_message(at_once=True)
     assert message is not None
@@ -574,7 +483,7 @@ def test_strokes_that_waited_together_tell_what_pauses_lay_between(
 
 def test_a_writer_with_a_clock_of_his_own_is_not_dated(outbox: InkOutbox) -> None:
     writer = Writer(outbox)
-    outbox.begin(writer.line, 1, 5, ([1], [1], [0], ()))
+    outbox.begin(writer.journal, 1, 5, ([1], [1], [0], ()))
     writer.strokes = 1
     writer.end()
     writer.stroke()
@@ -666,13 +575,13 @@ def test_erased_strokes_owe_the_final_answer_to_their_digit_and_to_no_other(
     exchange.next_message(at_once=True)
     exchange.receive(answer(1, 1, [1], PROVISIONAL))
     exchange.receive(answer(1, 1, [2]))
-    assert [*writer.line.owing] == [3], "another digit may follow"
+    assert [*writer.journal.erased] == [3], "another digit may follow"
     exchange.receive(answer(1, 2, [3], PROVISIONAL))
     exchange.receive(answer(1, 2, [], PROVISIONAL))
-    assert writer.line.is_owed
+    assert writer.journal.is_pending
     looks = writer.looks
     exchange.receive(answer(1, 2, []))
-    assert (writer.line.is_owed, writer.looks) == (False, looks + 1)
+    assert (writer.journal.is_pending, writer.looks) == (False, looks + 1)
 
 
 @pytest.mark.parametrize(
@@ -694,9 +603,9 @@ def test_erased_strokes_that_are_refused_owe_nothing(
     exchange.receive(answer(1, 1, [1], PROVISIONAL))
     writer.erase(1)
     exchange.next_message(at_once=True)
-    assert writer.line.is_owed
+    assert writer.journal.is_pending
     exchange.receive(wire.StreamRecognizeResponse(errors=[error]))
-    assert not writer.line.is_owed
+    assert not writer.journal.is_pending
 
 
 def test_a_stroke_that_is_erased_while_it_is_drawn_owes_the_final_answer_to_the_digit_that_is_open(
@@ -708,16 +617,16 @@ def test_a_stroke_that_is_erased_while_it_is_drawn_owes_the_final_answer_to_the_
         writer.erase(writer.strokes)
         exchange.next_message(at_once=True)
         exchange.receive(answer(1, glyph, [], PROVISIONAL))
-        assert writer.line.is_owed
+        assert writer.journal.is_pending
         exchange.receive(answer(1, glyph, []))
-        assert not writer.line.is_owed
+        assert not writer.journal.is_pending
     writer.stroke()
     writer.begin()
     writer.erase(4)
     exchange.next_message(at_once=True)
     exchange.receive(answer(1, 3, [3], PROVISIONAL))
     exchange.receive(answer(1, 3, [3]))
-    assert not writer.line.is_owed, "it may never have belonged to a digit of its own"
+    assert not writer.journal.is_pending, "it may never have belonged to a digit of its own"
 
 
 def test_erased_strokes_are_not_waited_for_when_their_stream_is_gone(
@@ -732,10 +641,10 @@ def test_erased_strokes_are_not_waited_for_when_their_stream_is_gone(
     waiting.stroke()
     waiting.erase(2)
     exchange.give_back()
-    assert (gone.line.is_owed, gone.looks) == (False, 1)
-    assert [*waiting.line.owing] == [2], "the next stream is told of it and of its eraser"
+    assert (gone.journal.is_pending, gone.looks) == (False, 1)
+    assert [*waiting.journal.erased] == [2], "the next stream is told of it and of its eraser"
     outbox.fail(ConnectionLost("nobody there"))
-    assert not waiting.line.is_owed
+    assert not waiting.journal.is_pending
 
 
 def test_an_answer_to_an_eraser_is_news_though_it_looks_like_an_old_one(
@@ -791,6 +700,21 @@ def test_a_server_that_stops_ends_only_what_is_done(
     assert [result.strokes for result in other.results] == [(1,)]
 
 
+def test_a_server_that_stops_before_it_reads_of_an_erasure_does_not_end_the_digit(
+    outbox: InkOutbox, exchange: InkExchange
+) -> None:
+    writer = Writer(outbox)
+    writer.stroke()
+    writer.stroke()
+    exchange.next_message(at_once=True)
+    writer.erase(2)
+    exchange.is_leaving = True
+    exchange.receive(answer(1, 1, [1, 2]))
+    assert writer.results == []
+    _, told = next_stream(outbox, exchange)
+    assert told == ["open", *STROKE]
+
+
 @pytest.mark.parametrize("strokes", [[2], []], ids=["erasure under way", "erased"])
 def test_a_digit_that_was_taken_back_is_not_told_of_before_the_one_that_a_stop_has_cut(
     strokes: list[int], outbox: InkOutbox, exchange: InkExchange
@@ -832,12 +756,33 @@ def test_a_server_that_cannot_be_reached_fails_every_pen_once(outbox: InkOutbox)
     writing.begin()
     outbox.fail(ConnectionLost("nobody there"))
     assert len(writing.errors) == 1
-    assert not writing.line.unanswered
+    assert not writing.journal.unanswered
     assert not silent.errors
     assert silent.looks == 1
     assert not writing.move(), "the rest of a stroke that is lost goes nowhere"
     writing.end()
     assert not len(outbox)
+
+
+@pytest.mark.parametrize("way", ["fail", "give_back", "receive"])
+def test_a_reader_gets_the_error_before_nothing_is_pending(
+    way: str, outbox: InkOutbox, exchange: InkExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = Writer(outbox)
+    pending: list[bool] = []
+    monkeypatch.setattr(
+        writer, "fail", lambda _: pending.append(outbox.is_pending([writer.journal]))
+    )
+    writer.stroke()
+    exchange.next_message(at_once=True)
+    if way == "fail":
+        outbox.fail(ConnectionLost("nobody there"))
+    elif way == "give_back":
+        exchange.give_back(ConnectionLost("gone"), most_broken=0)
+    else:
+        exchange.receive(wire.StreamRecognizeResponse(errors=[refusal(1, field="open")]))
+    assert pending == [True]
+    assert not outbox.is_pending([writer.journal])
 
 
 def test_a_refused_stroke_is_not_waited_for(outbox: InkOutbox, exchange: InkExchange) -> None:
@@ -849,7 +794,7 @@ def test_a_refused_stroke_is_not_waited_for(outbox: InkOutbox, exchange: InkExch
     exchange.receive(wire.StreamRecognizeResponse(errors=[error]))
     assert isinstance(writer.errors[0], InvalidInk)
     assert writer.errors[0].field == "stroke_begin.stroke"
-    assert [*writer.line.unanswered] == [1]
+    assert [*writer.journal.unanswered] == [1]
     assert not writer.move()
 
 
@@ -861,9 +806,9 @@ def test_a_digit_whose_final_answer_fails_is_not_waited_for(
     writer.stroke()
     exchange.next_message()
     exchange.receive(answer(1, 1, [1, 2], ink_pb2.GLYPH_STATE_PROVISIONAL))
-    assert [*writer.line.unanswered] == [1, 2]
+    assert [*writer.journal.unanswered] == [1, 2]
     exchange.receive(wire.StreamRecognizeResponse(errors=[refusal(1, glyph=1)]))
-    assert not writer.line.unanswered
+    assert not writer.journal.unanswered
     assert writer.results[0].state is GlyphState.PROVISIONAL
 
 
@@ -894,7 +839,7 @@ def test_ink_without_room_is_told_with_what_to_write_again_and_when(
     (told,) = writer.errors
     assert isinstance(told, Overloaded)
     assert (told.strokes, told.retry_after) == (strokes, 0.15)
-    assert [*writer.line.unanswered] == left, "what gets no answer is not waited for"
+    assert [*writer.journal.unanswered] == left, "what gets no answer is not waited for"
     assert exchange.next_message() is None, "nobody but the writer knows whether it still matters"
 
 
@@ -905,7 +850,7 @@ def test_a_refused_pen_is_opened_anew_with_its_next_stroke(
     writer.stroke()
     exchange.next_message()
     exchange.receive(wire.StreamRecognizeResponse(errors=[refusal(1, field="open.quiet_ms")]))
-    assert not writer.line.unanswered
+    assert not writer.journal.unanswered
     assert len(writer.errors) == 1
     writer.stroke()
     assert kinds(exchange.next_message())[0] == (1, "open")
