@@ -42,6 +42,11 @@ class Normalized:
     size: tuple[float, float]
     width: float
 
+    @property
+    def is_dot(self) -> bool:
+        """Whether the ink has no extent: a point, or a tap."""
+        return not any(self.size)
+
 
 def normalize(
     strokes: Sequence[NDArray[np.floating | np.integer]],

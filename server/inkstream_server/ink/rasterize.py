@@ -1,25 +1,25 @@
 """Draws normalised strokes the way MNIST's digits were drawn, and places them where those lie.
 
-celiagg (Anti-Grain Geometry) was chosen by measurement: benchmarks/rasterizers.py.
+`rasterize` is the seam for another rasteriser, and this is the only module that changes: `_path`, `_draw` and
+`_state` are all that know celiagg (Anti-Grain Geometry). benchmarks/rasterizers.py compares it with others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 
 import celiagg  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import NDArray
 
-from inkstream_server.ink.normalize import BOX, PEN_WIDTH, Normalized, normalize
+from inkstream_server.ink.normalize import BOX, Normalized
 
 #: Pixels a side of the frame.
 SIDE = 28
-#: The pixel index on which the centre of mass lies: 14.00 ± 0.29 over MNIST's 60,000.
+#: The pixel index on which the centre of mass lies, as in MNIST: docs/ink.md.
 CENTRE = 14.0
 
-#: Pixels that the centre may be off where ink would leave the frame otherwise.
+#: Pixels that the centre may be off to keep ink inside the frame.
 _MOST_OFF = 0.4
 
 Frame = NDArray[np.uint8]
@@ -27,47 +27,21 @@ Frame = NDArray[np.uint8]
 _PAINT = celiagg.SolidPaint(1.0, 1.0, 1.0, 1.0)
 #: Where the box lies in the frame from which the centre of mass is measured.
 _MARGIN = (SIDE - BOX) / 2
-#: A stroke without length has no direction to draw caps in; this one, in pixels, cannot be seen.
+#: Length in pixels that a stroke without length is given, since caps need a direction. It cannot be seen.
 _HAIR = 1e-3
-#: What a frame's pixels are summed with for mass, its moment in x and its moment in y.
+#: Times a frame's pixels: the mass, its moment in x and its moment in y.
 _MOMENTS = np.stack(
-    [
-        np.ones(SIDE * SIDE),
-        np.tile(np.arange(SIDE), SIDE),
-        np.repeat(np.arange(SIDE), SIDE),
-    ],
-    axis=1,
+    [np.ones(SIDE * SIDE), np.tile(np.arange(SIDE), SIDE), np.repeat(np.arange(SIDE), SIDE)], axis=1
 ).astype(np.float32)
-
-
-def tensor_of(
-    strokes: Sequence[NDArray[np.floating | np.integer]],
-    *,
-    y_up: bool,
-    width: float = PEN_WIDTH,
-    tap: float = 0.0,
-) -> Frame | None:
-    """Give the tensor that a model sees for one glyph's ink.
-
-    Args:
-        strokes: each of shape (n, 2), x and y in any one unit.
-        y_up: whether y grows upwards in them.
-        width: pen width in pixels of the 28x28 frame.
-        tap: see `normalize`.
-
-    Returns: uint8 of shape (784,), ink high, row by row from the top; None where there is no ink.
-    """
-    glyph = normalize(strokes, y_up=y_up, width=width, tap=tap)
-    return None if glyph is None else rasterize(glyph).reshape(-1)
 
 
 def rasterize(glyph: Normalized) -> Frame:
     """Draw a glyph: anti-aliased, round caps and joins, centre of mass on pixel index 14.
 
-    The glyph is drawn twice, the second time where the first drawing's centre of mass says: a sum over
-    segments would count ink twice where lines cross and be off by up to a pixel, and moving by whole
-    pixels would make the tensor jump when the ink hardly changes. Where one side is so heavy that ink would
-    leave the frame, the centre stays off by up to _MOST_OFF to keep it in; what leaves it then is lost.
+    The glyph is drawn twice; the centre of mass of the first drawing says where the second one goes. A sum
+    over segments would not do: it counts ink twice where lines cross, and is off by up to a pixel. Nor would
+    a move by whole pixels: the tensor would jump when the ink hardly changes. Where one side is so heavy that
+    ink would leave the frame, the centre stays off by up to 0.4 pixels; ink that leaves it then is lost.
 
     Args:
         glyph: what `normalize` gave.
@@ -92,13 +66,13 @@ def rasterize(glyph: Normalized) -> Frame:
 
 
 def _towards_frame(offset: float, extent: float, width: float) -> float:
-    """The offset at most _MOST_OFF from `offset` that keeps most ink of `extent` inside the frame."""
+    """Give the offset that keeps most ink of `extent` in the frame, at most _MOST_OFF from `offset`."""
     inside = min(max(offset, width / 2), SIDE - extent - width / 2)
     return min(max(inside, offset - _MOST_OFF), offset + _MOST_OFF)
 
 
 def _draw(path: celiagg.Path, state: celiagg.GraphicsState, right: float, down: float) -> Frame:
-    """Draw the path, moved by so many pixels."""
+    """Draw a path, moved right and down by so many pixels; uint8 of shape (28, 28)."""
     frame = np.zeros((SIDE, SIDE), np.uint8)
     moved = celiagg.Transform(1.0, 0.0, 0.0, 1.0, right, down)
     celiagg.CanvasG8(frame).draw_shape(path, moved, state, stroke=_PAINT)

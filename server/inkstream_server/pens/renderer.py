@@ -13,7 +13,7 @@ from inkstream_server.batching.admission import Overloaded
 from inkstream_server.batching.batcher import Batcher, StreamFlow
 from inkstream_server.batching.fair_queue import Priority
 from inkstream_server.batching.results import EngineFailed, Share
-from inkstream_server.ink import normalize, rasterize
+from inkstream_server.ink import model_frame
 from inkstream_server.metrics.ink import InkMetrics
 from inkstream_server.pens.strokes import Ink
 
@@ -80,14 +80,13 @@ class RenderJob:
         if self.is_settled:
             return 0.0
         began = perf_counter()
-        glyph = normalize(self.ink, y_up=self.y_up, tap=self.tap)
-        if glyph is None or not any(glyph.size):
-            self._settle()  # Nothing, or a dot.
-            return perf_counter() - began
-        frame = rasterize(glyph).reshape(1, -1)
+        frame = model_frame(self.ink, y_up=self.y_up, tap=self.tap)
         seconds = perf_counter() - began
+        if frame is None:
+            self._settle()
+            return seconds
         try:
-            self._answer = batcher.submit(frame, self.flow, self.priority)
+            self._answer = batcher.submit(frame.reshape(1, -1), self.flow, self.priority)
         except Overloaded as full:
             self.failure = full
             self._settle()

@@ -5,17 +5,11 @@ from dataclasses import dataclass
 
 from inkstream.v1 import ink_pb2, tensor_pb2
 
+from inkstream_server.ink import tap_size
 from inkstream_server.pens.faults import InkFault
 from inkstream_server.pens.limits import PenLimits
 
-TAP_MILLIMETRES = 0.5
-"""A glyph no larger is a tap of the pen, not a digit."""
-
-TAP_PIXELS = 2.0
-"""The same on a screen."""
-
-TAP_OF_AREA = 1 / 250
-"""The same, as a share of the writing area, where the unit's size is unknown."""
+_UNITS = {ink_pb2.UNIT_MILLIMETRE: "mm", ink_pb2.UNIT_PIXEL: "px"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +73,7 @@ def read_settings(open_: ink_pb2.PenOpen, default: QuietTimes, limits: PenLimits
         )
     return PenSettings(
         y_up=open_.y_direction == ink_pb2.Y_DIRECTION_UP,
-        tap=_tap(open_, counts),
+        tap=tap_size(_UNITS.get(open_.unit), max(open_.area.width, open_.area.height)) * counts,
         boxes=_boxes(open_, counts, limits),
         quiet=_quiet(open_, default, limits),
         interim_seconds=1 / open_.interims_per_second if open_.interims_per_second else 0.0,
@@ -103,14 +97,6 @@ def _quiet(open_: ink_pb2.PenOpen, default: QuietTimes, limits: PenLimits) -> Qu
             f"got {open_.short_quiet_ms}; set quiet_ms to as much",
         )
     return QuietTimes(usual, short)
-
-
-def _tap(open_: ink_pb2.PenOpen, counts: float) -> float:
-    if open_.unit == ink_pb2.UNIT_MILLIMETRE:
-        return TAP_MILLIMETRES * counts
-    if open_.unit == ink_pb2.UNIT_PIXEL:
-        return TAP_PIXELS * counts
-    return TAP_OF_AREA * max(open_.area.width, open_.area.height) * counts
 
 
 def _boxes(open_: ink_pb2.PenOpen, counts: float, limits: PenLimits) -> tuple[Box, ...]:

@@ -21,14 +21,13 @@ from inkstream import InvalidInk, InvalidRequest
 from inkstream._exceptions import FatalError
 from inkstream._pens.point_coder import fit
 from inkstream.cli.display.gallery import half_blocks
-from inkstream.cli.display.ink_pictures import dots, portrait
+from inkstream.cli.display.ink_pictures import dots, grid, portrait
 from inkstream.cli.terminal import notice, stdout
 from inkstream.ink import Ink, read
 
 _Frame = npt.NDArray[np.uint8]
-_SIDE = 560
-"""Pixels of a picture in the PNG: twenty for each of the model's."""
-_GAP = 20
+_SIDE = 280
+"""Pixels of a picture's sides in the PNG: ten for each of the model's."""
 _COLUMNS = 28
 """Characters of a picture in the terminal."""
 
@@ -74,23 +73,22 @@ def draw(file: Path, index: int, count: int, output: Path | None, ink_only: bool
         raise InvalidInk(f"--index: there is no glyph {index}, counted from 0", str(file))
     frames = [None if ink_only else _seen_by_model(ink) for ink in inks]
     if output is not None:
-        _write_png(output, inks, frames)
+        _write_png(output, index, inks, frames)
         return
     console = stdout()
     for number, (ink, frame) in enumerate(zip(inks, frames, strict=True), index):
-        console.print(f"{escape(str(file))}\\[{number}]  {_facts(ink)}", soft_wrap=True)
+        console.print(escape(f"{file}[{number}]  {_facts(ink)}"), soft_wrap=True)
         console.print(_beside(ink, frame, console))
 
 
 def _seen_by_model(ink: Ink) -> _Frame:
-    """What the server would draw, uint8 of shape (28, 28); blank where it would not ask the model.
+    """What the server draws for the model, uint8 of shape (28, 28); blank where the model is not asked.
 
     Raises:
         FatalError: the server's package is not installed.
     """
     try:
-        drawing: Any = import_module("inkstream_server.ink")
-        settings: Any = import_module("inkstream_server.pens.settings")
+        server: Any = import_module("inkstream_server.ink")
     except ModuleNotFoundError as missing:
         if missing.name is None or missing.name.partition(".")[0] != "inkstream_server":
             raise
@@ -99,12 +97,9 @@ def _seen_by_model(ink: Ink) -> _Frame:
             "try: pip install inkstream-server, or pass --ink-only"
         ) from None
     fitted = fit(ink)
-    taps = {"px": settings.TAP_PIXELS, "mm": settings.TAP_MILLIMETRES, None: 0.0}
-    glyph = drawing.normalize(fitted.strokes, y_up=ink.y == "up", tap=taps[fitted.units])
-    if glyph is None or not any(glyph.size):
-        return np.zeros((28, 28), np.uint8)
-    frame: _Frame = drawing.rasterize(glyph)
-    return frame
+    tap = server.tap_size(fitted.units)
+    frame: _Frame | None = server.model_frame(fitted.strokes, y_up=ink.y == "up", tap=tap)
+    return np.zeros((28, 28), np.uint8) if frame is None else frame
 
 
 def _beside(ink: Ink, frame: _Frame | None, console: Console) -> Table:
@@ -112,19 +107,22 @@ def _beside(ink: Ink, frame: _Frame | None, console: Console) -> Table:
     table = Table.grid(padding=(0, 3))
     seen = Text() if frame is None else half_blocks(frame, console)
     table.add_row(Text(dots(ink, _COLUMNS, utf=_is_utf(console)), no_wrap=True), seen)
-    caption = "as the model sees it"
-    if frame is None:
-        caption = ""
-    elif not frame.any():
-        caption = "no more than a dot: the model is not asked"
-    table.add_row("as written", caption)
+    table.add_row("as written", "" if frame is None else _caption(frame))
     return table
 
 
+def _caption(frame: _Frame) -> str:
+    return "as the model sees it" if frame.any() else "a dot at most: the model is not asked"
+
+
+def _label(ink: Ink) -> str:
+    return "no label" if ink.label is None else f"label {ink.label}"
+
+
 def _facts(ink: Ink) -> str:
-    facts = [f"label {escape(ink.label)}" if ink.label is not None else "no label"]
+    facts = [_label(ink)]
     if ink.writer is not None:
-        facts.append(f"writer {escape(ink.writer)}")
+        facts.append(f"writer {ink.writer}")
     strokes, points = len(ink.strokes), sum(map(len, ink.strokes))
     facts.append(f"{strokes} stroke{'s' * (strokes != 1)}, {points} points")
     return ", ".join(facts)
@@ -134,18 +132,20 @@ def _is_utf(console: Console) -> bool:
     return console.encoding.lower().startswith("utf")
 
 
-def _write_png(output: Path, inks: Sequence[Ink], frames: Sequence[_Frame | None]) -> None:
-    """One row an ink: the ink, and what the model sees in the negative of print."""
-    wide = _SIDE if frames[0] is None else 2 * _SIDE + _GAP
-    sheet = Image.new("RGB", (wide, len(inks) * (_SIDE + _GAP) - _GAP), (128, 128, 128))
-    for row, (ink, frame) in enumerate(zip(inks, frames, strict=True)):
-        top = row * (_SIDE + _GAP)
-        sheet.paste(portrait(ink, _SIDE), (0, top))
+def _write_png(
+    output: Path, index: int, inks: Sequence[Ink], frames: Sequence[_Frame | None]
+) -> None:
+    """Write each ink under its number and label, beside what the model sees of it."""
+    cells = []
+    for number, (ink, frame) in enumerate(zip(inks, frames, strict=True), index):
+        cell = [(f"[{number}] {_label(ink)}", portrait(ink, _SIDE))]
         if frame is not None:
-            seen = Image.fromarray(frame).resize((_SIDE, _SIDE), Image.Resampling.NEAREST)
-            sheet.paste(seen, (_SIDE + _GAP, top))
+            size = (_SIDE, _SIDE)
+            seen = Image.fromarray(frame).resize(size, Image.Resampling.NEAREST)
+            cell.append((_caption(frame), seen))
+        cells.append(cell)
     try:
-        sheet.save(output, "PNG")
+        grid(cells).save(output, "PNG")
     except OSError as error:
         raise InvalidInk(f"cannot be written ({error.strerror or error})", str(output)) from error
     notice(f"{output}: {len(inks)} {'ink' if len(inks) == 1 else 'inks'}")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from inkstream._pens.point_coder import fit
 from inkstream.cli.writing.pen_simulator import draw_strokes
@@ -20,6 +23,10 @@ _SMALLEST = 1e-12
 """Longest side of a dot."""
 _MOST_POINTS = 400
 """Points of a thumbnail; more cannot be seen."""
+_CAPTION = 28
+"""Pixels of a caption's height in a grid."""
+_GAP = 20
+"""Pixels between the columns of a grid."""
 
 
 def thumbnail(ink: Ink) -> npt.NDArray[np.uint8]:
@@ -60,6 +67,34 @@ def portrait(ink: Ink, side: int) -> Image.Image:
             ring = pen * 3
             brush.ellipse((x - ring, y - ring, x + ring, y + ring), None, colour, max(1, pen // 2))
     return big.resize((side, side), Image.Resampling.LANCZOS)
+
+
+def grid(cells: Sequence[Sequence[tuple[str, Image.Image]]]) -> Image.Image:
+    """Arrange pictures under their captions in rows and columns, about as wide as high.
+
+    Args:
+        cells: at least one; each has the same number of captions and pictures, all of one square size.
+    """
+    side, abreast = cells[0][0][1].width, len(cells[0])
+    columns = min(len(cells), math.ceil(math.sqrt(len(cells) / abreast)))
+    wide, high = abreast * side + _GAP, side + _CAPTION
+    rows = math.ceil(len(cells) / columns)
+    sheet = Image.new("RGB", (columns * wide - _GAP, rows * high), "white")
+    for place, cell in enumerate(cells):
+        for number, (caption, picture) in enumerate(cell):
+            left, top = place % columns * wide + number * side, place // columns * high
+            sheet.paste(_strip(caption, side), (left, top))
+            sheet.paste(picture, (left, top + _CAPTION))
+    return sheet
+
+
+def _strip(caption: str, width: int) -> Image.Image:
+    """One line of text, cut off where it is too long."""
+    strip = Image.new("RGB", (width, _CAPTION), "white")
+    font = ImageFont.load_default(_CAPTION / 2)
+    text = " ".join(caption.split())
+    ImageDraw.Draw(strip).text((4, _CAPTION / 2), text, "black", font, "lm")
+    return strip
 
 
 def dots(ink: Ink, columns: int, *, utf: bool = True) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 from inkstream import Client, ConnectionFailed, GlyphResult
 from inkstream.cli.app import app
+from inkstream.cli.commands import draw as _draw
 from inkstream.cli.commands import pen as _pen
 from inkstream.cli.commands.pen import Screen, follow
-from inkstream.cli.display.ink_pictures import dots, portrait, thumbnail
+from inkstream.cli.display.ink_pictures import dots, grid, portrait, thumbnail
 from inkstream.cli.display.live_view import live_view
 from inkstream.cli.server_option import ServerOptions
 from inkstream.cli.writing.live_pens import Page, write_pages
@@ -130,19 +131,77 @@ def test_draw_shows_ink_however_far_its_points_are_apart(run: Run, tmp_path: Pat
     assert run("draw", file, "--output", tmp_path / "a.png").exit_code == 0
 
 
-def test_draw_writes_a_picture(run: Run, sevens: Path, tmp_path: Path) -> None:
+def test_draw_writes_each_ink_beside_what_the_model_sees(
+    run: Run, sevens: Path, tmp_path: Path
+) -> None:
     assert run("draw", sevens, "--count", 2, "--output", tmp_path / "a.png").exit_code == 0
     picture = np.asarray(Image.open(tmp_path / "a.png").convert("L"))
     height, width = picture.shape
-    left, right = (
-        picture[: height // 2, : width // 2 - 20],
-        picture[: height // 2, width // 2 + 20 :],
-    )
-    assert left.max() == right.max() == 255
-    assert left.mean() > 200, "ink on paper"
-    assert 5 < right.mean() < 100, "ink high"
+    first = picture[height // 2 - 280 : height // 2]
+    ink, seen = first[:, :280], first[:, 280:560]
+    assert ink.max() == seen.max() == 255
+    assert ink.mean() > 200, "ink on paper"
+    assert 5 < seen.mean() < 100, "ink high"
+    assert width == 560
     absent = run("draw", sevens, "--output", tmp_path / "absent" / "a.png")
     assert (absent.exit_code, "absent" in absent.stderr) == (2, True)
+
+
+def test_draw_numbers_and_labels_the_inks_of_a_picture(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells: list[list[str]] = []
+
+    def grid_of(given: Sequence[Sequence[tuple[str, Image.Image]]]) -> Image.Image:
+        cells.extend([caption for caption, _ in cell] for cell in given)
+        return grid(given)
+
+    monkeypatch.setattr(_draw, "grid", grid_of)
+    tap = Ink((Stroke.of([(1, 1)]),))
+    write(tmp_path / "a.jsonl", [seven(index=0), seven(index=1), tap])
+    options = ("--index", 1, "--count", 2, "--output", tmp_path / "a.png")
+    assert run("draw", tmp_path / "a.jsonl", *options).exit_code == 0
+    assert cells == [
+        ["[1] label 7", "as the model sees it"],
+        ["[2] no label", "a dot at most: the model is not asked"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "abreast", "columns", "rows"),
+    [(1, 1, 1, 1), (1, 2, 1, 1), (8, 2, 2, 4), (8, 1, 3, 3), (100, 2, 8, 13)],
+)
+def test_a_grid_is_about_as_wide_as_high_and_shows_every_picture_under_its_caption(
+    count: int, abreast: int, columns: int, rows: int
+) -> None:
+    side = 40
+    cells = [
+        [(f"{number}", Image.new("RGB", (side, side), (number, side, 9)))] * abreast
+        for number in range(count)
+    ]
+    sheet = np.asarray(grid(cells))
+    high, wide = sheet.shape[0] // rows, (sheet.shape[1] + 20) // columns
+    assert sheet.shape == (rows * (side + 28), columns * (abreast * side + 20) - 20, 3)
+    captions = set()
+    for number in range(count):
+        top, left = number // columns * high, number % columns * wide
+        cell = sheet[top : top + high, left : left + abreast * side]
+        assert (cell[28:] == (number, side, 9)).all()
+        captions.add(cell[:28].tobytes())
+    assert len(captions) == count, "a caption that is not this picture's"
+
+
+def test_a_caption_is_cut_off_at_its_picture() -> None:
+    ink = Image.new("RGB", (40, 40))
+    long, none = (np.asarray(grid([[("W" * n, ink), ("", ink)]])) for n in (99, 0))
+    assert (long[:28, :40] != none[:28, :40]).any()
+    np.testing.assert_array_equal(long[:, 40:], none[:, 40:])
+
+
+def test_draw_reads_the_example(run: Run) -> None:
+    shown = run("draw", Path(__file__).parents[5] / "examples" / "digits.jsonl")
+    assert shown.exit_code == 0, shown.output
+    assert "as the model sees it" in shown.stdout
 
 
 def test_draw_without_the_servers_package_says_what_to_install(
