@@ -1,47 +1,16 @@
-"""The pages beside `/metrics`: one for people, and two words for those who start and balance servers.
+"""The pages beside `/metrics`: `/` for people, `/healthz` and `/readyz` for probes and load balancers.
 
-`/` is one file with everything in it: it draws what `/metrics` says. It may load nothing, run nothing but its
-own script and be framed by nobody, and its headers tell browsers so.
+`/` is one file that contains everything it needs and draws what `/metrics` says.
 """
 
-import base64
-import hashlib
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
+from inkstream_command import PAGE_HEADERS, page_policy
+
 _PAGE = Path(__file__).with_name("status.html").read_bytes()
-
-# The client's board says the same of its page; a supervisor serves this one, and to import anything of
-# `inkstream` would bring it gRPC, which it must not have loaded when it starts workers.
-
-
-def _hash(element: bytes) -> str:
-    """What a browser must find inside of the page's only `<script>` or `<style>`."""
-    found = re.search(rb"<%s>(.*)</%s>" % (element, element), _PAGE, re.DOTALL)
-    assert found is not None
-    return base64.b64encode(hashlib.sha256(found[1]).digest()).decode()
-
-
-_POLICY = "; ".join(
-    [
-        "default-src 'none'",
-        f"script-src 'sha256-{_hash(b'script')}'",
-        f"style-src 'sha256-{_hash(b'style')}'",
-        "connect-src 'self'",
-        "img-src data:",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-    ]
-)
-
-_HEADERS = [
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "no-referrer"),
-    ("Cache-Control", "no-store"),
-]
+_POLICY = page_policy(_PAGE)
 
 
 def pages(metrics: WSGIApplication, is_ready: Callable[[], bool]) -> WSGIApplication:
@@ -59,7 +28,7 @@ def pages(metrics: WSGIApplication, is_ready: Callable[[], bool]) -> WSGIApplica
         if path == "/metrics":
             return metrics(environ, start)
         status, kind, body = "200 OK", "text/plain; charset=utf-8", b"ok\n"
-        headers: list[tuple[str, str]] = [*_HEADERS]
+        headers = [*PAGE_HEADERS]
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             status, body = "405 Method Not Allowed", b"use GET\n"
             headers.append(("Allow", "GET, HEAD"))

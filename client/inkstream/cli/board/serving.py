@@ -15,13 +15,17 @@ import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+from inkstream_command import PAGE_HEADERS, page_policy
+
 from inkstream.cli.board.batches import MOST_BYTES, Malformed, read_batch
-from inkstream.cli.board.page import HEADERS, PAGE, POLICY
 from inkstream.cli.board.sheets import NoRoom, Sheet, Sheets
 
+_PAGE = Path(__file__).with_name("board.html").read_bytes()
+_POLICY = page_policy(_PAGE)
 _MOST_CONNECTIONS = 160
 """At once: a browser opens six for a page at most, and keeps one or two."""
 _PATIENCE_SECONDS = 10.0
@@ -101,8 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
         """The page, or its answers."""
         match self._asked():
             case "":
-                policy = ("Content-Security-Policy", POLICY)
-                self._send(200, PAGE, "text/html; charset=utf-8", policy)
+                policy = ("Content-Security-Policy", _POLICY)
+                self._send(200, _PAGE, "text/html; charset=utf-8", policy)
             case "answers":
                 self._with_name(self._follow)
             case "ink" | "leave":
@@ -206,7 +210,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _tell_all(self, sheet: Sheet, reader: int, after: int, resumed: bool) -> None:
         self.send_response(200)
-        for header in (*HEADERS, ("Content-Type", "text/event-stream"), ("Connection", "close")):
+        for header in (
+            *PAGE_HEADERS,
+            ("Content-Type", "text/event-stream"),
+            ("Connection", "close"),
+        ):
             self.send_header(*header)
         self.end_headers()
         hello = {**self.server.greeting(), "batch": sheet.last_batch, "resumed": resumed}
@@ -243,7 +251,7 @@ class _Handler(BaseHTTPRequestHandler):
         if kind:
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
-        for header in (*HEADERS, *headers):
+        for header in (*PAGE_HEADERS, *headers):
             self.send_header(*header)
         self.end_headers()
         if self.command != "HEAD":
