@@ -83,7 +83,7 @@ async def _measure(
         over = asyncio.Event()
         async with AsyncExitStack() as stack:
             client = await stack.enter_async_context(AsyncClient(address, on_state=note))
-            known = [result.digit for result in await client.recognize(digits.images[:256])]
+            known = [result.digit async for result in client.stream(digits.images[:256])]
             async with asyncio.TaskGroup() as load:
                 load.create_task(_send(client, digits, known, rate, seen, over))
                 for _ in range(pens):

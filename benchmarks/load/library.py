@@ -7,8 +7,7 @@ from time import perf_counter
 
 import numpy as np
 import uvloop
-from inkstream import AsyncClient, Client
-from numpy.typing import NDArray
+from inkstream import AsyncClient, Client, OneImage
 
 from benchmarks.load.digits import Digits
 from benchmarks.load.figures import Figures, Meter, percentiles_ms
@@ -100,7 +99,7 @@ class _Turns:
         self.answered = np.full(calls, -1)
         self.seconds = np.zeros(calls)
 
-    def __iter__(self) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    def __iter__(self) -> Iterator[tuple[int, OneImage]]:
         while True:
             with self._lock:
                 turn = next(self._next, None)
@@ -114,5 +113,5 @@ class _Turns:
         return percentiles_ms(self.seconds)
 
 
-def _one_by_one(digits: Digits, count: int) -> Iterator[NDArray[np.uint8]]:
+def _one_by_one(digits: Digits, count: int) -> Iterator[OneImage]:
     return (digits.images[number % len(digits.images)] for number in range(count))

@@ -36,7 +36,7 @@ from inkstream._exceptions import (
     ServerDraining,
     Unsupported,
 )
-from inkstream._images.frames import Images
+from inkstream._images.frames import Images, OneImage, SeveralImages
 from inkstream._options.connection_events import ConnectionEvent, ConnectionState, OnState
 from inkstream._options.metadata import Metadata
 from inkstream._options.pen import Boxes, OnResult, Rectangle
@@ -78,6 +78,7 @@ __all__ = [
     "ModelNotFound",
     "OnResult",
     "OnState",
+    "OneImage",
     "Overloaded",
     "Pen",
     "ProtocolError",
@@ -87,6 +88,7 @@ __all__ = [
     "RetryPolicy",
     "RetryableError",
     "ServerDraining",
+    "SeveralImages",
     "Stroke",
     "Tls",
     "Unsupported",

@@ -7,13 +7,13 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import Literal, Self, overload
 
 from inkstream._client_base import ClientBase
 from inkstream._connection.loop_thread import is_shared_loop, shared_loop, wait_for
 from inkstream._exceptions import DeadlineExceeded, InkstreamError
 from inkstream._images.feeder import stream_by_thread
-from inkstream._images.frames import Images, frames_of
+from inkstream._images.frames import Images, OneImage, SeveralImages, UnknownShape, frames_of
 from inkstream._images.outbox import Parcel, parcel_of
 from inkstream._images.waiters import Collector, ThreadFuture
 from inkstream._pens.pens import Pen
@@ -34,7 +34,21 @@ class Client(ClientBase[Pen]):
 
     _pen_type = Pen
 
-    def recognize(self, images: Images, *, deadline: float | None = None) -> Any:
+    @overload
+    def recognize(
+        self, images: UnknownShape, *, deadline: float | None = None
+    ) -> Result | list[Result]: ...
+    @overload
+    def recognize(
+        self, images: SeveralImages, *, deadline: float | None = None
+    ) -> list[Result]: ...
+    @overload
+    def recognize(self, images: OneImage, *, deadline: float | None = None) -> Result: ...
+    @overload
+    def recognize(
+        self, images: Images, *, deadline: float | None = None
+    ) -> Result | list[Result]: ...
+    def recognize(self, images: Images, *, deadline: float | None = None) -> Result | list[Result]:
         """Recognise one image or an array of them.
 
         Args:
@@ -42,7 +56,9 @@ class Client(ClientBase[Pen]):
                 (N, 28, 28), (N, 28, 28, 1) or (N, 784) for several.
             deadline: seconds after which the answer is worthless; None waits.
 
-        Returns: a `Result` for one image, a list of N of them for an array.
+        Returns: a `Result` for one image, a list of N for several. A type checker counts dimensions: it takes
+            one or two for one image, three or four for several. So it is wrong about (N, 784) and
+            (28, 28, 1), and for an NDArray, whose dimensions it does not know, it expects either.
 
         Raises:
             InvalidImage: the images cannot be taken as they are.

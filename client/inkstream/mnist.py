@@ -99,7 +99,9 @@ FILES: dict[Split, tuple[IdxFile, IdxFile]] = {
 
 def load(
     split: Split, folder: Path | None = None
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+) -> tuple[
+    np.ndarray[tuple[int, int, int], np.dtype[np.uint8]], np.ndarray[tuple[int], np.dtype[np.uint8]]
+]:
     """Load one split of MNIST.
 
     Looks in `folder` where one is given; otherwise in `$INKSTREAM_DATA/mnist`, then in the cache

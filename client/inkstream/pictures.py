@@ -36,13 +36,13 @@ _DARK = 16
 _LONGEST = 640
 """Pixels of a side that are enough; larger pictures are averaged down to about that."""
 
-_Grey = npt.NDArray[np.uint8]
+_Grey = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
 Picture: TypeAlias = Union[str, "os.PathLike[str]", bytes, "Image.Image", npt.NDArray[Any]]
 """One picture: the path of a file, what such a file holds, a Pillow image, or an array of shape (height,
 width), (height, width, 3) or (height, width, 4). Of any size, dark on light or light on dark."""
 
 
-def prepare(picture: Picture) -> npt.NDArray[np.uint8]:
+def prepare(picture: Picture) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
     """Make an image that `recognize` and `stream` take of a picture of one digit.
 
     Ink is told from its ground, also in uneven light, cropped, scaled and centred; an MNIST image is
@@ -61,7 +61,9 @@ def prepare(picture: Picture) -> npt.NDArray[np.uint8]:
     return prepare_with_notes(picture)[0]
 
 
-def prepare_with_notes(picture: Picture) -> tuple[npt.NDArray[np.uint8], list[str]]:
+def prepare_with_notes(
+    picture: Picture,
+) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.uint8]], list[str]]:
     """As `prepare`, and say what was done.
 
     Returns: the image, and sentences for people.

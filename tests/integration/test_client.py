@@ -16,6 +16,7 @@ from inkstream import (
     AsyncClient,
     Client,
     ModelNotFound,
+    OneImage,
     Result,
     RetryableError,
     RetryPolicy,
@@ -37,7 +38,7 @@ def test_a_stream_of_single_images_is_recognised_in_order(
 async def test_the_async_twin_answers_alike(server: RunningServer, mnist: Mnist) -> None:
     images = mnist[0][:1000]
     with Client(server.address) as client:
-        expected = [result.digit for result in client.recognize(images)]
+        expected = [result.digit for result in client.recognize([*images])]
     async with AsyncClient(server.address) as client:
         streamed = [result.digit async for result in client.stream(iter(images))]
         single = await asyncio.gather(*(client.recognize(image) for image in images))
@@ -98,9 +99,13 @@ def test_threads_share_one_stream(start_server: StartServer, mnist: Mnist) -> No
     server = start_server()
     images = mnist[0][:500]
     with Client(server.address) as client:
-        expected = [result.digit for result in client.recognize(images)]
+        expected = [result.digit for result in client.recognize([*images])]
+
+        def recognize(image: OneImage) -> int:
+            return client.recognize(image).digit
+
         with ThreadPoolExecutor(16) as threads:
-            answers = list(threads.map(lambda image: client.recognize(image).digit, images))
+            answers = list(threads.map(recognize, images))
         assert server.metrics().value("inkstream_streams") == 1
     assert answers == expected
 

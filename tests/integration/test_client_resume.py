@@ -35,7 +35,7 @@ def free_port() -> str:
 
 async def writers_of(clients: list[AsyncClient], mnist: Mnist) -> list[Writer]:
     images = mnist[0][:64]
-    digits = [result.digit for result in await clients[0].recognize(images)]
+    digits = [result.digit async for result in clients[0].stream(images)]
     return [Writer(client, images, digits) for client in clients]
 
 

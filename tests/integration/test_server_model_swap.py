@@ -106,7 +106,7 @@ async def test_swaps_under_pens_lose_no_digit_and_every_answer_names_its_model(
     server = start_server("--model-store", str(store), "--model-poll", "0.05")
     images = mnist[0][:8]  # The models differ about the next one.
     async with AsyncClient(server.address) as client:
-        digits = [result.digit for result in await client.recognize(images)]
+        digits = [result.digit async for result in client.stream(images)]
         writers = [Writer(client, images, digits) for _ in range(2)]
 
         async def swap() -> AsyncIterator[None]:

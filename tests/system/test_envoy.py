@@ -60,7 +60,7 @@ class Writers:
             await self._turn[number].wait()
             while not self._is_over and self.answered[number] != calls:
                 began = perf_counter()
-                results = await client.recognize(self._images)
+                results = await client.recognize([*self._images])
                 self.longest_wait = max(self.longest_wait, perf_counter() - began)
                 assert [result.digit for result in results] == self._expected
                 self.answered[number] += 1
@@ -75,7 +75,7 @@ class Writers:
 async def writers_of(fleet: Fleet, mnist: Mnist) -> Writers:
     """Make clients that know what to expect."""
     async with seen_ending(fleet), fleet.client() as client:
-        expected = [result.digit for result in await client.recognize(mnist[0][:FRAMES])]
+        expected = [result.digit async for result in client.stream(mnist[0][:FRAMES])]
     return Writers(fleet, mnist, expected)
 
 

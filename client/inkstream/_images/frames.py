@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -12,7 +13,25 @@ import numpy.typing as npt
 from inkstream._exceptions import InvalidImage
 
 Images: TypeAlias = npt.ArrayLike
-"""One image or several, see `Client.recognize`. A numpy array, or anything that numpy takes for one."""
+"""One image or several, see `Client.recognize`: an array, or anything that numpy makes one of."""
+
+_Numbers = np.dtype[Any]
+OneImage: TypeAlias = (
+    np.ndarray[tuple[int], _Numbers]
+    | np.ndarray[tuple[int, int], _Numbers]
+    | Sequence[float]
+    | Sequence[Sequence[float]]
+)
+"""What type checkers take for one image: one or two dimensions."""
+SeveralImages: TypeAlias = (
+    np.ndarray[tuple[int, int, int], _Numbers]
+    | np.ndarray[tuple[int, int, int, int], _Numbers]
+    | Sequence[npt.NDArray[Any]]
+    | Sequence[Sequence[Sequence[float]]]
+)
+"""What type checkers take for several images: three or four dimensions, or a sequence of arrays."""
+UnknownShape: TypeAlias = np.ndarray[tuple[int, int, int, int, int], _Numbers]
+"""Matches, of all arrays that may hold images, those whose shape a type checker does not know."""
 
 UINT8_FRAME = 784
 """Bytes of a frame of one byte a pixel, 0 background to 255 ink."""

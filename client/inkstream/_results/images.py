@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -199,8 +199,9 @@ class Model:
     """What computes it, for example "litert"."""
     sha256: str
     """SHA-256 of the file that the engine runs, in hexadecimal."""
-    card_json: str
-    """The model's card as JSON: architecture, data, seeds, accuracy, calibration; may be empty."""
+    card_json: str = field(repr=False)
+    """The model's card as JSON: architecture, data, seeds, accuracy, calibration; may be empty. `repr` leaves
+    it out, as it fills pages."""
 
     @classmethod
     def from_wire(cls, model: model_pb2.Model) -> Model:

@@ -25,7 +25,7 @@ class SyncTwin:
         self.client = client
 
     async def recognize(self, images: Any, **options: Any) -> Any:
-        return await asyncio.to_thread(self.client.recognize, images, **options)
+        return await asyncio.to_thread(lambda: self.client.recognize(images, **options))
 
     async def collect(self, images: Iterable[Any], **options: Any) -> list[Any]:
         return await asyncio.to_thread(lambda: list(self.client.stream(images, **options)))

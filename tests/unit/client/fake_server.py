@@ -20,7 +20,7 @@ from inkstream.v1 import recognition_service_pb2 as wire
 REFUSED = 255
 
 
-def frame(digit: int, confidence: int = 51) -> np.ndarray:
+def frame(digit: int, confidence: int = 51) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
     image = np.zeros((28, 28), np.uint8)
     image[0, :2] = digit, confidence
     return image

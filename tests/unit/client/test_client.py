@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from inkstream import Client, ClientClosed
+from inkstream import Client, ClientClosed, OneImage
 
 from tests.unit.client.fake_server import FakeServer, frame
 
@@ -67,7 +67,11 @@ def test_closing_a_stream_early_stops_its_source(fake: FakeServer) -> None:
 def test_threads_share_a_client(fake: FakeServer) -> None:
     with Client(fake.address) as client, ThreadPoolExecutor(16) as threads:
         images = [frame(n % 10) for n in range(400)]
-        answers = list(threads.map(lambda image: client.recognize(image).digit, images))
+
+        def recognize(image: OneImage) -> int:
+            return client.recognize(image).digit
+
+        answers = list(threads.map(recognize, images))
     assert answers == [n % 10 for n in range(400)]
     assert len(fake.configs) == 1
 

@@ -4,7 +4,7 @@ import pickle
 from typing import Any
 
 import numpy as np
-from inkstream import ImageWarning, RejectReason
+from inkstream import ImageWarning, Model, RejectReason
 from inkstream._results.images import Answers
 from inkstream.v1 import error_pb2, tensor_pb2
 
@@ -106,3 +106,10 @@ def test_the_enums_are_those_of_the_contract() -> None:
     assert {w.value: f"WARNING_{w.name}" for w in ImageWarning} == {
         number: name for name, number in error_pb2.Warning.items() if number
     }
+
+
+def test_a_model_prints_short_and_keeps_its_card() -> None:
+    model = Model("digits", "1", "litert", "0" * 64, card_json='{"seeds": [1]}' * 1000)
+    assert len(repr(model)) < 160
+    assert "name='digits', version='1'" in repr(model)
+    assert model.card_json.startswith('{"seeds": [1]}')
