@@ -1,24 +1,24 @@
-"""Time as pens are told it. The running event loop is one clock; tests bring another."""
+"""The clock that pens run by: the event loop's, or one that a test moves."""
 
 from collections.abc import Callable
 from typing import Protocol
 
 
 class Timer(Protocol):
-    """A call that is to come."""
+    """A call that is scheduled."""
 
     def cancel(self) -> None:
-        """Have it not come."""
+        """Drop the call."""
         ...
 
 
 class Clock(Protocol):
-    """Time, and calls at a time. Tests bring their own."""
+    """Tells the time and schedules calls. `asyncio.AbstractEventLoop` is one."""
 
     def time(self) -> float:
-        """Seconds, from any beginning."""
+        """Give the seconds since any fixed moment."""
         ...
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Timer:
-        """Have a call made in the event loop when `time` has reached `when`."""
+        """Schedule a call in the event loop for the time `when`, in seconds of `time`."""
         ...

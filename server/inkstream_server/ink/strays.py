@@ -1,7 +1,6 @@
 """Tells stray specks (taps, a resting palm, ink of a worn nib) from strokes of the digit.
 
-One stray tap beside a digit makes its box grow and takes accuracy from 98.5 to 83.9 %
-(reference/ink.md, section 1).
+One stray tap beside a digit makes its box larger: accuracy would fall by 15 points (docs/ink.md).
 """
 
 from __future__ import annotations
@@ -11,31 +10,30 @@ from numpy.typing import NDArray
 
 from inkstream_server.ink.columns import Points, Starts, selected
 
-#: A stroke is a speck below this share of the longest stroke's extent. Of 12,563 UNIPEN digits 20 have
-#: such strokes at all, most of them marks of no meaning.
+#: A stroke is a speck below this share of the longest stroke's extent; hardly any digit has such a stroke.
 SPECK = 0.05
-#: A speck is a stray if farther from all other ink than this share of the longest stroke's extent.
+#: A speck is stray if it is farther from all other ink than this share of the longest stroke's extent.
 GAP = 0.08
-#: Strokes of a glyph that are looked at; digits have at most 5 (UNIPEN), the rest is noise.
+#: Strokes of a glyph that are used; digits have at most 5 (UNIPEN).
 MOST_STROKES = 64
-#: Points of a stroke that distances are measured from.
+#: Points of a stroke that distances are measured to.
 _SAMPLES = 64
 
 
 def without(
     points: Points, starts: Starts, extents: NDArray[np.float64]
 ) -> tuple[Points, Starts, NDArray[np.bool_]]:
-    """Drop stray specks, and of more than MOST_STROKES strokes the shortest.
+    """Drop stray specks, and the shortest of more than MOST_STROKES strokes.
 
-    A speck that touches other ink belongs to it, as when a driver splits a stroke into pieces. A glyph of
-    nothing but dots is left as it is.
+    A speck that touches other ink stays: some drivers split a stroke into pieces. A glyph of dots only is
+    not changed.
 
     Args:
         points: float64 of shape (n, 2), any unit.
         starts: where strokes begin.
         extents: longest side of each stroke's box, float64 of shape (strokes,).
 
-    Returns: points and starts without strays, and which strokes were kept, bool of shape (strokes,).
+    Returns: points and starts of the strokes that are kept, and which those are, bool of shape (strokes,).
     """
     kept = np.ones(len(starts), np.bool_)
     if len(starts) > MOST_STROKES:
@@ -57,7 +55,7 @@ def _isolated(
     kept: NDArray[np.bool_],
     gap: float,
 ) -> NDArray[np.bool_]:
-    """Which specks no chain of ink with gaps below `gap` joins to a stroke, bool of shape (strokes,)."""
+    """Find specks that no chain of ink with gaps up to `gap` joins to a stroke, bool of shape (strokes,)."""
     ends = (*starts[1:], len(points))
     ink = [(start, stop) for start, stop in zip(starts, ends, strict=True)]
     joined = [index for index in range(len(starts)) if kept[index] and not specks[index]]
@@ -73,14 +71,14 @@ def _isolated(
 
 
 def _sampled(points: Points, start: int, stop: int) -> Points:
-    """A stroke's points, evenly thinned to at most _SAMPLES with both ends."""
+    """Give at most _SAMPLES points of a stroke, evenly spaced by index, with both ends."""
     if stop - start <= _SAMPLES:
         return points[start:stop]
     return points[np.linspace(start, stop - 1, _SAMPLES).astype(np.intp)]
 
 
 def _distance(point: Points, stroke: Points) -> float:
-    """Distance from a point of shape (2,) to a polyline of shape (n, 2)."""
+    """Give the distance from a point of shape (2,) to a polyline of shape (n, 2)."""
     start, step = stroke[:-1], np.diff(stroke, axis=0)
     if not len(start):
         return float(np.hypot(*(stroke[0] - point)))

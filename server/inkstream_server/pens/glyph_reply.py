@@ -12,9 +12,9 @@ from inkstream_server.batching.results import Share
 from inkstream_server.confidence.rejection import tempered
 from inkstream_server.engines import Probabilities
 from inkstream_server.metrics.items import Metrics
-from inkstream_server.pens.pen import State, Wanted
 from inkstream_server.pens.renderer import RenderJob
 from inkstream_server.pens.stability import stability
+from inkstream_server.pens.wanted import State, Wanted
 from inkstream_server.wire.response import Response, refuse
 
 _STATES: Final[dict[State, ink_pb2.GlyphState]] = {
@@ -140,7 +140,7 @@ class GlyphReply:
         stroke = 0
         if wanted.state == "provisional":
             stroke = wanted.strokes[-1] if wanted.strokes else 0
-            error.message += "; the final answer will be tried for anew"
+            error.message += "; the final answer will be tried again"
         item = error_pb2.InkItem(pen=self._pen, glyph=wanted.glyph.number, stroke=stroke)
         error.ink.CopyFrom(item)
         return error

@@ -1,16 +1,16 @@
-"""What pens may ask of the server. Each limit has an error of its own that names it."""
+"""Limits on what pens may ask of the server. Each has an error of its own that names it."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PenLimits:
-    """Bounds on the state that pens hold. Defaults lie far above what writing needs."""
+    """Bounds on the state of pens. The defaults lie far above what writing needs."""
 
     pens: int = 4096
     """Pens open on one stream."""
     points_per_stream: int = 1_000_000
-    """Points held by all open glyphs of a stream: 16 MB. A classroom of 30 holds some 2,000."""
+    """Points in all open glyphs of a stream, 16 MB. A class of 30 pupils holds about 2,000."""
     points_per_stroke: int = 8192
     """Points of one stroke: 80 s at 100 points a second."""
     strokes_per_glyph: int = 64
@@ -24,4 +24,4 @@ class PenLimits:
     boxes: int = 256
     """Boxes of one pen."""
     remembered_strokes: int = 1024
-    """Strokes with a final answer that a pen remembers, to tell an eraser and a duplicate so."""
+    """Strokes with a final answer that a pen remembers, so that it refuses to erase or repeat them."""

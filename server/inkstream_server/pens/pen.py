@@ -5,48 +5,14 @@ drives a pen makes two calls an event: the event's method, then `take_changes`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
 
 from inkstream_server.pens import segmentation
 from inkstream_server.pens.faults import InkFault
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.points import require_points
 from inkstream_server.pens.settings import PenSettings
-from inkstream_server.pens.strokes import Glyph, Ink, Stroke
-
-State = Literal["interim", "provisional", "final", "dropped"]
-"""What a glyph should get: an answer, or, after a clear, none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """An answer that a glyph should get, with its ink as it stood when it was asked for."""
-
-    glyph: Glyph
-    state: State
-    edition: int
-    """Which of the glyph's editions the ink is."""
-    ink: Ink
-    strokes: tuple[int, ...]
-    """The caller's numbers of the strokes."""
-    box: int
-    """The box that the ink lies in; 0 for none."""
-    inked: float
-    """When the ink last changed, on the server's clock, in seconds."""
-
-
-class PenChanges(NamedTuple):
-    """What has changed since a pen's changes were last taken."""
-
-    wanted: Sequence[Wanted]
-    """Answers that are asked for, in order."""
-    glyphs_begun: int
-    """Glyphs that were begun."""
-    points: int
-    """Points that are held now and were not before; negative where fewer are held."""
-    due: float | None
-    """See `Pen.due`."""
+from inkstream_server.pens.strokes import Glyph, Stroke
+from inkstream_server.pens.wanted import PenChanges, State, Wanted
 
 
 class Pen:
@@ -62,7 +28,7 @@ class Pen:
         self._limits = limits
         self._glyph: Glyph | None = None
         self._stroke: Stroke | None = None
-        # Whether the stroke's place in or beside the open glyph is decided.
+        # Whether it is decided if the stroke belongs to the open glyph.
         self._is_placed = False
         # The tip is down, but its stroke is refused. The caller gets one fault for all of it.
         self._is_refusing = False
@@ -100,8 +66,13 @@ class Pen:
     def begin(self, number: int, time_ms: int, now: float) -> None:
         """The tip touches.
 
+        Args:
+            number: the caller's number of the stroke.
+            time_ms: on the caller's clock; 0 where unknown.
+            now: the time, in seconds.
+
         Raises:
-            InkFault: the stroke is refused; its points will be passed over.
+            InkFault: the stroke is refused, and its points will be ignored.
         """
         if self._stroke is not None:
             before = self._stroke.number
@@ -119,16 +90,14 @@ class Pen:
             raise InkFault("stroke_begin.stroke", "expected a number that is not 0, got 0")
         if number in self._finals or (glyph and number in glyph.strokes):
             raise InkFault(
-                "stroke_begin.stroke",
-                f"expected a new number, got {number} again",
-                stroke=number,
+                "stroke_begin.stroke", f"expected a new number, got {number} again", stroke=number
             )
         most = self._limits.strokes_per_glyph
         if glyph and len(glyph.strokes) >= most:
             raise InkFault(
                 "stroke_begin",
                 f"a glyph may have {most} strokes, got {most + 1}; stroke {number} is not read: "
-                "end the glyph before",
+                "end the glyph first",
                 glyph=glyph.number,
                 stroke=number,
             )
@@ -149,15 +118,15 @@ class Pen:
 
         Args:
             dx: differences in x, in counts.
-            dy: differences in y, in counts.
-            dt_ms: milliseconds between points, or empty.
-            pressure: or empty; it is checked and not used.
+            dy: differences in y, in counts; as many.
+            dt_ms: milliseconds between points; as many, or none.
+            pressure: as many, or none; it is checked and not used.
             now: the time, in seconds.
             room: points that the stream still has room for.
 
         Raises:
-            InkFault: the points are refused, and with them the rest of the stroke: each point counts
-                from the one before. What came before stays.
+            InkFault: the points are refused, and so is the rest of the stroke, since each point is a
+                difference to the one before. Earlier points stay.
         """
         stroke = self._stroke
         if stroke is None:
@@ -182,7 +151,7 @@ class Pen:
             self._ink_added(now)
 
     def _ink_added(self, now: float) -> None:
-        """The open glyph has more ink."""
+        """Note that the open glyph has more ink."""
         glyph = self._glyph
         assert glyph is not None, "a stroke that is placed has a glyph"
         glyph.changed(now)
@@ -210,10 +179,14 @@ class Pen:
         self._want(glyph, "provisional")
 
     def erase(self, number: int, now: float) -> None:
-        """A stroke is erased, even the one that is being drawn.
+        """The pen erases a stroke; it may be the one that is being drawn.
+
+        Args:
+            number: the caller's number of the stroke.
+            now: the time, in seconds.
 
         Raises:
-            InkFault: the stroke has its final answer already, or is unknown.
+            InkFault: the stroke already has its final answer, or is unknown.
         """
         glyph, stroke = self._glyph, self._stroke
         if stroke is not None and stroke.number == number:
@@ -242,14 +215,14 @@ class Pen:
             )
 
     def end_glyph(self, now: float) -> None:
-        """The digit is done. Nothing happens where none is open: the quiet time may have been first."""
+        """The digit is complete. Does nothing where no glyph is open: the quiet time may have ended it."""
         if self._stroke is not None:
             self.lift(now)
             self._is_refusing = True
         self._finish()
 
     def clear(self) -> None:
-        """All ink without a final answer is dropped."""
+        """Drop all ink that has no final answer."""
         glyph, self._glyph = self._glyph, None
         stroke, self._stroke = self._stroke, None
         if stroke is not None:
@@ -261,10 +234,10 @@ class Pen:
             self._want(glyph, "dropped")
 
     def tick(self, now: float) -> None:
-        """Time has passed: finish what has been quiet, or open, for long enough.
+        """Time has passed: end a glyph that has been quiet, or open, for long enough.
 
         Raises:
-            InkFault: a glyph was ended because it was open for too long; names its last stroke.
+            InkFault: a glyph was open for too long and was ended; names its last stroke.
         """
         due = self.due()
         if due is None or now < due:
@@ -291,16 +264,22 @@ class Pen:
             )
 
     def recognized(self, glyph: Glyph, edition: int, digit: int | None) -> None:
-        """Hear what an edition of a glyph is taken for; None where that is unsure. May move `due`."""
+        """Take in what an edition of a glyph looks like, which may change `due`.
+
+        Args:
+            glyph: as in `Wanted`.
+            edition: as in `Wanted`; an edition that is not the latest changes nothing.
+            digit: None where it is unsure.
+        """
         if glyph.edition == edition:
             glyph.digit = digit
 
     def _oldest(self, began: float) -> float:
-        """When what began then has been open for as long as it may."""
+        """Give the time at which ink that began then has been open for as long as it may."""
         return began + self._limits.glyph_seconds
 
     def _place(self, stroke: Stroke, now: float, *, is_up: bool) -> None:
-        """Decide where a stroke belongs, as soon as that can be told; at pen-up it always can."""
+        """Decide which glyph a stroke belongs to, if that can be decided; at pen-up it always can."""
         glyph, settings = self._glyph, self._settings
         if not len(stroke):
             self._join(stroke, None)
@@ -317,7 +296,7 @@ class Pen:
         self._join(stroke, box)
 
     def _lies_away(self, glyph: Glyph, stroke: Stroke) -> bool:
-        """Whether a stroke's place is not decided, but it will begin another glyph unless it comes back."""
+        """Whether an undecided stroke will begin another glyph unless it comes back."""
         return (
             not self._is_placed
             and len(stroke) > 0
@@ -349,14 +328,7 @@ class Pen:
             del self._finals[next(iter(self._finals))]
 
     def _want(self, glyph: Glyph, state: State) -> None:
+        strokes = tuple(glyph.strokes)
         self._wanted.append(
-            Wanted(
-                glyph,
-                state,
-                glyph.edition,
-                glyph.ink(),
-                (*glyph.strokes,),
-                glyph.box or 0,
-                glyph.inked,
-            )
+            Wanted(glyph, state, glyph.edition, glyph.ink(), strokes, glyph.box or 0, glyph.inked)
         )

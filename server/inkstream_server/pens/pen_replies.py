@@ -8,12 +8,12 @@ from collections.abc import Callable
 from inkstream_server.batching.batcher import StreamFlow
 from inkstream_server.batching.fair_queue import Priority
 from inkstream_server.pens.glyph_reply import GlyphReply, read
-from inkstream_server.pens.pen import Wanted
 from inkstream_server.pens.renderer import RenderJob
 from inkstream_server.pens.resources import InkResources
 from inkstream_server.pens.settings import PenSettings
 from inkstream_server.pens.stability import stability
 from inkstream_server.pens.strokes import Glyph
+from inkstream_server.pens.wanted import Wanted
 
 SURE = 0.95
 """Stability from which on a provisional answer may shorten the quiet time. Half of a 4 or a 5 looks like a 6

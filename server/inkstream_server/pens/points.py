@@ -1,4 +1,4 @@
-"""Checks columns of points before they join a stroke."""
+"""Checks columns of points before a stroke takes them."""
 
 from collections.abc import Sequence
 
@@ -18,34 +18,28 @@ def require_points(
     limits: PenLimits,
     room: int,
 ) -> None:
-    """Check what would be added to a stroke.
+    """Check points that are to be added to a stroke.
 
     Args:
         dx: differences in x, in counts.
         dy: differences in y; as many.
         dt_ms: milliseconds between points; as many, or none.
         pressure: 0 to MOST_PRESSURE; as many, or none.
-        stroke: what they would be added to.
-        limits: on one stroke.
+        stroke: the points before them.
+        limits: the server's.
         room: points that the stream still has room for.
 
     Raises:
-        InkFault: names the column or the limit.
+        InkFault: a column is not as expected, or a limit is reached; names it.
     """
     count, number = len(dx), stroke.number
     for name, column in (("dy", dy), ("dt_ms", dt_ms), ("pressure", pressure)):
         if len(column) != count and (name == "dy" or len(column)):
-            raise InkFault(
-                f"points.{name}",
-                f"expected {count} values as in dx, got {len(column)}",
-                stroke=number,
-            )
+            wrong = f"expected {count} values as in dx, got {len(column)}"
+            raise InkFault(f"points.{name}", wrong, stroke=number)
     if pressure and max(pressure) > MOST_PRESSURE:
-        raise InkFault(
-            "points.pressure",
-            f"expected 0 to {MOST_PRESSURE}, got {max(pressure)}",
-            stroke=number,
-        )
+        wrong = f"expected 0 to {MOST_PRESSURE}, got {max(pressure)}"
+        raise InkFault("points.pressure", wrong, stroke=number)
     if len(stroke) + count > limits.points_per_stroke:
         raise InkFault(
             "points",

@@ -1,6 +1,6 @@
-"""The rules by which strokes become glyphs: when a pause, a box or a place begins another digit.
+"""The rules that turn strokes into glyphs: when a pause, a box or a place begins another digit.
 
-Pure functions of ink and times; when they are asked is `pen`'s affair.
+Pure functions of ink and times; `pen` calls them. docs/ink.md has the measurements behind the constants.
 """
 
 import math
@@ -10,27 +10,21 @@ from inkstream_server.pens.settings import Box, QuietTimes
 from inkstream_server.pens.strokes import Glyph, Stroke
 
 RARELY_CONTINUED = frozenset({0, 2, 3, 6, 8, 9})
-"""Less than 4 % of these digits have another stroke, against 50 to 80 % of 4, 5 and 7
-(pendigits and UNIPEN; reference/ink.md, section 3)."""
+"""Less than 4 % of these digits have another stroke, against 50 to 80 % of 4, 5 and 7."""
 
 GAP = 0.3
-"""A stroke that keeps this share of the glyph's size to the right of all its ink begins another one.
+"""A stroke begins another glyph if it keeps this share of the glyph's size to the right of all its ink.
 
-Later strokes of one digit do so in 0 of 1,939 cases (pendigits), 0.3 % of 3,212 (UNIPEN) and 0 of 138
-(UJI); the next digit of a string does in 68 % of 1,459 (UNIPEN strings). The whole stroke is asked, not
-where it begins: that would tear 1.4 to 5.5 % of the digits apart. Measured once, here and below, by running
-the data through `Pen` at its own speed; no command repeats it."""
+All points of the stroke count: its first point alone would tear more digits apart."""
 
 AWAY_SECONDS = 0.25
-"""A stroke that has kept to the right for so long is told to begin another glyph before it ends.
+"""A stroke that has kept to the right for this long begins another glyph before it ends.
 
-This tears one more of the 3,212 apart, and none of the others; strokes of a bar that begins to the right are
-back by then. In strings it tells 73 % of the next digits, most of them halfway through their first stroke. At
-50 ms it would tear 1.5 % (UNIPEN)."""
+A bar that begins to the right, as of a 5, is back by then."""
 
 OVERSHOOT = 0.25
-"""A stroke that begins beside all boxes, but within this share of a box's shorter side, is taken for that
-box's: writers begin above the line. Elsewhere a stroke belongs to no box."""
+"""A stroke that begins outside of a box, but within this share of its shorter side, belongs to the box:
+writers begin above the line. Farther away a stroke belongs to no box."""
 
 
 def quiet_seconds(times: QuietTimes, digit: int | None) -> float:
@@ -38,32 +32,32 @@ def quiet_seconds(times: QuietTimes, digit: int | None) -> float:
 
     Args:
         times: the pen's quiet times.
-        digit: what the glyph is taken for as it stands; None where that is unknown or unsure.
+        digit: the digit that the glyph looks like now; None where that is unknown or unsure.
     """
     return times.short if digit in RARELY_CONTINUED else times.usual
 
 
 def has_paused(times: QuietTimes, ended_ms: int, began_ms: int) -> bool:
-    """Tell from the caller's own clock that the quiet time has passed between two strokes.
+    """Whether the quiet time has passed between two strokes on the caller's own clock.
 
-    Packets that were held up arrive all at once: what lies between them only the caller's clock knows.
+    Packets that were held up arrive all at once, so that the server's clock shows no pause between them.
 
     Args:
         times: the pen's quiet times.
-        ended_ms: when the stroke before ended; 0 where unknown.
-        began_ms: when the new one began; 0 where unknown.
+        ended_ms: when the earlier stroke ended; 0 where unknown.
+        began_ms: when the later stroke began; 0 where unknown.
     """
     return bool(ended_ms and began_ms) and began_ms - ended_ms >= times.usual * 1000
 
 
 def box_at(boxes: tuple[Box, ...], x: float, y: float, current: int | None = None) -> int:
-    """Give the number of the box that a stroke which begins at (x, y) belongs to; 0 for none.
+    """Give the number of the box that a stroke beginning at (x, y) belongs to; 0 for none.
 
     Args:
-        boxes: the pen's.
+        boxes: the pen's boxes.
         x: in counts.
         y: in counts.
-        current: the box of the open glyph, which comes first among those that the stroke hardly misses.
+        current: the number of the open glyph's box, preferred among boxes that the stroke hardly misses.
     """
     near: list[tuple[bool, float, int]] = []
     for box in boxes:
@@ -78,7 +72,7 @@ def box_at(boxes: tuple[Box, ...], x: float, y: float, current: int | None = Non
 
 
 def is_beyond(glyph: Glyph, stroke: Stroke) -> bool:
-    """Whether a stroke lies to the right of all ink of a glyph, as far as both are drawn."""
+    """Whether a stroke lies clearly to the right of a glyph, as far as both are drawn."""
     extent = glyph.extent
     if extent is None or not extent.size:
         return False
@@ -94,12 +88,12 @@ def is_speck(glyph: Glyph, stroke: Stroke) -> bool:
 def begins_another(
     times: QuietTimes, glyph: Glyph, stroke: Stroke, box: int, *, now: float, is_up: bool
 ) -> bool | None:
-    """Tell whether a stroke begins another glyph than the one that is open; None where it is too early to.
+    """Whether a stroke begins another glyph than the open one; None where it is too early to say.
 
     Args:
         times: the pen's quiet times.
-        glyph: the one that is open.
-        stroke: with a point at least.
+        glyph: the open glyph.
+        stroke: has at least one point.
         box: the box that the stroke belongs to; 0 for none.
         now: the time, in seconds.
         is_up: whether the stroke has ended.
@@ -114,7 +108,7 @@ def begins_another(
     if not glyph.box and not is_beyond(glyph, stroke):
         return False
     if is_speck(glyph, stroke):
-        # A tap beside a digit must not end it; every stroke begins as one.
+        # A tap beside a digit must not end it, and every stroke begins as a tap.
         return False if is_up else None
     if glyph.box or is_up or stroke.lasted(now) >= AWAY_SECONDS:
         return True

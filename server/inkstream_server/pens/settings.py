@@ -1,4 +1,4 @@
-"""How a pen wants to be read and answered: `PenOpen`, checked, with every length in the pen's counts."""
+"""The settings of a pen: `PenOpen`, checked, with every length in the pen's counts."""
 
 import math
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class QuietTimes:
-    """Seconds without ink after which a glyph is final."""
+    """Seconds without ink after which a glyph is final; docs/ink.md says why these."""
 
     usual: float = 0.6
-    """For digits that may be continued; shorter than the 1 s of ML Kit and iink."""
+    """For digits that often get another stroke."""
     short: float = 0.25
-    """For digits that rarely are; no longer than `usual`."""
+    """For digits that rarely do; at most `usual`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class PenSettings:
     """What `PenOpen` says, defaults filled in."""
 
     y_up: bool
+    """Whether y grows upwards."""
     tap: float
     """Longest side of a mere tap, in counts; 0 where the size of a count is unknown."""
     boxes: tuple[Box, ...]
@@ -45,13 +46,19 @@ class PenSettings:
     interim_seconds: float
     """Least time between two interim answers; 0 for none at all."""
     answers: tensor_pb2.AnswerOptions
+    """What answers to the pen's glyphs hold."""
 
 
 def read_settings(open_: ink_pb2.PenOpen, default: QuietTimes, limits: PenLimits) -> PenSettings:
     """Check a pen's opening.
 
+    Args:
+        open_: as it came.
+        default: quiet times where the pen chooses none.
+        limits: the server's.
+
     Raises:
-        InkFault: names the first field that cannot be.
+        InkFault: a field is not as expected; names the first one.
     """
     counts = open_.counts_per_unit or 1.0
     if not (math.isfinite(counts) and 1e-9 <= counts <= 1e9):
@@ -82,7 +89,7 @@ def read_settings(open_: ink_pb2.PenOpen, default: QuietTimes, limits: PenLimits
 
 
 def _quiet(open_: ink_pb2.PenOpen, default: QuietTimes, limits: PenLimits) -> QuietTimes:
-    """What a pen says holds for every digit, unless it says another time for those rarely continued."""
+    """Give a pen's quiet times. If it chooses only the usual one, that one holds for every digit."""
     most_ms = round(limits.quiet_seconds * 1000)
     for field in ("quiet_ms", "short_quiet_ms"):
         wanted_ms = getattr(open_, field)
@@ -106,9 +113,8 @@ def _boxes(open_: ink_pb2.PenOpen, counts: float, limits: PenLimits) -> tuple[Bo
     seen: set[int] = set()
     for given in open_.boxes:
         if not given.box or given.box in seen:
-            raise InkFault(
-                "open.boxes.box", f"expected a number of its own, not 0, got {given.box}"
-            )
+            wrong = f"expected a number that is not 0 and no other box has, got {given.box}"
+            raise InkFault("open.boxes.box", wrong)
         seen.add(given.box)
         _require_area(given.area, "open.boxes.area")
         area = given.area

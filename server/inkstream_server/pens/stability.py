@@ -1,18 +1,17 @@
-"""How likely it is that an early answer to a glyph is the one that its final answer will give.
+"""How likely it is that the final answer to a glyph gives the digit of an early answer.
 
-Not the confidence: at half of the ink more than half of all digits are read with a confidence above
-0.99, and a third of those rightly (reference/ink.md, section 3).
+Confidence does not say so: half-drawn digits get high confidences, too (docs/ink.md).
 """
 
 from bisect import bisect_right
 from typing import Final
 
-from inkstream_server.pens.pen import State
+from inkstream_server.pens.wanted import State
 
 BOUNDS: Final = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999)
-"""Where one bin of confidence ends and the next begins."""
+"""Confidences that separate the nine bins."""
 
-# Printed by `inkstream-train stability` for digits/3; to be made anew for another model.
+# `inkstream-train stability` prints these for digits/3. Another model needs tables of its own.
 # fmt: off
 TABLES: Final[dict[State, tuple[tuple[float, ...], ...]]] = {
     "interim": (
@@ -41,11 +40,17 @@ TABLES: Final[dict[State, tuple[tuple[float, ...], ...]]] = {
     ),
 }
 # fmt: on
-"""By state, digit and bin of confidence."""
+"""Probabilities by state, digit and bin of confidence."""
 
 
 def stability(state: State, digit: int, confidence: float) -> float:
-    """Give the probability that the final digit will be this one, 0 to 1; 1 for a final."""
+    """Give the probability, 0 to 1, that the final answer gives this digit; 1 for a final answer.
+
+    Args:
+        state: interim, provisional or final.
+        digit: the answer's digit.
+        confidence: its confidence on the scale of ink, 0 to 1.
+    """
     if state == "final":
         return 1.0
     return TABLES[state][digit][bisect_right(BOUNDS, confidence)]

@@ -1,4 +1,4 @@
-"""A stroke as it grows, and the glyph that strokes make. Data and its bookkeeping only."""
+"""A stroke as it grows, and the glyph that strokes make. Leaves every rule to `segmentation` and `pen`."""
 
 from array import array
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from inkstream_server.ink.strays import SPECK
 
 Ink = tuple[NDArray[np.float64], ...]
-"""Strokes, each of shape (n, 2), x and y in the pen's counts."""
+"""Strokes, each float64 of shape (n, 2): x and y in the pen's counts."""
 
 
 class Extent(NamedTuple):
@@ -30,7 +30,7 @@ class Extent(NamedTuple):
 class Stroke:
     """Points between a pen-down and a pen-up.
 
-    They are kept as they came, as differences: most of them are never looked at before the pen lifts.
+    Keeps them as differences, as they came: most are not needed as points before the pen lifts.
     """
 
     __slots__ = ("_dx", "_dy", "_extent", "_points", "began", "began_ms", "ends_ms", "number")
@@ -39,9 +39,9 @@ class Stroke:
         """Begin.
 
         Args:
-            number: the caller's.
-            began: on the server's clock, in seconds.
-            time_ms: on the caller's; 0 where unknown.
+            number: the caller's number.
+            began: when the pen touched, in seconds on the server's clock.
+            time_ms: the same in milliseconds on the caller's clock; 0 where unknown.
         """
         self.number = number
         self.began = began
@@ -57,19 +57,25 @@ class Stroke:
 
     @property
     def first(self) -> tuple[int, int]:
-        """The first point; there must be one."""
+        """The first point, in counts. There must be one."""
         return self._dx[0], self._dy[0]
 
     @property
     def extent(self) -> Extent:
-        """The box around its points; there must be one. Found anew only when some were added."""
+        """The box around its points, in counts. There must be a point. Cached until points are added."""
         if self._extent is None:
             points = self.points()
             self._extent = Extent(*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
         return self._extent
 
     def add(self, dx: list[int], dy: list[int], dt_ms: list[int]) -> None:
-        """Append points, each given as the difference to the one before; columns of equal length."""
+        """Append points, each as the difference to the one before.
+
+        Args:
+            dx: in counts.
+            dy: in counts; as many.
+            dt_ms: milliseconds between points; as many, or none.
+        """
         self._dx.fromlist(dx)
         self._dy.fromlist(dy)
         if not dt_ms:
@@ -79,11 +85,11 @@ class Stroke:
         self._points = self._extent = None
 
     def lasted(self, now: float) -> float:
-        """Seconds since it began: on the caller's clock where that is known, as packets may be held up."""
+        """Seconds since it began, on the caller's clock where that is known: packets may be held up."""
         return (self.ends_ms - self.began_ms) / 1000 if self.ends_ms else now - self.began
 
     def points(self) -> NDArray[np.float64]:
-        """Give the points so far, float64 of shape (n, 2). Made anew only when some were added."""
+        """Give the points so far, float64 of shape (n, 2), in counts. Cached until points are added."""
         if self._points is None:
             self._points = np.array((self._dx, self._dy), np.float64).cumsum(axis=1).T
         return self._points
@@ -91,34 +97,34 @@ class Stroke:
 
 @dataclass(slots=True, eq=False)
 class Glyph:
-    """Strokes that are taken for one digit, until it has its final answer."""
+    """Strokes that make one digit, until its final answer is asked for."""
 
     number: int
     """Its number within the pen, from 1."""
     began: float
-    """When its first stroke began, on the server's clock, in seconds."""
+    """When its first stroke began, in seconds on the server's clock."""
     box: int | None = None
-    """The box that its first ink belongs to, 0 for none; None without ink."""
+    """The number of the box that its first ink belongs to, 0 for none; None without ink."""
     strokes: dict[int, Stroke] = field(default_factory=dict)
     """By the caller's numbers, in the order of writing."""
     edition: int = 0
-    """Rises with every change of its ink."""
+    """Grows by 1 with every change of its ink."""
     revision: int = 0
-    """Answers that have left. Kept by `glyph_answer`."""
+    """Answers that have left. `GlyphReply` counts them."""
     digit: int | None = None
-    """What this edition is taken for; None where unknown or unsure."""
+    """The digit that this edition looks like; None where unknown or unsure."""
     inked: float = 0.0
-    """When its ink last changed, on the server's clock, in seconds."""
+    """When its ink last changed, in seconds on the server's clock."""
 
     def changed(self, now: float) -> None:
-        """Note that the ink is no longer what it was."""
+        """Begin a new edition: the ink has changed."""
         self.edition += 1
         self.digit = None
         self.inked = now
 
     @property
     def extent(self) -> Extent | None:
-        """The box around its ink, specks aside; None where there is none."""
+        """The box around its ink without specks; None where there is no ink."""
         extents = [stroke.extent for stroke in self.strokes.values() if len(stroke)]
         if not extents:
             return None
@@ -133,5 +139,5 @@ class Glyph:
         return sum(map(len, self.strokes.values()))
 
     def ink(self) -> Ink:
-        """Give its points as they stand, stroke by stroke."""
+        """Give its points as they are now, stroke by stroke, without empty strokes."""
         return tuple(stroke.points() for stroke in self.strokes.values() if len(stroke))

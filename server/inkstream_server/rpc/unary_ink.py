@@ -12,12 +12,12 @@ from inkstream_server.access.allowance import Allowance
 from inkstream_server.metrics.items import OUTCOME_OF_CODE
 from inkstream_server.pens.faults import InkFault, NoAllowance
 from inkstream_server.pens.glyph_reply import GlyphReply
-from inkstream_server.pens.pen import Wanted
 from inkstream_server.pens.points import require_points
 from inkstream_server.pens.renderer import RenderJob
 from inkstream_server.pens.resources import InkResources
 from inkstream_server.pens.settings import read_settings
 from inkstream_server.pens.strokes import Glyph, Stroke
+from inkstream_server.pens.wanted import Wanted
 from inkstream_server.wire.response import Response
 
 

@@ -206,7 +206,7 @@ def test_a_stray_tap_beside_a_real_digit_has_no_effect() -> None:
 
 @glyphs.needs_data
 def test_a_model_that_never_saw_pen_ink_reads_most_of_it() -> None:
-    """A wrong y direction reads 30 %, a wrong aspect 65, centring by box 79 (reference/ink.md)."""
+    """A wrong y direction reads 30 %, a wrong aspect 65, centring by box 79 (docs/ink.md)."""
     root = Path(inkstream_server.__file__).parent / "models/digits/1"
     engine = LiteRTEngine(root / "model.tflite")
     labels, inks = zip(*glyphs.real(1000), strict=True)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from inkstream.v1 import error_pb2, ink_pb2
 from inkstream_server.pens.faults import InkFault
 from inkstream_server.pens.limits import PenLimits
-from inkstream_server.pens.pen import Pen, Wanted
+from inkstream_server.pens.pen import Pen
 from inkstream_server.pens.settings import QuietTimes, read_settings
+from inkstream_server.pens.wanted import Wanted
 
 from tests.unit.server.pens.events import BAR, Line, moved, shifted
 
@@ -452,7 +453,7 @@ def test_limits_say_how_many_came_and_what_becomes_of_the_stroke() -> None:
         "points: a stroke may have 8 points, got 9; the rest of the stroke is not read",
         "stroke_begin: stroke 2 had not ended: it was ended here, and stroke 3 is not read; "
         "end a stroke before the next",
-        "stroke_begin: a glyph may have 2 strokes, got 3; stroke 4 is not read: end the glyph before",
+        "stroke_begin: a glyph may have 2 strokes, got 3; stroke 4 is not read: end the glyph first",
     ]
 
 
