@@ -10,13 +10,14 @@ _OPENING = """\
 
 Generated from `server/inkstream_server/config.py` by `make docs`.
 
-Each setting is a flag of `inkstream-server serve` and a variable of the environment; the flag wins.
-A file of settings is a file of variables: `EnvironmentFile=` of systemd, `env_file:` of Compose,
-`envFrom:` of Kubernetes. `inkstream-server config` (`--json`) shows what is in force and where each value
-comes from, names variables that no setting has, as `serve` does in its log, and ends with exit code 1 and
-the reasons where `serve` would not start for want of a model, a file or an address. A value that cannot
-work stops the start with a sentence that names setting, value, what is wanted and, where a variable set
-it, the variable.
+Each setting is a flag of `inkstream-server serve` and an environment variable; the flag wins. To keep
+settings in a file, write a file of variables: `EnvironmentFile=` of systemd, `env_file:` of Compose or
+`envFrom:` of Kubernetes reads it.
+
+`inkstream-server config` (`--json`) shows every value and where it comes from. Like the log of `serve`, it
+names variables that belong to no setting. If `serve` could not start because a model, a file or an address
+is missing, it gives the reasons and ends with exit code 1. A value that cannot work stops the start with
+one sentence, which names the setting, the value, what is expected and, if a variable set it, the variable.
 """
 
 _CLOSING = """\
@@ -60,8 +61,8 @@ def _row(setting: Field[Any]) -> str:
         shown = f"{default:,}" if default > 65535 else str(default)
     else:
         shown = f"{default:g}" if isinstance(default, float) else str(default)
-    about = meta["help"].replace("<", "&lt;").replace("|", "\\|")
+    about = meta["help"].replace("<", "&lt;")
     return (
         f"| `--{setting.name.replace('_', '-')}` | `{variable_of(setting)}` | {shown} | {unit} | "
-        f"{about}{' Never shown.' if meta['secret'] else ''} |"
+        f"{about} |"
     )

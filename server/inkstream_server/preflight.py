@@ -1,4 +1,4 @@
-"""What `serve` would refuse, as far as it can be known without loading a model or taking a port."""
+"""Finds what keeps `serve` from starting, as far as that is known without a model loaded or a port taken."""
 
 from collections.abc import Callable
 
@@ -10,8 +10,8 @@ from inkstream_server.process.hosts import require_own
 from inkstream_server.rpc import listener
 
 
-def refusals(config: Config) -> list[str]:
-    """Give the reasons, each as `serve` would say it; none where it would try to start."""
+def preflight_errors(config: Config) -> list[str]:
+    """Give the errors that `serve` would end with, in its own words; empty if it would try to start."""
     checks: list[Callable[[], object]] = [
         lambda: require_own(config.host),
         lambda: listener.credentials_of(config),

@@ -1,4 +1,7 @@
-"""The command line `inkstream-server`."""
+"""The command line `inkstream-server`: reads settings and starts what serves.
+
+Leaves the models of a store to `models`. Imports gRPC and engines only when a command needs them.
+"""
 
 import json
 import os
@@ -53,11 +56,11 @@ _SOURCES = {
 _OF_OTHERS = frozenset(
     {"INKSTREAM_SERVER", "INKSTREAM_DATA", "INKSTREAM_TLS_CA", "INKSTREAM_TOKEN_FILE"}
 )
-"""Variables that the client and the tests read."""
+"""Variables that the client and the training read."""
 
 
 def _unknown_variables() -> Iterator[tuple[str, str | None]]:
-    """Give the variables that look like settings and are none, each with the one that may be meant."""
+    """Give the variables that name no setting, each with the most similar one that does."""
     known = _OF_OTHERS | {variable_of(setting) for setting in settings()}
     for name in sorted(os.environ):
         if name.startswith("INKSTREAM_") and name not in known:
@@ -65,16 +68,16 @@ def _unknown_variables() -> Iterator[tuple[str, str | None]]:
 
 
 def _source(name: str) -> str:
-    """Say where the running command has the value of a setting from."""
+    """Say where the running command took the value of a setting from."""
     source = click.get_current_context().get_parameter_source(name)
     return _SOURCES[source] if source else "default"
 
 
 def _configured(values: dict[str, Any]) -> Config:
-    """Check what was set, by flag or variable, in full.
+    """Check all values that were set by flag or variable.
 
     Raises:
-        click.UsageError: names the setting, its value, what is wanted and where the value is set.
+        click.UsageError: names the setting, its value, what is expected and where the value is set.
     """
     try:
         return Config(**values)
@@ -86,7 +89,7 @@ def _configured(values: dict[str, Any]) -> Config:
 
 
 class _Main(click.Group):
-    """Imports `models` when it is asked for: it needs gRPC's code, and a supervisor must not."""
+    """Imports `models` only when it is called: it loads gRPC, which a supervisor must not."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -99,7 +102,7 @@ class _Main(click.Group):
         try:
             return super().invoke(context)
         except KeyboardInterrupt:
-            # As the client's commands do; 1 would say that something is wrong.
+            # As the client's commands do; exit code 1 stands for a failure.
             click.echo("Interrupted.", err=True)
             context.exit(130)
 
@@ -115,14 +118,17 @@ class _Main(click.Group):
 
 
 @click.group(
-    cls=_Main, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=_Main,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done; 1 failed; 2 wrong usage; 70 the server was stuck; 130 interrupted. "
+    "`inkstream-server COMMAND --help` explains a command.",
 )
 @click.version_option(__version__, prog_name="inkstream-server")
 def main() -> None:
     """Serve handwritten digit recognition over gRPC streams.
 
     \b
-    Example:
+    Examples:
       inkstream-server serve --port 50051 --metrics-port 9464
       inkstream-server models list
     """
@@ -131,7 +137,9 @@ def main() -> None:
 @main.command()
 @_options
 def serve(**values: Any) -> None:
-    """Run the server in the foreground until SIGTERM or SIGINT; then answer what was accepted.
+    """Run the server until SIGTERM or SIGINT.
+
+    The server runs in the foreground. When it is stopped, it answers what it has accepted and then ends.
 
     \b
     Examples:
@@ -145,9 +153,9 @@ def serve(**values: Any) -> None:
         logs.configure(config.log_format, config.log_level)
         for name, near in unknown:
             logs.get().warning("unknown_variable", name=name, **{"near": near} if near else {})
-    # What stops the server is said in a sentence of its own; gRPC's core reads this as it is imported.
+    # An error that stops the server is one sentence of ours; gRPC reads this variable at its import.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    # gRPC and the engine take a while to import: neither --help nor a supervisor needs them.
+    # gRPC and the engine are slow to import, and neither --help nor a supervisor needs them.
     if config.workers > 1:
         from inkstream_server.workers.supervisor import supervise as run
     else:
@@ -163,21 +171,24 @@ def serve(**values: Any) -> None:
 @main.command()
 @click.argument("name")
 @click.option(
-    "--streams", type=click.IntRange(1, 999_999_999), help="Streams that it may have open at once."
+    "--streams",
+    type=click.IntRange(1, 999_999_999),
+    help="Most streams that may be open with the token at once.",
 )
 @click.option(
     "--items-per-second",
     type=click.IntRange(1, 999_999_999),
-    help="Frames and strokes a second that it may send.",
+    help="Most frames and strokes a second that may be sent with the token.",
 )
 def token(name: str, streams: int | None, items_per_second: int | None) -> None:
-    """Make a token for NAME: the line to store on stdout, the token itself on stderr, once.
+    """Make a token for the caller NAME.
 
-    The line holds only a digest: whoever reads the file of tokens cannot use them. The server reads the
-    file again when it changes; to take a token back, remove its line.
+    Prints the token on stderr, once, and the line for the file of `--tokens` on stdout. The line holds only a
+    digest, so that nobody who reads the file can use the token. The server reads the file again when it
+    changes. To revoke a token, remove its line.
 
     \b
-    Example:
+    Examples:
       inkstream-server token school-7 --streams 40 --items-per-second 2000 >> tokens.txt
       inkstream-server serve --tokens tokens.txt --tls-cert cert.pem --tls-key key.pem
     """
@@ -188,7 +199,9 @@ def token(name: str, streams: int | None, items_per_second: int | None) -> None:
         made, line = make(name, Quota(streams or 0, items_per_second or 0))
     except TokenError as error:
         raise click.UsageError(str(error)) from error
-    click.echo(f"{made}\nThis is the token, and it is not shown again: hand it over.", err=True)
+    click.echo(
+        f"{made}\nThis is the token. It is not shown again: give it to the caller.", err=True
+    )
     click.echo(line)
 
 
@@ -196,9 +209,10 @@ def token(name: str, streams: int | None, items_per_second: int | None) -> None:
 @_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show_config(as_json: bool, **values: Any) -> None:
-    """Show the settings that `serve` would run with here, and where each comes from.
+    """Show every setting and where its value comes from.
 
-    What `serve` would refuse before it loads a model is said on stderr, and the exit code is 1.
+    Takes the options and variables of `serve`. If `serve` could not start, for example because a file is
+    missing, the reasons follow on stderr and the exit code is 1. No model is loaded and no port is opened.
 
     \b
     Examples:
@@ -210,8 +224,7 @@ def show_config(as_json: bool, **values: Any) -> None:
         hint = f"; did you mean {near}?" if near else ""
         click.echo(f"{name}: the server has no such setting{hint}", err=True)
     found = {
-        setting.name: (_source(setting.name), shown(setting, getattr(config, setting.name)))
-        for setting in settings()
+        setting.name: (_source(setting.name), _shown(config, setting)) for setting in settings()
     }
     if as_json:
         named = {
@@ -225,18 +238,17 @@ def show_config(as_json: bool, **values: Any) -> None:
             for name in (setting.name for setting in members):
                 source, value = found[name]
                 click.echo(f"  {name:{wide}}  {source:11}  {'-' if value is None else value}")
-    # gRPC takes a while to import: the settings are shown by then.
-    from inkstream_server.preflight import refusals
+    # Imported after the settings are shown, because gRPC is slow to import.
+    from inkstream_server.preflight import preflight_errors
 
-    refused = refusals(config)
-    for reason in refused:
-        click.echo(f"inkstream-server: {reason}", err=True)
-    if refused:
+    errors = preflight_errors(config)
+    for error in errors:
+        click.echo(f"inkstream-server: {error}", err=True)
+    if errors:
         sys.exit(1)
 
 
-def shown(setting: Field[Any], value: object) -> object:
-    """Make a value fit for JSON and for every eye."""
-    if value is not None and setting.metadata["secret"]:
-        return "(set, not shown)"
+def _shown(config: Config, setting: Field[Any]) -> object:
+    """Give a value as JSON can hold it."""
+    value = getattr(config, setting.name)
     return str(value) if isinstance(value, Path) else value

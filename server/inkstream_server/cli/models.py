@@ -1,4 +1,4 @@
-"""`inkstream-server models`: what lies in a store, whether it is sound, and which version is served."""
+"""`inkstream-server models`: lists the versions in a store, checks them and says which one is served."""
 
 import asyncio
 import hashlib
@@ -17,7 +17,7 @@ from inkstream_server.model_store.store import BUNDLED, CARD, ModelError
 
 
 def _store_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say which store, and in which form to answer."""
+    """Give a command the options `--model-store` and `--json`."""
     store = click.option(
         "--model-store",
         "store",
@@ -26,9 +26,9 @@ def _store_options(command: Callable[..., None]) -> Callable[..., None]:
         default=BUNDLED,
         show_default="bundled with the package",
         show_envvar=True,
-        help="Where models lie, as <name>/<version>/{model.*, card.json}.",
+        help="Folder of models, as <name>/<version>/{model.*, card.json}.",
     )
-    as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for machines.")
+    as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
     return store(as_json(command))
 
 
@@ -38,16 +38,16 @@ _ENGINE = click.option(
     type=click.Choice([*ENGINES]),
     default="litert",
     show_default=True,
-    help="What a version must run on.",
+    help="Engine that a version must run on.",
 )
 
 
 @click.group()
 def models() -> None:
-    """Look after the models of a store.
+    """List, check and choose the models of a store.
 
-    Servers that watch the store (`serve --model NAME`) follow what is said here within seconds, without
-    a restart and without losing an item.
+    A server that follows the store (`serve --model NAME`) adopts a change within seconds, without a restart
+    and without losing an item.
 
     \b
     Examples:
@@ -60,7 +60,7 @@ def models() -> None:
 @models.command("list")
 @_store_options
 def list_models(store: Path, as_json: bool) -> None:
-    """List all versions, and which one of each name is served.
+    """List all versions and show which ones are served.
 
     \b
     Examples:
@@ -88,11 +88,12 @@ def list_models(store: Path, as_json: bool) -> None:
 @_ENGINE
 @_store_options
 def verify(wanted: tuple[str, ...], engine: str, store: Path, as_json: bool) -> None:
-    """Check versions as a server would before it serves them; all of the store when none is named.
+    """Check that versions can be served.
 
-    Every file against the card's SHA-256, the shape of the network, and its answers to a built-in sample,
-    which the card may record. Each version is tried in a process of its own, since a damaged file can crash
-    an engine. Ends with 1 when a version is not sound.
+    Checks the versions that are named, or all. Compares each file with the card's SHA-256, checks the shape
+    of the network, and compares its answers to a built-in sample with those in the card, if it records any.
+    Each version is tried in a process of its own, because a damaged file can crash an engine. The exit code
+    is 1 if a version is not sound.
 
     \b
     Examples:
@@ -119,9 +120,11 @@ def verify(wanted: tuple[str, ...], engine: str, store: Path, as_json: bool) -> 
 @_ENGINE
 @_store_options
 def serve(wanted: str, engine: str, store: Path, as_json: bool) -> None:
-    """Have a version served whatever is newer; or the newest again, when no version is named.
+    """Choose the version that servers serve.
 
-    A version that is not sound is refused. Servers that were given a version themselves stay with it.
+    Pins VERSION, even if there is a newer one. Without VERSION, removes the pin, so that the newest version
+    is served again. A version that is not sound is refused. A server that was started with a version of its
+    own (`serve --model NAME/VERSION`) keeps it.
 
     \b
     Examples:
@@ -137,9 +140,9 @@ def serve(wanted: str, engine: str, store: Path, as_json: bool) -> None:
 @_ENGINE
 @_store_options
 def rollback(name: str, engine: str, store: Path, as_json: bool) -> None:
-    """Go back to the version before the one that is served, and stay there.
+    """Go back to the version before the one that is served.
 
-    `models serve NAME` ends that.
+    Pins that version. `models serve NAME` removes the pin.
 
     \b
     Examples:
@@ -154,12 +157,12 @@ def rollback(name: str, engine: str, store: Path, as_json: bool) -> None:
         it.name for it in model_store.versions(store, name) if model_store.order(it.name) < served
     ]
     if not older:
-        _fail(f"{name}: there is no version before the one that is served")
+        _fail(f"{name}: there is no version before the one that is served; `models list` shows all")
     _switch(store, name, older[-1], engine, as_json)
 
 
 def _switch(store: Path, name: str, version: str | None, engine: str, as_json: bool) -> None:
-    """Pin a version that is sound, or end a pin, and say what is served now."""
+    """Pin a sound version, or remove the pin, and print what is served now."""
     try:
         if version is not None:
             folder = model_store.find(store, f"{name}/{version}")
@@ -175,8 +178,8 @@ def _switch(store: Path, name: str, version: str | None, engine: str, as_json: b
         click.echo(f"{served} is served ({'the newest' if version is None else 'pinned'})")
     if store == BUNDLED:
         click.echo(
-            "This store came with the package, and goes when that is installed anew; copy it and give "
-            "servers and this command --model-store.",
+            "This store came with the package and is replaced when the package is installed again. To keep "
+            "changes, copy it and use the copy as --model-store, here and for servers.",
             err=True,
         )
 
@@ -187,32 +190,32 @@ def _all(store: Path) -> list[Path]:
 
 
 def _row(store: Path, folder: Path) -> dict[str, Any]:
-    """Say of a version what its folder and its card tell; a card that cannot be read tells nothing."""
+    """Describe a version by its folder and its card; without what an unreadable card would say."""
     name = folder.parent.name
     row: dict[str, Any] = {"model": _label(folder), "accuracy": None, "created": None}
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         row |= {"accuracy": float(card["metrics"]["accuracy"]), "created": str(card["created"])}
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # `models verify` says what is wrong with it.
+        pass  # `models verify` reports what is wrong with the card.
     row["bytes"] = sum(file.stat().st_size for file in folder.iterdir())
     try:
         row["served"] = folder == model_store.find(store, name)
         row["pinned"] = folder.name == model_store.pinned_version(store, name)
-    except ModelError:  # The pin names what is not there: nothing can be served.
+    except ModelError:  # The pin names a version that does not exist, so that none can be served.
         row["served"] = row["pinned"] = False
     return row
 
 
 def _problem(folder: Path, engine: str) -> str | None:
-    """Say why a version is not sound; None if it is."""
+    """Give the reason why a version is not sound; None if it is sound."""
     try:
         asyncio.run(trial.attempt(folder, engine, Config().model_timeout))
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         for file, stated in card["files"].items():
             expected = stated["sha256"] if isinstance(stated, dict) else stated
             if hashlib.sha256((folder / file).read_bytes()).hexdigest() != expected:
-                return f"{file}: its sha256 is not the card's: export the model again"
+                return f"{file}: its sha256 differs from the card's: export the model again"
     except ModelError as error:
         return str(error)
     except OSError as error:

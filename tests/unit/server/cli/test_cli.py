@@ -4,12 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
-from inkstream_server import __version__, cli
+from inkstream_server import __version__
 from inkstream_server import server as lifecycle
 from inkstream_server.cli import main
 from inkstream_server.config import Config, settings
@@ -44,6 +44,31 @@ def test_help_names_every_setting_with_its_variable_and_its_reason() -> None:
         assert "--" + setting.name.replace("_", "-") in said
         assert "INKSTREAM_" + setting.name.upper() in said
         assert setting.metadata["help"].split(".")[0] in words
+
+
+def commands(
+    command: click.Command = main, words: str = "inkstream-server"
+) -> dict[str, click.Command]:
+    """Every command by the words that call it, the groups included."""
+    found = {words: command}
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            member = command.get_command(context, name)
+            assert member is not None
+            found |= commands(member, f"{words} {name}")
+    return found
+
+
+@pytest.mark.parametrize(("words", "command"), commands().items())
+def test_help_is_whole_sentences_with_an_example(words: str, command: click.Command) -> None:
+    said = call(*words.split()[1:], "--help").output
+    assert words in said.partition("Examples:")[2]
+    assert "..." not in said.partition("Commands:")[2]
+    paragraphs = [part for part in str(command.help).split("\n\n") if "\b" not in part]
+    options = [option.help for option in command.params if isinstance(option, click.Option)]
+    for text in [*paragraphs, *options]:
+        assert str(text).rstrip().endswith("."), text
 
 
 def test_an_interruption_is_told_from_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,13 +222,3 @@ def test_config_names_variables_that_set_nothing() -> None:
     assert said == (
         "INKSTREAM_MAX_BACTH: the server has no such setting; did you mean INKSTREAM_MAX_BATCH?\n"
     )
-
-
-def test_config_keeps_secrets() -> None:
-    @dataclass(frozen=True)
-    class Guarded:
-        token: str | None = field(metadata={"secret": True})
-
-    (secret,) = fields(Guarded)
-    assert cli.shown(secret, "xyzzy") == "(set, not shown)"
-    assert cli.shown(secret, None) is None
