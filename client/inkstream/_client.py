@@ -52,8 +52,10 @@ class Client(ClientBase[Pen]):
         """Recognise one image or an array of them.
 
         Args:
-            images: uint8 from 0 to 255 or float from 0 to 1, ink high; shape (28, 28) for one, or
-                (N, 28, 28), (N, 28, 28, 1) or (N, 784) for several.
+            images: an array, or nested lists, of shape (28, 28), (28, 28, 1) or (784,) for one image;
+                (N, 28, 28), (N, 28, 28, 1), (N, 1, 28, 28) or (N, 784) for several. Integers run from 0
+                (background) to 255 (ink), floats from 0 to 1; True is ink. Integers that are all 0 or 1 are
+                refused unless they are uint8: they may be meant as bools.
             deadline: seconds after which the answer is worthless; None waits.
 
         Returns: a `Result` for one image, a list of N for several. A type checker counts dimensions: it takes

@@ -45,6 +45,8 @@ _ONE = (28, 28)
 IMAGE_SHAPES = (_ONE, (28, 28, 1), (784,))
 """What one image may look like."""
 _SHAPES = "(28, 28) for one image, or (N, 28, 28), (N, 28, 28, 1) or (N, 784) for several"
+_SLIGHTLY = 0.1
+"""How far rounding and resampling carry floats beyond 0 and 1."""
 
 
 @dataclass(slots=True)
@@ -61,12 +63,12 @@ class Frames:
     """Whether the caller passed one image rather than an array of them."""
 
     def single(self) -> Frames:
-        """The same where it is one image.
+        """The same, if it is one image.
 
         Raises:
-            InvalidImage: it is an array of them.
+            InvalidImage: it is an array of several, or of none.
         """
-        if not self.is_single:
+        if self.count != 1:
             raise InvalidImage(
                 f"image: expected one, of shape (28, 28), got an array of {self.count}; "
                 "`recognize` and `stream` take arrays"
@@ -78,10 +80,8 @@ def frames_of(images: Images) -> Frames:
     """Check one image or an array of them and copy it into wire form.
 
     Args:
-        images: uint8 from 0 to 255, or float from 0.0 to 1.0 (sent as float32); ink is high,
-            background low. Shape (28, 28), (28, 28, 1) or (784,) for one image; (N, 28, 28),
-            (N, 28, 28, 1) or (N, 784) for several. Need not be contiguous; it is copied, so the
-            caller may write to it again at once.
+        images: as in `Client.recognize`. Floats travel as float32, everything else as uint8. Need not be
+            contiguous; it is copied, so the caller may write to it again at once.
 
     Raises:
         InvalidImage: the message says what came, what is wanted and how to get there.
@@ -101,15 +101,21 @@ def frames_of(images: Images) -> Frames:
             f"pictures and their files become images one by one by {_PREPARE}(picture)"
         )
     is_single, count = _count(array)
-    if array.dtype == _UINT8:
-        return Frames(UINT8_FRAME, array.tobytes(), count, is_single)
-    if array.dtype.kind != "f" or array.dtype.itemsize > 8:
+    kind = array.dtype.kind
+    if kind == "f":
+        _check_floats(array)
+        return Frames(FLOAT32_FRAME, array.astype(_WIRE_FLOAT).tobytes(), count, is_single)
+    if kind == "b":
+        array = array * np.uint8(255)
+    elif kind not in "iu":
         raise InvalidImage(
-            f"images: expected dtype uint8 (0 to 255) or float (0 to 1), got {array.dtype}; "
-            + _dtype_advice(array)
+            f"images: expected integers from 0 to 255, floats from 0 to 1 or bools, got {array.dtype}; "
+            "use images.astype(np.float32)"
         )
-    _check_range(array)
-    return Frames(FLOAT32_FRAME, array.astype(_WIRE_FLOAT).tobytes(), count, is_single)
+    elif array.dtype != _UINT8:
+        _check_integers(array)
+        array = array.astype(_UINT8)
+    return Frames(UINT8_FRAME, array.tobytes(), count, is_single)
 
 
 def _as_array(images: Images) -> npt.NDArray[Any]:
@@ -127,14 +133,12 @@ def _count(array: npt.NDArray[Any]) -> tuple[bool, int]:
     shape = array.shape
     if shape in IMAGE_SHAPES:
         return True, 1
-    if shape[1:] in IMAGE_SHAPES:
+    if shape[1:] in IMAGE_SHAPES or shape[1:] == (1, *_ONE) or shape == (0,):
         return False, shape[0]
     raise InvalidImage(f"images: expected shape {_SHAPES}, got {shape}; " + _shape_advice(shape))
 
 
 def _shape_advice(shape: tuple[int, ...]) -> str:
-    if len(shape) == 4 and shape[1] == 1 and shape[2:] == _ONE:
-        return "put the channel last or drop it: images.reshape(-1, 28, 28)"
     if len(shape) < 2:
         return "an image of one row is (784,)"
     if len(shape) == 2 or (len(shape) == 3 and shape[-1] in (1, 3, 4)):
@@ -151,26 +155,50 @@ def _file_advice(images: str | bytes | bytearray | os.PathLike[str]) -> str:
     )
 
 
-def _dtype_advice(array: npt.NDArray[Any]) -> str:
-    if array.dtype == bool:
-        return "images.astype(np.uint8) * 255 makes ink 255"
-    if array.dtype.kind in "iu":
-        return "use images.astype(np.uint8) when the pixels run from 0 to 255"
-    return "use images.astype(np.float32) or images.astype(np.uint8)"
+def _check_integers(array: npt.NDArray[Any]) -> None:
+    """Refuse integers that are no grey levels, or may be something else.
+
+    uint8 is never checked: it means grey levels.
+    """
+    if not array.size:
+        return
+    low, high = int(array.min()), int(array.max())
+    if low >= 0 and high == 1:
+        raise InvalidImage(
+            f"images: 0 and 1 alone, as {array.dtype}, may be grey levels of 255 or ink and no ink; "
+            "np.array(images, bool) makes 1 ink, np.array(images, np.uint8) keeps it a grey level"
+        )
+    if low < 0 or high > 255:
+        advice = (
+            "np.clip(images, 0, 255) cuts off the rest"
+            if low < 0
+            else "divide by the value of full ink for floats from 0 to 1, 16-bit pixels by 65535"
+        )
+        raise InvalidImage(
+            "images: expected integers from 0 (background) to 255 (ink), "
+            f"got values from {low} to {high}; {advice}"
+        )
 
 
-def _check_range(array: npt.NDArray[Any]) -> None:
+def _check_floats(array: npt.NDArray[Any]) -> None:
     if not array.size:
         return
     low, high = float(array.min()), float(array.max())
     if low >= 0.0 and high <= 1.0:
         return
     wanted = "images: expected floats from 0.0 (background) to 1.0 (ink)"
-    if np.isnan(low) or np.isnan(high):
-        first = int(np.flatnonzero(np.isnan(array))[0]) // UINT8_FRAME
-        raise InvalidImage(f"{wanted}, got NaN in image {first}; np.nan_to_num removes it")
-    if low >= 0.0 and high <= 255.0:
-        advice = "divide by 255, or use images.astype(np.uint8)"
+    if not (is_finite := np.isfinite(array)).all():
+        first = int(np.flatnonzero(~is_finite)[0])
+        raise InvalidImage(
+            f"{wanted}, got {array.flat[first]} in image {first // UINT8_FRAME}; "
+            "np.nan_to_num(images, nan=0, posinf=1, neginf=0) replaces it"
+        )
+    if low >= -_SLIGHTLY and high <= 1 + _SLIGHTLY:
+        advice = "np.clip(images, 0, 1) cuts off the rest"
+    elif low >= 0:
+        advice = "divide by the value of full ink, which is 255 for 8-bit pixels"
+    elif low >= -1 and high <= 1:
+        advice = "if they run from -1 to 1, use (images + 1) / 2"
     else:
-        advice = "scale or clip them, for example np.clip(images, 0, 1)"
-    raise InvalidImage(f"{wanted}, got values from {low:g} to {high:g}; {advice}")
+        advice = "undo their normalisation, or use (images - images.min()) / np.ptp(images)"
+    raise InvalidImage(f"{wanted}, got values from {low:.9g} to {high:.9g}; {advice}")
