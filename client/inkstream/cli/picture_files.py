@@ -20,7 +20,7 @@ from inkstream.pictures import prepare_with_notes
 
 STDIN = Path("-")
 _ARRAY, _ARRAYS = b"\x93NUMPY", b"PK"
-"""How one array and how several begin."""
+"""First bytes of a file with one array, and with several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +28,17 @@ class Images:
     """The images of one picture or of one array."""
 
     name: str
-    """The file's, with the array's where it holds several; "-" for standard input."""
+    """Name of the file, with that of the array if the file holds several; "-" for standard input."""
     images: npt.NDArray[Any]
-    """Shape (N, ...), whatever the array was; not checked further."""
+    """Shape (N, ...), with the shape and dtype of the source; not checked further."""
     is_array: bool = True
-    """Whether an image needs a number, too, to be told from the others."""
+    """Whether the images have numbers."""
     notes: list[str] = field(default_factory=list)
-    """What was done to a picture."""
+    """Steps that prepared a picture."""
 
 
 def files_in(path: Path) -> list[Path]:
-    """The pictures and arrays of a folder, by name and not of folders in it; anything else as it is.
+    """List the pictures and arrays directly in a folder, sorted by name; for anything else, the path itself.
 
     Raises:
         InvalidImage: the folder holds none.
@@ -48,12 +48,14 @@ def files_in(path: Path) -> list[Path]:
     endings = Image.registered_extensions().keys() | {".npy", ".npz"}
     files = [each for each in sorted(path.iterdir()) if each.suffix.lower() in endings]
     if not files:
-        raise InvalidImage(f"{path}: a folder without pictures or .npy arrays")
+        raise InvalidImage(
+            f"{path}: the folder holds no picture, .npy or .npz file; give another one"
+        )
     return files
 
 
 def read_images(path: Path) -> Iterator[Images]:
-    """Read what a file, or standard input for "-", holds.
+    """Read the images of a file, or of standard input for "-".
 
     Raises:
         InvalidImage: it cannot be read, is neither picture nor array, or holds no image.
@@ -85,13 +87,13 @@ def _arrays(path: Path, source: Path | io.BytesIO) -> Iterator[Images]:
         named = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise InvalidImage(
-            f"{path}: not an array of numbers that can be read; write it with np.save or np.savez"
+            f"{path}: cannot be read as an array of numbers; write it with np.save or np.savez"
         ) from error
     for name, array in named.items():
         shown = f"{path}/{name}" if name else str(path)
         if not array.size:
             raise InvalidImage(
-                f"{shown}: an array without images, of shape {array.shape}; expected (28, 28) for one "
+                f"{shown}: the array holds no images, its shape is {array.shape}; expected (28, 28) for one "
                 "image or (N, 28, 28) for several"
             )
         is_single = array.shape in IMAGE_SHAPES or array.ndim == 0

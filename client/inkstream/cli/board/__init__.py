@@ -1,5 +1,5 @@
-"""`inkstream board`: a page in a browser that is written on, and what stands between it and a client.
+"""Serves the page of `inkstream board`: pointer events in, answers out, a pen of one client for each page.
 
-`_batches` and `_answers` know what a page says and is told, `_mailbox` and `_sheets` the pages that are open,
-`_serving` HTTP, `_server_watch` whether the server is there.
+`batches` and `answers` read and write JSON, `sheets` and `mailbox` keep the open pages, `serving` is HTTP,
+and `server_watch` reports whether the server answers. Leaves recognition to the client.
 """

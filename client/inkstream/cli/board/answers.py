@@ -1,4 +1,4 @@
-"""What a page is told: results, troubles and the server's state as JSON. Pure: knows no HTTP and no pens."""
+"""Makes the JSON that pages get: results, errors and the server's state. Knows neither HTTP nor pens."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _WORDS = {
     RejectReason.UNSURE: "unsure",
 }
 _ANOTHER_REASON = "not to be trusted"
-"""For a server that knows more reasons than this client."""
+"""For a reason that this client does not know."""
 
 
 def answer(result: GlyphResult, strokes: Mapping[int, int]) -> dict[str, Any]:
-    """An answer to one digit.
+    """Give the message for a result.
 
     Args:
-        result: the answer.
-        strokes: the page's number of each stroke of the pen; what is not there was forgotten.
+        result: the result.
+        strokes: the page's number of each stroke, by the pen's number; forgotten strokes are missing.
     """
     word = _WORDS.get(result.reason, _ANOTHER_REASON) if result.reason else None
     if result.rejected and word is None:
@@ -38,20 +38,20 @@ def answer(result: GlyphResult, strokes: Mapping[int, int]) -> dict[str, Any]:
 
 
 def trouble(error: InkstreamError, strokes: Mapping[int, int]) -> dict[str, Any]:
-    """Something that gets no answer; its strokes are to be written again."""
+    """Give the message for an error; the user has to write its strokes again."""
     return {"message": str(error), "strokes": _known(getattr(error, "strokes", ()), strokes)}
 
 
 def server_here() -> dict[str, Any]:
-    """The server answers."""
+    """Give the message that the server answers."""
     return {"state": "ready"}
 
 
 def server_gone(error: InkstreamError | None) -> dict[str, Any]:
-    """The server does not answer."""
+    """Give the message that the server does not answer."""
     return {"state": "gone", "why": str(error or "")}
 
 
 def _known(numbers: Iterable[int], strokes: Mapping[int, int]) -> list[int]:
-    """The page's numbers; another thread may forget some meanwhile."""
+    """Give the page's numbers of strokes; another thread may forget some meanwhile."""
     return [known for each in numbers if (known := strokes.get(each)) is not None]

@@ -1,13 +1,13 @@
-"""What a page says: JSON of its pointer events, read into calls of a pen. Pure: knows no HTTP and no pens.
+"""Reads the pointer events that a page posts. Knows neither HTTP nor pens.
 
-A batch is `{"batch": 3, "events": [...]}`, and an event one of
+A batch is `{"batch": 3, "events": [...]}`, and an event is one of
 
-* `{"do": "down", "stroke": 7, "points": [[x, y, t, pressure], ...]}`: the tip touches, and moves on;
+* `{"do": "down", "stroke": 7, "points": [[x, y, t, pressure], ...]}`: the tip touches and moves;
 * `{"do": "move", "points": [...]}` and `{"do": "up"}`;
 * `{"do": "erase", "stroke": 7}` and `{"do": "clear"}`.
 
-x and y are CSS pixels, y down; t is milliseconds on the page's clock; pressure is 0 to 1. A page numbers its
-strokes itself.
+x and y are CSS pixels, y down; t is milliseconds on the page's clock; pressure is 0 to 1. The page numbers
+its strokes.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias
 
 MOST_BYTES = 256 * 1024
-"""Size of a batch."""
+"""Largest size of a batch."""
 MOST_EVENTS = 256
-"""Events of a batch."""
+"""Largest number of events in a batch."""
 MOST_POINTS = 4096
-"""Points of a batch."""
+"""Largest number of points in a batch."""
 _FARTHEST = 1e5
-"""Pixels; more than any screen has."""
+"""Largest coordinate in pixels; no screen is larger."""
 _LATEST = 1e12
-"""Milliseconds; more than any page lives."""
+"""Largest time in milliseconds; no page is open so long."""
 _MOST_NUMBER = 2**53
-"""Whole numbers of JavaScript end here."""
+"""JavaScript counts exactly only below this."""
 _MOST_SHOWN = 60
-"""Characters of a wrong value that its error repeats."""
+"""Largest number of characters of a wrong value that its error shows."""
 
 Point: TypeAlias = tuple[float, float, float, float]
 """x, y, t, pressure."""
 
 
 class Malformed(ValueError):
-    """A request that cannot be taken as it is.
+    """A request is invalid.
 
     Attributes:
-        field: what is wrong, for example "events[2].points[0]".
-        value: what came, shortened.
-        fix: what to do about it.
+        field: the wrong field, for example "events[2].points[0]".
+        value: its value, shortened.
+        fix: what to send instead.
     """
 
     def __init__(self, field: str, value: object, fix: str) -> None:
@@ -54,13 +54,13 @@ class Malformed(ValueError):
         super().__init__(f"{field}: {fix}, got {self.value}")
 
     def as_json(self) -> dict[str, str]:
-        """The same for whoever asked."""
+        """Give the error as JSON for the page."""
         return {"field": self.field, "value": self.value, "fix": self.fix}
 
 
 @dataclass(frozen=True, slots=True)
 class Down:
-    """The tip touches and moves on."""
+    """The tip touches and moves."""
 
     stroke: int
     points: tuple[Point, ...]
@@ -87,7 +87,7 @@ class Erase:
 
 @dataclass(frozen=True, slots=True)
 class Clear:
-    """All that has no final answer is taken back."""
+    """All strokes without a final answer are taken back."""
 
 
 Event: TypeAlias = Down | Move | Up | Erase | Clear
@@ -95,27 +95,27 @@ Event: TypeAlias = Down | Move | Up | Erase | Clear
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What happened on a page since the batch before."""
+    """The events on a page since the last batch."""
 
     number: int
-    """From 1, rising; one that was taken already is not taken again."""
+    """Counts up from 1; a batch that is repeated is ignored."""
     events: tuple[Event, ...]
 
 
 def read_batch(body: bytes) -> Batch:
-    """Read a batch; all of it or nothing.
+    """Read a batch, or reject all of it.
 
     Raises:
-        Malformed: it is no batch.
+        Malformed: it is no valid batch.
     """
     try:
-        said = json.loads(body, parse_constant=_no_number)
+        sent = json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError):
         shown = body[: _MOST_SHOWN + 1].decode(errors="replace")
         raise Malformed("body", shown, "send one JSON object") from None
-    said = _object("body", said)
-    number = _whole("batch", said.get("batch"))
-    events = said.get("events")
+    sent = _object("body", sent)
+    number = _whole("batch", sent.get("batch"))
+    events = sent.get("events")
     if not isinstance(events, list) or not 0 < len(events) <= MOST_EVENTS:
         raise Malformed("events", events, f"send a list of 1 to {MOST_EVENTS} events")
     read = tuple(_event(f"events[{place}]", event) for place, event in enumerate(events))
@@ -125,28 +125,28 @@ def read_batch(body: bytes) -> Batch:
     return Batch(number, read)
 
 
-def _event(field: str, said: Any) -> Event:
-    said = _object(field, said)
-    make = _EVENTS.get(said.get("do")) if isinstance(said.get("do"), str) else None
+def _event(field: str, sent: Any) -> Event:
+    sent = _object(field, sent)
+    make = _EVENTS.get(sent.get("do")) if isinstance(sent.get("do"), str) else None
     if make is None:
-        raise Malformed(f"{field}.do", said.get("do"), "say one of " + ", ".join(_EVENTS))
-    return make(field, said)
+        raise Malformed(f"{field}.do", sent.get("do"), "send one of " + ", ".join(_EVENTS))
+    return make(field, sent)
 
 
-def _points(field: str, said: Any) -> tuple[Point, ...]:
-    if not isinstance(said, list) or not said:
-        raise Malformed(field, said, "send a list of at least one point")
-    return tuple(_point(f"{field}[{place}]", point) for place, point in enumerate(said))
+def _points(field: str, sent: Any) -> tuple[Point, ...]:
+    if not isinstance(sent, list) or not sent:
+        raise Malformed(field, sent, "send a list of at least one point")
+    return tuple(_point(f"{field}[{place}]", point) for place, point in enumerate(sent))
 
 
-def _point(field: str, said: Any) -> Point:
-    if isinstance(said, list) and len(said) == 4 and all(map(_is_number, said)):
-        x, y, t, pressure = said
+def _point(field: str, sent: Any) -> Point:
+    if isinstance(sent, list) and len(sent) == 4 and all(map(_is_number, sent)):
+        x, y, t, pressure = sent
         if max(abs(x), abs(y)) <= _FARTHEST and 0 <= t <= _LATEST and 0 <= pressure <= 1:
             return float(x), float(y), float(t), float(pressure)
     raise Malformed(
         field,
-        said,
+        sent,
         f"send [x, y, t, pressure]: x and y within {_FARTHEST:.0f} pixels, t from 0 ms, pressure from 0 to 1",
     )
 
@@ -168,17 +168,17 @@ def _object(field: str, value: Any) -> dict[str, Any]:
 
 
 def _no_number(word: str) -> NoReturn:
-    """What JSON does not have and Python reads all the same: NaN, Infinity."""
+    """Reject NaN and Infinity, which Python reads although JSON does not have them."""
     raise ValueError(word)
 
 
 _EVENTS: dict[str, Callable[[str, dict[str, Any]], Event]] = {
-    "down": lambda field, said: Down(
-        _whole(f"{field}.stroke", said.get("stroke")),
-        _points(f"{field}.points", said.get("points")),
+    "down": lambda field, sent: Down(
+        _whole(f"{field}.stroke", sent.get("stroke")),
+        _points(f"{field}.points", sent.get("points")),
     ),
-    "move": lambda field, said: Move(_points(f"{field}.points", said.get("points"))),
-    "up": lambda _field, _said: Up(),
-    "erase": lambda field, said: Erase(_whole(f"{field}.stroke", said.get("stroke"))),
-    "clear": lambda _field, _said: Clear(),
+    "move": lambda field, sent: Move(_points(f"{field}.points", sent.get("points"))),
+    "up": lambda _field, _sent: Up(),
+    "erase": lambda field, sent: Erase(_whole(f"{field}.stroke", sent.get("stroke"))),
+    "clear": lambda _field, _sent: Clear(),
 }

@@ -1,4 +1,4 @@
-"""What waits for one page: messages by number, kept for a while, so that a stream that breaks loses none."""
+"""Keeps numbered messages for a page, so that none is lost when its stream breaks."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from typing import Any
 
 _KEPT = 256
-"""Messages; a page that is away for some seconds misses a few."""
+"""Number of kept messages; a page that is away for long loses the oldest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something that a page is told."""
+    """A message for a page."""
 
     number: int
-    """From 1, rising."""
+    """Counts up from 1."""
     kind: str
     body: dict[str, Any]
 
 
 class Mailbox:
-    """Messages for one page. Any thread puts; one reader at a time reads, the one that came last."""
+    """Messages for one page. Any thread may put; only the newest reader may read."""
 
     def __init__(self) -> None:
         self._kept: deque[Message] = deque(maxlen=_KEPT)
@@ -38,11 +38,11 @@ class Mailbox:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """End whoever reads."""
+        """End the current reader."""
         self.begin()
 
     def begin(self) -> int:
-        """Begin to read; ends all who read before. Gives the reader's number."""
+        """Begin to read, which ends earlier readers. Gives the reader's number."""
         with self._changed:
             self._reader += 1
             self._changed.notify_all()
@@ -53,10 +53,10 @@ class Mailbox:
 
         Args:
             reader: from `begin`.
-            after: number of the last message that is known.
-            seconds: how long to wait at most.
+            after: number of the last message that the page has.
+            seconds: longest time to wait.
 
-        Returns: those after it, none where none came; None where another reader has begun or it was closed.
+        Returns: the messages after it, maybe none; None if another reader began or the mailbox was closed.
         """
         with self._changed:
             self._changed.wait_for(
@@ -67,6 +67,6 @@ class Mailbox:
             return [message for message in self._kept if message.number > after]
 
     def is_left(self, reader: int, seconds: float) -> bool:
-        """Wait for another reader, or the end; tells whether neither came."""
+        """Wait for another reader or the end; True if neither came."""
         with self._changed:
             return not self._changed.wait_for(lambda: self._reader != reader, timeout=seconds)

@@ -1,4 +1,4 @@
-"""Whether the server is there: the client tells of its stream, and questions find out the rest."""
+"""Watches whether the server answers: by the state of the client's stream, and by asking."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _PERIOD_SECONDS = 2.0
 
 
 class ServerWatch:
-    """Knows whether the server is there, and tells of changes.
+    """Reports when the server stops or starts to answer.
 
-    A client without work opens no stream, and a server that stops in good order breaks none: so it is asked
-    now and then as well.
+    The state of the stream is not enough: an idle client opens none, and a server that drains breaks none. So
+    `ask` calls the server periodically.
     """
 
     def __init__(self, tell: Callable[[dict[str, Any]], object]) -> None:
-        """Take the server to be there, as whoever makes this is about to ask it.
+        """Assume that the server answers until it does not.
 
         Args:
-            tell: called with what pages are told, from any thread; it must not block.
+            tell: called from any thread with each new state, as a message for pages; must not block.
         """
         self._tell = tell
         self._lock = threading.Lock()
@@ -32,22 +32,22 @@ class ServerWatch:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What pages are told."""
+        """Give the state, as a message for pages."""
         return self._state
 
     def take(self, event: ConnectionEvent) -> None:
-        """For the client: its connection changed. Does not block."""
+        """Take a change of the client's connection. Does not block."""
         if event.state is ConnectionState.OPEN:
             self._set(server_here())
         elif event.state is ConnectionState.LOST:
             self._set(server_gone(event.error))
 
     def ask(self, question: Callable[[], object], period_seconds: float = _PERIOD_SECONDS) -> None:
-        """Ask the server now and then, until `stop`. To be run in a thread of its own.
+        """Ask the server periodically until `stop`. Runs in a thread of its own.
 
         Args:
-            question: raises InkstreamError where there is no answer.
-            period_seconds: time between two questions.
+            question: calls the server; raises InkstreamError if there is no answer.
+            period_seconds: time between two calls.
         """
         while not self._is_over.wait(period_seconds):
             try:
@@ -58,7 +58,7 @@ class ServerWatch:
                 self._set(server_here())
 
     def stop(self) -> None:
-        """Ask no more."""
+        """Stop asking."""
         self._is_over.set()
 
     def _set(self, state: dict[str, Any]) -> None:

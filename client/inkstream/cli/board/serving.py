@@ -1,7 +1,7 @@
 """Serves the board to browsers: the page, its batches as POSTs, its answers as server-sent events.
 
-Every address begins with a random token, without which nothing is told and nothing is taken; so another page
-of the same browser can neither read nor write, by whatever name it reaches this port.
+Every path begins with a random token, and the board answers nothing without it. So other pages of the same
+browser can neither read nor write, whichever host name they use.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from inkstream.cli.board.sheets import NoRoom, Sheet, Sheets
 _PAGE = Path(__file__).with_name("board.html").read_bytes()
 _POLICY = page_policy(_PAGE)
 _MOST_CONNECTIONS = 160
-"""At once: a browser opens six for a page at most, and keeps one or two."""
+"""Largest number at once. A browser opens at most six for a page and keeps one or two."""
 _PATIENCE_SECONDS = 10.0
-"""For a browser that says nothing, or does not read."""
+"""Timeout of a browser that sends nothing or does not read."""
 _BEAT_SECONDS = 5.0
-"""Between signs of life on a stream that has nothing to tell."""
+"""Time between heartbeats on an idle stream."""
 _GRACE_SECONDS = 10.0
-"""For a page whose stream broke to come back, until it counts as gone."""
+"""Time in which a page may reconnect after its stream broke; then it is closed."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{16,64}")
 
 _log = logging.getLogger("inkstream")
 
 
 class BoardServer(ThreadingHTTPServer):
-    """The board's side of HTTP. Bound when it is made; `serve_forever` serves."""
+    """The HTTP server of the board. The constructor binds it; `serve_forever` serves."""
 
     daemon_threads = True
     block_on_close = False
@@ -52,13 +52,13 @@ class BoardServer(ThreadingHTTPServer):
         """Bind, without serving.
 
         Args:
-            host: where to listen.
-            port: likewise; 0 for a free one.
-            sheets: the pages that are open.
-            greeting: what a page is told when its stream begins.
+            host: address to listen on.
+            port: port to listen on; 0 picks a free one.
+            sheets: the open pages.
+            greeting: gives the first message of a page's stream.
 
         Raises:
-            OSError: the port or the address cannot be had.
+            OSError: the address or the port cannot be used.
         """
         self.token = secrets.token_urlsafe(16)
         self.sheets = sheets
@@ -70,11 +70,11 @@ class BoardServer(ThreadingHTTPServer):
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port that it listens on."""
         return int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Give a connection a thread, or hang up where too many are open."""
+        """Serve a connection in a thread, or close it if too many are open."""
         if self._room.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
@@ -88,13 +88,13 @@ class BoardServer(ThreadingHTTPServer):
             self._room.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log what a connection should not have ended with; that a browser hangs up is as it should be."""
+        """Log an unexpected error. Browsers may close connections at any time, so OSError is expected."""
         if not isinstance(sys.exception(), OSError):
             _log.exception("the board failed on a request")
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One connection of a browser."""
+    """Serves one connection of a browser."""
 
     server: BoardServer
     protocol_version = "HTTP/1.1"
@@ -102,8 +102,8 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        """The page, or its answers."""
-        match self._asked():
+        """Send the page or the stream of its answers."""
+        match self._path():
             case "":
                 policy = ("Content-Security-Policy", _POLICY)
                 self._send(200, _PAGE, "text/html; charset=utf-8", policy)
@@ -115,8 +115,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._not_found()
 
     def do_POST(self) -> None:
-        """What happened on a page."""
-        match self._asked():
+        """Take a batch of a page, or its end."""
+        match self._path():
             case "ink":
                 self._with_name(self._write)
             case "leave":
@@ -126,8 +126,8 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 self._not_found()
 
-    def _asked(self) -> str | None:
-        """What is asked for behind the token; None without that."""
+    def _path(self) -> str | None:
+        """Give the path after the token; None if the token is wrong."""
         parts = self.path.partition("?")[0].split("/")
         if len(parts) != 3:
             return None
@@ -138,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
         return parse_qs(self.path.partition("?")[2], max_num_fields=8).get(name, [""])[0]
 
     def _with_name(self, do: Callable[[str], None]) -> None:
-        """Go on with the name of the page that asks; say what is wrong with what it sent."""
+        """Handle a request of a page by its name, and send errors back."""
         try:
             name = self._query("page")
             if not _NAME.fullmatch(name):
@@ -158,57 +158,61 @@ class _Handler(BaseHTTPRequestHandler):
         batch = read_batch(body)
         sheet = self.server.sheets.find(name)
         if sheet is None:
-            self._refuse(404, "page", name, "ask for its answers first: it is not open")
+            self._refuse(404, "page", name, "open its stream of answers first")
             return
         sheet.write(batch)
         self._send(204)
 
     def _leave(self, name: str) -> None:
-        # What comes with it does not matter, and is not read.
+        # The body does not matter and is not read.
         self.close_connection = True
         if (sheet := self.server.sheets.find(name)) is not None:
             self.server.sheets.close(name, sheet)
         self._send(204)
 
     def _body(self) -> bytes | None:
-        """What was sent; None where it was refused."""
-        said = self.headers.get("Content-Length", "")
-        if not (said.isascii() and said.isdigit() and len(said) < 16):
-            self._refuse(411, "Content-Length", said, "say how many bytes follow")
+        """Read the body; None if it was rejected."""
+        sent = self.headers.get("Content-Length", "")
+        if not (sent.isascii() and sent.isdigit() and len(sent) < 16):
+            self._refuse(411, "Content-Length", sent, "send the number of bytes in the body")
             return None
-        if int(said) > MOST_BYTES:
-            self._refuse(413, "Content-Length", said, f"send at most {MOST_BYTES} bytes")
+        if int(sent) > MOST_BYTES:
+            self._refuse(413, "Content-Length", sent, f"send at most {MOST_BYTES} bytes")
             return None
-        body = self.rfile.read(int(said))
-        if len(body) < int(said):
-            self._refuse(400, "body", f"{len(body)} bytes", f"send the {said} that were announced")
+        body = self.rfile.read(int(sent))
+        if len(body) < int(sent):
+            self._refuse(
+                400, "body", f"{len(body)} bytes", f"send {sent} bytes, as Content-Length says"
+            )
             return None
         return body
 
     # ---- To the page --------------------------------------------------------------------------------
 
     def _follow(self, name: str) -> None:
-        """Tell a page what comes, until it goes away."""
+        """Send a page its messages until it closes."""
         after = self._query("after") or "0"
         if not (after.isascii() and after.isdigit() and len(after) < 16):
-            raise Malformed("after", after, "send the number of the last answer, or leave it out")
+            raise Malformed(
+                "after", after, "send the number of the last answer, or leave the field out"
+            )
         try:
             sheet, resumed = self.server.sheets.open(name)
         except NoRoom:
-            fix = "close one of the other pages: there are as many as may be"
+            fix = "close another page first: too many are open"
             self._refuse(503, "page", name, fix, ("Retry-After", "3"))
             return
         reader = sheet.mailbox.begin()
         try:
-            self._tell_all(sheet, reader, int(after) if resumed else 0, resumed)
+            self._send_messages(sheet, reader, int(after) if resumed else 0, resumed)
         except OSError:
-            pass  # The page is gone, or does not read.
+            pass  # The browser closed the connection, or does not read.
         finally:
             self.close_connection = True
             if sheet.mailbox.is_left(reader, self.server.grace_seconds):
                 self.server.sheets.close(name, sheet)
 
-    def _tell_all(self, sheet: Sheet, reader: int, after: int, resumed: bool) -> None:
+    def _send_messages(self, sheet: Sheet, reader: int, after: int, resumed: bool) -> None:
         self.send_response(200)
         for header in (
             *PAGE_HEADERS,
@@ -218,19 +222,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(*header)
         self.end_headers()
         hello = {**self.server.greeting(), "batch": sheet.last_batch, "resumed": resumed}
-        self._tell("hello", hello)
+        self._event("hello", hello)
         while (messages := sheet.mailbox.read(reader, after, _BEAT_SECONDS)) is not None:
             for message in messages:
-                self._tell(message.kind, message.body, message.number)
+                self._event(message.kind, message.body, message.number)
                 after = message.number
             if not messages:
-                self._tell("beat", {})
+                self._event("beat", {})
 
-    def _tell(self, kind: str, body: dict[str, Any], number: int | None = None) -> None:
+    def _event(self, kind: str, body: dict[str, Any], number: int | None = None) -> None:
         line = "" if number is None else f"id: {number}\n"
         self.wfile.write(f"event: {kind}\n{line}data: {json.dumps(body)}\n\n".encode())
 
-    # ---- Answers of one piece -----------------------------------------------------------------------
+    # ---- Whole responses ----------------------------------------------------------------------------
 
     def _not_found(self) -> None:
         self._refuse(404, "address", self.path, "open the address that `inkstream board` printed")
@@ -238,10 +242,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _refuse(
         self, status: int, field: str, value: str, fix: str, *headers: tuple[str, str]
     ) -> None:
-        # What was sent with it may not have been read, so that nothing can follow it.
+        # The body may be unread, so the connection cannot be used again.
         self.close_connection = True
-        said = {"error": Malformed(field, value, fix).as_json()}
-        body = json.dumps(said).encode() + b"\n"
+        sent = {"error": Malformed(field, value, fix).as_json()}
+        body = json.dumps(sent).encode() + b"\n"
         self._send(status, body, "application/json", ("Connection", "close"), *headers)
 
     def _send(
@@ -258,13 +262,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Refuse what is not HTTP as it should be, in the way of all else."""
+        """Reject invalid HTTP with a JSON error, like all other requests."""
         self.command = self.command or ""
         self._refuse(code, "request", message or "", "send HTTP/1.1 with GET or POST")
 
     def version_string(self) -> str:
-        """Name what answers, and no version of anything."""
+        """Give the name of the server, without any version."""
         return "inkstream"
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - named by http.server
-        """Say nothing of single requests."""
+        """Log no single request."""

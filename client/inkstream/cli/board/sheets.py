@@ -1,4 +1,4 @@
-"""The pages that are open: each has a pen that writes what it says, and a mailbox for what comes back."""
+"""Keeps the open pages: each has a pen for its strokes, and a mailbox for the answers."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from inkstream.cli.board.batches import Batch, Clear, Down, Erase, Event, Move, 
 from inkstream.cli.board.mailbox import Mailbox
 
 MOST_SHEETS = 32
-"""Pages at once."""
+"""Largest number of pages at once."""
 _REMEMBERED = 1024
-"""Strokes of a page whose numbers are known; a digit has 64 at most."""
+"""Number of strokes of a page whose numbers are kept; a digit has 64 at most."""
 
 MakePen: TypeAlias = Callable[[OnResult], Pen]
-"""Gives a pen that hands its results over."""
+"""Makes a pen that hands its results to a callback."""
 
 
 class NoRoom(Exception):
-    """As many pages are open as may be."""
+    """Too many pages are open."""
 
 
 class Sheet:
-    """One page: turns its batches into ink, and gathers the answers."""
+    """One page: writes its batches with a pen, and puts the answers into its mailbox."""
 
     def __init__(self, make_pen: MakePen) -> None:
         self.mailbox = Mailbox()
         self._writing = threading.Lock()
         self._strokes: dict[int, int] = {}
-        """The page's number of each stroke, by the pen's; what is written last stands last."""
+        """The page's number of each stroke, by the pen's number, oldest first."""
         self._begun = 0
         self._is_down = False
         self._last_batch = 0
@@ -41,13 +41,13 @@ class Sheet:
 
     @property
     def last_batch(self) -> int:
-        """Number of the last batch that was taken."""
+        """Number of the last batch that was written."""
         return self._last_batch
 
     def write(self, batch: Batch) -> None:
-        """Write what happened on the page; nothing where that is known already. Does not wait for answers.
+        """Write a batch, unless it was written before. Does not wait for answers.
 
-        A stroke that the pen does not take is told to the page as a trouble, and the others are written.
+        If the pen rejects a stroke, the page gets a message "trouble", and the other strokes are written.
         """
         with self._writing:
             if batch.number <= self._last_batch:
@@ -57,7 +57,7 @@ class Sheet:
                 self._do(event)
 
     def close(self) -> None:
-        """The page is gone: its open digit ends."""
+        """Close the mailbox and the pen, which ends an open digit."""
         self.mailbox.close()
         with self._writing:
             self._pen.close()
@@ -81,10 +81,10 @@ class Sheet:
             self._give_up(error)
 
     def _begin(self, stroke: int, point: tuple[float, float, float, float]) -> None:
-        # A page whose pointer went astray may not have said that the tip lifted.
+        # The page may have lost the pen-up before.
         self._lift()
         number = self._begun + 1
-        # Known before it is written: what comes of it may come at once, in another thread.
+        # Note the number first: an answer may come at once, in another thread.
         self._strokes[number] = stroke
         if len(self._strokes) > _REMEMBERED:
             del self._strokes[next(iter(self._strokes))]
@@ -107,7 +107,7 @@ class Sheet:
             self._pen.up()
 
     def _erase(self, stroke: int) -> None:
-        """Take a stroke back; one that is not known was never written, or long ago."""
+        """Take a stroke back; an unknown one was never written, or is forgotten."""
         for number, known in reversed(self._strokes.items()):
             if known == stroke:
                 if number == self._begun:
@@ -117,18 +117,18 @@ class Sheet:
                 return
 
     def _give_up(self, error: InkstreamError) -> None:
-        """The stroke that is being drawn cannot go on: it is taken back."""
+        """Take back the stroke that is being drawn, after an error, and report it."""
         about = {}
         if self._is_down:
             self._is_down = False
             about = {self._begun: self._strokes.pop(self._begun)}
-            # Where that is refused, the client is closed and the stroke is gone as well.
+            # If this fails, the client is closed, and the stroke is lost in any case.
             with suppress(InkstreamError):
                 self._pen.erase(self._begun)
         self.mailbox.put("trouble", {"message": str(error), "strokes": [*about.values()]})
 
     def _take(self, item: GlyphResult | InkstreamError) -> None:
-        """Something came back. In the thread of the connection."""
+        """Put a result or an error into the mailbox. Called in the thread of the connection."""
         if isinstance(item, InkstreamError):
             self.mailbox.put("trouble", trouble(item, self._strokes))
         else:
@@ -136,7 +136,7 @@ class Sheet:
 
 
 class Sheets:
-    """All pages that are open, by names that they give themselves."""
+    """All open pages, by the names that they choose."""
 
     def __init__(self, make_pen: MakePen, most: int = MOST_SHEETS) -> None:
         self._make_pen = make_pen
@@ -148,7 +148,7 @@ class Sheets:
         """Give a page's sheet, and whether it was open already.
 
         Raises:
-            NoRoom: it was not, and there is no room for another.
+            NoRoom: it was not open, and too many others are.
         """
         with self._lock:
             if (found := self._open.get(name)) is not None:
@@ -159,12 +159,12 @@ class Sheets:
             return made, False
 
     def find(self, name: str) -> Sheet | None:
-        """Give a page's sheet, None where it is not open."""
+        """Give a page's sheet; None if it is not open."""
         with self._lock:
             return self._open.get(name)
 
     def close(self, name: str, sheet: Sheet) -> None:
-        """Close a page's sheet, if it is still the one that is open under this name."""
+        """Close a page's sheet, unless another one has its name by now."""
         with self._lock:
             if self._open.get(name) is not sheet:
                 return
@@ -172,7 +172,7 @@ class Sheets:
         sheet.close()
 
     def tell(self, kind: str, body: dict[str, Any]) -> None:
-        """Tell all pages."""
+        """Put a message into all mailboxes."""
         with self._lock:
             sheets = [*self._open.values()]
         for sheet in sheets:
