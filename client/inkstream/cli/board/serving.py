@@ -64,7 +64,7 @@ class BoardServer(ThreadingHTTPServer):
         self.sheets = sheets
         self.greeting = greeting
         self.grace_seconds = _GRACE_SECONDS
-        self._room = threading.BoundedSemaphore(_MOST_CONNECTIONS)
+        self._connections = threading.BoundedSemaphore(_MOST_CONNECTIONS)
         self.address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         super().__init__((host, port), _Handler)
 
@@ -75,7 +75,7 @@ class BoardServer(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a connection in a thread, or close it if too many are open."""
-        if self._room.acquire(blocking=False):
+        if self._connections.acquire(blocking=False):
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
@@ -85,7 +85,7 @@ class BoardServer(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._room.release()
+            self._connections.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log an unexpected error. Browsers may close connections at any time, so OSError is expected."""
@@ -172,17 +172,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes | None:
         """Read the body; None if it was rejected."""
-        sent = self.headers.get("Content-Length", "")
-        if not (sent.isascii() and sent.isdigit() and len(sent) < 16):
-            self._refuse(411, "Content-Length", sent, "send the number of bytes in the body")
+        length = self.headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdigit() and len(length) < 16):
+            self._refuse(411, "Content-Length", length, "send the number of bytes in the body")
             return None
-        if int(sent) > MOST_BYTES:
-            self._refuse(413, "Content-Length", sent, f"send at most {MOST_BYTES} bytes")
+        if int(length) > MOST_BYTES:
+            self._refuse(413, "Content-Length", length, f"send at most {MOST_BYTES} bytes")
             return None
-        body = self.rfile.read(int(sent))
-        if len(body) < int(sent):
+        body = self.rfile.read(int(length))
+        if len(body) < int(length):
             self._refuse(
-                400, "body", f"{len(body)} bytes", f"send {sent} bytes, as Content-Length says"
+                400, "body", f"{len(body)} bytes", f"send {length} bytes, as Content-Length says"
             )
             return None
         return body
@@ -244,8 +244,8 @@ class _Handler(BaseHTTPRequestHandler):
     ) -> None:
         # The body may be unread, so the connection cannot be used again.
         self.close_connection = True
-        sent = {"error": Malformed(field, value, fix).as_json()}
-        body = json.dumps(sent).encode() + b"\n"
+        error = {"error": Malformed(field, value, fix).as_json()}
+        body = json.dumps(error).encode() + b"\n"
         self._send(status, body, "application/json", ("Connection", "close"), *headers)
 
     def _send(

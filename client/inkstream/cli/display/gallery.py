@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 _SIDE = 14
-"""Pixels shown of a side: each the mean of two by two."""
+"""Width and height shown; each pixel is the mean of two by two."""
 
 
 def choose(digits: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], count: int) -> list[int]:
-    """Which to show: different digits in turn, and one mistake at the end if there is any."""
+    """Choose images to show: one of each digit, and one mistake at the end if there is any."""
     wrong = np.flatnonzero(digits != labels)
     firsts = [int(np.flatnonzero(labels == digit)[0]) for digit in np.unique(labels)]
     others = [index for index in firsts if digits[index] == labels[index]]
@@ -27,11 +27,11 @@ def choose(digits: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8], count: 
 def gallery(
     images: npt.NDArray[np.uint8], captions: Sequence[Text], console: Console
 ) -> list[Table]:
-    """Rows of pictures with captions, as many side by side as the console is wide.
+    """Make rows of pictures with captions, as wide as the console.
 
     Args:
         images: uint8 of shape (N, 28, 28), ink high.
-        captions: N of them.
+        captions: one for each image.
         console: decides on colours, width and characters.
     """
     abreast = max(1, min(len(images) or 1, console.width // (_SIDE + 2)))

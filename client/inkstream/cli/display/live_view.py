@@ -1,4 +1,4 @@
-"""Shows pages while they are written: drawn over and over on a terminal, a line an answer elsewhere."""
+"""Shows pages while they are written: redrawn on a terminal, elsewhere one line for each answer."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from inkstream.ink import Ink, Stroke
 
 _FRAMES_PER_SECOND = 15
 _COLUMNS = 12
-"""Characters of a page's picture."""
+"""Width of a page's picture in characters."""
 
 
 @contextmanager
 def live_view(pages: Sequence[Page], console: Console) -> Iterator[OnAnswer]:
-    """Show pages as long as the block lasts; gives what has to hear of answers."""
+    """Show pages during the block; gives the callback for answers."""
     if not console.is_terminal:
         yield (
             lambda page, result, seconds: (
@@ -35,7 +35,7 @@ def live_view(pages: Sequence[Page], console: Console) -> Iterator[OnAnswer]:
         get_renderable=lambda: _view(pages, console),
         refresh_per_second=_FRAMES_PER_SECOND,
     ):
-        # It looks by itself, often enough.
+        # Live redraws by itself.
         yield lambda page, result, seconds: None
 
 
@@ -48,7 +48,7 @@ def _line(page: Page, result: GlyphResult, seconds: float) -> Text:
 
 
 def _view(pages: Sequence[Page], console: Console) -> Table:
-    """All pages side by side, as many as there is room for."""
+    """Draw the pages side by side, as many in a row as there is room for."""
     abreast = max(1, min(len(pages), console.width // (_COLUMNS + 3)))
     table = Table.grid(padding=(0, 3, 1, 0))
     for _ in range(abreast):
@@ -79,12 +79,7 @@ def _cell(page: Page, console: Console) -> Text:
                 str(result.digit), "dim" if result.state is GlyphState.INTERIM else "yellow"
             )
     now = page.read.get(len(page.labels) - 1)
-    cell.append(f"\n{_said(now) if now else ''}\n", "default")
+    cell.append(f"\n{(now.reason or now.state) if now else ''}\n", "default")
     if page.latencies:
         cell.append(f"{page.latencies[-1] * 1000:.1f} ms", "default")
     return cell
-
-
-def _said(result: GlyphResult) -> str:
-    """How settled an answer is, or why it should not be trusted."""
-    return str(result.reason) if result.reason else str(result.state)

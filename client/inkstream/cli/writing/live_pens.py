@@ -1,4 +1,4 @@
-"""Several pens that write at once, in real time, and what is read while they do."""
+"""Writes with several pens at once, in real time, and collects the answers."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from inkstream.cli.writing.player import draw_stroke, pause_seconds, point_secon
 from inkstream.ink import Ink, Stroke
 
 _SIZE, _PITCH = 100.0, 170.0
-"""Longest side of a digit, and how far the next one begins to the right; in pixels."""
+"""Longest side of a digit, and distance from one digit to the next, in pixels."""
 _PACE = 1.3
-"""A show is a bit faster than life."""
-_BREATH_SECONDS = 0.35
-"""From one digit to the next: some are final by their pause, some because the next one begins."""
+"""Factor to the recorded pace: the demo is a little faster."""
+_PAUSE_SECONDS = 0.35
+"""Time between two digits. Some become final by this pause, others because the next one begins."""
 _PATIENCE_SECONDS = 1.0
-"""For the last digit to become final by its pause."""
+"""Time for the last digit to become final by its pause."""
 _INTERIMS = 8
 
 OnAnswer = Callable[["Page", GlyphResult, float | None], object]
-"""Hears of each answer: the page, and the seconds from the pen-up before it; None while the tip is down."""
+"""Called with the page, the answer and the seconds since pen-up; None while the tip is down."""
 
 
 @dataclass(slots=True)
 class Page:
-    """What one pen wrote, in a line, and what of it was read."""
+    """A line of digits that one pen writes, and their answers."""
 
     number: int
     labels: list[str] = field(default_factory=list)
-    """What is written, up to the digit that is under way."""
+    """Labels of the digits, the current one included."""
     read: dict[int, GlyphResult] = field(default_factory=dict)
-    """The last answer to each digit, by its place in `labels`."""
+    """The last answer to each digit, by its index in `labels`."""
     ink: list[list[tuple[float, float]]] = field(default_factory=list)
-    """Strokes of the digit that is under way, as far as they are drawn."""
+    """Strokes of the current digit, as far as they are drawn."""
     latencies: list[float] = field(default_factory=list)
     """Seconds from pen-up to each provisional answer."""
     _pen: AsyncPen | None = None
     _places: dict[int, int] = field(default_factory=dict)
-    """The place in `labels` of each stroke, by the pen's number for it."""
+    """The index in `labels` of each stroke, by the pen's number."""
     _lifted: dict[int, float] = field(default_factory=dict)
-    """When each stroke ended."""
+    """Time of the pen-up of each stroke."""
     _unread: int = 0
     _all_read: asyncio.Event = field(default_factory=asyncio.Event)
     _error: InkstreamError | None = None
@@ -55,7 +55,7 @@ class Page:
         """Write digits, and wait until all of them are final.
 
         Raises:
-            InkstreamError: something of it got no answer.
+            InkstreamError: a digit got no final answer.
         """
 
         def take(item: GlyphResult | InkstreamError) -> None:
@@ -78,25 +78,25 @@ class Page:
                         self, points, point_seconds(stroke, ink.points_per_second) / _PACE
                     )
                     before = stroke
-                await asyncio.sleep(_BREATH_SECONDS)
+                await asyncio.sleep(_PAUSE_SECONDS)
             if self._unread and self._error is None:
                 await self._wait(pen)
             if self._error is not None:
                 raise self._error
 
     async def _wait(self, pen: AsyncPen) -> None:
-        """Wait until all is read."""
+        """Wait until all digits are final."""
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await self._all_read.wait()
         except TimeoutError:
-            # A server with long quiet times: tell it that the last digit is done.
+            # The server has a long quiet time, so end the last digit.
             pen.end_glyph()
             await self._all_read.wait()
 
     @property
     def answers(self) -> list[tuple[str, GlyphResult]]:
-        """Label and last answer of each digit that has one."""
+        """Give label and last answer of each digit that has one."""
         return [
             (label, self.read[place])
             for place, label in enumerate(self.labels)
@@ -126,7 +126,7 @@ class Page:
         self._lifted[max(self._places)] = perf_counter()
 
     def _take(self, result: GlyphResult) -> float | None:
-        """Note an answer; gives the seconds from the pen-up before it."""
+        """Note an answer, and give the seconds since the last pen-up."""
         for stroke in result.strokes:
             self.read[self._places[stroke]] = result
         if result.is_final:
@@ -144,10 +144,10 @@ class Page:
 async def write_pages(
     server: ServerOptions, inks: Sequence[Ink], pages: Sequence[Page], on_answer: OnAnswer
 ) -> None:
-    """Deal inks out to the pages and have all written at once, over one stream.
+    """Distribute inks over the pages, and write all pages at once over one stream.
 
     Raises:
-        InkstreamError: the server cannot be reached, or something got no answer.
+        InkstreamError: the server cannot be reached, or a digit got no final answer.
     """
     try:
         async with (
@@ -161,7 +161,7 @@ async def write_pages(
 
 
 def _placed(ink: Ink, place: int) -> list[tuple[Stroke, npt.NDArray[np.float64]]]:
-    """Strokes that have points, y down, in the place of the line that is theirs."""
+    """Give the strokes with points, y down, moved to the place of this digit in the line."""
     upright = ink.with_y("down")
     strokes = [
         (stroke, points)

@@ -1,6 +1,6 @@
-"""Draws digits with known labels where no real ones are at hand: jittered strokes, a round pen.
+"""Writes digits with known labels where no real ones are available: jittered strokes, a round pen.
 
-Good enough to show a service at work; no measure of a model's accuracy.
+Good enough to show a service at work, but no measure of a model's accuracy.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def draw_digits(count: int, seed: int = 0) -> tuple[npt.NDArray[np.uint8], npt.N
     """Draw digits, all ten in turn.
 
     Args:
-        count: how many.
-        seed: the same one draws the same digits.
+        count: number of digits.
+        seed: the same seed draws the same digits.
 
     Returns: images, uint8 of shape (count, 28, 28), ink high, the MNIST way; labels, uint8 of shape
         (count,). About a quarter of a millisecond each.
@@ -38,8 +38,8 @@ def write_digits(count: int, seed: int = 0) -> list[Ink]:
     """Write digits, all ten in turn, as a pen at 100 points a second would.
 
     Args:
-        count: how many.
-        seed: the same one writes the same digits.
+        count: number of digits.
+        seed: the same seed writes the same digits.
 
     Returns: inks with label, y down; digits of 18 pixels and about half a second.
     """
@@ -57,14 +57,14 @@ def write_digits(count: int, seed: int = 0) -> list[Ink]:
 
 
 def _dense(stroke: _Stroke) -> _Stroke:
-    """The same line with a point every pixel or so."""
+    """Give the same line with a point about every pixel."""
     along = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(stroke, axis=0).T))])
     places = np.linspace(0, along[-1], max(2, round(along[-1]) + 1))
     return np.stack([np.interp(places, along, stroke[:, axis]) for axis in (0, 1)], axis=1)
 
 
 def _write(template: Sequence[_Stroke], random: np.random.Generator) -> list[_Stroke]:
-    """A template as one hand would write it: slanted, stretched, turned and shaky; in pixels."""
+    """Vary a template as a hand would: slant, stretch, turn and shake it; in pixels."""
     slant, turn = random.normal(-0.12, 0.12), random.normal(0, 0.08)
     stretch = random.uniform(0.75, 1.1)
     hand = np.array([[stretch, 0.0], [slant, 1.0]])
@@ -76,11 +76,11 @@ def _write(template: Sequence[_Stroke], random: np.random.Generator) -> list[_St
 
 
 def draw_strokes(strokes: Sequence[_Stroke], width: float) -> npt.NDArray[np.uint8]:
-    """Draw strokes with a round pen; ink falls off within one pixel around half its width from the line.
+    """Draw strokes with a round pen, whose edge is one pixel wide.
 
     Args:
         strokes: each of shape (n, 2), n at least 2, x right, y down, within the 20-px box.
-        width: of the pen, in pixels.
+        width: width of the pen in pixels.
 
     Returns: uint8 of shape (28, 28), ink high, centred by mass.
     """
@@ -104,7 +104,7 @@ def _line(*points: tuple[float, float]) -> _Stroke:
 def _arc(
     centre: tuple[float, float], radii: tuple[float, float], start: float, stop: float
 ) -> _Stroke:
-    """Points of an ellipse from one angle to another, degrees clockwise from the right."""
+    """Give points of an ellipse from one angle to another, in degrees clockwise from the right."""
     angle = np.radians(np.linspace(start, stop, 14))
     return np.stack(
         [centre[0] + radii[0] * np.cos(angle), centre[1] + radii[1] * np.sin(angle)], axis=1

@@ -1,4 +1,4 @@
-"""Writes ink that exists already, as a pen would: in real time, faster, or as fast as it goes."""
+"""Replays recorded ink with a pen: in real time, faster, or as fast as possible."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from inkstream._pens.point_coder import Fitted, fit
 from inkstream.ink import Ink, Stroke
 
 PACKET_SECONDS = 0.020
-"""Time between two packets of a pen that writes."""
+"""Time between two packets of a writing pen."""
 _AIR_SECONDS = 0.15
-"""From pen-up to pen-down within a digit, where the ink does not tell."""
+"""Time from pen-up to pen-down within a digit, if the ink has no times."""
 _LONGEST_PAUSE = 2.0
-"""A pause within a digit that is longer is cut: nobody wants to watch it."""
+"""Longest pause within a digit; longer ones are cut, so that a replay does not stand still."""
 _USUAL_RATE = 100.0
 _LEAST_RATE = 30.0
-"""Points a second below which a rate is not believed: some files of UNIPEN are wrong about theirs."""
+"""Lowest rate that is believed, in points a second: some UNIPEN files state wrong ones."""
 _LONG_QUIET_MS = 60_000
-"""The ink says what belongs together, so that no pause has to."""
+"""The longest quiet time: the recorded ink, not a pause, decides what belongs together."""
 
 OnAnswer = Callable[[GlyphResult, float], object]
-"""Called with every answer, and the seconds from the pen-up before it."""
+"""Called with every answer, and the seconds since the last pen-up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of one ink."""
+    """The outcome of one ink."""
 
     final: GlyphResult | None
-    """The final answer; None where there was nothing to write."""
+    """The final answer; None if the ink has no points."""
     seconds: float
-    """From the last pen-up to the final answer."""
+    """Time from the last pen-up to the final answer."""
 
 
 async def write_glyph(
@@ -52,14 +52,14 @@ async def write_glyph(
     """Write one ink with a pen of its own, into a box of its own, and wait for the final answer.
 
     Args:
-        client: whose stream is used.
-        ink: one digit; empty strokes are passed over.
-        speed: 1 for the pace at which it was written, 2 for twice that; None for all at once.
-        on_answer: hears provisional answers, too.
+        client: its stream is used.
+        ink: one digit; empty strokes are skipped.
+        speed: 1 for the recorded pace, 2 for twice that; None to send all at once.
+        on_answer: called with every answer, provisional ones included.
 
     Raises:
-        InvalidInk: the server does not take it.
-        InkstreamError: it got no final answer for another reason.
+        InvalidInk: the server rejects the ink.
+        InkstreamError: there is no final answer for another reason.
     """
     fitted = fit(ink)
     strokes = [
@@ -120,10 +120,10 @@ async def write_glyph(
 async def write_patiently(
     client: AsyncClient, ink: Ink, *, speed: float | None = None, tries: int = 5
 ) -> Written:
-    """As `write_glyph`, and write once more what the server was too busy for.
+    """Write one ink as `write_glyph` does, and write it again after the retry-after of a busy server.
 
     Raises:
-        InkstreamError: as there; of the last try.
+        InkstreamError: the error of the last try.
     """
     while True:
         tries -= 1
@@ -137,7 +137,7 @@ async def write_patiently(
 
 
 class Tip(Protocol):
-    """What of a pen draws."""
+    """The part of a pen that draws."""
 
     def down(self, x: float, y: float) -> int:
         """As `Pen.down`."""
@@ -157,7 +157,7 @@ async def draw_stroke(
     Args:
         pen: with the tip up.
         points: shape (n, 2), n at least 1, in the pen's units.
-        times: shape (n,), seconds from the stroke's beginning, none falling.
+        times: shape (n,), seconds from the beginning of the stroke, never falling.
 
     Returns: the stroke's number.
     """
@@ -176,9 +176,9 @@ async def draw_stroke(
 
 
 def point_seconds(stroke: Stroke, rate: float | None) -> npt.NDArray[np.float64]:
-    """When each point was written, in seconds from the stroke's beginning."""
+    """Give the time of each point, in seconds from the beginning of the stroke."""
     if stroke.t_ms is not None:
-        # Clocks that step back stand still, and gaps are cut.
+        # A clock that steps back counts as standing still, and long gaps are cut.
         steps = np.clip(np.diff(stroke.t_ms, prepend=stroke.t_ms[:1]) / 1000, 0, _LONGEST_PAUSE)
         return np.cumsum(steps)
     if rate is None or rate < _LEAST_RATE:
@@ -187,14 +187,14 @@ def point_seconds(stroke: Stroke, rate: float | None) -> npt.NDArray[np.float64]
 
 
 def pause_seconds(before: Stroke, after: Stroke) -> float:
-    """Seconds between two strokes."""
+    """Give the seconds between two strokes."""
     if before.t_ms is None or after.t_ms is None:
         return _AIR_SECONDS
     return float(min(max(after.t_ms[0] - before.t_ms[-1], 0.0) / 1000, _LONGEST_PAUSE))
 
 
 def _box_around(fitted: Fitted) -> tuple[float, float, float, float]:
-    """The box that the ink fills, so that the server takes all of it for one digit."""
+    """Give the box around the ink, so that the server takes all of it for one digit."""
     points = np.concatenate(fitted.strokes)
     low, high = points.min(axis=0), points.max(axis=0)
     margin = 1 / fitted.counts_per_unit

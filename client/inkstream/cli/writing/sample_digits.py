@@ -1,4 +1,4 @@
-"""Digits to show and to load a server with, images and ink: real ones where they can be had, else drawn."""
+"""Gives sample images and ink: real digits if they are available, else simulated ones."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from inkstream.cli.writing.pen_simulator import draw_digits, write_digits
 from inkstream.ink import Ink, InvalidInk, read
 
 _PENDIGITS = Path("pendigits", "pendigits-orig.tra.gz")
-"""UCI's pendigits with the strokes as they were written, below the folder INKSTREAM_DATA."""
+"""UCI's pendigits with the original strokes, below the folder INKSTREAM_DATA."""
 _Bytes = npt.NDArray[np.uint8]
 
 
 def labelled_digits(count: int, *, may_draw_at_most: int = 2000) -> tuple[_Bytes, _Bytes, str]:
-    """The first images of MNIST's test set; drawn ones where it can be neither found nor fetched.
+    """Give the first images of MNIST's test set, or drawn ones if MNIST is neither here nor on its mirror.
 
     Args:
-        count: how many at most.
-        may_draw_at_most: how many drawn ones at most; they take a quarter of a millisecond each.
+        count: largest number of images.
+        may_draw_at_most: largest number of drawn images; each takes a quarter of a millisecond.
 
-    Returns: images, uint8 of shape (N, 28, 28); labels, uint8 of shape (N,); and a sentence for
-        people if they are drawn, else "".
+    Returns: images, uint8 of shape (N, 28, 28); labels, uint8 of shape (N,); and a sentence that says why
+        they are drawn, else "".
     """
     try:
         images, labels = mnist.load("test")
@@ -37,17 +37,17 @@ def labelled_digits(count: int, *, may_draw_at_most: int = 2000) -> tuple[_Bytes
 
 
 def labelled_ink(count: int) -> tuple[list[Ink], str]:
-    """The first glyphs of pendigits, by many writers; written by a pen simulator where they are not here.
+    """Give the first glyphs of pendigits, by many writers, or those of a pen simulator.
 
     Args:
-        count: how many.
+        count: number of glyphs.
 
-    Returns: inks with labels, and what they are, in words for people.
+    Returns: inks with labels, and a description of them.
     """
     file = Path(os.environ.get("INKSTREAM_DATA", ""), _PENDIGITS)
     try:
         if file.is_file():
             return list(islice(read(file), count)), "real digits of pendigits"
     except InvalidInk:
-        pass  # Not the published file: no reason to show nothing.
+        pass  # It is not the published file, so simulate.
     return write_digits(count, seed=1), "digits of a pen simulator"
