@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from inkstream import Client
-from inkstream.cli.terminal import percentiles_ms, progress
+from inkstream.cli.terminal import percentiles_ms, progress_bar
 
 _ALONE = 300
 """Images sent one at a time, to measure latency."""
@@ -75,9 +75,11 @@ def recognize_all(client: Client, images: npt.NDArray[np.uint8], labels: Labels)
     results = client.stream(iter(images))
     digits = np.empty(len(images), np.uint8)
     model = ""
-    for index, result in enumerate(progress(results, total=len(images), label="Recognising")):
-        digits[index] = result.digit
-        model = result.model
+    with progress_bar(total=len(images), label="Recognising") as advance:
+        for index, result in enumerate(results):
+            digits[index] = result.digit
+            model = result.model
+            advance()
     seconds = perf_counter() - began
     return Evaluation(
         images=len(images),

@@ -38,20 +38,11 @@ class Images:
 
 
 def files_in(path: Path) -> list[Path]:
-    """List the pictures and arrays directly in a folder, sorted by name; for anything else, the path itself.
-
-    Raises:
-        InvalidImage: the folder holds none.
-    """
+    """List the pictures and arrays directly in a folder, sorted by name; else give the path itself."""
     if not path.is_dir():
         return [path]
     endings = Image.registered_extensions().keys() | {".npy", ".npz"}
-    files = [each for each in sorted(path.iterdir()) if each.suffix.lower() in endings]
-    if not files:
-        raise InvalidImage(
-            f"{path}: the folder holds no picture, .npy or .npz file; give another one"
-        )
-    return files
+    return [it for it in sorted(path.iterdir()) if it.suffix.lower() in endings] or [path]
 
 
 def read_images(path: Path) -> Iterator[Images]:
@@ -66,6 +57,8 @@ def read_images(path: Path) -> Iterator[Images]:
             yield from _arrays(path, io.BytesIO(content))
         else:
             yield _picture(path, content)
+    elif path.is_dir():
+        raise InvalidImage(f"{path}: the folder holds no picture, .npy or .npz file; give another")
     elif not path.is_file():
         raise InvalidImage(
             f"{path}: no such file; give paths of pictures, .npy or .npz arrays, or folders of them"

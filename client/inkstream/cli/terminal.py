@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -19,7 +19,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from inkstream._exceptions import InkstreamError, InputError, RetryableError
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-_T = TypeVar("_T")
 
 FAILED, WRONG_INPUT, TRY_AGAIN, INTERRUPTED = 1, 2, 3, 130
 """Exit codes other than 0."""
@@ -94,14 +93,6 @@ def stdout() -> Console:
 def print_json(result: dict[str, Any]) -> None:
     """Print the object of --json."""
     click.echo(json.dumps(result))
-
-
-def progress(items: Iterable[_T], *, total: int, label: str) -> Iterator[_T]:
-    """Iterate with a progress bar, if stderr is a terminal."""
-    with progress_bar(total=total, label=label) as advance:
-        for item in items:
-            yield item
-            advance()
 
 
 @contextmanager

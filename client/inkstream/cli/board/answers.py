@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from inkstream import GlyphResult, InkstreamError, RejectReason
+from inkstream import GlyphResult, InkstreamError
 
-_WORDS = {
-    RejectReason.NO_INK: "no ink",
-    RejectReason.NOT_A_DIGIT: "not a digit",
-    RejectReason.UNSURE: "unsure",
-}
-_ANOTHER_REASON = "not to be trusted"
-"""For a reason that this client does not know."""
+SERVER_READY = {"state": "ready"}
+"""The message that the server answers."""
 
 
 def answer(result: GlyphResult, strokes: Mapping[int, int]) -> dict[str, Any]:
@@ -23,16 +18,13 @@ def answer(result: GlyphResult, strokes: Mapping[int, int]) -> dict[str, Any]:
         result: the result.
         strokes: the page's number of each stroke, by the pen's number; forgotten strokes are missing.
     """
-    word = _WORDS.get(result.reason, _ANOTHER_REASON) if result.reason else None
-    if result.rejected and word is None:
-        word = _ANOTHER_REASON
     return {
         "glyph": result.glyph,
         "state": str(result.state),
         "digit": result.digit if result.model else None,
         "confidence": round(result.confidence, 4),
         "alternatives": [[digit, round(share, 4)] for digit, share in result.alternatives],
-        "word": word,
+        "word": str(result.reason or "rejected") if result.rejected else None,
         "strokes": _known(result.strokes, strokes),
     }
 
@@ -40,11 +32,6 @@ def answer(result: GlyphResult, strokes: Mapping[int, int]) -> dict[str, Any]:
 def trouble(error: InkstreamError, strokes: Mapping[int, int]) -> dict[str, Any]:
     """Give the message for an error; the user has to write its strokes again."""
     return {"message": str(error), "strokes": _known(getattr(error, "strokes", ()), strokes)}
-
-
-def server_here() -> dict[str, Any]:
-    """Give the message that the server answers."""
-    return {"state": "ready"}
 
 
 def server_gone(error: InkstreamError | None) -> dict[str, Any]:

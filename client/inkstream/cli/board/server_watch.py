@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from inkstream import ConnectionEvent, ConnectionState, InkstreamError
-from inkstream.cli.board.answers import server_gone, server_here
+from inkstream.cli.board.answers import SERVER_READY, server_gone
 
 _PERIOD_SECONDS = 2.0
 
@@ -27,7 +27,7 @@ class ServerWatch:
         """
         self._tell = tell
         self._lock = threading.Lock()
-        self._state = server_here()
+        self._state: dict[str, Any] = SERVER_READY
         self._is_over = threading.Event()
 
     @property
@@ -38,7 +38,7 @@ class ServerWatch:
     def take(self, event: ConnectionEvent) -> None:
         """Take a change of the client's connection. Does not block."""
         if event.state is ConnectionState.OPEN:
-            self._set(server_here())
+            self._set(SERVER_READY)
         elif event.state is ConnectionState.LOST:
             self._set(server_gone(event.error))
 
@@ -55,7 +55,7 @@ class ServerWatch:
             except InkstreamError as error:
                 self._set(server_gone(error))
             else:
-                self._set(server_here())
+                self._set(SERVER_READY)
 
     def stop(self) -> None:
         """Stop asking."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,69 +63,49 @@ def recognize(
       inkstream recognize scans --json
       curl -s https://example.org/seven.jpg | inkstream recognize -
     """
-    answered = _Answered()
+    rows: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
     with Client(**server.options(), top_k=top, retry=PATIENT) as client:
-        for given in files:
-            try:
-                for path in files_in(given):
-                    _recognize_file(client, path, answered, quiet=quiet, as_json=as_json)
-            except InvalidImage as error:
-                answered.refuse(str(given), None, error)
+        for file, index, notes, answer in _answers(client, files):
+            place = file if index is None else f"{file}[{index}]"
+            for note in () if quiet else notes:
+                notice(f"{place}: {note}")
+            if isinstance(answer, InvalidImage):
+                notice(f"Error: {answer}" if index is None else f"Error: {place}: {answer}")
+                failed.append({"file": file, "index": index, "error": str(answer)})
+                continue
+            rows.append({"file": file, "index": index or 0, **_row(answer), "notes": notes})
+            if not as_json:
+                line = _brief(answer) if quiet else _sentence(answer)
+                stdout().print(f"{escape(place)}: {line}", soft_wrap=True)
     if as_json:
-        print_json(
-            {
-                "results": answered.rows,
-                "failures": len(answered.failed),
-                "errors": answered.failed,
-                "server": server.address,
-            }
-        )
-    if answered.failed:
+        found = {"results": rows, "failures": len(failed), "errors": failed}
+        print_json({**found, "server": server.address})
+    if failed:
         ctx.exit(WRONG_INPUT)
 
 
-@dataclass(slots=True)
-class _Answered:
-    """The answers so far, for --json."""
+def _answers(
+    client: Client, given: tuple[Path, ...]
+) -> Iterator[tuple[str, int | None, list[str], Result | InvalidImage]]:
+    """Recognise the images of files and folders.
 
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    """Results."""
-    failed: list[dict[str, Any]] = field(default_factory=list)
-    """Files and images that cannot be taken."""
-
-    def refuse(self, file: str, index: int | None, error: InvalidImage) -> None:
-        """Report that a file, or an image of it, cannot be taken."""
-        notice(f"Error: {error}" if index is None else f"Error: {file}[{index}]: {error}")
-        self.failed.append({"file": file, "index": index, "error": str(error)})
-
-
-def _recognize_file(
-    client: Client, path: Path, answered: _Answered, *, quiet: bool, as_json: bool
-) -> None:
-    """Recognise the images of a file; those that cannot be taken are reported and passed over.
+    Yields: the file, the index in an array (None for a picture or a whole file), how a picture was prepared,
+        and the result, or the error of an image or a file that cannot be taken.
 
     Raises:
         InkstreamError: the server cannot be reached, or the connection is lost.
     """
-    try:
-        for found in read_images(path):
-            for note in () if quiet else found.notes:
-                notice(f"{found.name}: {note}")
-            results = client.stream(found.images, return_exceptions=True)
-            for index, result in enumerate(results):
-                if isinstance(result, InvalidImage):
-                    answered.refuse(found.name, index if found.is_array else None, result)
-                    continue
-                if isinstance(result, InkstreamError):
-                    raise result
-                row = {"file": found.name, "index": index, **_row(result), "notes": found.notes}
-                answered.rows.append(row)
-                if not as_json:
-                    place = f"{found.name}[{index}]" if found.is_array else found.name
-                    line = _brief(result) if quiet else _sentence(result)
-                    stdout().print(f"{escape(place)}: {line}", soft_wrap=True)
-    except InvalidImage as error:
-        answered.refuse(str(path), None, error)
+    for path in (file for each in given for file in files_in(each)):
+        try:
+            for found in read_images(path):
+                results = client.stream(found.images, return_exceptions=True)
+                for index, result in enumerate(results):
+                    if isinstance(result, InkstreamError) and not isinstance(result, InvalidImage):
+                        raise result
+                    yield found.name, index if found.is_array else None, found.notes, result
+        except InvalidImage as error:
+            yield str(path), None, [], error
 
 
 def _row(result: Result) -> dict[str, Any]:

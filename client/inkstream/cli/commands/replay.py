@@ -21,24 +21,17 @@ _PAUSE_SECONDS = 0.3
 """Time from one digit to the next, at real speed."""
 
 
-class _Speed(click.ParamType):  # type: ignore[type-arg]  # generic only in newer clicks
-    """Takes "real" (1.0), "fast" (None) or a factor above 0."""
-
-    name = "speed"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float | None:
-        """Read an option's value, as click asks."""
-        if value in ("fast", "real"):
-            return None if value == "fast" else 1.0
-        try:
-            speed = float(str(value))
-        except ValueError:
-            speed = 0.0
-        if not 0.01 <= speed <= 1e6:
-            self.fail(f'expected "real", "fast" or a factor such as 4, got {value!r}', param, ctx)
-        return speed
+def _speed(value: str) -> float | None:
+    """Read "real" (1.0), "fast" (None) or a factor above 0."""
+    if value in ("fast", "real"):
+        return None if value == "fast" else 1.0
+    try:
+        speed = float(value)
+    except ValueError:
+        speed = 0.0
+    if not 0.01 <= speed <= 1e6:
+        raise click.BadParameter(f'expected "real", "fast" or a factor such as 4, got {value!r}')
+    return speed
 
 
 @click.command()
@@ -52,7 +45,7 @@ class _Speed(click.ParamType):  # type: ignore[type-arg]  # generic only in newe
 @server_option
 @click.option(
     "--speed",
-    type=_Speed(),
+    type=_speed,
     metavar="real|fast|N",
     default="fast",
     show_default=True,

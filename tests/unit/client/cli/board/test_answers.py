@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from inkstream import ConnectionLost, GlyphResult, GlyphState, InvalidInk, RejectReason
-from inkstream.cli.board.answers import answer, server_gone, server_here, trouble
+from inkstream.cli.board.answers import answer, server_gone, trouble
 
 SEVEN = GlyphResult(
     pen=1,
@@ -45,7 +45,7 @@ def test_an_answer_names_the_strokes_as_the_page_does() -> None:
         (RejectReason.NOT_A_DIGIT, "not a digit"),
         (RejectReason.UNSURE, "unsure"),
         (RejectReason.NO_INK, "no ink"),
-        (None, "not to be trusted"),
+        (None, "rejected"),
     ],
 )
 def test_what_is_rejected_always_has_a_word(reason: RejectReason | None, word: str) -> None:
@@ -63,7 +63,6 @@ def test_a_trouble_names_the_strokes_to_be_written_again() -> None:
     assert trouble(InvalidInk("no"), {3: 11}) == {"message": "no", "strokes": []}
 
 
-def test_the_server_is_here_or_gone_and_why() -> None:
-    assert server_here() == {"state": "ready"}
+def test_a_server_is_gone_for_a_reason() -> None:
     assert server_gone(ConnectionLost("it broke")) == {"state": "gone", "why": "it broke"}
     assert server_gone(None) == {"state": "gone", "why": ""}

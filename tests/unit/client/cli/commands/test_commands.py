@@ -182,7 +182,7 @@ def test_recognize_takes_the_pictures_and_arrays_of_a_folder(run: Run, tmp_path:
     assert [line.split()[1] for line in shown.stdout.splitlines()] == ["3", "7"]
     (tmp_path / "empty").mkdir()
     refused = run("recognize", tmp_path / "empty")
-    assert (refused.exit_code, "without pictures" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "holds no picture" in refused.stderr) == (2, True)
 
 
 def test_recognize_reads_archives_of_arrays(run: Run, tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_recognize_reads_standard_input(run: Run, kind: str) -> None:
 def test_recognize_says_that_an_array_holds_no_images(run: Run, tmp_path: Path) -> None:
     np.save(tmp_path / "empty.npy", np.zeros((0, 28, 28), np.uint8))
     shown = run("recognize", tmp_path / "empty.npy")
-    assert (shown.exit_code, "without images" in shown.stderr) == (2, True)
+    assert (shown.exit_code, "holds no images" in shown.stderr) == (2, True)
 
 
 def test_replay_of_no_ink_is_refused(run: Run, tmp_path: Path) -> None:
