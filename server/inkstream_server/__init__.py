@@ -1,8 +1,9 @@
-"""The server of inkstream: digits in over gRPC streams, answers out, seen by Prometheus.
+"""The server of inkstream: recognises handwritten digits over gRPC streams.
 
-The path of a message: `service` (gRPC) -> `session` (one stream) -> `tensors` (wire to arrays) ->
-`batching` (all streams into one batch) -> `engines` (arrays to probabilities) -> `answers` (arrays to
-wire). Beside it: `model_store`, `metrics`, `config`, `lifecycle` and the command line in `cli`.
+A message passes `rpc` (gRPC), `streams` (one stream), `wire` (messages to arrays) or `pens` (events to
+glyphs), `batching` (all streams into one batch) and `engines` (arrays to probabilities). On the way back
+`confidence` judges the answer and `wire` writes it. `server` runs one process, `workers` several;
+docs/architecture.md shows all rooms.
 """
 
 from importlib.metadata import version

@@ -1,7 +1,6 @@
 """Several processes behind one port: `inkstream-server serve --workers N`.
 
-`supervisor` starts them by spawn, starts the dead ones again and drains them all; it knows neither gRPC
-nor models. `slot` is one worker's place and whoever holds it, `worker` is what runs there: the same
-server as without workers. `port` keeps the port for them, `sums` makes one page of their metrics,
-`restarts` says how soon and how often to start one again.
+`supervisor` starts workers by spawn, restarts dead ones and drains them all; it imports neither gRPC nor
+models. `slot` is the place of one worker, and `worker` runs the server there. `shared_port` holds the port,
+`metric_sums` adds up the metrics, `restarts` decides how soon and how often a worker is restarted.
 """

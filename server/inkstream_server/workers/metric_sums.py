@@ -1,10 +1,9 @@
-"""Sums the metrics of many processes into one page on which no counter ever goes back.
+"""Adds up the metrics of many processes in one page on which no counter ever falls.
 
-A counter (or a bucket, count or sum of a histogram) is the sum over the living, as each last reported
-it, and over all that ever died, as each last reported it. What a process counted after its last report
-is lost with it. A gauge is of the living only, and of exemplars the latest is shown. Sums are exact
-before they are rounded once: adding the same floats in another order can differ in the last digit, and
-Prometheus would take a counter that fell by that much for one that began again.
+A counter (or a bucket, count or sum of a histogram) is the sum of the last reports of all processes, dead
+ones included. What a process counted after its last report is lost. A gauge is the sum over the living
+processes, and the latest exemplar is shown. Sums are exact and rounded once: the same floats added in another
+order can differ in the last digit, and Prometheus takes a counter that fell by that much for a restarted one.
 """
 
 from collections.abc import Hashable, Iterable, Sequence
@@ -16,10 +15,10 @@ from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.samples import Exemplar
 
 Sample = tuple[str, dict[str, str], float, Sequence[Any] | None]
-"""Name, labels, value, and the parts of an exemplar if there is one."""
+"""Name, labels, value, and the parts of an exemplar or None."""
 
 Report = list[tuple[str, str, str, list[Sample]]]
-"""What one process counts: for each metric its name, type, help and samples. JSON keeps it whole."""
+"""All metrics of one process: name, type, help and samples of each. Survives a round trip through JSON."""
 
 _CUMULATIVE = {"counter", "histogram", "summary"}
 
@@ -28,7 +27,7 @@ _Series = tuple[str, _Labels]
 
 
 def report(registry: CollectorRegistry) -> Report:
-    """Take down what a registry holds. Costs 2 ms for 700 samples, with its JSON."""
+    """Give the metrics of a registry. Takes 2 ms for 700 samples, with its JSON."""
     return [
         (
             metric.name,
@@ -41,45 +40,45 @@ def report(registry: CollectorRegistry) -> Report:
 
 
 class MetricSums:
-    """The last report of every process, and what is left of those that died. For one thread."""
+    """The last report of every process, and the counters of those that died. For one thread."""
 
     def __init__(self) -> None:
-        """Begin with nobody."""
-        self._about: dict[str, tuple[str, str]] = {}
+        """Begin without processes."""
+        self._heads: dict[str, tuple[str, str]] = {}
         self._living: dict[Hashable, dict[str, dict[_Series, float]]] = {}
         self._dead: dict[str, dict[_Series, Fraction]] = {}
         self._exemplars: dict[_Series, Sequence[Any]] = {}
 
     def reported(self, process: Hashable, figures: Report) -> None:
-        """Note a report; it takes the place of the last one of the same process."""
+        """Store a report; it replaces the last one of the same process."""
         self._living[process] = {
             name: {(sample, (*labels.items(),)): value for sample, labels, value, _ in samples}
             for name, _, _, samples in figures
         }
         for name, kind, help_text, samples in figures:
-            self._about.setdefault(name, (kind, help_text))
+            self._heads.setdefault(name, (kind, help_text))
             for sample, labels, _, exemplar in samples:
                 series = (sample, (*labels.items(),))
-                # By its time, which comes last: Prometheus refuses what is older than what it has.
+                # The time comes last. Prometheus refuses an exemplar older than the one it has.
                 if exemplar and exemplar[-1] > self._exemplars.get(series, [0.0])[-1]:
                     self._exemplars[series] = exemplar
 
     def died(self, process: Hashable) -> None:
-        """Keep a dead process's counters and forget its gauges; the next of its name begins at zero."""
+        """Keep the counters of a dead process and drop its gauges."""
         for name, samples in self._living.pop(process, {}).items():
-            if self._about[name][0] in _CUMULATIVE:
+            if self._heads[name][0] in _CUMULATIVE:
                 kept = self._dead.setdefault(name, {})
                 for series, value in samples.items():
                     kept[series] = kept.get(series, Fraction()) + Fraction(value)
 
     def of(self, process: Hashable, name: str) -> float:
-        """Give one process's last word on a metric, summed over its labels; 0 without any."""
+        """Give a metric of one process, summed over its labels; 0 if it did not report any."""
         return fsum(self._living.get(process, {}).get(name, {}).values())
 
     def metrics(self) -> list[Metric]:
-        """Give the page: every metric that anybody ever reported."""
+        """Give every metric that any process ever reported."""
         page = []
-        for name, (kind, help_text) in self._about.items():
+        for name, (kind, help_text) in self._heads.items():
             metric = Metric(name, help_text, kind)
             dead = self._dead.get(name, {})
             values: dict[_Series, list[float]] = {}
@@ -100,7 +99,7 @@ class MetricSums:
 
 
 def _sum(living: Iterable[float], dead: Fraction | None) -> float:
-    # Both ways round the exact sum once.
+    # Both round the exact sum once.
     return fsum(living) if dead is None else float(sum(map(Fraction, living), dead))
 
 
@@ -108,5 +107,5 @@ def _gauge(name: str, living: list[float]) -> float:
     if name.endswith("_info"):
         return max(living)  # Always 1.
     if name.endswith(("_time_seconds", "_timestamp_seconds")):
-        return min(living)  # When the server began, whichever of its processes began later.
+        return min(living)  # The start of the server is that of its first process.
     return fsum(living)

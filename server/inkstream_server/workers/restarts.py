@@ -1,10 +1,10 @@
-"""How soon, and how often, a worker that died is started again."""
+"""Decides how soon and how often a dead worker is restarted."""
 
 STEADY_SECONDS = 60.0
-"""Who lived this long did not die of how it was started: counting begins anew."""
+"""A worker that ran this long resets the restart counter."""
 
 FIRST_SECONDS = 0.1
-"""Pause before the first restart; each further one in a row takes twice as long."""
+"""Pause before the first restart; it doubles with each further one in a row."""
 
 LONGEST_SECONDS = 10.0
 """Longest pause."""
@@ -19,12 +19,12 @@ class Restarts:
         self._in_a_row = 0
 
     def pause(self, lived: float) -> float | None:
-        """Note a death.
+        """Count a death.
 
         Args:
             lived: seconds from start to death.
 
-        Returns: seconds to wait before the next start, or None when there should be none.
+        Returns: seconds to wait before the restart; None if the worker must not be restarted.
         """
         if lived >= STEADY_SECONDS:
             self._in_a_row = 0

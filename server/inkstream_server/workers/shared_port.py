@@ -1,4 +1,4 @@
-"""Keeps a port for workers: nobody else can have it, even while none of them lives."""
+"""Reserves a port for workers, even while none of them runs."""
 
 import errno
 import socket
@@ -11,22 +11,24 @@ from inkstream_server.process.hosts import require_own
 
 @contextmanager
 def held(host: str, port: int) -> Iterator[int]:
-    """Hold a port as long as the block lasts, so that sockets with SO_REUSEPORT can share it.
+    """Reserve a port while the block runs, so that sockets with SO_REUSEPORT can share it.
 
-    It is bound but not listened on, so no connection comes here. It is taken as if for one alone,
-    because a port that another server shares with its own workers must count as taken, too.
+    The port is bound but not listened on, so that no connection arrives here. It is bound without
+    SO_REUSEPORT, so that a port that another server shares with its own workers counts as taken.
 
     Args:
-        host: a name or an address; a name is held at each of its addresses that this machine has.
+        host: a name or an address; of a name, each address of this machine is reserved.
         port: 0 picks a free one.
 
     Yields: the port.
 
     Raises:
-        StartError: it is taken, or `host` is not an address of this machine.
+        StartError: the port is taken, or `host` is not an address of this machine.
     """
     if not hasattr(socket, "SO_REUSEPORT"):
-        raise StartError("workers: this system lets only one process listen on a port: use 1")
+        raise StartError(
+            "workers: on this system only one process can listen on a port: use --workers 1"
+        )
     with ExitStack() as sockets:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -56,10 +58,10 @@ def held(host: str, port: int) -> Iterator[int]:
 def _hold(family: int, address: tuple[object, ...]) -> socket.socket:
     holder = socket.socket(family, socket.SOCK_STREAM)
     try:
-        # Connections of a server that has just ended do not count. Left on, this would let anybody in.
+        # Ignores connections of a server that has just ended. If it stayed on, others could bind the port.
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            # All addresses are IPv4's, too: gRPC's listeners are so.
+            # `::` includes all IPv4 addresses, as in gRPC's listeners.
             holder.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != "::")
         holder.bind(address)
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)

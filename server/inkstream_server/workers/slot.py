@@ -1,4 +1,4 @@
-"""One worker's place: whoever holds it is replaced when it dies, until the slot is given up."""
+"""The place of one worker: a dead worker is replaced, until the slot is given up."""
 
 import asyncio
 import json
@@ -18,24 +18,24 @@ from inkstream_server.workers.metric_sums import MetricSums
 from inkstream_server.workers.restarts import Restarts
 
 LONGEST_LINE = 64 * 1024 * 1024
-"""Bytes; a report is about 90 kB."""
+"""Bytes of the longest line from a worker; a report takes about 90 kB."""
 
 EXIT_SECONDS = 5.0
-"""What a process gets to end once it has closed its socket; then it is killed."""
+"""How long a process may take to end after it closed its socket; then it is killed."""
 
 
 class WorkerSlot:
-    """The slot number `number`. For one event loop."""
+    """Keeps one worker process running. Use it in one event loop."""
 
     def __init__(self, number: int, config: Config, port: int, sums: MetricSums) -> None:
-        """Prepare; nobody is started yet."""
+        """Prepare; no process is started yet."""
         self.number = number
         self.serves = asyncio.Event()
-        """Set while a worker serves here."""
+        """Set while the worker serves."""
         self.serving: dict[str, str] = {}
-        """What the worker said of itself when it began to serve: model and engine."""
+        """Model and engine, as the worker named them when it began to serve."""
         self.restarts = 0
-        """How often a dead worker was replaced."""
+        """How often the worker was restarted."""
         self._config = config
         self._port = port
         self._sums = sums
@@ -43,19 +43,19 @@ class WorkerSlot:
         self._announced = False
         self._process: SpawnProcess | None = None
         self._lines: asyncio.StreamWriter | None = None
-        self._asked: deque[asyncio.Future[None]] = deque()
+        self._awaited: deque[asyncio.Future[None]] = deque()
 
     async def keep(self) -> None:
-        """Keep a worker here until the slot is given up.
+        """Run a worker, and restart it when it dies, until the slot is given up.
 
         Raises:
-            StartError: the first worker did not come to serve.
-            WorkersFailed: workers died too often in a row.
+            StartError: the first worker died before all workers served.
+            WorkersFailed: the worker died too often in a row.
         """
         restarts = Restarts(self._config.max_restarts)
         while not self._given_up.is_set():
             began = monotonic()
-            failure, exit_code = await self._employ()
+            failure, exit_code = await self._run_worker()
             if self._given_up.is_set():
                 return
             reason = failure or f"worker {self.number} ended with exit code {exit_code}"
@@ -71,8 +71,8 @@ class WorkerSlot:
             )
             if pause is None:
                 raise WorkersFailed(
-                    f"{reason}, and so did the {self._config.max_restarts} in its place before it, within "
-                    "a minute each: see the log; --max-restarts allows for more"
+                    f"{reason}, after {self._config.max_restarts} restarts in a row: see the log; "
+                    "--max-restarts allows more"
                 )
             try:
                 await asyncio.wait_for(self._given_up.wait(), pause)
@@ -80,36 +80,36 @@ class WorkerSlot:
                 self.restarts += 1
 
     def announce(self) -> None:
-        """Let the worker here, and every later one, say that it serves."""
+        """Let the worker, and every later one, report its health as SERVING."""
         self._announced = True
-        self._tell("announce")
+        self._send("announce")
 
     async def report(self) -> None:
-        """Have the worker here report to the sums; returns when it has, or has died."""
+        """Ask the worker for a report; returns when the sums have it or the worker has died."""
         if self.serves.is_set():
             answered = asyncio.get_running_loop().create_future()
-            self._asked.append(answered)
-            self._tell("report")
+            self._awaited.append(answered)
+            self._send("report")
             await answered
 
     def give_up(self) -> None:
-        """Drain the worker here and start no other."""
+        """Drain the worker and start no other."""
         self._given_up.set()
         if self._process is not None:
             self._process.terminate()
 
     def signal(self, number: int) -> None:
-        """Pass a signal on to the worker here, if it serves: before that it may not know what to do."""
+        """Pass a signal on to the worker, if it serves; before that it may have no handler."""
         if self.serves.is_set() and self._process is not None and self._process.pid is not None:
             os.kill(self._process.pid, number)
 
     def kill(self) -> None:
-        """End the worker here at once."""
+        """Kill the worker."""
         if self._process is not None:
             self._process.kill()
 
-    async def _employ(self) -> tuple[str | None, int]:
-        """Run one worker from start to end; gives what it said it failed by, and its exit code."""
+    async def _run_worker(self) -> tuple[str | None, int]:
+        """Run one worker from start to end; gives the failure that it reported and its exit code."""
         ours, theirs = socket.socketpair()
         process = multiprocessing.get_context("spawn").Process(
             target=worker.run,
@@ -127,7 +127,7 @@ class WorkerSlot:
             self.serves.clear()
             self._lines.close()
             self._lines = None
-            while self._asked:
+            while self._awaited:
                 self._answer()
         await asyncio.to_thread(process.join, EXIT_SECONDS)
         if process.exitcode is None:
@@ -143,29 +143,29 @@ class WorkerSlot:
         try:
             async for line in lines:
                 if not line.endswith(b"\n"):
-                    break  # It died while it wrote.
+                    break  # The worker died while it wrote.
                 message: dict[str, Any] = json.loads(line)
                 if "report" in message:
                     self._sums.reported(self.number, message["report"])
-                    if self._asked:
+                    if self._awaited:
                         self._answer()
                 elif "serving" in message:
                     self.serving = message["serving"]
                     self.serves.set()
                     logs.get().info("worker_serves", worker=self.number, pid=process.pid)
                     if self._announced:
-                        self._tell("announce")
+                        self._send("announce")
                 else:
                     failure = message["failed"]
         except ConnectionError:
-            pass  # It died with words of ours unread, or while we wrote one.
+            pass  # The worker died before it had read all.
         return failure
 
     def _answer(self) -> None:
-        asked = self._asked.popleft()
-        if not asked.done():  # Who asked may have lost patience.
-            asked.set_result(None)
+        answered = self._awaited.popleft()
+        if not answered.done():  # A scrape that took too long is cancelled.
+            answered.set_result(None)
 
-    def _tell(self, word: str) -> None:
+    def _send(self, word: str) -> None:
         if self._lines is not None:
             self._lines.write(word.encode() + b"\n")

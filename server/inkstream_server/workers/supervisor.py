@@ -1,7 +1,7 @@
-"""The life of a server of several processes: start workers, replace the dead, drain all, stop.
+"""The life of a server of several processes: start workers, restart dead ones, drain all, stop.
 
-The supervisor serves nothing but the page of metrics, and imports neither gRPC nor an engine: it stays
-small, and no fault of theirs can end it.
+The supervisor serves only the HTTP pages. It imports neither gRPC nor an engine, so that it stays small and
+their faults cannot end it.
 """
 
 import asyncio
@@ -25,41 +25,41 @@ from inkstream_server.config import Config
 from inkstream_server.process import affinity
 from inkstream_server.process.metrics_page import MetricsPage
 from inkstream_server.process.ready_file import write_ready_file
-from inkstream_server.workers import shared_port as port
+from inkstream_server.workers import shared_port
 from inkstream_server.workers.metric_sums import MetricSums, report
 from inkstream_server.workers.slot import WorkerSlot
 
 REPORT_SECONDS = 1.0
-"""How often workers report, whether anybody scrapes or not: what a death can lose of the counters."""
+"""How often workers report without a scrape: a dead worker loses at most the counts of this time."""
 
 PATIENCE_SECONDS = 2.0
-"""How long a scrape waits for reports; a worker that is later counts as it last reported."""
+"""How long a scrape waits for reports; of a later worker it shows the last one."""
 
 MARGIN_SECONDS = 5.0
-"""What workers get beyond the time of draining; then they are killed."""
+"""How much longer than the drain timeout workers may take; then they are killed."""
 
 
 def supervise(config: Config) -> None:
     """Run `config.workers` processes until SIGTERM or SIGINT, then drain them and return.
 
     Raises:
-        StartError: the address is taken, the model cannot be served, or there are too few cores to pin.
-        WorkersFailed: a worker died again and again.
+        StartError: the address is taken, the model cannot be served, or `pin` needs more cores.
+        WorkersFailed: a worker died too often in a row.
     """
     logs.configure(config.log_format, config.log_level)
     if config.pin:
         affinity.require_cores(config.workers)
-    with port.held(config.host, config.port) as shared:
-        asyncio.run(_live(config, shared))
+    with shared_port.held(config.host, config.port) as port:
+        asyncio.run(_live(config, port))
 
 
-async def _live(config: Config, shared_port: int) -> None:
+async def _live(config: Config, port: int) -> None:
     stop = asyncio.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
     began = perf_counter()
     sums = MetricSums()
-    slots = [WorkerSlot(number, config, shared_port, sums) for number in range(config.workers)]
+    slots = [WorkerSlot(number, config, port, sums) for number in range(config.workers)]
 
     def pass_on(number: int) -> None:
         for slot in slots:
@@ -78,7 +78,7 @@ async def _live(config: Config, shared_port: int) -> None:
                 slot.announce()
             page.is_ready = True
             shown = f"[{config.host}]" if ":" in config.host else config.host
-            address = f"{shown}:{shared_port}"
+            address = f"{shown}:{port}"
             if config.ready_file is not None:
                 write_ready_file(config.ready_file, address, page.url)
             logs.get().info(
@@ -99,11 +99,11 @@ async def _live(config: Config, shared_port: int) -> None:
         stopping.cancel()
         for task in reporting:
             task.cancel()
-        await asyncio.to_thread(page.close)  # A scrape under way may still need this loop.
+        await asyncio.to_thread(page.close)  # A scrape in progress may still need this loop.
         if config.ready_file is not None:
             config.ready_file.unlink(missing_ok=True)
         logs.get().info("stopped", seconds=round(perf_counter() - began, 3))
-    await asyncio.gather(*keeping)  # Raises what a slot failed by.
+    await asyncio.gather(*keeping)  # Raises the failure of a slot.
 
 
 async def _all_serve(slots: list[WorkerSlot]) -> None:
@@ -141,7 +141,7 @@ def _registry(slots: list[WorkerSlot], sums: MetricSums) -> CollectorRegistry:
 
 
 def about_workers(slots: list[WorkerSlot], sums: MetricSums) -> list[Metric]:
-    """Give the metrics of workers as such, which no worker could report."""
+    """Give the metrics about the workers, which no worker could report."""
     streams = GaugeMetricFamily(
         "inkstream_worker_streams", "Streams that are open, by worker.", labels=["worker"]
     )
@@ -163,7 +163,7 @@ def about_workers(slots: list[WorkerSlot], sums: MetricSums) -> list[Metric]:
 
 
 class _Page(Collector):
-    """What a scrape sees: the workers' figures and this process's own as one, and the workers as such."""
+    """The page of metrics: those of all processes added up, and those about the workers."""
 
     def __init__(
         self,
@@ -178,11 +178,11 @@ class _Page(Collector):
         self._loop = loop
 
     def describe(self) -> Iterable[Metric]:
-        """Name nothing: what workers report is not known beforehand."""
+        """Name nothing, because the reports of the workers are not known beforehand."""
         return []
 
     def collect(self) -> Iterable[Metric]:
-        """Ask all workers, from the thread of a scrape."""
+        """Ask all workers for reports, from the thread of a scrape."""
         return asyncio.run_coroutine_threadsafe(self._collect(), self._loop).result()
 
     async def _collect(self) -> list[Metric]:
