@@ -75,6 +75,15 @@ def json_option(command: _F) -> _F:
     )(command)
 
 
+def count_option(
+    name: str, default: int | None, text: str, *, low: int = 1, high: int | None = None
+) -> Callable[[_F], _F]:
+    """Add an option that takes a whole number from `low` to `high`."""
+    return click.option(
+        name, type=click.IntRange(low, high), default=default, show_default=True, help=text
+    )
+
+
 def notice(message: str) -> None:
     """Print something that is not a result."""
     stderr().print(escape(message), highlight=False, soft_wrap=True)

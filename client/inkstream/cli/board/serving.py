@@ -27,10 +27,10 @@ from inkstream.cli.board.sheets import NoRoom, Sheet, Sheets
 _PAGE = Path(__file__).with_name("board.html").read_bytes()
 _POLICY = page_policy(_PAGE)
 _MOST_CONNECTIONS = 160
-"""Largest number at once. A browser opens at most six for a page and keeps one or two."""
-_PATIENCE_SECONDS = 10.0
+"""Connections at once, at most. A browser opens at most six for a page and keeps one or two."""
+_TIMEOUT_SECONDS = 10.0
 """Timeout of a browser that sends nothing or does not read."""
-_BEAT_SECONDS = 5.0
+_HEARTBEAT_SECONDS = 5.0
 """Time between heartbeats on an idle stream."""
 _GRACE_SECONDS = 10.0
 """Time in which a page may reconnect after its stream broke; then it is closed."""
@@ -98,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     server: BoardServer
     protocol_version = "HTTP/1.1"
-    timeout = _PATIENCE_SECONDS
+    timeout = _TIMEOUT_SECONDS
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
@@ -223,7 +223,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         hello = {**self.server.greeting(), "batch": sheet.last_batch, "resumed": resumed}
         self._event("hello", hello)
-        while (messages := sheet.mailbox.read(reader, after, _BEAT_SECONDS)) is not None:
+        while (messages := sheet.mailbox.read(reader, after, _HEARTBEAT_SECONDS)) is not None:
             for message in messages:
                 self._event(message.kind, message.body, message.number)
                 after = message.number

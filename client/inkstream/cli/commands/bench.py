@@ -20,6 +20,7 @@ from inkstream import AsyncClient, InkstreamError, RetryPolicy
 from inkstream.cli.server_option import ServerOptions, server_option
 from inkstream.cli.terminal import (
     FAILED,
+    count_option,
     json_option,
     notice,
     percentiles_ms,
@@ -64,26 +65,12 @@ class _Counts:
     type=click.FloatRange(min=0, min_open=True),
     help="Send so many images a second, in an open loop. Without it the loop is closed.",
 )
-@click.option(
-    "--streams",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Number of connections.",
-)
-@click.option(
-    "--in-flight",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Calls that each connection keeps under way in a closed loop.",
-)
-@click.option(
+@count_option("--streams", 1, "Number of connections.")
+@count_option("--in-flight", 1, "Calls that each connection keeps under way in a closed loop.")
+@count_option(
     "--images-per-message",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Images in each call. The client packs calls that wait into one message in any case.",
+    1,
+    "Images in each call. The client packs calls that wait into one message in any case.",
 )
 @click.option(
     "--duration",

@@ -84,7 +84,16 @@ def board(
         # Fail now rather than at the first stroke if the server cannot be reached.
         model = client.model()
         name = f"{model.name}/{model.version}"
-        with _bound(host, port, sheets, watch, name) as serving:
+        try:
+            serving = BoardServer(
+                host, port, sheets, lambda: {"model": name, "server": watch.state}
+            )
+        except OSError as error:
+            raise InvalidRequest(
+                f"--port: cannot listen on {host}:{port} ({error.strerror or error}): give an address of "
+                "this machine and a port that no other program uses, or --port 0 for a free one"
+            ) from error
+        with serving:
             asking = threading.Thread(target=watch.ask, args=(client.model,), daemon=True)
             asking.start()
             address = _address(host, serving)
@@ -101,25 +110,6 @@ def board(
                 serving.serve_forever()
             finally:
                 watch.stop()
-
-
-def _bound(host: str, port: int, sheets: Sheets, watch: ServerWatch, model: str) -> BoardServer:
-    """Bind the board's port.
-
-    Raises:
-        InvalidRequest: the address or the port cannot be used.
-    """
-
-    def greeting() -> dict[str, object]:
-        return {"model": model, "server": watch.state}
-
-    try:
-        return BoardServer(host, port, sheets, greeting)
-    except OSError as error:
-        raise InvalidRequest(
-            f"--port: cannot listen on {host}:{port} ({error.strerror or error}): give an address of this "
-            "machine and a port that no other program uses, or --port 0 for a free one"
-        ) from error
 
 
 def _address(host: str, serving: BoardServer) -> str:

@@ -19,7 +19,14 @@ from inkstream.cli.display.live_view import live_view
 from inkstream.cli.evaluation import Evaluation, latency_alone, recognize_all
 from inkstream.cli.server_option import ServerOptions, server_option
 from inkstream.cli.server_process import scrape, server_process
-from inkstream.cli.terminal import json_option, notice, percentiles_ms, print_json, stdout
+from inkstream.cli.terminal import (
+    count_option,
+    json_option,
+    notice,
+    percentiles_ms,
+    print_json,
+    stdout,
+)
 from inkstream.cli.writing.live_pens import Page, write_pages
 from inkstream.cli.writing.sample_digits import labelled_digits, labelled_ink
 
@@ -34,20 +41,8 @@ _DIGITS_A_PEN = 3
     metavar="URL",
     help="URL of the metrics page of --server, which shows the batch size.",
 )
-@click.option(
-    "--images",
-    type=click.IntRange(min=1),
-    default=10_000,
-    show_default=True,
-    help="Largest number of images to stream.",
-)
-@click.option(
-    "--pens",
-    type=click.IntRange(0, 64),
-    default=6,
-    show_default=True,
-    help="Number of pens that write at once.",
-)
+@count_option("--images", 10_000, "Largest number of images to stream.")
+@count_option("--pens", 6, "Number of pens that write at once.", low=0, high=64)
 @json_option
 def demo(server: ServerOptions, metrics: str | None, images: int, pens: int, as_json: bool) -> None:
     """Show pens and images being recognised, and how fast.

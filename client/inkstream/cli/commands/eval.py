@@ -11,7 +11,7 @@ import numpy.typing as npt
 from inkstream import Client, InvalidImage
 from inkstream.cli.evaluation import Labels, latency_alone, recognize_all
 from inkstream.cli.server_option import PATIENT, ServerOptions, server_option
-from inkstream.cli.terminal import json_option, print_json, stdout
+from inkstream.cli.terminal import count_option, json_option, print_json, stdout
 from inkstream.mnist import read_idx
 
 
@@ -19,7 +19,7 @@ from inkstream.mnist import read_idx
 @click.argument("images", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.argument("labels", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @server_option
-@click.option("--limit", type=click.IntRange(min=1), help="Use only the first so many images.")
+@count_option("--limit", None, "Use only the first so many images.")
 @json_option
 def evaluate(
     images: Path, labels: Path, server: ServerOptions, limit: int | None, as_json: bool

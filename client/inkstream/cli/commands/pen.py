@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from inkstream import Client, GlyphResult, GlyphState, InkstreamError, Pen
 from inkstream.cli.server_option import ServerOptions, server_option
-from inkstream.cli.terminal import notice, print_json, stdout
+from inkstream.cli.terminal import count_option, notice, print_json, stdout
 from inkstream.tablet import Layout, NoTablet, PenEvent, Tablet
 
 _RUBBER = 0.02
@@ -26,17 +26,14 @@ _RUBBER = 0.02
     help="Device file of the tablet. Without it the first tablet that is found is used.",
 )
 @server_option
-@click.option(
-    "--interims",
-    type=click.IntRange(0, 60),
-    default=0,
-    show_default=True,
-    help="Number of answers a second while the tip is down, at most.",
+@count_option(
+    "--interims", 0, "Number of answers a second while the tip is down, at most.", low=0, high=60
 )
-@click.option(
+@count_option(
     "--quiet-ms",
-    type=click.IntRange(1, 60_000),
-    help="Pause in milliseconds that ends a digit. Without it the server decides, usually 600.",
+    None,
+    "Pause in milliseconds that ends a digit. Without it the server decides, usually 600.",
+    high=60_000,
 )
 @click.option(
     "--short-quiet-ms",

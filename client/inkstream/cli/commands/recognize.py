@@ -12,7 +12,14 @@ from rich.markup import escape
 from inkstream import Client, InkstreamError, InvalidImage, Result
 from inkstream.cli.picture_files import files_in, read_images
 from inkstream.cli.server_option import PATIENT, ServerOptions, server_option
-from inkstream.cli.terminal import WRONG_INPUT, json_option, notice, print_json, stdout
+from inkstream.cli.terminal import (
+    WRONG_INPUT,
+    count_option,
+    json_option,
+    notice,
+    print_json,
+    stdout,
+)
 
 
 @click.command()
@@ -24,13 +31,7 @@ from inkstream.cli.terminal import WRONG_INPUT, json_option, notice, print_json,
     type=click.Path(path_type=Path, allow_dash=True),
 )
 @server_option
-@click.option(
-    "--top",
-    type=click.IntRange(0, 10),
-    default=3,
-    show_default=True,
-    help="Number of best digits to show.",
-)
+@count_option("--top", 3, "Number of best digits to show.", low=0, high=10)
 @click.option(
     "--quiet", "-q", is_flag=True, help="Print one line for each image: name, answer, confidence."
 )

@@ -13,7 +13,7 @@ import click
 from inkstream import AsyncClient, InkstreamError, InvalidInk
 from inkstream.cli.display.replay_report import Row, report, summary
 from inkstream.cli.server_option import ServerOptions, server_option
-from inkstream.cli.terminal import notice, print_json, progress_bar, stdout
+from inkstream.cli.terminal import count_option, notice, print_json, progress_bar, stdout
 from inkstream.cli.writing.player import write_patiently
 from inkstream.ink import Ink, read
 
@@ -52,23 +52,11 @@ def _speed(value: str) -> float | None:
     help="Pace of writing: real is the recorded pace, in packets every 20 ms; N is N times that; fast sends "
     "ink as fast as answers come.",
 )
-@click.option(
-    "--pens",
-    type=click.IntRange(min=1),
-    default=4,
-    show_default=True,
-    help="Number of pens that write at once.",
+@count_option("--pens", 4, "Number of pens that write at once.")
+@count_option(
+    "--streams", None, "Number of streams that the pens share. Without it each pen has its own."
 )
-@click.option(
-    "--streams",
-    type=click.IntRange(min=1),
-    help="Number of streams that the pens share. Without it each pen has its own.",
-)
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    help="Replay only the first so many glyphs, over all files.",
-)
+@count_option("--limit", None, "Replay only the first so many glyphs, over all files.")
 @click.option(
     "--json",
     "as_json",

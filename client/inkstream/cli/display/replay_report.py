@@ -149,9 +149,12 @@ def report(rows: Sequence[Row], inks: Sequence[Ink], console: Console) -> None:
         )
     answered = accuracy([row for row in digits if not row.rejected])
     right = "" if answered is None else f"; {_percent(answered)} of these digits are right"
+    latency = "unknown"
+    if found["p50_ms"] is not None:
+        latency = f"p50 {found['p50_ms']:.1f} ms, p99 {found['p99_ms']:.1f} ms"
     console.print(
         f"coverage  {_percent(found['coverage'])}  not rejected{right}\n"
-        f"latency   {_milliseconds(found)}, last pen-up to final answer\n"
+        f"latency   {latency}, last pen-up to final answer\n"
     )
     labels = sorted({row.label for row in rows if row.label is not None})
     if labels:
@@ -228,9 +231,3 @@ def _caption(row: Row) -> Text:
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.2%}"
-
-
-def _milliseconds(found: dict[str, Any]) -> str:
-    if found["p50_ms"] is None:
-        return "unknown"
-    return f"p50 {found['p50_ms']:.1f} ms, p99 {found['p99_ms']:.1f} ms"
