@@ -96,38 +96,38 @@ def server_option(
             callback=_server_address,
             show_default=True,
             show_envvar=True,
-            help="Where the server is; of several, one that fails is followed by the next."
+            help="Address of the server. If one of several fails, the client takes the next."
             + ("" if default else " Without it the command starts and stops its own."),
         ),
         click.option(
             "--model",
             default="",
             metavar="NAME",
-            help="Name of the model; the server's default if not given.",
+            help="Name of the model. Without it the server uses its default.",
         ),
-        click.option("--tls", is_flag=True, help="Encrypt, and trust the roots that gRPC ships."),
+        click.option(
+            "--tls", is_flag=True, help="Use TLS, and trust the root certificates that gRPC ships."
+        ),
         click.option(
             "--tls-ca",
             type=_file,
             envvar="INKSTREAM_TLS_CA",
             show_envvar=True,
-            help="Encrypt, and trust the certificates of this PEM file.",
+            help="Use TLS, and trust the certificates in this PEM file.",
         ),
-        click.option(
-            "--tls-cert", type=_file, help="The client's certificate, where the server wants one."
-        ),
-        click.option("--tls-key", type=_file, help="The key of --tls-cert."),
+        click.option("--tls-cert", type=_file, help="Certificate of the client, for mutual TLS."),
+        click.option("--tls-key", type=_file, help="Private key of --tls-cert."),
         click.option(
             "--token-file",
             type=_file,
             envvar="INKSTREAM_TOKEN_FILE",
             show_envvar=True,
-            help="Holds the token that the server wants, and nothing else.",
+            help="File that holds the token for the server, and nothing else.",
         ),
         click.option(
             "--token-without-tls",
             is_flag=True,
-            help="Send the token in plain text, for all on the way to read.",
+            help="Send the token unencrypted, so that anyone on the network path can read it.",
         ),
     )
     for option in reversed(options):
