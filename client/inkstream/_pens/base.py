@@ -14,9 +14,10 @@ import numpy.typing as npt
 from inkstream._exceptions import ClientClosed, InkstreamError
 from inkstream._options.pen import OnResult
 from inkstream._pens.outbox import InkOutbox
-from inkstream._pens.point_coder import Columns, StrokeCoder, table_of
+from inkstream._pens.point_coder import Columns, StrokeCoder
 from inkstream._results.glyphs import GlyphResult
 from inkstream.ink import InvalidInk
+from inkstream.ink._ink import table_of
 from inkstream.v1 import ink_pb2
 
 _PIECE = 4096

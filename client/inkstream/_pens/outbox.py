@@ -16,6 +16,7 @@ from inkstream._pens.journal import PenJournal, Reader
 from inkstream._pens.point_coder import Columns
 from inkstream._pens.written import Run, SentStroke, Waiting, points_in, whole_strokes
 from inkstream._results.glyphs import GlyphResult
+from inkstream.ink import InvalidInk
 from inkstream.v1 import error_pb2, ink_pb2
 
 MOST_POINTS = 8192
@@ -101,7 +102,8 @@ class InkOutbox:
 
         Raises:
             ClientClosed: the outbox was closed.
-            Overloaded: too much waits already.
+            InvalidInk: these are more points than may wait at all.
+            Overloaded: too many points wait already.
         """
         event = ink_pb2.InkEvent(pen=journal.number)
         event.stroke_begin.stroke = stroke
@@ -334,14 +336,15 @@ class InkOutbox:
     def _require_room(self, points: int) -> None:
         self.require_open()
         if points > self._most_points:
-            raise Overloaded(
-                f"these {points} points are more than ink_buffer, the {self._most_points} points that "
-                "may wait to be sent: write them in smaller pieces, or raise ink_buffer"
+            raise InvalidInk(
+                f"points: expected at most {self._most_points} at once (ink_buffer), got {points}; "
+                "write the stroke in pieces with down, points and up, or raise ink_buffer"
             )
         if self._points + points > self._most_points:
             raise Overloaded(
-                f"{self._points} points wait to be sent and {points} more exceed ink_buffer, "
-                f"{self._most_points}: the server does not keep up; write more slowly, or raise ink_buffer"
+                f"{self._points} points wait to be sent, and with {points} more they would exceed "
+                f"ink_buffer ({self._most_points}): the server does not keep up; write more slowly, or "
+                "raise ink_buffer"
             )
 
     def _added(self, journal: PenJournal, *, is_urgent: bool) -> bool:

@@ -153,24 +153,6 @@ class StrokeCoder:
         )
 
 
-def table_of(points: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Check points that a caller hands over together.
-
-    Args:
-        points: array-like of shape (n, 2): x, y; a third column is t in ms, a fourth the pressure.
-
-    Raises:
-        InvalidInk: it is no such array.
-    """
-    try:
-        table = np.asarray(points, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidInk(f"points: expected numbers ({error})") from None
-    if table.ndim != 2 or not 2 <= table.shape[1] <= 4:
-        raise InvalidInk(f"points: expected shape (n, 2), (n, 3) or (n, 4), got {table.shape}")
-    return table
-
-
 @dataclass(frozen=True, slots=True)
 class Scale:
     """How a whole ink is brought into counts."""
@@ -224,7 +206,13 @@ class Fitted:
 
 
 def fit(ink: Ink) -> Fitted:
-    """Choose the pen for an ink, see `scale_for`. Where the unit is known, so is the size of a mere tap."""
+    """Choose the pen for an ink, see `scale_for`. If the unit is known, so is the size of a single dot.
+
+    Raises:
+        InvalidInk: it is no `Ink`.
+    """
+    if not isinstance(ink, Ink):
+        raise InvalidInk(f"ink: expected an Ink, got {type(ink).__name__}; Ink(strokes) makes one")
     strokes = ink.arrays()
     scale = scale_for(strokes)
     if ink.units != "count" and 1e-9 <= scale.counts_per_unit <= 1e9:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import reprlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,6 +18,8 @@ YDirection = Literal["up", "down"]
 """Which way y grows: "down" as on screens, "up" as on many tablets."""
 Units = Literal["px", "mm", "count"]
 """What one step of a coordinate is: a pixel, a millimetre, or a device's count of unknown size."""
+_NOT_NUMBERS = (TypeError, ValueError, OverflowError)
+"""What numpy raises for values that are not numbers of an array."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,11 +56,15 @@ class Stroke:
 
     @classmethod
     def of(cls, points: ArrayLike) -> Stroke:
-        """Make a stroke of points, array-like of shape (n, 2): x, y; a further column is t_ms."""
-        table = np.asarray(points, np.float64)
-        if table.ndim != 2 or table.shape[1] not in (2, 3):
-            raise InvalidInk(f"points: expected shape (n, 2) or (n, 3), got {table.shape}")
-        return cls(*table.T)
+        """Make a stroke of points as the methods of pens take them.
+
+        Args:
+            points: array-like of shape (n, 2): x, y; a third column is t_ms, a fourth the pressure.
+
+        Raises:
+            InvalidInk: it is no such array, or holds what is not a finite number.
+        """
+        return cls(*table_of(points).T)
 
     @property
     def points(self) -> Column:
@@ -91,7 +98,7 @@ class Ink:
     """One piece of writing: a digit, a word, whatever the source took for one.
 
     Attributes:
-        strokes: in the order of writing.
+        strokes: in the order of writing; each a `Stroke`, or points as `Stroke.of` takes them.
         y: which way y grows.
         units: what coordinates count.
         per_mm: counts a millimetre in x and y where known; they differ on some tablets.
@@ -119,9 +126,10 @@ class Ink:
         """Check.
 
         Raises:
-            InvalidInk: `y`, `units`, `per_mm` or `points_per_second` mean nothing.
+            InvalidInk: a stroke cannot be made of its points, or `y`, `units`, `per_mm` or
+                `points_per_second` is not one of its values.
         """
-        object.__setattr__(self, "strokes", tuple(self.strokes))
+        object.__setattr__(self, "strokes", _strokes_of(self.strokes))
         if self.y not in ("up", "down"):
             raise InvalidInk(f'y: expected "up" or "down", got {self.y!r}')
         if self.units not in ("px", "mm", "count"):
@@ -150,10 +158,55 @@ class Ink:
         return dataclasses.replace(self, strokes=strokes, y=direction)
 
 
+def table_of(points: ArrayLike) -> Column:
+    """Check points that come together.
+
+    Args:
+        points: array-like of shape (n, 2): x, y; a third column is t in ms, a fourth the pressure.
+
+    Returns: float64 of the same shape, not checked for NaN and infinity.
+
+    Raises:
+        InvalidInk: it is no such array.
+    """
+    try:
+        table = np.asarray(points, np.float64)
+    except _NOT_NUMBERS as error:
+        raise InvalidInk(_first_wrong(points) or f"points: expected numbers ({error})") from None
+    if table.ndim != 2 or not 2 <= table.shape[1] <= 4:
+        raise InvalidInk(f"points: expected shape (n, 2), (n, 3) or (n, 4), got {table.shape}")
+    return table
+
+
+def _first_wrong(points: object) -> str:
+    """Say which point is not made of numbers, or of as many as the first; "" if none is found."""
+    shape: tuple[int, ...] | None = None
+    for place, point in enumerate(points if isinstance(points, Sequence) else ()):
+        try:
+            found = np.asarray(point, np.float64).shape
+        except _NOT_NUMBERS:
+            return f"point {place}: expected finite numbers, got {reprlib.repr(point)}"
+        if found != (shape := shape or found):
+            return f"point {place}: expected as many numbers as point 0, got {reprlib.repr(point)}"
+    return ""
+
+
+def _strokes_of(strokes: Iterable[Stroke | ArrayLike]) -> tuple[Stroke, ...]:
+    if not isinstance(strokes, Iterable):
+        raise InvalidInk(f"strokes: expected a sequence of strokes, got {reprlib.repr(strokes)}")
+    made: list[Stroke] = []
+    for place, stroke in enumerate(strokes):
+        try:
+            made.append(stroke if isinstance(stroke, Stroke) else Stroke.of(stroke))
+        except InvalidInk as error:
+            raise InvalidInk(f"strokes[{place}]: {error.reason}") from None
+    return tuple(made)
+
+
 def _column(name: str, values: Sequence[float] | Column) -> Column:
     try:
         column = np.array(values, np.float64)
-    except (TypeError, ValueError, OverflowError) as error:
+    except _NOT_NUMBERS as error:
         raise InvalidInk(f"{name}: expected numbers ({error})") from None
     if column.ndim != 1:
         raise InvalidInk(f"{name}: expected one column of numbers, got shape {column.shape}")

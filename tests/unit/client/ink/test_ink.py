@@ -1,5 +1,9 @@
+from typing import Any
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from inkstream import InputError
 from inkstream.ink import Ink, InvalidInk, Stroke
 
@@ -57,10 +61,79 @@ def test_an_error_of_ink_is_one_that_mending_the_input_helps() -> None:
     assert (error.source, error.line, error.reason) == ("a.jsonl", 3, "expected ink")
 
 
-def test_points_may_carry_times() -> None:
-    assert Stroke.of([(1, 2, 30)]).t_ms == [30]
-    with pytest.raises(InvalidInk, match=r"shape \(n, 2\) or \(n, 3\), got \(1, 4\)"):
-        Stroke.of([(1, 2, 3, 4)])
+def test_points_may_carry_times_and_pressures() -> None:
+    stroke = Stroke.of([(1, 2, 30, 0.5)])
+    assert stroke == Stroke(*np.array([[1], [2], [30], [0.5]]))
+    assert Stroke.of([(1, 2, 30)]).pressure is None
+    with pytest.raises(InvalidInk, match=r"shape \(n, 2\), \(n, 3\) or \(n, 4\), got \(1, 5\)"):
+        Stroke.of([(1, 2, 3, 4, 5)])
+
+
+@pytest.mark.parametrize("bad", [5, [1, 2], [[1]], [[1, 2, 3, 4, 5]], [["a", "b"]], [[1, 2], [3]]])
+def test_what_is_no_table_of_points_makes_no_stroke(bad: Any) -> None:
+    with pytest.raises(InvalidInk, match=r"^point(s| 0| 1): expected"):
+        Stroke.of(bad)
+
+
+@st.composite
+def _points(draw: st.DrawFn) -> list[tuple[float, ...]]:
+    numbers = st.integers(-1000, 1000) | st.floats(-1e6, 1e6)
+    point = st.tuples(*[numbers] * draw(st.integers(2, 4)))
+    return draw(st.lists(point, min_size=1, max_size=5))
+
+
+@given(strokes=st.lists(_points(), max_size=3))
+def test_ink_takes_points_as_pens_do(strokes: list[Any]) -> None:
+    """As rows of any kind, as arrays, and beside strokes."""
+    expected = Ink(tuple(Stroke.of(points) for points in strokes))
+    arrays = [np.array(points) for points in strokes]
+    rows = [[[*point] for point in points] for points in strokes]
+    mixed = [each if place % 2 else Stroke.of(each) for place, each in enumerate(strokes)]
+    for given_as in (strokes, arrays, rows, mixed, iter(strokes)):
+        assert Ink(given_as) == expected  # type: ignore[arg-type]
+    for points, array in zip(strokes, expected.arrays(), strict=True):
+        assert array.tolist() == [[*point[:2]] for point in points]
+
+
+_ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.binary(),
+    lambda parts: (
+        st.lists(parts, max_size=3)
+        | st.tuples(parts, parts)
+        | st.dictionaries(st.integers(), parts, max_size=2)
+    ),
+    max_leaves=8,
+)
+
+
+@given(strokes=_ANYTHING)
+def test_what_is_no_ink_is_refused_and_nothing_else_is_raised(strokes: Any) -> None:
+    try:
+        ink = Ink(strokes)
+    except InvalidInk as error:
+        assert str(error).startswith("strokes")
+    else:
+        assert all(isinstance(stroke, Stroke) for stroke in ink.strokes)
+
+
+@given(
+    before=st.lists(_points(), max_size=3),
+    points=_points(),
+    place=st.integers(0, 4),
+    wrong=st.sampled_from([(5,), "a", (None, object()), (10**400, 1), (), (1, 2, 3, 4, 5)]),
+)
+def test_an_error_names_the_stroke_and_the_point(
+    before: list[Any], points: list[Any], place: int, wrong: Any
+) -> None:
+    points.insert(1 + place % len(points), wrong)
+    found = points.index(wrong)
+    with pytest.raises(InvalidInk, match=rf"^strokes\[{len(before)}\]: point {found}: expected"):
+        Ink([*before, points])  # type: ignore[arg-type]
+
+
+def test_a_number_that_is_not_finite_is_named_by_stroke_and_point() -> None:
+    with pytest.raises(InvalidInk, match=r"^strokes\[1\]: y: .* got nan at point 2$"):
+        Ink([[(0, 0)], [(0, 0), (1, 1), (2, float("nan"))]])  # type: ignore[arg-type]
 
 
 def test_a_tablet_that_counts_x_and_y_differently_is_set_right() -> None:

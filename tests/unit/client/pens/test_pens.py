@@ -100,6 +100,8 @@ def test_many_points_may_follow_the_first(desk: Desk) -> None:
         lambda pen: pen.erase(1),
         lambda pen: pen.stroke(np.empty((0, 2))),
         lambda pen: pen.stroke([(np.nan, 1)]),
+        lambda pen: pen.stroke([(1, 1), (2,)]),
+        lambda pen: pen.stroke([(10**400, 1)]),
         lambda pen: pen.down(float("inf"), 0),
     ],
 )
@@ -171,6 +173,21 @@ def test_an_array_that_found_no_room_leaves_the_stroke_as_it_was() -> None:
         pen.points([(2, 2), (3, 3), (4, 4)])
     pen.points([(5, 5), (9, 9)])
     assert [*desk.sent()[2].points.dx] == [1, 4, 4]
+
+
+def test_a_stroke_larger_than_the_buffer_is_refused_with_what_to_do(desk: Desk) -> None:
+    with pytest.raises(InvalidInk, match=r"at most 10000 at once \(ink_buffer\), got 1000000;"):
+        desk.pen().stroke(np.zeros((1_000_000, 2)))
+    assert desk.sent() == []
+
+
+def test_a_stroke_that_never_was_cannot_be_erased(desk: Desk) -> None:
+    pen = desk.pen()
+    with pytest.raises(InvalidInk, match=r"^stroke: the pen has no strokes yet, got 7$"):
+        pen.erase(7)
+    pen.stroke([(1, 1)])
+    with pytest.raises(InvalidInk, match=r"^stroke: expected 1 to 1, got 7$"):
+        pen.erase(7)
 
 
 def test_a_closed_client_takes_no_points(desk: Desk) -> None:

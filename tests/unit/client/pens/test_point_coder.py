@@ -16,7 +16,6 @@ from inkstream._pens.point_coder import (
     Columns,
     StrokeCoder,
     scale_for,
-    table_of,
 )
 
 _PLACES = st.floats(-1e6, 1e6)
@@ -130,12 +129,6 @@ def test_a_bad_time_or_pressure_is_refused(bad: dict[str, Any]) -> None:
     coder = StrokeCoder(16, 0 if "t" in bad else None, has_pressure="pressure" in bad)
     with pytest.raises(InvalidInk, match=next(iter(bad))):
         coder.point(0, 0, bad.get("t"), bad.get("pressure"))
-
-
-@pytest.mark.parametrize("bad", [[1, 2], [[1]], [[1, 2, 3, 4, 5]], [["a", "b"]], [[1, 2], [3]]])
-def test_what_is_no_table_of_points_is_refused(bad: Any) -> None:
-    with pytest.raises(InvalidInk, match="points: expected"):
-        table_of(bad)
 
 
 _STROKES = st.lists(
