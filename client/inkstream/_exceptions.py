@@ -1,4 +1,7 @@
-"""What can go wrong, sorted by what the caller can do about it; `InkstreamError` draws the tree."""
+"""The errors of this package, sorted by what the caller can do; `InkstreamError` draws the tree.
+
+Also translates gRPC statuses and the contract's error codes into them.
+"""
 
 from __future__ import annotations
 
@@ -14,45 +17,45 @@ class InkstreamError(Exception):
     """Root of everything that this package raises on purpose, sorted by what the caller can do about it.
 
         * InkstreamError
-          x InputError                  mend what was passed; repeating it does not help
+          x InputError                  correct the input; the same call would fail again
             - InvalidImage              an image has the wrong shape, dtype or range (also a ValueError)
             - InvalidInk                ink, or a file of ink, is malformed (also a ValueError)
-            - InvalidRequest            an option is refused, here or by the server (also a ValueError)
-            - ModelNotFound             the server has no model of that name
-            - NoTablet                  no tablet is there, or it may not be read (also a LookupError)
-          x RetryableError              the same thing may work later, see `retry_after`
-            - ConnectionFailed          nobody answers at the address (also a ConnectionError)
-            - ConnectionLost            the stream broke with items unanswered (also a ConnectionError)
-            - Overloaded                the server has too much to do
-            - ServerDraining            the server is stopping: another one may take the item
+            - InvalidRequest            the client or the server refuses an option (also a ValueError)
+            - ModelNotFound             the server has no model of that name (also a LookupError)
+            - NoTablet                  no tablet is found, or it may not be read (also a LookupError)
+          x RetryableError              the same call may work later, see `retry_after`
+            - ConnectionFailed          no server answers at the address (also a ConnectionError)
+            - ConnectionLost            the stream broke before the answer came (also a ConnectionError)
+            - Overloaded                the server, or a buffer of the client, is full
+            - ServerDraining            the server is stopping and did not take the item; another one may
             - EngineFailed              the engine failed on the batch that held the item
-            - DeadlineExceeded          the item's deadline passed first (also a TimeoutError)
-          x FatalError                  somebody has to change something
-            - AccessDenied              credentials are missing or not good enough
-            - Unsupported               the server knows the call but does not do it
+            - DeadlineExceeded          the deadline passed before the answer came (also a TimeoutError)
+          x FatalError                  retrying does not help; somebody has to change something
+            - AccessDenied              credentials are missing or insufficient
+            - Unsupported               the server does not implement what the contract defines
             - ProtocolError             the other side broke the contract, or is no inkstream server
-            - ClientClosed              the client, or the pen, was closed
+            - ClientClosed              the client, or the pen, is closed
 
-    `NoTablet` lives in `inkstream.tablet`, beside what raises it.
+    `NoTablet` is defined in `inkstream.tablet`, `InvalidInk` in `inkstream.ink`.
     """
 
 
 class InputError(InkstreamError):
-    """What was passed is wrong: mend it, do not repeat it.
+    """The input is wrong: correct it, do not repeat it.
 
     Attributes:
-        field: the field that the server blames, for example "tensors.float32"; "" where unknown.
+        field: the field that the server refuses, for example "tensors.float32"; "" where unknown.
     """
 
     field: str = ""
 
 
 class InvalidImage(InputError, ValueError):
-    """An image cannot be taken as it is; the message says what came and what is wanted."""
+    """An image cannot be taken as it is; the message says what came, what is expected and the way there."""
 
 
 class InvalidRequest(InputError, ValueError):
-    """An option is refused: by the client, which names it, or by the server."""
+    """The client or the server refuses an option; the client's message names it."""
 
 
 class ModelNotFound(InputError, LookupError):
@@ -60,11 +63,11 @@ class ModelNotFound(InputError, LookupError):
 
 
 class RetryableError(InkstreamError):
-    """The same thing may work when tried again.
+    """The same call may work later.
 
     Attributes:
-        retry_after: seconds after which trying again makes sense, None where the server said none.
-        strokes: the strokes of a pen that it is about, to be written again; () where it is about no ink.
+        retry_after: seconds to wait before trying again; None where the server named none.
+        strokes: the strokes of a pen that got no result and have to be written again; () for images.
     """
 
     retry_after: float | None = None
@@ -72,19 +75,19 @@ class RetryableError(InkstreamError):
 
 
 class ConnectionFailed(RetryableError, ConnectionError):
-    """Nobody answers at the address."""
+    """No server answers at the address."""
 
 
 class ConnectionLost(RetryableError, ConnectionError):
-    """The stream broke before the item was answered; the next use opens a new one."""
+    """The stream broke before the answer came; the next use opens a new one."""
 
 
 class Overloaded(RetryableError):
-    """The server has too much to do."""
+    """The server, or a buffer of the client, is full."""
 
 
 class ServerDraining(RetryableError):
-    """The server is stopping: what it had accepted was answered, this was not accepted."""
+    """The server is stopping and did not take the item; it answers everything that it took."""
 
 
 class EngineFailed(RetryableError):
@@ -92,31 +95,30 @@ class EngineFailed(RetryableError):
 
 
 class DeadlineExceeded(RetryableError, TimeoutError):
-    """The deadline passed before there was an answer."""
+    """The deadline passed before the answer came."""
 
 
 class FatalError(InkstreamError):
-    """Neither mending the input nor trying again helps."""
+    """Neither correcting the input nor retrying helps."""
 
 
 class AccessDenied(FatalError):
-    """Credentials are missing or not good enough."""
+    """Credentials are missing or insufficient."""
 
 
 class Unsupported(FatalError):
-    """The contract knows it, this server does not do it."""
+    """The server does not implement what the contract defines."""
 
 
 class ProtocolError(FatalError):
-    """The other side broke the contract, or is no inkstream server at all."""
+    """The other side broke the contract, or is no inkstream server."""
 
 
 class ClientClosed(FatalError):
-    """The client, or the pen, was closed before or meanwhile."""
+    """The client, or the pen, is closed."""
 
 
-#: gRPC status codes by number. The contract's ErrorCode has the same numbers, so one table serves
-#: both; what is not here is a ProtocolError.
+#: By number of a gRPC status or of the contract's ErrorCode, which are the same; ProtocolError for others.
 _BY_CODE: dict[int, type[InkstreamError]] = {
     3: InvalidRequest,
     4: DeadlineExceeded,
@@ -133,11 +135,11 @@ _BY_CODE: dict[int, type[InkstreamError]] = {
 def from_item_error(
     refused: error_pb2.ItemError, *, invalid: Callable[[str], InputError] | None = None
 ) -> InkstreamError:
-    """The exception for an item that the server answered with an error.
+    """Make the exception for an item that the server answered with an error.
 
     Args:
         refused: the error.
-        invalid: what to draw for a malformed item; None for InvalidImage.
+        invalid: the exception for a malformed item; None for InvalidImage.
     """
     kind = _BY_CODE.get(refused.code, ProtocolError)
     error = ((invalid or InvalidImage) if kind is InvalidRequest else kind)(
@@ -153,12 +155,12 @@ def from_item_error(
 def from_status(
     failed: grpc.aio.AioRpcError, address: str, *, opened: bool = False
 ) -> InkstreamError:
-    """The exception for a call that ended with a status other than OK.
+    """Make the exception for a call that ended with a status other than OK.
 
     Args:
         failed: what grpc.aio raised.
-        address: where the call went, for the message.
-        opened: whether the server had answered on the call before.
+        address: where the call went.
+        opened: whether the server has answered on this call.
     """
     code, details = failed.code(), failed.details() or "no details"
     if code is grpc.StatusCode.UNAVAILABLE and not opened:
@@ -171,46 +173,46 @@ def from_status(
 
 
 def unreachable(address: str, details: str) -> ConnectionFailed:
-    """The exception for an address where nobody answers, or somebody who is not trusted."""
+    """Make the exception for an address where no server answers, or one that is not trusted."""
     details = unquote(details)  # gRPC writes [::1] as %5B::1%5D.
-    if any(doubt in details for doubt in _DISTRUST):
+    if any(problem in details for problem in _DISTRUST):
         return ConnectionFailed(
-            f"the certificate of {address} is not trusted ({details}); it must be signed by an authority "
-            "in `tls` (`--tls-ca`), be for the name in the address, and not have ended"
+            f"the certificate of {address} is not trusted ({details}); it must be valid today, be for the "
+            "host in the address and be signed by an authority in `tls` (`--tls-ca`)"
         )
     if _NO_TLS in details:
         return ConnectionFailed(
-            f"what answers at {address} speaks no TLS ({details}); leave `tls` (`--tls`, `--tls-ca`) away "
-            "where nobody can listen, or have the server encrypt"
+            f"what answers at {address} speaks no TLS ({details}); turn on TLS in the server, or leave out "
+            "`tls` (`--tls`, `--tls-ca`) if nobody can read the connection"
         )
     if _NO_GRPC in details:
         return ConnectionFailed(
-            f"what answers at {address} is no inkstream server ({details}); is the port right? "
-            "The one of the metrics and the status page, 9464 as a rule, is another"
+            f"what answers at {address} is no inkstream server ({details}); check the port, "
+            "which is not that of the metrics and the status page (9464 by default)"
         )
-    # Of a name with several addresses gRPC tells the last error, so the hint must not need that of another.
-    port = ", though 9464 is that of the metrics as a rule" if address.endswith(":9464") else ""
+    # gRPC reports the last address of a name only, so the advice must fit the others too.
+    port = ", as 9464 is that of the metrics by default" if address.endswith(":9464") else ""
     return ConnectionFailed(
         f"no inkstream server answers at {address} ({details}); is it running there (`inkstream-server "
         f"serve`), are host and port right{port}, and does it expect TLS (`--tls`), or none?"
     )
 
 
-#: What gRPC says of a server's certificate by another authority or out of date, or for another name.
+#: How gRPC words a certificate that is expired, from an unknown authority or for another name.
 _DISTRUST = ("CERTIFICATE_VERIFY_FAILED", "Hostname Verification Check failed")
-#: What it says of an answer that is neither TLS, nor gRPC.
+#: How it words an answer that is not TLS, and one that is not gRPC.
 _NO_TLS, _NO_GRPC = "WRONG_VERSION_NUMBER", "Failed parsing HTTP/2"
-#: What gRPC's own core says of a write that met the end of its call: the server's word is lost then.
+#: How it words a write that meets the end of its call; the server's status is lost then.
 _TORN = "Internal error from Core"
 #: How a call ends when its server stops.
 _STOPS = frozenset({grpc.StatusCode.CANCELLED, grpc.StatusCode.ABORTED})
-#: What a broken connection or a vanished server looks like on a stream that was open.
+#: How an open stream ends when its connection breaks or its server vanishes.
 _BREAKS = frozenset(
     {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL}
 )
 
 _ADVICE: dict[type[InkstreamError], str] = {
     AccessDenied: "; pass the `token` that the server knows (`--token-file`), or `tls` with a certificate "
-    "it trusts (`--tls-cert`, `--tls-key`)",
+    "that it trusts (`--tls-cert`, `--tls-key`)",
     Unsupported: "; is this an inkstream server, and is it as new as this client?",
 }

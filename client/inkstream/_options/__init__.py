@@ -1,4 +1,1 @@
-"""Holds and checks, once, everything that a caller may configure.
-
-Opens no connection.
-"""
+"""Defines and checks everything that a caller may configure. Leaves connections to `_connection`."""

@@ -1,7 +1,7 @@
-"""Reads addresses of servers as gRPC's targets, and refuses what gRPC would take for another one.
+"""Turns addresses of servers into gRPC targets, and refuses those that gRPC would misread.
 
-gRPC gives a name without a port the port 443, takes a port modulo 65,536, and says of the rest that it
-cannot be resolved.
+gRPC gives a name without a port port 443, takes a port modulo 65,536, and reports everything else as a
+name that it cannot resolve.
 """
 
 from __future__ import annotations
@@ -13,24 +13,21 @@ from typing import Any
 from inkstream._exceptions import InvalidRequest
 
 BALANCED = ("ipv4:", "ipv6:", "dns:")
-"""Schemes of targets that may stand for several servers; they take lists themselves."""
+"""Schemes of targets that may stand for several servers, which gRPC balances."""
 _OTHERS = ("unix:", "unix-abstract:", "vsock:", "xds:")
 """Schemes whose targets have no host and port."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def targets_of(address: str | Sequence[str]) -> tuple[str, ...]:
-    """Give the gRPC targets that an address names.
-
-    Args:
-        address: as in `Client`: one target, several with commas between, or a sequence of them.
+    """Give the gRPC targets of an address as `Client` takes it.
 
     Raises:
-        InvalidRequest: it names none, or one of them has no host or no port.
+        InvalidRequest: it names no target, or one without a host or a port.
     """
     several: Any = address
     if isinstance(address, str):
-        # The schemes that take lists have commas of their own.
+        # In targets that gRPC balances, commas separate servers of the same target.
         several = [address] if address.startswith(BALANCED) else address.split(",")
     if not isinstance(several, Sequence) or not several or isinstance(several, bytes):
         raise _refused(address, f'write "localhost:{address}"' if isinstance(address, int) else "")
@@ -48,7 +45,7 @@ def _target(text: Any) -> str:
             raise _refused(text, f'something must follow "{scheme}"')
         return target
     if scheme:
-        # After an authority, which gRPC reads itself: dns://1.1.1.1/host:port.
+        # Skips an authority, as in dns://1.1.1.1/host:port.
         rest = rest[2:].partition("/")[2] if rest.startswith("//") else rest.lstrip("/")
     elif url := _URL.match(target):
         raise _refused(text, _without(url[0]))
@@ -60,7 +57,7 @@ def _target(text: Any) -> str:
 def _require_host_and_port(place: str, text: str) -> None:
     host, colon, port = place.rpartition(":")
     if not colon or host.count("[") > host.count("]"):
-        raise _refused(text, "add the port; a server listens at 50051 unless told otherwise")
+        raise _refused(text, "add the port; a server listens at 50051 by default")
     if not host:
         raise _refused(text, f'put the host before the colon: "localhost:{port}"')
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
@@ -71,10 +68,10 @@ def _require_host_and_port(place: str, text: str) -> None:
 
 def _without(scheme: str) -> str:
     if scheme.lower() == "https://":
-        return f'leave "{scheme}" away, and encrypt with `tls` (`--tls`)'
+        return f'leave out "{scheme}", and encrypt with `tls` (`--tls`)'
     if scheme.lower() == "http://":
-        return f'leave "{scheme}" away'
-    return f'gRPC knows no "{scheme}", but "dns:///HOST:PORT" and "unix:PATH"'
+        return f'leave out "{scheme}"'
+    return f'gRPC knows no "{scheme}"; it knows "dns:///HOST:PORT" and "unix:PATH"'
 
 
 def _refused(got: object, advice: str = "") -> InvalidRequest:

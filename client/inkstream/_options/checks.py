@@ -1,7 +1,8 @@
-"""Refuses numbers that are none, or out of range, by the name of the option."""
+"""Checks numbers. The message of an error names the option, what came and what is expected."""
 
 from __future__ import annotations
 
+import math
 from operator import index
 from typing import Any
 
@@ -11,43 +12,37 @@ _LONGEST_DEADLINE = 4_000_000
 """Seconds; the contract counts milliseconds in 32 bits."""
 
 
-def require_whole(name: str, value: Any, least: int, most: int | None, unit: str = "") -> None:
-    """Take a whole number in a range; `most` is None where there is no other bound than memory.
+def require_number(
+    name: str,
+    value: Any,
+    least: float,
+    most: float = math.inf,
+    unit: str = "",
+    *,
+    whole: bool = False,
+) -> None:
+    """Require a number, or a whole number, from `least` to `most`.
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: the value is no such number.
     """
     try:
-        is_good = not isinstance(value, bool) and least <= index(value)
-        is_good = is_good and (most is None or value <= most)
-    except TypeError:
-        is_good = False
-    if not is_good:
-        extent = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise InvalidRequest(f"{name}: expected a whole number {extent}{unit}, got {value!r}")
-
-
-def require_number(name: str, value: Any, least: float, most: float, unit: str = "") -> None:
-    """Take a number in a range.
-
-    Raises:
-        InvalidRequest: it is none.
-    """
-    try:
-        is_good = bool(not isinstance(value, bool) and least <= value <= most)
+        is_good = not isinstance(value, bool) and bool(least <= value <= most)
+        if whole:
+            index(value)
     except (TypeError, ValueError):
         is_good = False
     if not is_good:
-        raise InvalidRequest(
-            f"{name}: expected a number from {least:g} to {most:g}{unit}, got {value!r}"
-        )
+        extent = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
+        kind = "whole number" if whole else "number"
+        raise InvalidRequest(f"{name}: expected a {kind} {extent}{unit}, got {value!r}")
 
 
 def require_deadline(deadline: float) -> None:
-    """Take the seconds that an item may take.
+    """Require a number of seconds that the contract can express.
 
     Raises:
-        InvalidRequest: it is no number, not above 0, or more than the contract can say.
+        InvalidRequest: the value is no such number.
     """
     try:
         is_good = bool(0 < deadline <= _LONGEST_DEADLINE)

@@ -12,7 +12,7 @@ import grpc
 
 from inkstream._exceptions import InvalidRequest
 from inkstream._options.addresses import BALANCED, targets_of
-from inkstream._options.checks import require_number, require_whole
+from inkstream._options.checks import require_number
 from inkstream._options.connection_events import OnState
 from inkstream._options.metadata import Metadata, bearer, metadata_of
 from inkstream._options.retry import RetryPolicy
@@ -21,9 +21,9 @@ from inkstream.v1 import recognition_service_pb2 as wire
 from inkstream.v1 import tensor_pb2
 
 _LABEL = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,31})?")
-"""What the server counts by its own name rather than as "other"."""
+"""What the server counts under its own name; it counts every other label as "other"."""
 _RETRIES = {
-    # Streams are resumed by the client itself.
+    # gRPC retries calls of one answer only; the client reopens streams itself.
     "name": [
         {"service": "inkstream.v1.RecognitionService", "method": "Recognize"},
         {"service": "inkstream.v1.RecognitionService", "method": "GetModel"},
@@ -71,11 +71,11 @@ class Options:
                 'client_label: expected at most 32 ASCII letters, digits, ".", "_" and "-", the first a '
                 f'letter or digit, such as "kiosk-berlin-7", got {self.client_label!r}'
             )
-        require_whole("top_k", self.top_k, 0, 10)
+        require_number("top_k", self.top_k, 0, 10, whole=True)
         require_number("connect_timeout", self.connect_timeout, 0.001, 86_400, " seconds")
         require_number("packet_ms", self.packet_ms, 10, 50, " milliseconds")
-        require_whole("ink_buffer", self.ink_buffer, 1, None, " points")
-        require_whole("buffer", self.buffer, 1, None, " images")
+        require_number("ink_buffer", self.ink_buffer, 1, unit=" points", whole=True)
+        require_number("buffer", self.buffer, 1, unit=" images", whole=True)
         if self.when_full not in ("wait", "raise"):
             raise InvalidRequest(f'when_full: expected "wait" or "raise", got {self.when_full!r}')
         if not isinstance(self.retry, RetryPolicy | None):
@@ -95,7 +95,7 @@ class Options:
                 if key == "authorization":
                     raise InvalidRequest(
                         "token: goes over TLS only, and tls is None: pass tls=Tls(...), or "
-                        "token_without_tls=True where nobody can listen"
+                        "token_without_tls=True if nobody can read the connection"
                     )
 
     @property
@@ -105,7 +105,7 @@ class Options:
 
     @property
     def call_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
-        """What goes out with every call: the caller's metadata and the token."""
+        """The metadata of every call, the token included."""
         return (*self.metadata, *bearer(self.token))
 
     @property
@@ -124,12 +124,12 @@ class Options:
         )
 
     def channel_arguments(self, target: str) -> list[tuple[str, Any]]:
-        """Channel arguments of gRPC: keepalive, message sizes, quick reconnects, balancing."""
+        """Give gRPC's channel arguments: keepalive, message sizes, quick reconnects, balancing."""
         config: dict[str, Any] = {"methodConfig": [_RETRIES]}
         if target.startswith(BALANCED):
             config["loadBalancingConfig"] = [{"round_robin": {}}]
         return [
-            # A dead peer is noticed within 25 s, and middleboxes see traffic on idle streams.
+            # Notices a dead peer within 25 s, and keeps middleboxes from dropping idle streams.
             ("grpc.keepalive_time_ms", 15_000),
             ("grpc.keepalive_timeout_ms", 10_000),
             ("grpc.http2.ping_timeout_ms", 10_000),
@@ -137,21 +137,21 @@ class Options:
             ("grpc.http2.max_pings_without_data", 0),
             ("grpc.max_send_message_length", 64 << 20),
             ("grpc.max_receive_message_length", 64 << 20),
-            # A server that comes back is found soon. The least, despite its name, is what an attempt to
-            # connect may take.
+            # Finds a server soon after it comes back. Despite its name, min_reconnect_backoff limits how
+            # long one attempt to connect may take.
             ("grpc.initial_reconnect_backoff_ms", 50),
             ("grpc.min_reconnect_backoff_ms", round(self.connect_timeout * 1000)),
             ("grpc.max_reconnect_backoff_ms", 1_000),
-            # A name whose servers were all replaced is looked up again; gRPC would wait half a minute.
+            # Finds replaced servers of a name soon; gRPC waits 30 s before it looks a name up again.
             ("grpc.dns_min_time_between_resolutions_ms", 1_000),
             ("grpc.service_config", json.dumps(config)),
-            # Clients share no connection: each has its own flow control.
+            # Gives each client a connection, and so flow control, of its own.
             ("grpc.use_local_subchannel_pool", 1),
             *self.channel_options,
         ]
 
     def open_channel(self, target: str) -> grpc.aio.Channel:
-        """A channel to one of the targets, connected when first used. Belongs to the running event loop."""
+        """Make a channel to a target for the running event loop. It connects when it is first used."""
         arguments = self.channel_arguments(target)
         if self.tls is None:
             return grpc.aio.insecure_channel(target, options=arguments)

@@ -1,4 +1,4 @@
-"""What a caller may watch of a client's connection."""
+"""The states of a connection, and the events that `on_state` is called with."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from inkstream._exceptions import InkstreamError
 
 
 class ConnectionState(enum.StrEnum):
-    """Where a client's stream stands."""
+    """State of a client's stream."""
 
     CONNECTING = "connecting"
-    """A stream is being opened."""
+    """The client opens a stream."""
     OPEN = "open"
-    """The server has opened it: items flow."""
+    """The server has accepted the stream."""
     DRAINING = "draining"
-    """The server is about to stop. It answers what it has; what is new goes to the next stream."""
+    """The server is about to stop. It answers what it has; new items go to the next stream."""
     LOST = "lost"
-    """The stream broke, or did not open. What is unanswered is kept for the next one."""
+    """The stream broke, or did not open. The client keeps what is unanswered for the next one."""
     CLOSED = "closed"
-    """The client was closed."""
+    """The client is closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +30,16 @@ class ConnectionEvent:
     """A change of a client's connection."""
 
     state: ConnectionState
-    """Where it stands now."""
+    """The new state."""
     address: str
-    """The target that it is about."""
+    """The gRPC target."""
     attempt: int = 1
-    """Which attempt in a row this is, from 1; it begins anew with every answer."""
+    """Number of the attempt, from 1; every answer resets it."""
     error: InkstreamError | None = None
-    """Why, where the state is LOST."""
+    """The reason for LOST; None in other states."""
     delay: float | None = None
-    """Seconds until the next attempt, where the state is LOST; None where none follows by itself: nothing
-    waits for an answer, or the client has given up."""
+    """Seconds until the next attempt after LOST; None where none follows by itself, because nothing waits
+    for an answer or the client has given up."""
 
 
 OnState: TypeAlias = Callable[[ConnectionEvent], object]

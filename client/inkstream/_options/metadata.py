@@ -1,4 +1,4 @@
-"""What goes along with every call: the caller's metadata, a token among it."""
+"""Checks the metadata that goes out with every call, and the token in it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ _WANTED = 'metadata: expected pairs such as (("x-tenant", "school-7"),)'
 _KEY = re.compile(r"[0-9a-z_.-]+")
 
 
-def metadata_of(pairs: Iterable[tuple[str, str | bytes]]) -> Metadata:
-    """Give pairs as gRPC wants them, with keys in lower case.
+def metadata_of(pairs: Iterable[tuple[str, str | bytes]]) -> tuple[tuple[str, str | bytes], ...]:
+    """Give pairs as gRPC takes them, with keys in lower case.
 
     Raises:
-        InvalidRequest: they are no pairs, or have characters that no header has. The message shows no
-            value, which may be a secret.
+        InvalidRequest: they are no pairs, or hold characters that a header must not. The message shows no
+            value, as it may be a secret.
     """
-    if isinstance(pairs, Mapping):
-        raise InvalidRequest(f"{_WANTED}, got {type(pairs).__name__}; pass tuple(metadata.items())")
-    if isinstance(pairs, str | bytes) or not isinstance(pairs, Iterable):
-        raise InvalidRequest(f"{_WANTED}, got {type(pairs).__name__}")
+    if isinstance(pairs, str | bytes | Mapping) or not isinstance(pairs, Iterable):
+        advice = "; pass tuple(metadata.items())" if isinstance(pairs, Mapping) else ""
+        raise InvalidRequest(f"{_WANTED}, got {type(pairs).__name__}{advice}")
     return tuple([_pair(pair) for pair in pairs])
 
 
@@ -44,8 +43,7 @@ def _pair(pair: Any) -> tuple[str, str | bytes]:
             raise InvalidRequest(f"metadata[{key!r}]: expected bytes, as the key ends in -bin")
     elif not _is_printable(value):
         raise InvalidRequest(
-            f"metadata[{key!r}]: expected printable ASCII; pass anything else as bytes under a key "
-            "that ends in -bin"
+            f"metadata[{key!r}]: expected printable ASCII; a key that ends in -bin takes any bytes"
         )
     return key, value
 
@@ -56,11 +54,11 @@ def _is_printable(value: Any) -> bool:
     return isinstance(value, str) and value.isascii() and value.isprintable()
 
 
-def bearer(token: str) -> Metadata:
-    """The metadata that carries a token; none for "". Space around it, as a file ends a line, is left away.
+def bearer(token: str) -> tuple[tuple[str, str], ...]:
+    """Give the metadata that carries a token, without space around it; none for "".
 
     Raises:
-        InvalidRequest: it has characters that no token has. The message does not show it.
+        InvalidRequest: it holds characters that a token must not. The message does not show it.
     """
     if not isinstance(token, str):
         raise InvalidRequest(f"token: expected a str, got {type(token).__name__}")

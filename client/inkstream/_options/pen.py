@@ -1,4 +1,4 @@
-"""How a pen's coordinates are read and what it asks for, as values."""
+"""The options of a pen, checked, and the message that opens it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from inkstream._exceptions import InkstreamError, InvalidRequest
-from inkstream._options.checks import require_whole
+from inkstream._options.checks import require_number
 from inkstream._results.glyphs import GlyphResult
 from inkstream.ink import YDirection
 from inkstream.v1 import ink_pb2
 
 Rectangle: TypeAlias = tuple[float, float, float, float]
-"""x and y of the corner with the smallest of both, width, height; in units."""
+"""x, y, width and height in units; x and y are those of the corner where both are smallest."""
 Boxes: TypeAlias = Mapping[int, Rectangle] | Sequence[Rectangle]
-"""Places for one digit each: by numbers from 1 on, as `{7: (0, 0, 40, 60)}`, or numbered in order, as
-`[(0, 0, 40, 60), (50, 0, 40, 60)]`."""
+"""Areas for one digit each: `{7: (0, 0, 40, 60)}` by number, or `[(0, 0, 40, 60), (50, 0, 40, 60)]` in
+order, numbered from 1."""
 OnResult: TypeAlias = Callable[[GlyphResult | InkstreamError], object]
 """Called with every result and every error of a pen."""
 
@@ -27,7 +27,7 @@ _UNITS = {
     None: ink_pb2.UNIT_UNSPECIFIED,
 }
 _COUNTS_PER_UNIT = {"px": 16.0, "mm": 100.0, None: 16.0}
-"""Finer than any device; a digit of 10 px still has 160 counts."""
+"""Finer than any device resolves; a digit of 10 px still has 160 counts."""
 _DIRECTIONS = {"down": ink_pb2.Y_DIRECTION_DOWN, "up": ink_pb2.Y_DIRECTION_UP}
 
 
@@ -51,31 +51,24 @@ class PenOptions:
             raise InvalidRequest(f'y: expected "up" or "down", got {self.y!r}')
         if self.units not in [*_UNITS]:
             raise InvalidRequest(f'units: expected "px", "mm" or None, got {self.units!r}')
-        try:
-            is_scale = bool(1e-9 <= self.counts <= 1e9)
-        except (TypeError, ValueError):
-            is_scale = False
-        if not is_scale:
-            raise InvalidRequest(
-                f"counts_per_unit: expected a number from 1e-9 to 1e9, got {self.counts_per_unit!r}"
-            )
+        require_number("counts_per_unit", self.counts, 1e-9, 1e9)
         for name in ("quiet_ms", "short_quiet_ms"):
             value = getattr(self, name)
             if value is not None:
-                require_whole(name, value, 1, 60_000, " milliseconds")
+                require_number(name, value, 1, 60_000, " milliseconds", whole=True)
         if self.quiet_ms and self.short_quiet_ms and self.short_quiet_ms > self.quiet_ms:
             raise InvalidRequest(
                 f"short_quiet_ms: expected at most quiet_ms ({self.quiet_ms}), got {self.short_quiet_ms}"
             )
-        require_whole("interims_per_second", self.interims_per_second, 0, 60)
-        require_whole("alternatives", self.alternatives, 0, 10)
+        require_number("interims_per_second", self.interims_per_second, 0, 60, whole=True)
+        require_number("alternatives", self.alternatives, 0, 10, whole=True)
         if self.on_result is not None and not callable(self.on_result):
             raise InvalidRequest(f"on_result: expected a function or None, got {self.on_result!r}")
         self.opening(timings=False)
 
     @property
     def counts(self) -> float:
-        """Counts of the wire in one unit."""
+        """Steps per unit in which coordinates travel."""
         if self.counts_per_unit is None:
             return _COUNTS_PER_UNIT[self.units]
         return self.counts_per_unit
@@ -87,7 +80,7 @@ class PenOptions:
             timings: whether results carry the time that they waited and were computed.
 
         Raises:
-            InvalidRequest: the area or a box is no rectangle, or has no number of its own.
+            InvalidRequest: the area or a box is no rectangle, or the number of a box is out of range.
         """
         opening = ink_pb2.PenOpen(
             unit=_UNITS[self.units],
@@ -108,7 +101,7 @@ class PenOptions:
             )
         numbered = boxes.items() if isinstance(boxes, Mapping) else enumerate(boxes, 1)
         for number, rectangle in numbered:
-            require_whole("boxes", number, 1, (1 << 32) - 1, " for each")
+            require_number("boxes", number, 1, (1 << 32) - 1, " for each", whole=True)
             opening.boxes.add(box=number, area=_area(f"boxes[{number}]", rectangle))
         return opening
 

@@ -1,4 +1,4 @@
-"""Certificates of a client, checked when they are given: gRPC would say later that nobody answers."""
+"""Checks certificates when they are given: gRPC would report bad ones as a server that does not answer."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Tls:
     """Certificates of an encrypted connection, each the bytes of a PEM file."""
 
     root_certificates: bytes | None = None
-    """Whom to trust; None for the roots that gRPC ships."""
+    """The authorities to trust; None for the root certificates that gRPC ships."""
     certificate_chain: bytes | None = None
-    """The client's own certificate, where the server asks for one; needs `private_key`."""
+    """The client's certificate, where the server asks for one; needs `private_key`."""
     private_key: bytes | None = field(default=None, repr=False)
     """The key of `certificate_chain`, without a passphrase."""
 
@@ -34,13 +34,13 @@ class Tls:
         """Read PEM files.
 
         Args:
-            ca: whom to trust; None for the roots that gRPC ships.
-            certificate: the client's own certificate, where the server asks for one.
+            ca: the authorities to trust; None for the root certificates that gRPC ships.
+            certificate: the client's certificate, where the server asks for one; needs `key`.
             key: the key of `certificate`, without a passphrase.
 
         Raises:
-            InvalidRequest: a certificate without its key, or a key without its certificate; a file holds
-                something else, or the key is that of another certificate.
+            InvalidRequest: a certificate or a key comes alone, a file holds something else, or the key
+                belongs to another certificate.
             OSError: a file cannot be read.
         """
         contents = [Path(path).read_bytes() if path else None for path in (ca, certificate, key)]
@@ -51,7 +51,7 @@ class Tls:
                 raise InvalidRequest(f"{name}: {path} holds no certificate in PEM")
         if certificate and key:
             try:
-                # The callback keeps a key with a passphrase from asking for it on the terminal.
+                # The callback stops OpenSSL from asking for a passphrase on the terminal.
                 ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(
                     certificate, key, password=lambda: ""
                 )
@@ -77,12 +77,12 @@ class Tls:
                 )
             if pem is not None and name != "private_key" and not _holds_certificate(pem):
                 raise InvalidRequest(f"{name}: holds no certificate in PEM")
-        # Whether it fits can be told of files only.
+        # Only `from_files` can check that it belongs to the certificate: `ssl` loads files only.
         if self.private_key is not None and b"PRIVATE KEY-----" not in self.private_key:
             raise InvalidRequest("private_key: holds no key in PEM")
 
     def credentials(self) -> grpc.ChannelCredentials:
-        """The same for gRPC."""
+        """Make gRPC's credentials of them."""
         return grpc.ssl_channel_credentials(
             self.root_certificates, self.private_key, self.certificate_chain
         )
@@ -91,9 +91,9 @@ class Tls:
 def _holds_certificate(pem: bytes) -> bool:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
-        # Comments between the certificates may be in any encoding.
+        # Comments between certificates may be in any encoding.
         context.load_verify_locations(cadata=pem.decode("ascii", "replace").replace("\ufffd", "?"))
     except (ssl.SSLError, ValueError):
-        # What gRPC could read before that is still good.
+        # gRPC uses the certificates before the error.
         return context.cert_store_stats()["x509"] > 0
     return True

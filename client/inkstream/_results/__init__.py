@@ -1,4 +1,1 @@
-"""Defines what callers get back for images and for ink.
-
-Reads messages and knows nothing of how they came.
-"""
+"""Defines what callers get back for images and for ink. Leaves to other rooms how messages arrive."""

@@ -1,79 +1,78 @@
-"""What comes back for a digit that a pen wrote."""
+"""Results of ink."""
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
 
-from inkstream._results.images import ImageWarning, RejectReason
+from inkstream._results.images import REASONS, ImageWarning, RejectReason, warnings_of
 from inkstream.v1 import ink_pb2
 
 
 class GlyphState(enum.StrEnum):
-    """How settled an answer to ink is."""
+    """Whether a result may still change."""
 
     INTERIM = "interim"
     """The pen is still down."""
     PROVISIONAL = "provisional"
     """The pen went up; another stroke may follow."""
     FINAL = "final"
-    """Done: exactly one a digit, and it never changes."""
+    """The last result of the digit; every digit gets exactly one."""
 
 
 @dataclass(frozen=True, slots=True)
 class GlyphResult:
-    """An answer to one digit of a pen; several may come as its ink grows."""
+    """A result for one digit of a pen; several may come as its ink grows."""
 
     pen: int
-    """The pen's number within its client, `Pen.number`; 0 for ink that no pen wrote."""
+    """`Pen.number` of its pen; 0 for results of `recognize_ink`."""
     glyph: int
     """The digit's number within its pen, from 1."""
     revision: int
-    """Rises with every answer to the same digit, from 1."""
+    """Rises with every result for the same digit, from 1."""
     state: GlyphState
-    """Whether more answers to it may follow."""
+    """Whether more results for the digit may follow."""
     digit: int
-    """The most probable digit, 0 to 9; given even when rejected, 0 where there is no ink."""
+    """The most probable digit, 0 to 9, even when rejected; 0 where there is no ink."""
     confidence: float
     """Calibrated probability of that digit, 0 to 1."""
     alternatives: tuple[tuple[int, float], ...]
-    """The best digits with their probabilities, the first included, as many as asked for."""
+    """As many of the best digits as asked for, with their probabilities, `digit` first."""
     stability: float
-    """Probability that the final digit will be this one, 0 to 1; 1 when final."""
+    """Probability that the final result has the same digit, 0 to 1; 1 when final."""
     rejected: bool
     """Whether the digit should not be trusted."""
     reason: RejectReason | None
-    """Why it should not; None when it can be trusted, or for a reason that is not known here."""
+    """Why the digit is rejected; None if it is not, or for a reason that this version does not know."""
     strokes: tuple[int, ...]
-    """The strokes that belong to the digit, by the numbers that `down` returned."""
+    """Numbers of its strokes, as `down` returned them."""
     box: int | None
-    """The box that it lies in; None for none."""
+    """Number of the box that it lies in; None for none."""
     warnings: tuple[ImageWarning, ...]
-    """Doubts about the ink; none so far, for it is the server that draws it."""
+    """What may be wrong with the image; empty so far, as the server draws the ink itself."""
     model: str
-    """Name and version of the model that answered; "" where none was asked."""
+    """Name and version of the model that answered; "" where none was needed, as for a dot."""
     queued: float | None
-    """Seconds from the ink's arrival until the engine began; None unless asked for."""
+    """Seconds from the ink's arrival until the engine began; None unless timings are asked for."""
     inferred: float | None
     """Seconds that the engine took for the whole batch; None unless timings are asked for."""
 
     @property
     def is_final(self) -> bool:
-        """Whether it never changes."""
+        """Whether this is the digit's last result."""
         return self.state is GlyphState.FINAL
 
     @classmethod
     def from_wire(
         cls, answer: ink_pb2.GlyphResult, *, glyphs_before: int = 0, timed: bool = False
     ) -> GlyphResult:
-        """From the contract's message.
+        """Convert the contract's message.
 
         Args:
             answer: the message.
             glyphs_before: digits that the pen had on earlier streams.
             timed: whether timings were asked for.
         """
-        mask, reason = answer.warnings, answer.reject_reason
         return cls(
             answer.pen,
             answer.glyph + glyphs_before,
@@ -83,11 +82,11 @@ class GlyphResult:
             answer.confidence,
             tuple([(each.digit, each.confidence) for each in answer.alternatives]),
             answer.stability,
-            reason != 0,
-            _REASONS.get(reason),
+            answer.reject_reason != 0,
+            REASONS.get(answer.reject_reason),
             tuple(answer.strokes),
             answer.box or None,
-            tuple(doubt for doubt in ImageWarning if mask >> doubt.value & 1) if mask else (),
+            warnings_of(answer.warnings),
             answer.model_version,
             answer.queued_us / 1e6 if timed else None,
             answer.inferred_us / 1e6 if timed else None,
@@ -95,4 +94,3 @@ class GlyphResult:
 
 
 _STATES = {1: GlyphState.INTERIM, 2: GlyphState.PROVISIONAL, 3: GlyphState.FINAL}
-_REASONS = {reason.value: reason for reason in RejectReason}

@@ -1,4 +1,4 @@
-"""What comes back for an image. A message's columns are converted once, its rows when looked at."""
+"""Results of images. Converts the columns of a message at once, its rows when they are read."""
 
 from __future__ import annotations
 
@@ -13,37 +13,41 @@ from inkstream.v1 import model_pb2, tensor_pb2
 
 
 class RejectReason(enum.Enum):
-    """Why a recognised digit should not be taken for granted. Prints as words, for example "not a digit"."""
+    """Why a result is rejected. Prints as words, for example "not a digit"."""
 
     NO_INK = 1
     """There is no ink."""
     NOT_A_DIGIT = 2
     """There is ink, but it does not look like a digit."""
     UNSURE = 3
-    """It looks like several digits: the confidence lies below the model's threshold."""
+    """It looks like several digits: the confidence is below the model's threshold."""
 
     def __str__(self) -> str:
-        return _in_words(self.name)
+        return self.name.lower().replace("_", " ")
 
 
 class ImageWarning(enum.Enum):
-    """Doubts about how an image was prepared. Prints as words, for example "off centre"."""
+    """What may be wrong with an image. Prints as words, for example "off centre"."""
 
     INVERTED = 1
-    """Dark ink on light ground: ink should be high."""
+    """The ink is dark on light ground; its values should be the high ones."""
     OFF_CENTRE = 2
-    """The centre of mass lies far from the centre of the frame."""
+    """The centre of mass is far from the centre of the frame."""
     TOO_THIN = 3
-    """The strokes are much thinner than the model has seen."""
+    """The strokes are much thinner than those that the model learnt from."""
     SCALE = 4
-    """The digit is much smaller or larger than the model has seen."""
+    """The digit is much smaller or larger than those that the model learnt from."""
 
     def __str__(self) -> str:
-        return _in_words(self.name)
+        return self.name.lower().replace("_", " ")
 
 
-def _in_words(name: str) -> str:
-    return name.lower().replace("_", " ")
+REASONS = {reason.value: reason for reason in RejectReason}
+
+
+def warnings_of(mask: int) -> tuple[ImageWarning, ...]:
+    """Give the warnings whose bits are set."""
+    return tuple(warning for warning in ImageWarning if mask >> warning.value & 1) if mask else ()
 
 
 class Answers:
@@ -63,7 +67,7 @@ class Answers:
     )
 
     def __init__(self, columns: tensor_pb2.TensorResults) -> None:
-        # Slicing a repeated field converts it in C; empty columns cost next to nothing.
+        # Slices convert repeated fields in C.
         self.digits: list[int] = columns.digits[:]
         self.confidences: list[float] = columns.confidences[:]
         self.top_digits: list[int] = columns.top_digits[:]
@@ -82,12 +86,12 @@ class Answers:
 
 
 class Result:
-    """The answer to one image. Treat it as frozen; it is made for every image, so it is light.
+    """The result of one image. Treat it as frozen: a plain class is cheaper to make than a frozen one.
 
-    Two are equal if they say the same of their images, times included where they were asked for.
+    Two results are equal if all their properties are, timings included.
 
     Attributes:
-        digit: the most probable digit, 0 to 9; given even when rejected.
+        digit: the most probable digit, 0 to 9, even when rejected.
         confidence: calibrated probability of that digit, 0 to 1.
     """
 
@@ -101,7 +105,7 @@ class Result:
 
     @property
     def alternatives(self) -> tuple[tuple[int, float], ...]:
-        """The `top_k` best digits with their probabilities, the first included; () unless asked."""
+        """The `top_k` best digits with their probabilities, `digit` first; () unless asked for."""
         answers = self._answers
         k = len(answers.top_digits) // len(answers.digits)
         rows = slice(self._row * k, self._row * k + k)
@@ -121,15 +125,14 @@ class Result:
 
     @property
     def inferred(self) -> float | None:
-        """Seconds that the engine took for the whole batch; None unless timings are asked for."""
+        """Seconds that the engine took for the whole batch; None unless asked for."""
         column = self._answers.inferred_us
         return column[self._row] / 1e6 if column else None
 
     @property
     def reason(self) -> RejectReason | None:
-        """Why the digit should not be trusted; None when it can be, or for a reason yet unknown."""
-        number = self._reject_number
-        return RejectReason(number) if number in _REJECT_REASONS else None
+        """Why the digit is rejected; None if it is not, or for a reason that this version does not know."""
+        return REASONS.get(self._reject_number)
 
     @property
     def rejected(self) -> bool:
@@ -138,10 +141,9 @@ class Result:
 
     @property
     def warnings(self) -> tuple[ImageWarning, ...]:
-        """Doubts about the image."""
+        """What may be wrong with the image."""
         column = self._answers.warnings
-        mask = column[self._row] if column else 0
-        return tuple(doubt for doubt in ImageWarning if mask >> doubt.value & 1)
+        return warnings_of(column[self._row]) if column else ()
 
     @property
     def model(self) -> str:
@@ -156,20 +158,19 @@ class Result:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Result):
             return NotImplemented
-        return self._said() == other._said()
+        return self._values() == other._values()
 
     def __hash__(self) -> int:
         return hash((self.digit, self.confidence, self.model))
 
     def __repr__(self) -> str:
-        doubt = f", reason={self.reason.name}" if self.reason else ", rejected=True"
-        shown = doubt if self.rejected else ""
+        reason = f", reason={self.reason.name}" if self.reason else ", rejected=True"
+        shown = reason if self.rejected else ""
         if self.warnings:
             shown += f", warnings=({', '.join(warning.name for warning in self.warnings)})"
         return f"Result(digit={self.digit}, confidence={self.confidence:.4f}{shown})"
 
-    def _said(self) -> tuple[object, ...]:
-        """All that it says, as values that compare."""
+    def _values(self) -> tuple[object, ...]:
         answers, row = self._answers, self._row
         return (
             self.digit,
@@ -182,9 +183,6 @@ class Result:
             self.warnings,
             self.model,
         )
-
-
-_REJECT_REASONS = frozenset(reason.value for reason in RejectReason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +198,10 @@ class Model:
     sha256: str
     """SHA-256 of the file that the engine runs, in hexadecimal."""
     card_json: str = field(repr=False)
-    """The model's card as JSON: architecture, data, seeds, accuracy, calibration; may be empty. `repr` leaves
-    it out, as it fills pages."""
+    """The model's card as JSON: architecture, data, seeds, accuracy, calibration; may be empty. Too long for
+    `repr`."""
 
     @classmethod
     def from_wire(cls, model: model_pb2.Model) -> Model:
-        """From the contract's message."""
+        """Convert the contract's message."""
         return cls(model.name, model.version, model.engine, model.sha256, model.card_json)

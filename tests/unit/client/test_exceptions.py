@@ -54,7 +54,7 @@ def test_a_stream_that_broke_asks_nobody_to_do_what_the_client_does() -> None:
     ("details", "said"),
     [
         ("ipv6:%5B::1%5D:50051: Connection refused", r"\(ipv6:\[::1\]:50051: Connection refused\)"),
-        ("SSL_ERROR_SSL: WRONG_VERSION_NUMBER", "here:1 speaks no TLS .*leave `tls`"),
+        ("SSL_ERROR_SSL: WRONG_VERSION_NUMBER", "here:1 speaks no TLS .*leave out `tls`"),
         ("Failed parsing HTTP/2 (... frame type 79)", "here:1 is no inkstream server .*metrics"),
         ("CERTIFICATE_VERIFY_FAILED", "the certificate of here:1 is not trusted"),
     ],
