@@ -201,9 +201,9 @@ async def test_damaged_files_whose_cards_agree_are_refused_and_cost_no_item(
         server,
         store,
         {
-            circle: "not all there",
-            no_weights: "not all there",
-            other_operator: "not all there",
+            circle: "do not exist",
+            no_weights: "do not exist",
+            other_operator: "do not exist",
             half: "no plain LiteRT model",
             wrong_bias: "built-in sample",
             huge: "cannot be loaded",

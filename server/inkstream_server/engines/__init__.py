@@ -1,6 +1,6 @@
-"""What computes probabilities from frames. An engine knows arrays; nothing of gRPC, streams or queues.
+"""Engines compute probabilities from frames. They know arrays and nothing of gRPC, streams or queues.
 
-To add one: write a module beside `litert.py` whose class satisfies `Engine`, and name the class in
+To add an engine, write a module beside `litert.py` whose class satisfies `Engine`, and name the class in
 `config.ENGINES`.
 """
 
@@ -20,38 +20,42 @@ PIXELS = 784
 DIGITS = 10
 
 BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-"""Batch sizes an engine prepares: a batch is padded to the next one, so that no shape is new at run time."""
+"""Batch sizes that an engine prepares. A batch is padded to the next one, so that no shape is new."""
 
 _UINT8_SCALE = np.float32(1 / 255)
 
 
 class Engine(Protocol):
-    """Computes batches, one at a time. Two calls of `infer` never overlap, but threads may differ."""
+    """Computes batches. Calls of `infer` never overlap, but may come from different threads.
+
+    The constructor takes the path and the content of a model's file (`config.ENGINES`) and prepares every
+    bucket.
+    """
 
     name: str
     """Kind of engine, as in `--engine`."""
 
     max_rows: int
-    """Most frames that one call may bring: the largest bucket."""
+    """Most frames in one call of `infer`: the largest bucket."""
 
     in_place_rows: int
-    """Largest batch that is cheaper than a hop to another thread, so that the event loop may run it
-    itself; 0 for an engine that is always slower than the hop."""
+    """Largest batch that the event loop computes itself, because a hop to another thread would cost more; 0
+    if every batch goes to the thread."""
 
     pixels: NDArray[np.float32]
-    """The frames of the last call of `infer` as the network saw them, shape (n, 784), 0 to 1. Valid, and
-    unchanged, until the next call."""
+    """The frames of the last call of `infer` as the network saw them, shape (n, 784), 0 to 1. Valid until the
+    next call."""
 
     def infer(self, blocks: Sequence[Frames]) -> Probabilities:
         """Compute one batch.
 
         Args:
-            blocks: frames in the order in which answers are wanted; 1 to `max_rows` rows in all,
-                dtypes may differ from block to block.
+            blocks: frames in the order of the answers; 1 to `max_rows` rows in all. Each block may have
+                another dtype.
 
         Returns: float32 of shape (rows in all, 10), owned by the caller.
 
-        Raises: whatever the engine raises; the batcher fails this batch and goes on.
+        Raises: any exception; the batcher then fails this batch and continues with the next.
         """
         ...
 
@@ -60,7 +64,7 @@ def bucket_for(rows: int) -> int:
     """Give the smallest bucket that holds `rows` frames.
 
     Raises:
-        ValueError: more rows than the largest bucket, or none.
+        ValueError: no rows, or more than the largest bucket.
     """
     if not 1 <= rows <= BUCKETS[-1]:
         raise ValueError(f"rows: expected 1 to {BUCKETS[-1]}, got {rows}")
@@ -68,11 +72,11 @@ def bucket_for(rows: int) -> int:
 
 
 def fill(rows: NDArray[np.float32], blocks: Sequence[Frames]) -> None:
-    """Write blocks end to end into an engine's input, bytes scaled to 0..1.
+    """Write blocks one after another into an engine's input, bytes scaled to 0..1.
 
     Args:
-        rows: float32 of shape (at least all blocks' rows, 784), written in place. Rows beyond the blocks
-            keep what they held: networks treat rows apart, so padding never reaches an answer.
+        rows: float32 of shape (at least the rows of all blocks, 784), written in place. Further rows keep
+            their content: a network computes each row by itself, so padding never affects an answer.
         blocks: see `Engine.infer`.
     """
     start = 0
@@ -80,7 +84,7 @@ def fill(rows: NDArray[np.float32], blocks: Sequence[Frames]) -> None:
         stop = start + len(block)
         if block.dtype == np.uint8:
             place = rows[start:stop]
-            # In two steps: together they take numpy half as long as one that converts as it multiplies.
+            # Two steps take numpy half as long as one that converts and multiplies.
             place[...] = block
             place *= _UINT8_SCALE
         else:

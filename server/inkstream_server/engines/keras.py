@@ -22,8 +22,8 @@ from inkstream_server.engines.keras_archive import require_plain
 class KerasEngine:
     """Runs a `.keras` file through one `tf.function`, traced for each bucket at construction.
 
-    A call takes half a millisecond whatever its size, longer than a hop to another thread, so the
-    batcher never runs it in the event loop.
+    A call of any size takes half a millisecond, longer than a hop to another thread, so the batcher never
+    runs it in the event loop.
     """
 
     name = "keras"
@@ -34,11 +34,11 @@ class KerasEngine:
         """Load and warm.
 
         Args:
-            path: a `.keras` file with input (28, 28) and ten outputs. Loaded in safe mode: no code
-                from the file is run.
+            path: a `.keras` file with input (28, 28) and ten outputs. Keras loads it in safe mode, which
+                runs no code from the file.
 
         Raises:
-            ValueError: the file is no Keras model, or not one with these shapes.
+            ValueError: the file is no Keras model, or one with other shapes.
         """
         require_plain(path)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)

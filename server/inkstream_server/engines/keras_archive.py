@@ -1,4 +1,4 @@
-"""Looks into a `.keras` file before Keras does: what it would unpack, and which classes it would make."""
+"""Checks a `.keras` file before Keras loads it: what it unpacks to, and which classes it names."""
 
 import json
 import lzma
@@ -10,31 +10,31 @@ from typing import Any, Final
 
 MEMBERS: Final = frozenset({"metadata.json", "config.json", "model.weights.h5"})
 MOST_BYTES: Final = 64 * 1024 * 1024
-"""Most that one member may unpack to; the models that come with the package take half a megabyte."""
+"""Most bytes that one member may unpack to; the bundled models take half a megabyte."""
 
 LAYERS: Final = frozenset({
     "Activation", "Add", "AveragePooling2D", "BatchNormalization", "Conv2D", "Dense", "DepthwiseConv2D",
     "Dropout", "Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "InputLayer", "MaxPooling2D",
     "ReLU", "Rescaling", "Reshape", "SeparableConv2D", "Softmax", "ZeroPadding2D",
 })  # fmt: skip
-"""Layers that a plain network of digits is made of. None of them holds code."""
+"""Layers of plain networks for digits. None of them holds code."""
 
 _OTHERS: Final = frozenset({"keras", "keras.initializers", "keras.regularizers"})
-"""Modules whose classes are no layers: models, policies of types, initial values."""
+"""Modules with classes other than layers: models, dtype policies, initial values."""
 
 _UNREADABLE: Final = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, KeyError,
     json.JSONDecodeError, UnicodeDecodeError,
 )  # fmt: skip
-"""What reading a broken archive raises; RuntimeError is one that is encrypted, packed in an unknown way, or
-nested too deep."""
+"""What reading a broken archive raises. RuntimeError stands for encryption, unknown compression or deep
+nesting."""
 
 
 def require_plain(path: Path) -> None:
     """Refuse an archive that is more than a plain network.
 
     Raises:
-        ValueError: no archive, too large when unpacked, or a class that is not on the list; says which.
+        ValueError: the file is no archive, unpacks to too much, or names a class that is not on the list.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -55,7 +55,7 @@ def require_plain(path: Path) -> None:
 
 
 def _classes(config: object) -> Iterator[dict[str, Any]]:
-    """Find whatever Keras would make an object of, at any depth."""
+    """Find everything that Keras would make an object of, at any depth."""
     left = [config]
     while left:
         it = left.pop()

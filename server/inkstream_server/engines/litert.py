@@ -1,4 +1,4 @@
-"""The default engine: LiteRT (XNNPACK) on one thread, microseconds a batch and no TensorFlow."""
+"""The default engine: LiteRT (XNNPACK) on one thread. Takes microseconds a batch and no TensorFlow."""
 
 from collections.abc import Mapping, Sequence
 from ctypes import c_float
@@ -22,10 +22,10 @@ from inkstream_server.engines.tflite_file import require_plain
 
 
 class LiteRTEngine:
-    """Runs a `.tflite` file with one interpreter a bucket, each allocated and warmed at construction.
+    """Runs a `.tflite` file with one interpreter for each bucket, allocated and warmed at construction.
 
-    Resizing an interpreter re-allocates it, so none is ever resized after that. One batch of 256 takes
-    less than a millisecond on one core, so all batches run in the event loop's own thread.
+    An interpreter is never resized after that, because resizing allocates anew. A batch of 256 takes less
+    than a millisecond on one core, so all batches run in the event loop.
     """
 
     name = "litert"
@@ -37,10 +37,10 @@ class LiteRTEngine:
 
         Args:
             path: a `.tflite` file with float32 input (n, 28, 28) and output (n, 10).
-            content: what it holds; None to read it.
+            content: the bytes of the file; None to read them.
 
         Raises:
-            ValueError: the file is no LiteRT model, not a plain network, or not one with these shapes.
+            ValueError: the file is no LiteRT model, no plain network, or one with other shapes.
         """
         content = path.read_bytes() if content is None else content
         require_plain(content, path)
@@ -58,7 +58,7 @@ class LiteRTEngine:
 
 
 class _Bucket:
-    """One interpreter at a fixed batch size, with lasting views on its input and output."""
+    """One interpreter at a fixed batch size, with permanent views of its input and output."""
 
     def __init__(self, content: bytes, rows: int, path: Path) -> None:
         self.interpreter = Interpreter(model_content=content, num_threads=1)
@@ -75,18 +75,18 @@ class _Bucket:
             )
         self.interpreter.resize_tensor_input(given["index"], [rows, 28, 28])
         self.interpreter.allocate_tensors()
-        self.input = _lasting(self.interpreter.tensor(given["index"])(), PIXELS)
-        self.output = _lasting(self.interpreter.tensor(made["index"])(), DIGITS)
+        self.input = _view(self.interpreter.tensor(given["index"])(), PIXELS)
+        self.output = _view(self.interpreter.tensor(made["index"])(), DIGITS)
         self.input.fill(0)
         self.interpreter.invoke()
 
 
-def _lasting(tensor: NDArray[np.float32], columns: int) -> NDArray[np.float32]:
-    """Give a view on a tensor's memory that lasts as long as its interpreter, shape (rows, columns).
+def _view(tensor: NDArray[np.float32], columns: int) -> NDArray[np.float32]:
+    """Give a view of a tensor's memory, shape (rows, columns), that is valid as long as its interpreter.
 
-    An interpreter refuses to run while a view of its own making is held, since memory might move; taking two
-    anew for each batch costs what a row's inference costs. This memory does not move: tensors of a fixed
-    size are placed once, by `allocate_tensors`, and nothing here is allocated a second time.
+    An interpreter refuses to run while somebody holds a view that it made, since its memory might move. New
+    views for each batch would cost as much as the inference of one row. This memory does not move:
+    `allocate_tensors` places tensors of fixed size once, and it is not called again.
     """
     memory = (c_float * tensor.size).from_address(tensor.ctypes.data)
     view: NDArray[np.float32] = np.ctypeslib.as_array(memory).reshape(-1, columns)
@@ -94,6 +94,6 @@ def _lasting(tensor: NDArray[np.float32], columns: int) -> NDArray[np.float32]:
 
 
 def _form(tensor: Mapping[str, Any]) -> str:
-    """Give type and shape of a tensor that an interpreter describes, whatever its batch size."""
+    """Give type and shape of a tensor, without its batch size."""
     sides = ", ".join(map(str, tensor["shape"][1:]))
     return f"{tensor['dtype'].__name__} (n, {sides})"

@@ -1,7 +1,7 @@
-"""Looks into a `.tflite` file before LiteRT does: how large it is, which operators it would run, on what.
+"""Checks a `.tflite` file before LiteRT loads it: its size, its operators and their inputs.
 
-LiteRT checks the flatbuffer itself, and much of what operators are given; where it does not, wrong files are
-undefined behaviour, which one process survives and the next does not. So what can be ruled out is.
+LiteRT checks the flatbuffer and many inputs of operators. A wrong file that it does not notice is undefined
+behaviour, which may crash the process, so this module rules out what it can.
 """
 
 import struct
@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 IDENTIFIER: Final = b"TFL3"
-"""What stands in bytes 4 to 8 of every file of TensorFlow Lite's schema, version 3."""
+"""Bytes 4 to 8 of every file of TensorFlow Lite's schema, version 3."""
 
 MOST_BYTES: Final = 64 * 1024 * 1024
-"""Most that a file may take; the models that come with the package take half a megabyte."""
+"""Most bytes of a file; the bundled models take half a megabyte."""
 
 _TAKES: Final = {
     (1, 1): {
@@ -49,13 +49,13 @@ _TAKES: Final = {
 """Operators by the least and the most tensors that they take in, each with its number in the schema."""
 
 OPERATORS: Final = {name: number for group in _TAKES.values() for name, number in group.items()}
-"""Operators that plain networks of digits are compiled to, by their number in the schema. None branches,
-calls another graph, keeps a state between two batches, or is code of somebody's own."""
+"""Operators of plain networks for digits, with their number in the schema. None of them branches, calls
+another graph, keeps state between batches or is custom code."""
 
 _LIMITS: Final = {number: limits for limits, group in _TAKES.items() for number in group.values()}
 _WITH_BIAS: Final = (2, 3)
 _NONE: Final = -1
-"""Stands for a tensor that is left out; only a bias may be."""
+"""Number of a tensor that is left out, which only a bias may be."""
 
 _MOST: Final = 1000
 """Most operators, kinds of operators and tensors that a file may list."""
@@ -65,12 +65,13 @@ def require_plain(content: bytes, path: Path) -> None:
     """Refuse a file that is more than a plain network.
 
     Args:
-        content: what the file holds.
-        path: where it is from, for messages.
+        content: the bytes of the file.
+        path: its path, for messages.
 
     Raises:
-        ValueError: no `.tflite` file, too large, more than one graph, or an operator that is not on the
-            list or takes in what it cannot; says which.
+        ValueError: the file is no `.tflite` file, is too large, has several graphs, or has an operator that
+        is
+            not on the list or has wrong inputs; names what is wrong.
     """
     if len(content) > MOST_BYTES:
         raise ValueError(f"{path}: expected at most {MOST_BYTES} bytes, got {len(content)}")
@@ -85,8 +86,8 @@ def require_plain(content: bytes, path: Path) -> None:
         others = sorted({*kinds} - {*OPERATORS.values()})
         if others:
             raise ValueError(
-                f"{path}: operators of the schema's numbers {', '.join(map(str, others))} are not part of "
-                "a plain network of digits"
+                f"{path}: the operators with the numbers {', '.join(map(str, others))} in the schema are "
+                "not part of a plain network of digits"
             )
         graphs = [*model.tables(2)]
         if len(graphs) != 1:
@@ -97,26 +98,26 @@ def require_plain(content: bytes, path: Path) -> None:
 
 
 def _kind(code: "_Table") -> int:
-    """Give the number of an operator; the schema has it twice, since one byte became too small for it."""
+    """Give the number of an operator. The schema has two fields for it, because one byte became too small."""
     return max(code.number(0, "<b"), code.number(3, "<i"))
 
 
 def _require_sound(kinds: list[int], graph: "_Table", is_filled: list[bool]) -> None:
-    """Refuse a graph unless each operator takes what is there by its turn, and gives what was not.
+    """Check that each operator reads only tensors that exist by then, and writes a new one.
 
     Args:
         kinds: the numbers of the operators that the file lists.
-        graph: where they run.
+        graph: the graph that runs them.
         is_filled: which of the file's buffers have content.
 
     Raises:
-        struct.error: names the operator.
+        struct.error: an operator does not; names it.
     """
     tensors = [is_filled[tensor.number(2, "<I")] for tensor in graph.tables(0)]
     known = {at for at, is_constant in enumerate(tensors) if is_constant}
     for given in graph.numbers(1):
         if given in known or not 0 <= given < len(tensors):
-            raise struct.error(f"the graph is given tensor {given}, expected one that is new")
+            raise struct.error(f"the graph reads tensor {given}, expected a new one")
         known.add(given)
     for place, operator in enumerate(graph.tables(3)):
         least, most = _LIMITS[kinds[operator.number(0, "<I")]]
@@ -124,28 +125,32 @@ def _require_sound(kinds: list[int], graph: "_Table", is_filled: list[bool]) -> 
         if (least, most) == _WITH_BIAS and len(takes) == most and takes[-1] == _NONE:
             takes = takes[:-1]
         if not (least <= len(takes) <= most and known.issuperset(takes)):
-            raise struct.error(f"operator {place} takes tensors {takes}, which are not all there")
+            raise struct.error(
+                f"operator {place} reads tensors {takes}, of which some do not exist"
+            )
         if len(gives) != 1 or gives[0] in known or not 0 <= gives[0] < len(tensors):
-            raise struct.error(f"operator {place} gives tensors {gives}, expected one that is new")
+            raise struct.error(f"operator {place} writes tensors {gives}, expected a new one")
         known |= {*gives}
     if not known.issuperset(graph.numbers(2)):
-        raise struct.error(f"the graph gives tensors {graph.numbers(2)}, which nobody computes")
+        raise struct.error(
+            f"the graph writes tensors {graph.numbers(2)}, which no operator computes"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A table of a flatbuffer. Its methods raise struct.error where it leads out of the file."""
+    """A table of a flatbuffer. Its methods raise struct.error if it points outside of the file."""
 
     content: bytes
     at: int
 
     def number(self, field: int, form: str) -> int:
-        """Give a field that is a number; 0 where it is left out."""
+        """Give a field that is a number; 0 if it is left out."""
         place = self._place(field)
         return int(struct.unpack_from(form, self.content, place)[0]) if place else 0
 
     def has(self, field: int) -> bool:
-        """Say whether a field is there that is a list, and is not empty."""
+        """Say whether a field is a list with entries."""
         return self._list(field, most=MOST_BYTES)[1] > 0
 
     def numbers(self, field: int) -> list[int]:
@@ -161,7 +166,7 @@ class _Table:
             yield _Table(self.content, entry + further)
 
     def _list(self, field: int, most: int = _MOST) -> tuple[int, int]:
-        """Give where a field that is a list has its first entry, and how many it has."""
+        """Give the place of the first entry of a list and the number of entries."""
         place = self._place(field)
         if not place:
             return 0, 0
@@ -172,7 +177,7 @@ class _Table:
         return place + 4, count
 
     def _place(self, field: int) -> int:
-        """Give where a field is; 0 where it is left out and has its default."""
+        """Give the place of a field; 0 if it is left out and has its default."""
         (back,) = struct.unpack_from("<i", self.content, self.at)
         (size,) = struct.unpack_from("<H", self.content, self.at - back)
         entry = 4 + 2 * field

@@ -1,7 +1,7 @@
-"""Ten frames that every model is tried on before it serves: digits as a calculator shows them.
+"""Ten frames on which every model is tried before it serves: digits as a calculator shows them.
 
-They are made of whole numbers, so that they are the same on every machine, and no data set is needed to
-try a model. What a card records for them was computed where the model was trained.
+The code draws them in whole numbers, so that they are the same on every machine and no data set is needed. A
+card may record the answers to them that were computed where the model was trained.
 """
 
 import json
@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from inkstream_server.engines import DIGITS, PIXELS, Engine
 
 NAME: Final = "seven-segment digits"
-"""What a card calls these frames; others would get another name."""
+"""The name of these frames in a card."""
 
 TOLERANCE: Final = 1e-4
-"""Largest difference of a probability between here and where the model was trained. The two files of a model
-differ by less than 1e-5, and processors by the order in which they add; another model differs by 0.1 to 1."""
+"""Largest difference of a probability between this machine and the one that trained the model. The two files
+of a model differ by less than 1e-5, and processors add in different orders; another model differs by 0.1 to
+1."""
 
 _ROUNDING = 1e-3
-"""How far ten float32 probabilities may be from a sum of one."""
+"""How far the sum of ten float32 probabilities may be from one."""
 
 # A digit's box is 12 wide and 20 high, as in MNIST; a line is 3 wide.
 _TOP, _MIDDLE, _BOTTOM, _LEFT, _RIGHT = 4, 12, 21, 8, 17
@@ -37,7 +38,7 @@ _DIGITS = ("abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgecd", "abc", "
 
 
 class SampleError(ValueError):
-    """A model that does not answer the sample as it should; the message says how it does."""
+    """A model does not answer the sample as expected; the message says what it answers."""
 
 
 def frames() -> NDArray[np.uint8]:
@@ -50,7 +51,7 @@ def frames() -> NDArray[np.uint8]:
 
 
 def record(probabilities: NDArray[np.float32]) -> dict[str, Any]:
-    """Give what a card says under `sample`.
+    """Give the entry `sample` of a card.
 
     Args:
         probabilities: shape (10, 10), the model's answers to `frames()`.
@@ -62,15 +63,15 @@ def record(probabilities: NDArray[np.float32]) -> dict[str, Any]:
 
 
 def check(engine: Engine, card_json: str) -> None:
-    """Try an engine on the sample, and compare with its card where that has a `sample`.
+    """Try an engine on the sample, and compare with the answers in its card, if there are any.
 
     Args:
-        engine: loaded and warm.
-        card_json: its model's card.
+        engine: an engine that is loaded and warm.
+        card_json: the card of its model.
 
     Raises:
-        SampleError: answers that are no probabilities, that differ between a batch of one and a batch of
-            ten, or that are not the card's.
+        SampleError: the answers are no probabilities, differ between a batch of one and a batch of ten, or
+            differ from the card's.
     """
     sample = frames()
     answers = engine.infer([sample])
@@ -78,10 +79,10 @@ def check(engine: Engine, card_json: str) -> None:
         raise SampleError(f"expected shape ({DIGITS}, {DIGITS}), got {answers.shape}")
     is_probable = np.isfinite(answers).all() and answers.min() >= 0
     if not is_probable or abs(answers.sum(axis=1) - 1).max() > _ROUNDING:
-        raise SampleError("expected probabilities that sum to one, got other numbers")
+        raise SampleError("expected probabilities with a sum of 1, got other numbers")
     alone = engine.infer([sample[:1]])
     if not abs(alone - answers[:1]).max() <= TOLERANCE:
-        raise SampleError("a frame alone is answered otherwise than in a batch")
+        raise SampleError("expected the same answer to a frame alone and in a batch, got another")
     expected = _recorded(card_json)
     if expected is None:
         return

@@ -1,7 +1,8 @@
 """Finds models in a folder of `<name>/<version>/{model.keras, model.tflite, card.json}` and loads them.
 
-Of a name's versions the newest is served, or the one that its file `<name>/serving` names. A version is
-there when its card is: the card is written last. What was published never changes; a change is a version.
+The newest version of a name is served, or the one that the file `<name>/serving` names. A version exists when
+its card exists, which is therefore written last. A published version never changes; each change is a new
+version.
 """
 
 import hashlib
@@ -18,32 +19,32 @@ from inkstream_server.model_store import sample as model_sample
 
 CARD = "card.json"
 PIN = "serving"
-"""File beside the versions: one line, the version to serve in place of the newest."""
+"""File beside the versions with one line: the version to serve instead of the newest."""
 
 BUNDLED = config.BUNDLED
 """The models that come with the package."""
 
 
 class ModelError(Exception):
-    """A model that cannot be served; the message says which, why and what would mend it."""
+    """A model cannot be served; the message says which, why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that is loaded, warmed and ready to answer."""
+    """A model that is loaded and warm."""
 
     name: str
-    """Folder it came from, for example "digits"."""
+    """Its folder in the store, for example "digits"."""
     version: str
-    """Folder below that, for example "1"."""
+    """Its folder below that, for example "1"."""
     sha256: str
-    """Digest of the file that the engine runs, equal to the card's."""
+    """Digest of the file that the engine runs, equal to the one in the card."""
     card_json: str
-    """The card, as its file holds it."""
+    """The text of its card."""
     engine: Engine
-    """Computes its answers."""
+    """The engine that computes its answers."""
     rule: RejectRule = ACCEPT_ALL
-    """When they are rejected, as the card says."""
+    """When answers are rejected, as the card says."""
 
     @property
     def label(self) -> str:
@@ -57,16 +58,16 @@ def load(store: Path, wanted: str, engine: str = "litert") -> Model:
 
 
 def load_folder(folder: Path, engine: str = "litert", tried: str | None = None) -> Model:
-    """Load a version, warm it for every batch bucket, and try it, all in this process.
+    """Load a version, warm it for every bucket, and try it on the sample, all in this process.
 
     Args:
-        folder: its `<name>/<version>`.
+        folder: the folder `<name>/<version>`.
         engine: a key of `config.ENGINES`.
-        tried: SHA-256 of the file that another process tried, which nothing else may be loaded in place of;
-            None where nobody tried it.
+        tried: SHA-256 of the file that another process tried, so that no other file is loaded instead; None
+            if none was tried.
 
     Raises:
-        ModelError: not there, not what its card says, or not a digit model.
+        ModelError: the version does not exist, differs from its card, or is no model of digits.
     """
     file = config.ENGINES[engine].file
     card_json, expected = _read_card(folder, file)
@@ -77,7 +78,7 @@ def load_folder(folder: Path, engine: str = "litert", tried: str | None = None) 
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != (tried or sha256):
         raise ModelError(
-            f"{folder / file} was changed after it was tried: write a version once, and its card last"
+            f"{folder / file} was changed after it was tried: write each version once, and its card last"
         )
     if sha256 != expected:
         raise ModelError(
@@ -93,8 +94,7 @@ def load_folder(folder: Path, engine: str = "litert", tried: str | None = None) 
         model_sample.check(loaded, card_json)
     except model_sample.SampleError as error:
         raise ModelError(
-            f"{folder / file} does not answer the built-in sample as it should: {error}; "
-            "export the model again"
+            f"{folder / file} fails on the built-in sample: {error}; export the model again"
         ) from error
     except (ValueError, RuntimeError, OSError) as error:
         raise ModelError(
@@ -104,14 +104,14 @@ def load_folder(folder: Path, engine: str = "litert", tried: str | None = None) 
 
 
 def find(store: Path, wanted: str) -> Path:
-    """Find a model's folder.
+    """Find the folder of a model.
 
     Args:
         store: the folder of models.
-        wanted: "name/version", or "name" for the version that is pinned, else the newest.
+        wanted: "name/version", or "name" for the pinned version, else the newest.
 
     Raises:
-        ModelError: no such model; the message lists what there is.
+        ModelError: there is no such model; the message lists those in the store.
     """
     name, _, version = wanted.partition("/")
     pinned = None if version else pinned_version(store, name)
@@ -119,21 +119,21 @@ def find(store: Path, wanted: str) -> Path:
 
 
 def versions(store: Path, name: str) -> list[Path]:
-    """Give the folders of a name's versions, oldest first; numbers are ordered as numbers."""
+    """Give the folders of a name's versions, oldest first; see `order`."""
     cards = (store / name).glob(f"*/{CARD}")
     return sorted((card.parent for card in cards), key=lambda folder: order(folder.name))
 
 
 def order(version: str) -> tuple[int, str]:
-    """Give what versions are sorted by: numbers as numbers, and after all that are none."""
+    """Give the sort key of a version: numbers by their value, and before them all other names."""
     return (int(version), "") if version.isdecimal() else (-1, version)
 
 
 def pinned_version(store: Path, name: str) -> str | None:
-    """Give the version that is pinned; None for the newest.
+    """Give the pinned version; None if none is pinned.
 
     Raises:
-        ModelError: the file of the pin cannot be read.
+        ModelError: the pin cannot be read.
     """
     path = store / name / PIN
     try:
@@ -145,15 +145,15 @@ def pinned_version(store: Path, name: str) -> str | None:
 
 
 def pin(store: Path, name: str, version: str | None) -> None:
-    """Say which version of a name is to be served; servers that watch the store follow.
+    """Pin the version of a name that servers of this store serve.
 
     Args:
         store: the folder of models.
         name: the model.
-        version: the version; None for the newest, whichever that is.
+        version: the version; None to remove the pin, so that the newest is served.
 
     Raises:
-        ModelError: no such version, or the store may not be written.
+        ModelError: there is no such version, or the store cannot be written.
     """
     path = store / name / PIN
     try:
@@ -161,7 +161,7 @@ def pin(store: Path, name: str, version: str | None) -> None:
             path.unlink(missing_ok=True)
             return
         _one(store, name, version, f"{name}/{version}", "model")
-        # Written aside, so that a reader sees all of it or none.
+        # Renamed when it is complete, so that a reader sees all of it or nothing.
         part = path.with_name(f".{PIN}.{os.getpid()}")
         part.write_text(version + "\n", encoding="utf-8")
         part.replace(path)
@@ -170,7 +170,7 @@ def pin(store: Path, name: str, version: str | None) -> None:
 
 
 def _one(store: Path, name: str, version: str | None, wanted: str, field: str) -> Path:
-    """Give a version's folder, the newest for None; `field` says who asked, should there be none."""
+    """Give the folder of a version, None for the newest; `field` names the source of `wanted` in errors."""
     folders = [it for it in versions(store, name) if version in (None, it.name)]
     if folders:
         return folders[-1]
@@ -178,10 +178,10 @@ def _one(store: Path, name: str, version: str | None, wanted: str, field: str) -
     if field == PIN:
         path = store / name / PIN
         raise ModelError(
-            f"{path} names version {version!r}, which is not there; there: {there or 'none'}: "
+            f"{path} names version {version!r}, which does not exist; there are {there or 'none'}: "
             f"`inkstream-server models serve {name}` serves the newest again"
         )
-    raise ModelError(f"model: no {wanted!r} in {store}; there: {there or 'none'}")
+    raise ModelError(f"model: no {wanted!r} in {store}; there are {there or 'none'}")
 
 
 def _label(folder: Path) -> str:
@@ -189,7 +189,7 @@ def _label(folder: Path) -> str:
 
 
 def _make(name: str, path: Path, content: bytes) -> Engine:
-    """Import an engine and make it of a model's file."""
+    """Import an engine and make it from a model's file."""
     try:
         factory = resolve_name(config.ENGINES[name].factory)
     except ImportError as error:
@@ -202,7 +202,7 @@ def _make(name: str, path: Path, content: bytes) -> Engine:
 
 
 def _read_card(folder: Path, file: str) -> tuple[str, str]:
-    """Give the card's text and the sha256 that it states for `file`."""
+    """Give the text of the card and the sha256 in it for `file`."""
     path = folder / CARD
     try:
         text = path.read_text(encoding="utf-8")
@@ -211,5 +211,5 @@ def _read_card(folder: Path, file: str) -> tuple[str, str]:
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}: export the model again") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelError(f"{path}: states no sha256 for {file}: export the model again") from error
+        raise ModelError(f"{path}: has no sha256 for {file}: export the model again") from error
     return text, str(expected)

@@ -1,7 +1,7 @@
-"""Keeps a server on the model that its store says: looks now and then, tries in another process, swaps.
+"""Keeps a server on the model that its store names: polls the store, tries versions, swaps them in.
 
-The store is looked at rather than listened to: what a kernel tells of changes does not reach over network
-file systems nor always into containers, and a few names and times every two seconds cost nothing.
+It polls, because the kernel's notifications do not cross network file systems and not always reach
+containers. To list a few names and times every two seconds costs nothing.
 """
 
 import asyncio
@@ -17,48 +17,48 @@ from inkstream_server.model_store import trial
 from inkstream_server.model_store.store import Model, ModelError
 
 Candidate = tuple[Path, tuple[tuple[str, int, int], ...]]
-"""A version's folder, and each file's name, size and time of change: when one of them changes, a version that
-was refused is tried again."""
+"""The folder of a version, and the name, size and time of change of each file. When one of them changes, a
+refused version is tried again."""
 
 Attempt = Callable[[Path, str, float], Awaitable[str]]
-"""Tries a version where a crash harms nobody; see `trial.attempt`."""
+"""Tries a version in another process; see `trial.attempt`."""
 
 
 class ModelListener(Protocol):
-    """Those who must know which model answers. Called in the event loop."""
+    """Is notified of changes of the model, in the event loop."""
 
     def swapped(self, model: Model) -> None:
         """Answer with this model from the next batch on."""
         ...
 
     def refused(self) -> None:
-        """Note that a version was not fit to serve."""
+        """Count a version that was refused."""
         ...
 
     def stands_refused(self, is_refused: bool) -> None:
-        """Note whether the version that the store wants served is one that was refused."""
+        """Note whether the version that the store names was refused."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a store says of a name."""
+    """What a store holds of a name."""
 
     candidates: tuple[Candidate, ...]
-    """What may be served, the first that is sound to be taken."""
+    """Versions that may be served. The first one that is sound is."""
     is_pinned: bool
-    """Whether there is no other choice."""
+    """Whether the only candidate is a pinned version."""
 
 
 class ModelWatch:
-    """Follows a name of a store, or stays with the version that was asked for."""
+    """Follows a name of a store, or keeps the version that was asked for."""
 
     def __init__(
         self,
         store: Path,
         wanted: str,
         engine: str,
-        recipients: ModelListener,
+        listener: ModelListener,
         seconds: float,
         attempt: Attempt = trial.attempt,
         load: Callable[[Path, str, str | None], Model] = model_store.load_folder,
@@ -67,35 +67,34 @@ class ModelWatch:
 
         Args:
             store: the folder of models.
-            wanted: "name" to follow the store, or "name/version" for that and no other.
+            wanted: "name" to follow the store, or "name/version" to keep that version.
             engine: a key of `config.ENGINES`.
-            recipients: told of swaps and refusals.
-            seconds: how long a version may take to be tried.
+            listener: is notified of swaps and refusals.
+            seconds: how long the trial of a version may take.
             attempt: tries a version before this process loads it.
             load: loads and checks a version; called in a thread when the server runs.
         """
         self._store = store
         self._wanted = wanted
         self._engine = engine
-        self._recipients = recipients
+        self._listener = listener
         self._seconds = seconds
         self._attempt = attempt
         self._load = load
         self._served = ""
         self._refused: set[Candidate] = set()
         self._seen: Survey | None = None
-        self._trouble: str | None = None
+        self._error: str | None = None
 
     async def load_first(self) -> Model:
-        """Load what a server starts with.
+        """Load the model that a server starts with.
 
-        Where the newest version is broken that is the one before: what a running server would go on with.
-        A version that was asked for, or pinned, has no substitute. Models that come with the package are as
-        much to be trusted as its code, and a start is not to wait for another process: they are loaded
-        without being tried there.
+        If the newest version is not sound, it is the one before, with which a running server would continue.
+        A version that was asked for or pinned has no substitute. Bundled models are trusted like the code of
+        the package: they are loaded without a trial, so that a start does not wait for another process.
 
         Raises:
-            ModelError: none is sound; the message is about the newest.
+            ModelError: no version is sound; the message is about the newest.
         """
         if "/" in self._wanted:
             return await self._first(model_store.find(self._store, self._wanted))
@@ -108,36 +107,36 @@ class ModelWatch:
                 self._refuse(candidate, error)
             else:
                 self._served = model.version
-                self._recipients.stands_refused(bool(failures))
+                self._listener.stands_refused(bool(failures))
                 return model
         raise failures[0]
 
     async def run(self, period: float) -> None:
-        """Look at the store every `period` seconds, until cancelled; for a fixed version, never."""
+        """Poll the store every `period` seconds until cancelled; a version asked for needs no poll."""
         while "/" not in self._wanted:
             await asyncio.sleep(period)
             await self.look()
 
     async def look(self) -> None:
-        """Look once: follow what the store says, if it said the same at the last look.
+        """Look once, and follow the store if it is the same as at the last look.
 
-        What looks the same twice is not being written any more.
+        A store that is the same twice is not being written.
         """
         try:
             seen = await asyncio.to_thread(survey, self._store, self._wanted)
         except (ModelError, OSError) as error:
             self._seen = None
-            if str(error) != self._trouble:  # Logged once, not at every look.
-                self._trouble = str(error)
-                logs.get().warning("model_store_unreadable", reason=self._trouble)
+            if str(error) != self._error:  # Logged once, not at every look.
+                self._error = str(error)
+                logs.get().warning("model_store_unreadable", reason=self._error)
             return
-        self._trouble = None
+        self._error = None
         is_settled = seen == self._seen
         self._seen = seen
         if is_settled:
             self._refused.intersection_update(seen.candidates)
             await self._follow(seen)
-            self._recipients.stands_refused(seen.candidates[0] in self._refused)
+            self._listener.stands_refused(seen.candidates[0] in self._refused)
 
     async def _follow(self, seen: Survey) -> None:
         for candidate in seen.candidates:
@@ -145,7 +144,7 @@ class ModelWatch:
             if version == self._served:
                 return
             if not seen.is_pinned and model_store.order(version) < model_store.order(self._served):
-                # Its folder has vanished. That is no wish to go back: a pin would be.
+                # The folder of the served version has vanished. Only a pin goes back to an older one.
                 return
             if candidate in self._refused:
                 continue
@@ -157,7 +156,7 @@ class ModelWatch:
                 self._refuse(candidate, error)
                 continue
             before, self._served = self._served, version
-            self._recipients.swapped(model)
+            self._listener.swapped(model)
             seconds = round(perf_counter() - began, 3)
             logs.get().info("model_swapped", model=model.label, before=before, seconds=seconds)
             return
@@ -174,16 +173,16 @@ class ModelWatch:
 
     def _refuse(self, candidate: Candidate, error: ModelError) -> None:
         self._refused.add(candidate)
-        self._recipients.refused()
+        self._listener.refused()
         label = f"{candidate[0].parent.name}/{candidate[0].name}"
         logs.get().error("model_refused", model=label, reason=str(error))
 
 
 def survey(store: Path, name: str) -> Survey:
-    """Look at the versions of a name that may be served.
+    """Find the versions of a name that may be served.
 
     Raises:
-        ModelError: there is none, or not the one that is pinned.
+        ModelError: there is none, or the pinned one does not exist.
         OSError: the store cannot be read.
     """
     is_pinned = model_store.pinned_version(store, name) is not None
@@ -193,7 +192,7 @@ def survey(store: Path, name: str) -> Survey:
 
 
 def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """Give what changes when a version's files do; empty when the folder has just vanished."""
+    """Give the state of a version's files; empty if the folder has just vanished."""
     try:
         stats = [(entry.name, entry.stat()) for entry in sorted(folder.iterdir())]
     except FileNotFoundError:

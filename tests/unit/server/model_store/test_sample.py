@@ -65,9 +65,9 @@ def test_the_record_of_another_model_is_noticed(engine: Engine) -> None:
     ("alter", "said"),
     [
         (lambda answers: answers[:, :9], "expected shape"),
-        (lambda answers: answers * np.nan, "sum to one"),
-        (lambda answers: answers * 2, "sum to one"),
-        (lambda answers: answers - 0.5, "sum to one"),
+        (lambda answers: answers * np.nan, "with a sum of 1"),
+        (lambda answers: answers * 2, "with a sum of 1"),
+        (lambda answers: answers - 0.5, "with a sum of 1"),
         (lambda answers: np.roll(answers, len(answers) == 1, axis=1), "a frame alone"),
     ],
 )

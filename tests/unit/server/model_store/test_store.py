@@ -48,7 +48,7 @@ def test_an_unknown_model_lists_what_there_is(store: Path, wanted: str) -> None:
 
 
 def test_an_empty_store_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="there: none"):
+    with pytest.raises(ModelError, match="there are none"):
         find(tmp_path / "nowhere", "digits")
 
 
@@ -64,7 +64,7 @@ def test_a_tampered_file_is_refused(store: Path) -> None:
 def test_a_model_without_a_card_is_not_served(store: Path) -> None:
     for version in ("1", "2", "10"):
         (store / "digits" / version / "card.json").unlink()
-    with pytest.raises(ModelError, match="there: none"):
+    with pytest.raises(ModelError, match="there are none"):
         load(store, "digits")
 
 
@@ -77,7 +77,7 @@ def test_a_card_without_its_file_says_which(store: Path) -> None:
 @pytest.mark.parametrize("card", ["{}", "no json", "[]", '{"files": {"model.tflite": {}}}'])
 def test_a_card_that_states_no_digest_is_refused(store: Path, card: str) -> None:
     (store / "digits" / "10" / "card.json").write_text(card)
-    with pytest.raises(ModelError, match=r"states no sha256 for model\.tflite"):
+    with pytest.raises(ModelError, match=r"has no sha256 for model\.tflite"):
         load(store, "digits")
 
 
@@ -189,5 +189,5 @@ def test_a_card_that_says_anything_is_taken_or_refused(
 
 def test_a_card_nested_without_end_is_refused(store: Path) -> None:
     (store / "digits" / "10" / "card.json").write_text("[" * 100_000)
-    with pytest.raises(ModelError, match=r"states no sha256"):
+    with pytest.raises(ModelError, match=r"has no sha256"):
         load(store, "digits")

@@ -87,7 +87,7 @@ async def test_what_the_other_process_refuses_is_refused_in_its_words(
 
 async def test_a_version_that_takes_too_long_is_given_up(folder: Path) -> None:
     hang(folder)
-    with pytest.raises(ModelError, match=r"digits/2 was not loaded and tried within 1 s: .*touch"):
+    with pytest.raises(ModelError, match=r"digits/2 took more than 1 s to load and try: .*touch"):
         await attempt(folder, "litert", 1.0)
     assert others() == []
 

@@ -257,7 +257,7 @@ async def test_a_store_that_cannot_be_read_is_told_once(
     (desk.store / "digits" / "serving").write_text("7\n")
     await look(watch, 4)
     said = capsys.readouterr()
-    assert (said.out + said.err).count("names version '7', which is not there") == 1
+    assert (said.out + said.err).count("names version '7', which does not exist") == 1
     assert desk.heard.models == []
 
 
@@ -275,5 +275,5 @@ def test_what_a_card_records_is_checked_when_a_model_is_loaded(tmp_path: Path) -
     card = json.loads((folder / "card.json").read_text())
     card["sample"] = {"frames": "seven-segment digits", "probabilities": [[0.1] * 10] * 10}
     (folder / "card.json").write_text(json.dumps(card))
-    with pytest.raises(ModelError, match=r"model\.tflite does not answer the built-in sample"):
+    with pytest.raises(ModelError, match=r"model\.tflite fails on the built-in sample"):
         model_store.load_folder(folder)
