@@ -6,7 +6,6 @@ import dataclasses
 import gzip
 import hashlib
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +17,7 @@ from inkstream import mnist
 
 from .ink_fixtures import ink_files, small_ink
 
-__all__ = ["bars", "ink_files", "mnist_test", "small_ink", "small_mnist"]
+__all__ = ["bars", "ink_files", "mnist_test", "small_ink", "small_mnist", "small_mnist_files"]
 
 Images = npt.NDArray[np.uint8]
 
@@ -33,13 +32,15 @@ def bars(n: int, seed: int) -> tuple[Images, Images]:
     return images, labels
 
 
-@pytest.fixture
-def small_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of bars under MNIST's names, which this test takes for the published files."""
-    folder = tmp_path / "small-mnist"
-    folder.mkdir()
-    files = {}
-    sizes_and_seeds: dict[Literal["train", "test"], tuple[int, int]] = {
+Files = dict[mnist.Split, tuple[mnist.IdxFile, mnist.IdxFile]]
+
+
+@pytest.fixture(scope="session")
+def small_mnist_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Files]:
+    """A folder of bars under MNIST's names, and what `mnist.FILES` says of such files."""
+    folder = tmp_path_factory.mktemp("small-mnist")
+    files: Files = {}
+    sizes_and_seeds: dict[mnist.Split, tuple[int, int]] = {
         "train": (1200, 1),
         "test": (200, 2),
     }
@@ -51,7 +52,14 @@ def small_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             (folder / file.name).write_bytes(packed)
             digest = hashlib.sha256(packed).hexdigest()
             pair.append(dataclasses.replace(file, sha256=digest, shape=array.shape))
-        files[split] = tuple(pair)
+        files[split] = (pair[0], pair[1])
+    return folder, files
+
+
+@pytest.fixture
+def small_mnist(small_mnist_files: tuple[Path, Files], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of bars, which this test takes for the published files."""
+    folder, files = small_mnist_files
     monkeypatch.setattr(mnist, "FILES", files)
     return folder
 

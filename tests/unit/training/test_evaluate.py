@@ -5,18 +5,33 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from inkstream import mnist
 from inkstream_training.card import Card
 from inkstream_training.evaluate import DEFAULT_MODEL, Figure, evaluate
 from inkstream_training.plots import draw_evaluation
 from inkstream_training.produce import produce
 from inkstream_training.recipes import RECIPES
 
+from .conftest import Files
+
+
+@pytest.fixture(scope="module")
+def trained(
+    small_mnist_files: tuple[Path, Files], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder, files = small_mnist_files
+    recipe = dataclasses.replace(RECIPES["plain"], epochs=1)
+    model = tmp_path_factory.mktemp("trained") / "1"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(mnist, "FILES", files)
+        produce(recipe, (1, 2), model, mnist_folder=folder)
+    return model
+
 
 @pytest.fixture
-def model(small_mnist: Path, tmp_path: Path) -> Path:
-    recipe = dataclasses.replace(RECIPES["plain"], epochs=1)
-    produce(recipe, (1, 2), tmp_path / "m/1", mnist_folder=small_mnist)
-    return tmp_path / "m/1"
+def model(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the trained model, for a test to change."""
+    return Path(shutil.copytree(trained, tmp_path / "m/1"))
 
 
 def tamper(model: Path, **keys: object) -> None:
