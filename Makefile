@@ -18,7 +18,7 @@ PIP := $(BIN)/pip install --quiet
 PIP_WHEEL := $(BIN)/pip wheel --quiet --no-deps
 ARGS ?=
 
-.PHONY: audit board fuzz dashboards rules help watch demo serve train test lint format docs protos bench bench-quick soak test-system dist clean
+.PHONY: audit board fuzz dashboards rules help watch demo serve train test test-all lint format docs protos bench bench-quick soak test-system dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,9 +38,14 @@ watch: .stamps/run ## Run the server and, where it is installed, Prometheus over
 train: .stamps/dev ## Train a model (ARGS="--recipe augmented --seed 1")
 	@$(BIN)/inkstream-train train $(ARGS)
 
+# Most tests wait for other processes now and then, so one worker more than there are cores keeps all of them busy.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 test: .stamps/dev lint ## Check and test everything (ARGS="-k batcher")
 	@$(BIN)/coverage erase
-	$(BIN)/pytest --cov --cov-config=pyproject.toml --cov-report=term $(ARGS)
+	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist worksteal --cov --cov-config=pyproject.toml --cov-report=term $(ARGS)
+
+test-all: test ## Do what `make test` does, then run the tests that take minutes
+	$(BIN)/pytest -m slow $(ARGS)
 
 test-system: .stamps/system ## Test as an operator would: wheels, and programs not ours (ARGS="-k wheels")
 	$(BIN)/pytest tests/system $(ARGS)

@@ -13,6 +13,7 @@ from tests.integration.weighing import is_possible
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not is_possible(), reason="the C library does not tell what it has given out")
 @pytest.mark.parametrize(
     ("way", "most"),

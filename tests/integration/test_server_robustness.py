@@ -269,6 +269,7 @@ async def test_two_servers_never_share_a_port(server: RunningServer) -> None:
     assert "cannot listen" in ended.stderr
 
 
+@pytest.mark.slow
 async def test_of_thousands_of_streams_that_come_at_once_none_is_refused(
     start_server: StartServer,
 ) -> None:
