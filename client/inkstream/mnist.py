@@ -1,8 +1,4 @@
-"""Reads MNIST from the four canonical idx files, fetching and checking them where they are missing.
-
-Knows files, arrays and one public mirror; nothing of models or services. Standard library and numpy
-only, because the client package goes on devices.
-"""
+"""Reads MNIST from its four published idx files. Fetches those that are missing, and checks them all."""
 
 from __future__ import annotations
 
@@ -36,36 +32,33 @@ __all__ = [
 Split = Literal["train", "test"]
 
 MIRROR = "https://storage.googleapis.com/cvdf-datasets/mnist/"
-"""The public mirror the files are fetched from; it serves the bytes of the original site."""
+"""The public mirror that missing files come from; it serves the bytes of the original site."""
 
 MAX_IDX_BYTES = 256 * 1024 * 1024
-"""Most bytes `read_idx` unpacks (MNIST's largest file holds 47,040,016), so that a small hostile
-gzip file cannot fill the memory."""
+"""Bytes that `read_idx` unpacks at most, so that a small hostile gzip file cannot fill the memory. MNIST's
+largest file holds 47,040,016."""
 
 _IDX_UINT8 = 0x08
 _TIMEOUT_S = 30.0
-_CHUNK = 1 << 20
 
 
 class DatasetUnavailable(OSError):
-    """MNIST could be neither found nor fetched, or a file is not the published one.
+    """A file of MNIST is missing and cannot be fetched, or is not the published one.
 
-    The message says which file, where it was looked for and what to do next.
+    The message names the file, the places searched and what to do next.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class IdxFile:
-    """One published file of the data set."""
+    """A published file of the data set."""
 
     name: str
-    """File name on the mirror and in every local folder."""
-
+    """File name on the mirror and in every folder."""
     sha256: str
     """Digest of the gzip file, hexadecimal."""
-
     shape: tuple[int, ...]
-    """Shape of the uint8 array inside."""
+    """Shape of the uint8 array in it."""
 
 
 FILES: dict[Split, tuple[IdxFile, IdxFile]] = {
@@ -104,13 +97,13 @@ def load(
 ]:
     """Load one split of MNIST.
 
-    Looks in `folder` where one is given; otherwise in `$INKSTREAM_DATA/mnist`, then in the cache
-    (`$XDG_CACHE_HOME/inkstream/mnist`, by default `~/.cache/inkstream/mnist`), and else fetches the
-    files into the cache. The sha256 of every file is checked, wherever it was found.
+    Looks in `folder` if one is given; otherwise in `$INKSTREAM_DATA/mnist`, then in the cache
+    (`$XDG_CACHE_HOME/inkstream/mnist`, by default `~/.cache/inkstream/mnist`). Fetches what is missing
+    there into the cache. Checks the sha256 of every file.
 
     Args:
         split: `"train"` (60,000 images) or `"test"` (10,000).
-        folder: look only here, and never on the network.
+        folder: the only place to look, without the network; None for those above.
 
     Returns: images uint8 (N, 28, 28), ink high, and labels uint8 (N,), 0 to 9; both read-only.
 
@@ -125,9 +118,9 @@ def load(
 
 
 def locate(folder: Path | None = None) -> Path | None:
-    """The folder `load` would read without fetching anything, or None where it would have to fetch.
+    """Give the folder that holds all four files, or None if `load` would have to fetch some.
 
-    Only looks for the four names; the digests are checked on loading.
+    Looks for their names only; `load` checks their contents.
     """
     for candidate in _folders(folder):
         if all((candidate / file.name).is_file() for pair in FILES.values() for file in pair):
@@ -136,7 +129,7 @@ def locate(folder: Path | None = None) -> Path | None:
 
 
 def read_idx(path: str | Path) -> npt.NDArray[np.uint8]:
-    """Read one idx file of unsigned bytes, gzip-packed or plain (told by its first two bytes).
+    """Read one idx file of unsigned bytes, packed with gzip or plain.
 
     Format: two zero bytes, a type byte (0x08 = uint8), the number of dimensions, each size as a
     big-endian uint32, then the values in row-major order.
@@ -145,8 +138,8 @@ def read_idx(path: str | Path) -> npt.NDArray[np.uint8]:
 
     Raises:
         OSError: the file cannot be opened.
-        ValueError: it is not such a file, is cut short or too long, or would unpack to more than
-            `MAX_IDX_BYTES`; the message names the file, what came and what is wanted.
+        ValueError: it is not such a file, is cut short or too long, or unpacks to more than
+            `MAX_IDX_BYTES`; the message names the file, what came and what is expected.
     """
     path = Path(path)
     raw = _unpack(path)
@@ -191,7 +184,7 @@ def _load_file(file: IdxFile, folder: Path | None) -> npt.NDArray[np.uint8]:
         if folder is not None:
             raise DatasetUnavailable(
                 f"{file.name}: not in {folder}; put the four MNIST files there, "
-                f"or leave the folder out to fetch them from {MIRROR}"
+                f"or leave out the folder to fetch them from {MIRROR}"
             )
         found = _fetch(file, folders[-1])
     digest = _sha256(found)
@@ -200,14 +193,11 @@ def _load_file(file: IdxFile, folder: Path | None) -> npt.NDArray[np.uint8]:
             f"{found}: expected sha256 {file.sha256}, got {digest}; "
             f"delete the file and fetch it again from {MIRROR}{file.name}"
         )
-    array = read_idx(found)
-    if array.shape != file.shape:
-        raise DatasetUnavailable(f"{found}: expected shape {file.shape}, got {array.shape}")
-    return array
+    return read_idx(found)
 
 
 def _folders(folder: Path | None) -> Sequence[Path]:
-    """Where to look, in order; without `folder` the last one is the cache."""
+    """Places to look, in order; without `folder` the last one is the cache."""
     if folder is not None:
         return (Path(folder),)
     shared = os.environ.get("INKSTREAM_DATA")
@@ -216,43 +206,27 @@ def _folders(folder: Path | None) -> Sequence[Path]:
 
 
 def _fetch(file: IdxFile, cache: Path) -> Path:
-    """Download to a temporary name and rename, so that a broken transfer leaves nothing behind."""
-    target = cache / file.name
+    """Download a file into the cache, whole or not at all."""
+    target, url = cache / file.name, MIRROR + file.name
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as scratch:
-            partial = Path(scratch) / file.name
-            _download(MIRROR + file.name, partial)
-            digest = _sha256(partial)
-            if digest != file.sha256:
-                raise DatasetUnavailable(
-                    f"{MIRROR}{file.name}: expected sha256 {file.sha256}, got {digest}; "
-                    f"something between here and the mirror changes the file: fetch it elsewhere "
-                    f"and put it into {cache}"
-                )
-            partial.replace(target)
-    except DatasetUnavailable:
-        raise
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_S) as reply:  # noqa: S310 - MIRROR is https
+            packed = reply.read(MAX_IDX_BYTES)
+        digest = hashlib.sha256(packed).hexdigest()
+        if digest == file.sha256:
+            with tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as scratch:
+                whole = Path(scratch) / file.name
+                whole.write_bytes(packed)
+                return whole.replace(target)
     except (OSError, http.client.HTTPException) as error:
         raise DatasetUnavailable(
-            f"{file.name}: not found locally and {MIRROR} could not be read ({error}); "
-            f"put the four MNIST files into {cache}, or set INKSTREAM_DATA to the folder "
-            f"that holds mnist/"
+            f"{file.name}: not found here, and {url} cannot be read ({error}); put the four MNIST files "
+            f"into {cache}, or set INKSTREAM_DATA to the folder that holds mnist/"
         ) from error
-    return target
-
-
-def _download(url: str, target: Path) -> None:
-    with (
-        urllib.request.urlopen(url, timeout=_TIMEOUT_S) as reply,  # noqa: S310  (MIRROR is https)
-        target.open("wb") as out,
-    ):
-        received = 0
-        while chunk := reply.read(_CHUNK):
-            received += len(chunk)
-            if received > MAX_IDX_BYTES:
-                raise OSError(f"{url}: expected at most {MAX_IDX_BYTES} bytes, got more")
-            out.write(chunk)
+    raise DatasetUnavailable(
+        f"{url}: expected sha256 {file.sha256}, got {digest}; something between here and the mirror "
+        f"changes the file: fetch it elsewhere and put it into {cache}"
+    )
 
 
 def _sha256(path: Path) -> str:
