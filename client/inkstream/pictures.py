@@ -1,8 +1,8 @@
-"""Makes MNIST's kind of image out of pictures: light ink on dark, 20 pixels, centred by mass.
+"""Turns pictures into images like MNIST's: light ink on dark, 20 pixels high or wide, centred by mass.
 
-After Y. LeCun's description of MNIST: the digit fills a 20x20 box in its longer direction, and its
-centre of mass lies in the middle of the 28x28 frame. A model reads nothing else well: a picture that is
-merely made grey and 28x28 is often misread, and confidently.
+After Y. LeCun's description of MNIST: the longer side of the digit fills a 20x20 box, and its centre of
+mass is in the middle of the 28x28 frame. Models learn from such images only: they often misread a picture
+that was only made grey and resized, and with high confidence.
 
     from inkstream import Client, pictures
 
@@ -32,27 +32,26 @@ __all__ = ["Picture", "prepare", "prepare_with_notes"]
 _BOX = 20
 _FRAME = 28
 _DARK = 16
-"""Grey level below which the ground of an MNIST image lies."""
+"""Grey level below which the background of an MNIST image is."""
 _LONGEST = 640
-"""Pixels of a side that are enough; larger pictures are averaged down to about that."""
+"""Pixels of a side to which larger pictures are reduced, about."""
 
 _Grey = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
 Picture: TypeAlias = Union[str, "os.PathLike[str]", bytes, "Image.Image", npt.NDArray[Any]]
-"""One picture: the path of a file, what such a file holds, a Pillow image, or an array of shape (height,
-width), (height, width, 3) or (height, width, 4). Of any size, dark on light or light on dark."""
+"""One picture: the path of a file, the bytes of a file, a Pillow image, or an array of shape (height,
+width), (height, width, 3) or (height, width, 4). Any size, dark on light or light on dark."""
 
 
 def prepare(picture: Picture) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    """Make an image that `recognize` and `stream` take of a picture of one digit.
+    """Make an image for `recognize` and `stream` from a picture of one digit.
 
-    Ink is told from its ground, also in uneven light, cropped, scaled and centred; an MNIST image is
-    taken as it is. Photos are turned upright as their camera noted. For many, `numpy.stack` the results.
+    Turns photos upright as their camera noted, separates the ink from its background, in uneven light
+    too, crops, scales and centres it. Returns an MNIST image as it is. Takes 10 to 50 ms besides decoding.
 
     Args:
-        picture: grey, colour, palette, 16 bit or with alpha; see `Picture`. 10 to 50 ms,
-            and the time to decode it.
+        picture: grey, colour, palette, 16 bit or with alpha; see `Picture`.
 
-    Returns: uint8 of shape (28, 28), ink high.
+    Returns: uint8 of shape (28, 28), ink high. `numpy.stack` makes an array of several.
 
     Raises:
         InvalidImage: it is no picture, or holds no ink.
@@ -64,9 +63,9 @@ def prepare(picture: Picture) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]
 def prepare_with_notes(
     picture: Picture,
 ) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.uint8]], list[str]]:
-    """As `prepare`, and say what was done.
+    """Do as `prepare` does, and list the steps.
 
-    Returns: the image, and sentences for people.
+    Returns: the image as of `prepare`, and a phrase for people for each step taken.
 
     Raises:
         InvalidImage: it is no picture, or holds no ink.
@@ -88,7 +87,7 @@ def prepare_with_notes(
 
 
 def _load(picture: Picture, name: str, notes: list[str]) -> Image.Image:
-    """The picture, upright."""
+    """Open a picture and turn it upright."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
@@ -98,9 +97,9 @@ def _load(picture: Picture, name: str, notes: list[str]) -> Image.Image:
             return _from_array(picture)
         with Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture) as opened:
             count = getattr(opened, "n_frames", 1)
-            # Phones put previews and depths beside a photo, as pictures of an MPO.
+            # An MPO of a phone holds a photo and its previews.
             if count > 1 and opened.format != "MPO":
-                notes.append(f"the first of {count} pictures was read, the others were not")
+                notes.append(f"read the first of {count} pictures")
             opened.load()
             upright = ImageOps.exif_transpose(opened)
             if upright.size != opened.size or opened.getexif().get(0x0112, 1) != 1:
@@ -117,10 +116,10 @@ def _load(picture: Picture, name: str, notes: list[str]) -> Image.Image:
 
 
 def _from_array(array: npt.NDArray[Any]) -> Image.Image:
-    """An array as a Pillow image.
+    """Make a Pillow image of an array.
 
     Raises:
-        ValueError: it has not the shape of a picture, or not its type.
+        ValueError: its shape or dtype is not that of a picture.
     """
     from PIL import Image
 
@@ -140,7 +139,7 @@ def _from_array(array: npt.NDArray[Any]) -> Image.Image:
 
 
 def _flatten(picture: Image.Image, name: str, notes: list[str]) -> _Grey:
-    """Grey levels, with transparency over a ground that shows the ink."""
+    """Give grey levels. Puts a transparent picture on black or white, whichever shows its ink."""
     if picture.mode.startswith(("I", "F")):
         deep = np.asarray(picture, np.float64)
         if not np.isfinite(deep).all():
@@ -153,23 +152,23 @@ def _flatten(picture: Image.Image, name: str, notes: list[str]) -> _Grey:
         layers = np.asarray(picture.convert("LA"), np.float64)
         level, alpha = layers[..., 0], layers[..., 1] / 255
         shown = float((level * alpha).sum() / (alpha.sum() or 1.0))
-        ground = 255.0 if shown < 128 else 0.0
+        background = 255.0 if shown < 128 else 0.0
         if alpha.min() < 1:
-            notes.append(f"transparent ground taken as {'white' if ground else 'black'}")
-        return np.round(level * alpha + ground * (1 - alpha)).astype(np.uint8)
+            notes.append(f"transparent background taken as {'white' if background else 'black'}")
+        return np.round(level * alpha + background * (1 - alpha)).astype(np.uint8)
     if picture.mode not in ("1", "L"):
         notes.append("colour turned into grey")
     return np.asarray(picture.convert("L"), np.uint8)
 
 
 def _is_light_on_dark(grey: _Grey) -> bool:
-    """Whether the ground is as dark as MNIST's."""
-    ground = level_of(grey)
-    return ground < _DARK and ground <= (float(grey.min()) + float(grey.max())) / 2
+    """Whether the background is as dark as MNIST's."""
+    background = level_of(grey)
+    return background < _DARK and background <= (float(grey.min()) + float(grey.max())) / 2
 
 
 def _averaged_down(grey: _Grey) -> _Grey:
-    """The same, of a size that is enough."""
+    """Reduce a large picture, as detail costs time and gains nothing."""
     from PIL import Image
 
     factor = round(max(grey.shape) / _LONGEST)
@@ -182,7 +181,7 @@ def _fit(grey: _Grey, name: str, notes: list[str]) -> _Grey:
 
     ink = ink_of(grey, notes)
     if ink is None:
-        raise InvalidImage(f"{name}: no ink found, all pixels are nearly alike; is it blank?")
+        raise InvalidImage(f"{name}: no ink found, as all pixels are nearly alike; is it blank?")
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     cropped = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     height, width = cropped.shape
@@ -194,7 +193,7 @@ def _fit(grey: _Grey, name: str, notes: list[str]) -> _Grey:
 
 
 def centre_by_mass(ink: npt.NDArray[Any]) -> _Grey:
-    """Place ink of at most 28x28 so that its centre of mass is on pixel 14, as far as it fits."""
+    """Place ink of at most 28x28 with its centre of mass on pixel 14, or as near as it fits."""
     total = float(ink.sum()) or 1.0
     placed = np.zeros((_FRAME, _FRAME), np.uint8)
     corner = []

@@ -30,7 +30,7 @@ class ImageWarning(enum.Enum):
     """What may be wrong with an image. Prints as words, for example "off centre"."""
 
     INVERTED = 1
-    """The ink is dark on light ground; its values should be the high ones."""
+    """The ink is dark on light background; its values should be the high ones."""
     OFF_CENTRE = 2
     """The centre of mass is far from the centre of the frame."""
     TOO_THIN = 3
