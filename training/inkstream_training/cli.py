@@ -1,7 +1,7 @@
-"""The command `inkstream-train`: a conversation around `produce` and `evaluate`.
+"""The command `inkstream-train`: runs `produce` and `evaluate`, and prints what they give.
 
-Progress goes to stderr, results to stdout. Exit status 0: done; 1: a card was not repeated; 2: the
-command or its surroundings are wrong.
+Progress goes to stderr, results to stdout. Exit codes: 0 done; 1 a figure differs from the card; 2 wrong
+usage, or data is missing; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -35,19 +35,20 @@ _MNIST = click.option(
     "--mnist",
     "mnist_folder",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of the four MNIST files.  [default: $INKSTREAM_DATA/mnist, the cache, a download]",
+    help="Folder of the four MNIST files. Without it the command uses $INKSTREAM_DATA/mnist, the cache or a "
+    "download.",
 )
 _INK = click.option(
     "--data",
     "ink_folder",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of pen ink: pendigits/, unipen/, uji/.  [default: $INKSTREAM_DATA]",
+    help="Folder of pen ink: pendigits/, unipen/, uji/. Without it the command uses $INKSTREAM_DATA.",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
 
 class _Main(click.Group):
-    """Ends as the client's commands do, by Ctrl-C too."""
+    """Ends like the commands of the client, also on Ctrl-C and on a full disk."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -60,15 +61,20 @@ class _Main(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            # 1 would say that a figure differs from the card.
+            # Click would exit with 1, which means that a figure differs from the card.
             click.echo("Interrupted.", err=True)
             ctx.exit(130)
 
 
-@click.group(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Main,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done; 1 a figure differs from the card; 2 wrong usage, or data is missing; "
+    "130 interrupted.",
+)
 @click.version_option(__version__, prog_name="inkstream-train")
 def main() -> None:
-    """Train digit models, and check that a model does what its card says.
+    """Train digit models, and check them against their cards.
 
     \b
     Examples:
@@ -84,22 +90,32 @@ def _seeds(_: click.Context, __: click.Parameter, value: str | None) -> tuple[in
     try:
         seeds = tuple(int(seed) for seed in value.split(","))
     except ValueError:
-        raise click.BadParameter(f"expected numbers with commas between, got {value!r}") from None
+        raise click.BadParameter(f"expected numbers separated by commas, got {value!r}") from None
     if not all(0 <= seed < 2**31 for seed in seeds) or len(set(seeds)) != len(seeds):
         raise click.BadParameter(f"expected numbers from 0 to 2147483647, each once, got {value!r}")
     return seeds
 
 
 @main.command()
-@click.option("--recipe", type=click.Choice(list(RECIPES)), default="augmented", show_default=True)
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Train this seed only.")
-@click.option("--seeds", callback=_seeds, help="Train these and export one, as in 1,2,3.")
-@click.option("--epochs", type=click.IntRange(1), help="In place of the recipe's number.")
 @click.option(
-    "--out", type=_FOLDER, default=Path("models"), show_default=True, help="Folder of models."
+    "--recipe",
+    type=click.Choice(list(RECIPES)),
+    default="augmented",
+    show_default=True,
+    help="Recipe to train.",
 )
-@click.option("--model-version", help="Folder below the name.  [default: the recipe's]")
-@click.option("--force", is_flag=True, help="Replace a model that is there already.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="Train only this seed.")
+@click.option("--seeds", callback=_seeds, help="Train these seeds, such as 1,2,3, and export one.")
+@click.option(
+    "--epochs", type=click.IntRange(1), help="Number of epochs. Without it the recipe decides."
+)
+@click.option(
+    "--out", type=_FOLDER, default=Path("models"), show_default=True, help="Folder for models."
+)
+@click.option(
+    "--model-version", help="Name of the version's folder. Without it the recipe decides."
+)
+@click.option("--force", is_flag=True, help="Replace an existing model.")
 @_MNIST
 @_INK
 @_JSON
@@ -116,7 +132,9 @@ def train(
     ink_folder: Path | None,
     as_json: bool,
 ) -> None:
-    """Train a recipe and write OUT/NAME/VERSION/{model.keras, model.tflite, card.json}.
+    """Train a recipe, and export the model with its card.
+
+    The files are OUT/NAME/VERSION/model.keras, model.tflite and card.json.
 
     \b
     Examples:
@@ -138,7 +156,7 @@ def train(
     wanted = (seed,) if seed is not None else seeds or chosen.seeds
     folder = out / chosen.model_name / version
     if folder.exists() and not force:
-        _fail(f"{folder}: there is a model already; choose another --model-version, or --force")
+        _fail(f"{folder}: a model exists already; choose another --model-version, or add --force")
     card = _produce(chosen, wanted, folder, version, mnist_folder, ink_folder)
     if as_json:
         click.echo(json.dumps({"folder": str(folder), "card": card.to_json()}, indent=2))
@@ -154,8 +172,8 @@ def _produce(
     mnist_folder: Path | None,
     ink_folder: Path | None,
 ) -> Card:
-    """Train beside the target and move it there when all of it is written."""
-    with quiet():  # imported here and not above, so that --help is quick
+    """Train into a temporary folder beside the target, and move it when all is written."""
+    with quiet():  # Imported late, so that --help is fast.
         from inkstream_training.export import ExportError
         from inkstream_training.produce import produce
 
@@ -209,7 +227,9 @@ def _produce(
 @main.command()
 @click.argument("model", type=_FOLDER, required=False)
 @click.option(
-    "--plots", type=_FOLDER, help="Draw here: learning, confusion, reliability, coverage, mistakes."
+    "--plots",
+    type=_FOLDER,
+    help="Folder for pictures of learning, confusion, reliability, coverage and mistakes.",
 )
 @_MNIST
 @_INK
@@ -221,10 +241,11 @@ def evaluate(
     ink_folder: Path | None,
     as_json: bool,
 ) -> None:
-    """Repeat every figure of a model's card from its files, MNIST's test images and held-out ink.
+    """Measure every figure of a model's card again.
 
-    MODEL is a folder of model.keras, model.tflite and card.json; by default the model that comes
-    with the server. Exits with 1 where a figure differs from the card.
+    MODEL is a folder with model.keras, model.tflite and card.json; without it the command takes the model
+    that comes with the server. It measures on MNIST's test images and held-out ink, and exits with 1 if a
+    figure differs from the card.
 
     \b
     Examples:
@@ -254,8 +275,8 @@ def evaluate(
     if not found.agrees:
         differing = ", ".join(figure.name for figure in found.figures if not figure.agrees)
         click.echo(
-            f"error: the card does not describe these files: {differing}; "
-            f"export the model again, or take card and files from one place",
+            f"error: the card does not describe these files: {differing} differ; "
+            f"export the model again, or take card and files from the same export",
             err=True,
         )
         raise SystemExit(1)
@@ -265,10 +286,11 @@ def evaluate(
 @click.argument("model", type=_FOLDER, required=False)
 @_INK
 def stability(model: Path | None, ink_folder: Path | None) -> None:
-    """Learn how likely a model's early answers to ink are to last, from validation's writers.
+    """Learn how likely early answers to ink are to last.
 
-    Prints the tables of inkstream_server/pens/stability.py; how far they are off on held-out
-    writers goes to stderr. MODEL is a folder with model.tflite; by default the server's.
+    The command learns from the validation writers and prints the tables of
+    inkstream_server/pens/stability.py. It prints their error on held-out writers to stderr. MODEL is a
+    folder with model.tflite; without it the command takes the model that comes with the server.
 
     \b
     Example:
@@ -307,7 +329,7 @@ def stability(model: Path | None, ink_folder: Path | None) -> None:
         off = expected_error(stabilities(tables, state, cuts), cuts)
         click.echo(
             f"{state}: {len(cuts.lasted)} held-out answers, {cuts.lasted.mean():.1%} last; "
-            f"expected error {off:.1%}, of confidence in its place "
+            f"expected error {off:.1%}, with confidence instead "
             f"{expected_error(cuts.confidences, cuts):.1%}",
             err=True,
         )

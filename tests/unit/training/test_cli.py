@@ -47,7 +47,7 @@ def test_train_writes_a_model_that_evaluate_repeats(small_mnist: Path, tmp_path:
 
     again = run("train", "--recipe", "plain", "--epochs", 1, "--out", tmp_path, *common)
     assert again.exit_code == 2
-    assert "--model-version, or --force" in again.stderr
+    assert "--model-version, or add --force" in again.stderr
 
 
 def test_people_get_tables_and_a_picture(small_mnist: Path, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_missing_images_are_missed_before_ink_is_drawn(
     ("arguments", "says"),
     [
         (["--seed", "1", "--seeds", "1,2"], "give one of them"),
-        (["--seeds", "1,x"], "numbers with commas"),
+        (["--seeds", "1,x"], "numbers separated by commas"),
         (["--seeds", "1,1"], "each once"),
         (["--epochs", "0"], "--epochs"),
         (["--recipe", "oak"], "'plain', 'augmented', 'ink'"),
