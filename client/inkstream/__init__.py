@@ -15,6 +15,8 @@
 `AsyncClient` is the same for asyncio. Errors are drawn as a tree at `InkstreamError`.
 """
 
+# First, because it decides how gRPC is imported.
+from inkstream import _fork as _fork
 from inkstream._async_client import AsyncClient
 from inkstream._client import Client
 from inkstream._exceptions import (

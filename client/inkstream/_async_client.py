@@ -65,6 +65,7 @@ class AsyncClient(ClientBase[AsyncPen]):
             InvalidImage: the images cannot be taken as they are.
             InkstreamError: another branch of the tree; of the first image that got no result.
         """
+        self._settle()
         frames = frames_of(images)
         if not frames.count:
             return []
@@ -152,6 +153,7 @@ class AsyncClient(ClientBase[AsyncPen]):
             Overloaded: the buffer is full, and `when_full` is "raise".
             DeadlineExceeded: there was no room in time.
         """
+        self._settle()
         sink = LoopFuture()
         parcel = parcel_of(frames_of(image).single(), sink, deadline)
         try:
@@ -223,8 +225,6 @@ class AsyncClient(ClientBase[AsyncPen]):
         Raises:
             Overloaded: there is no room, and waiting for it is not asked for.
         """
-        if asyncio.get_running_loop() is not self._loop:
-            self._settle()
         woken = self._outbox.put_if_room(parcel, None)
         if woken is None:
             if self._options.when_full == "raise":
@@ -242,6 +242,7 @@ class AsyncClient(ClientBase[AsyncPen]):
 
     def _settle(self) -> None:
         """Belong to the running loop from the first use on."""
+        self._outbox.require_own_process()
         loop = asyncio.get_running_loop()
         if self._loop not in (None, loop):
             raise RuntimeError("an AsyncClient belongs to one event loop; make one for each")

@@ -28,8 +28,9 @@ class Client(ClientBase[Pen]):
     All calls share one long-lived stream, so a client is worth keeping. When it breaks, the client
     opens another, at another address if it has several, and sends again what is unanswered: each image
     and each digit gets its one answer all the same (see `RetryPolicy`). It may be used from any number
-    of threads at once; only not from a callback of one of its futures, which must not block. Make it
-    after forking, not before. Close it with `close` or use it in a `with` statement.
+    of threads at once; only not from a callback of one of its futures, which must not block. A forked
+    child makes a client of its own: one that its parent made raises `ClientClosed` there. Close it with
+    `close` or use it in a `with` statement.
     """
 
     _pen_type = Pen

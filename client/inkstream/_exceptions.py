@@ -162,7 +162,8 @@ def from_status(
         address: where the call went.
         opened: whether the server has answered on this call.
     """
-    code, details = failed.code(), failed.details() or "no details"
+    # A forked child may have a copy of gRPC, with an enumeration of its own.
+    code, details = grpc.StatusCode[failed.code().name], failed.details() or "no details"
     if code is grpc.StatusCode.UNAVAILABLE and not opened:
         return unreachable(address, details)
     is_torn = code is grpc.StatusCode.INTERNAL and details == _TORN

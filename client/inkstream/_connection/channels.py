@@ -12,8 +12,10 @@ from typing import Any
 import grpc
 
 from inkstream._exceptions import from_status
+from inkstream._fork import own_grpc, rpc_errors
 from inkstream._options.client import Options
 from inkstream._options.retry import RETRIED
+from inkstream._options.tls import Tls
 from inkstream.v1 import recognition_service_pb2_grpc as service
 
 
@@ -59,7 +61,7 @@ class Channels:
             call = getattr(self._stub(address), method)
             try:
                 return await call(request, timeout=left, metadata=self._options.call_metadata)
-            except grpc.aio.AioRpcError as failed:
+            except rpc_errors() as failed:
                 error = from_status(failed, address)
                 if step == targets - 1 or not isinstance(error, RETRIED):
                     raise error from failed
@@ -78,5 +80,17 @@ class Channels:
     def _stub(self, address: str) -> service.RecognitionServiceStub:
         channel = self._open.get(address)
         if channel is None:
-            channel = self._open[address] = self._options.open_channel(address)
+            channel = self._open[address] = self._new_channel(address)
         return service.RecognitionServiceStub(channel)
+
+    def _new_channel(self, target: str) -> grpc.aio.Channel:
+        """A channel to one of the targets, connected when it is first used."""
+        tls, arguments = self._options.tls, self._options.channel_arguments(target)
+        own = own_grpc(tls)
+        channel: grpc.aio.Channel
+        if tls is None:
+            channel = own.aio.insecure_channel(target, options=arguments)
+        else:
+            credentials = tls.credentials(own) if isinstance(tls, Tls) else tls
+            channel = own.aio.secure_channel(target, credentials, options=arguments)
+        return channel

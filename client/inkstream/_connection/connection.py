@@ -22,6 +22,7 @@ from inkstream._exceptions import (
     InkstreamError,
     ServerDraining,
 )
+from inkstream._fork import inheritable
 from inkstream._images.outbox import Outbox
 from inkstream._images.resend import RefusedImages
 from inkstream._options.client import Options
@@ -61,6 +62,12 @@ class Connection:
         self._failing_since = 0.0
         self.window = WINDOW_UNTIL_TOLD
         """Frames that the server lets one stream leave unanswered."""
+        inheritable(self)
+
+    def disown(self) -> None:
+        """In a forked child: refuse every further use, and leave the streams to the parent."""
+        self._outbox.disown()
+        self._ink.disown()
 
     def wake(self) -> None:
         """Look at the outboxes: one of them said so."""
@@ -92,8 +99,10 @@ class Connection:
     async def close(self, grace: float) -> None:
         """Wait up to `grace` seconds for what is unanswered, fail the rest and disconnect.
 
-        Cancelling it disconnects at once.
+        Cancelling it disconnects at once. In a forked child it leaves the parent's connection alone.
         """
+        if self._outbox.is_inherited:
+            return
         was_closing, self._is_closing = self._is_closing, True
         self._outbox.close()
         self._ink.close()
@@ -112,8 +121,7 @@ class Connection:
                 self._tell(ConnectionState.CLOSED)
 
     async def _ask(self, method: str, request: Any, seconds: float | None) -> Any:
-        if self._is_closing:
-            raise ClientClosed("the client is closed: make a new one")
+        self._outbox.require_open()
         return await self._channels.ask(method, request, seconds)
 
     async def _keep(self) -> None:

@@ -2,15 +2,19 @@
 
 One for all, kept as long as the process lives: grpc.aio shares a completion queue among loops, and
 closing one with events under way raises "Event loop is closed" in the others. A daemon thread, so a
-client that nobody closed does not keep the process alive.
+client that nobody closed does not keep the process alive. A forked child starts its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+
+from inkstream._fork import keep
 
 _T = TypeVar("_T")
 _lock = threading.Lock()
@@ -42,3 +46,14 @@ def wait_for(coroutine: Coroutine[Any, Any, _T]) -> _T:
         return future.result()
     finally:
         future.cancel()
+
+
+def _forget() -> None:
+    """In a forked child: the thread is gone, and the lock may have been held."""
+    global _lock, _loop
+    keep(_loop)
+    _lock, _loop = threading.Lock(), None
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_forget)

@@ -20,6 +20,7 @@ from inkstream._exceptions import (
     from_status,
     unreachable,
 )
+from inkstream._fork import rpc_errors
 from inkstream._images.exchange import Exchange, Refusal
 from inkstream._images.outbox import Outbox
 from inkstream._options.client import Options
@@ -88,7 +89,7 @@ class StreamCall:
         """
         try:
             response = await self._first_response()
-        except grpc.aio.AioRpcError as failed:
+        except rpc_errors() as failed:
             raise from_status(failed, self.address) from failed
         if response is None:
             raise ConnectionLost(
@@ -118,7 +119,7 @@ class StreamCall:
         writing = asyncio.create_task(self._write(self._exchange), name="inkstream writer")
         try:
             await self._read(self._exchange)
-        except grpc.aio.AioRpcError as failed:
+        except rpc_errors() as failed:
             raise from_status(failed, self.address, opened=True) from failed
         finally:
             self._call.cancel()
@@ -166,6 +167,7 @@ class StreamCall:
         """Send what waits; what comes while a write is under way goes into the next message."""
         call, outbox = self._call, self._outbox
         leaving = self.leaving
+        ends_of_call: tuple[type[Exception], ...] = (*rpc_errors(), asyncio.InvalidStateError)
         try:
             while not leaving.is_set():
                 self._work.clear()
@@ -189,7 +191,7 @@ class StreamCall:
                 if images is None and ink is None and not is_over:
                     await self._rest(self._ink.seconds_left())
             await call.done_writing()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        except ends_of_call:
             # The call is over. The reader learns why, and tells.
             return
         except BaseException:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import queue
 import threading
 from collections import deque
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from inkstream._exceptions import InvalidImage
+from inkstream._fork import require_own_process
 from inkstream._images.frames import IMAGE_SHAPES, Images, frames_of
 from inkstream._images.outbox import Parcel, parcel_of
 from inkstream._images.waiters import Failed, OrderedResults, Piece, Rows
@@ -137,13 +139,17 @@ def stream_by_thread(
         flow.end(feeder.position, error)
 
     threading.Thread(target=feed, name="inkstream feeder", daemon=True).start()
+    pid = os.getpid()
     try:
         while (values := _unpack(piece := pieces.get(), return_exceptions)) is not None:
-            yield from values
+            for value in values:
+                yield value
+                require_own_process(pid)
             pace.advance(piece.count)
     finally:
-        flow.is_abandoned = True
-        pace.stop()
+        if os.getpid() == pid:
+            flow.is_abandoned = True
+            pace.stop()
 
 
 async def stream_by_task(
@@ -181,6 +187,7 @@ async def stream_by_task(
         flow.end(feeder.position, error)
 
     feeding = asyncio.create_task(feed(), name="inkstream feeder")
+    pid = os.getpid()
     try:
         while True:
             while not pieces:
@@ -192,13 +199,15 @@ async def stream_by_task(
                 return
             for value in values:
                 yield value
+                require_own_process(pid)
             read += piece.count
             has_room.set()
     finally:
-        flow.is_abandoned = True
-        feeding.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await feeding
+        if os.getpid() == pid:
+            flow.is_abandoned = True
+            feeding.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await feeding
 
 
 async def _each(images: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:

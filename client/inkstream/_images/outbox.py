@@ -17,6 +17,7 @@ from inkstream._exceptions import (
     DeadlineExceeded,
     InkstreamError,
 )
+from inkstream._fork import inherited
 from inkstream._images.frames import Frames
 from inkstream._options.checks import require_deadline
 from inkstream._results.images import Answers
@@ -109,6 +110,8 @@ class Outbox:
         self._on_room: deque[Callable[[], None]] = deque()
         self._is_asleep = True
         self.is_closed = False
+        self.is_inherited = False
+        """Whether this is a forked child, and the client the parent's."""
 
     def __len__(self) -> int:
         return len(self._parcels)
@@ -120,7 +123,7 @@ class Outbox:
             ClientClosed: the outbox was closed.
         """
         with self._lock:
-            self._require_open()
+            self.require_open()
             self._frames += parcel.count
             self._parcels.append(parcel)
             was_asleep, self._is_asleep = self._is_asleep, False
@@ -136,7 +139,7 @@ class Outbox:
             on_room: called once, in the taker's thread, when trying again makes sense; None not to ask.
         """
         with self._lock:
-            self._require_open()
+            self.require_open()
             if self._frames and self._frames + parcel.count > self._most_frames:
                 if on_room is not None:
                     self._on_room.append(on_room)
@@ -223,6 +226,20 @@ class Outbox:
         for call in calls:
             call()
 
+    def require_own_process(self) -> None:
+        """Do nothing in the process that made the client.
+
+        Raises:
+            ClientClosed: this is a child that was forked from it.
+        """
+        if self.is_inherited:
+            raise inherited()
+
+    def disown(self) -> None:
+        """In a forked child: refuse everything. The lock is new, as another thread may have held it."""
+        self._lock = threading.Lock()
+        self.is_closed = self.is_inherited = True
+
     def fail(self, error: InkstreamError) -> None:
         """Fail everything that waits; the next `put` says that the taker has to be woken."""
         with self._lock:
@@ -235,7 +252,13 @@ class Outbox:
         for call in calls:
             call()
 
-    def _require_open(self) -> None:
+    def require_open(self) -> None:
+        """Do nothing as long as the client is open.
+
+        Raises:
+            ClientClosed: it was closed, or belongs to the parent process.
+        """
+        self.require_own_process()
         if self.is_closed:
             raise ClientClosed("the client is closed: make a new one")
 

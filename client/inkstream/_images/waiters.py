@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from inkstream._exceptions import InkstreamError
+from inkstream._fork import inherited
 from inkstream._results.images import Answers, Result
 
 
@@ -54,13 +56,36 @@ class Collector:
             self._done()
 
 
+class _Future(concurrent.futures.Future[Result]):
+    """Raises in a forked child where it was not done before the fork: its answer goes to the parent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pid = os.getpid()
+
+    def result(self, timeout: float | None = None) -> Result:
+        self._require_answer()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        self._require_answer()
+        return super().exception(timeout)
+
+    def _require_answer(self) -> None:
+        if os.getpid() != self._pid:
+            # Another thread may have held the lock.
+            self._condition = threading.Condition()
+            if not self.done():
+                raise inherited()
+
+
 class ThreadFuture:
     """Waits for one answer and passes it to a `concurrent.futures.Future`."""
 
     __slots__ = ("future",)
 
     def __init__(self) -> None:
-        self.future: concurrent.futures.Future[Result] = concurrent.futures.Future()
+        self.future = _Future()
 
     @property
     def is_abandoned(self) -> bool:

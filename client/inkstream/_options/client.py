@@ -149,11 +149,3 @@ class Options:
             ("grpc.use_local_subchannel_pool", 1),
             *self.channel_options,
         ]
-
-    def open_channel(self, target: str) -> grpc.aio.Channel:
-        """Make a channel to a target for the running event loop. It connects when it is first used."""
-        arguments = self.channel_arguments(target)
-        if self.tls is None:
-            return grpc.aio.insecure_channel(target, options=arguments)
-        credentials = self.tls.credentials() if isinstance(self.tls, Tls) else self.tls
-        return grpc.aio.secure_channel(target, credentials, options=arguments)

@@ -6,7 +6,7 @@ import os
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import grpc
 
@@ -81,11 +81,16 @@ class Tls:
         if self.private_key is not None and b"PRIVATE KEY-----" not in self.private_key:
             raise InvalidRequest("private_key: holds no key in PEM")
 
-    def credentials(self) -> grpc.ChannelCredentials:
-        """Make gRPC's credentials of them."""
-        return grpc.ssl_channel_credentials(
+    def credentials(self, library: Any = grpc) -> grpc.ChannelCredentials:
+        """Make gRPC's credentials of them.
+
+        Args:
+            library: the module `grpc`, or a copy of it.
+        """
+        made: grpc.ChannelCredentials = library.ssl_channel_credentials(
             self.root_certificates, self.private_key, self.certificate_chain
         )
+        return made
 
 
 def _holds_certificate(pem: bytes) -> bool:

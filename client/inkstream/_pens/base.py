@@ -203,8 +203,11 @@ class PenBase:
         self._put(event)
 
     def close(self) -> None:
-        """Write no more: an open digit gets its final result. Does not wait; may be called again."""
-        if self._journal.is_closed:
+        """Write no more: an open digit gets its final result. Does not wait; may be called again.
+
+        In a forked child it does nothing: the pen is the parent's.
+        """
+        if self._journal.is_closed or self._outbox.is_inherited:
             return
         self._coder = None
         event = ink_pb2.InkEvent(pen=self.number)
@@ -300,5 +303,6 @@ class PenBase:
         return is_last and not self._outbox.is_pending([journal])
 
     def _require_open(self) -> None:
+        self._outbox.require_own_process()
         if self._journal.is_closed:
             raise ClientClosed("the pen is closed: make a new one")

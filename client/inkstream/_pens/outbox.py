@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from itertools import count
 
 from inkstream._exceptions import ClientClosed, InkstreamError, Overloaded
+from inkstream._fork import inherited
 from inkstream._pens.journal import PenJournal, Reader
 from inkstream._pens.point_coder import Columns
 from inkstream._pens.written import Run, SentStroke, Waiting, points_in, whole_strokes
@@ -80,6 +81,8 @@ class InkOutbox:
         self._wakes_for_urgent = True
         """Whether the taker sleeps, at most until the ink is due."""
         self.is_closed = False
+        self.is_inherited = False
+        """Whether this is a forked child, and the client the parent's."""
 
     def __len__(self) -> int:
         """Pens that have something to send."""
@@ -284,6 +287,7 @@ class InkOutbox:
         Raises:
             ClientClosed: it was closed.
         """
+        self.require_own_process()
         if self.is_closed:
             raise ClientClosed("the client is closed: make a new one")
 
@@ -291,6 +295,20 @@ class InkOutbox:
         """Refuse what comes from now on."""
         with self._lock:
             self.is_closed = True
+
+    def require_own_process(self) -> None:
+        """Do nothing in the process that made the client.
+
+        Raises:
+            ClientClosed: this is a child that was forked from it.
+        """
+        if self.is_inherited:
+            raise inherited()
+
+    def disown(self) -> None:
+        """In a forked child: refuse everything. The lock is new, as another thread may have held it."""
+        self._lock = threading.Lock()
+        self.is_closed = self.is_inherited = True
 
     def fail(self, error: InkstreamError) -> None:
         """Nothing that waits will be sent: every pen that waits for an answer gets the error."""

@@ -43,6 +43,7 @@ class Pen(PenBase):
                 on iterating, and writing.
         """
         while True:
+            self._outbox.require_own_process()
             with self._changed:
                 while not self._inbox:
                     if self._is_over():
@@ -90,6 +91,7 @@ class AsyncPen(PenBase):
                 on iterating, and writing.
         """
         while True:
+            self._outbox.require_own_process()
             while not self._inbox:
                 if self._is_over():
                     return
