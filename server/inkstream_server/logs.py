@@ -1,4 +1,4 @@
-"""Structured logs on stderr: one event a line, for operators. Never a line an item."""
+"""Structured logs on stderr, for operators: one event a line, and never a line for each item."""
 
 import asyncio
 import faulthandler
@@ -14,19 +14,19 @@ from contextlib import contextmanager
 import structlog
 
 LEVELS = ("debug", "info", "warning", "error")
-"""From talkative to silent."""
+"""From the most to the least output."""
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _streams = itertools.count(1)
 
 
 def configure(log_format: str, log_level: str, **always: object) -> None:
-    """Set up logging for the process; what libraries log by `logging` takes the same way out.
+    """Set up logging for the process, for libraries that use `logging`, too.
 
     Args:
         log_format: "text" (`event key=value`) or "json" (one object a line).
-        log_level: least level that is written.
-        always: what every line says besides.
+        log_level: lowest level that is written.
+        always: further keys of every line.
     """
     processors: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -52,28 +52,28 @@ def configure(log_format: str, log_level: str, **always: object) -> None:
 
 
 def shift_on_signals(loop: asyncio.AbstractEventLoop, also: Callable[[int], object] = int) -> None:
-    """Say more on each SIGUSR1, and less on each SIGUSR2, from now on.
+    """Log one level more on each SIGUSR1, and one level less on each SIGUSR2.
 
     Args:
-        loop: the running one; only the main thread's hears signals.
-        also: called with the signal's number, to pass it on.
+        loop: the running event loop of the main thread, which alone receives signals.
+        also: called with the number of the signal, to pass it on.
     """
     for number, steps in ((signal.SIGUSR1, -1), (signal.SIGUSR2, 1)):
-        loop.add_signal_handler(number, _heard, number, steps, also)
+        loop.add_signal_handler(number, _shift, number, steps, also)
 
 
 def about_stream(peer: str, metadata: Iterable[tuple[str, str | bytes]]) -> None:
-    """Let all lines of the running task, and of those it starts, say whose stream they are about.
+    """Add the stream to all lines of the running task and of the tasks that it starts.
 
-    They get the stream's number in this process, its peer, and the trace that the caller's `traceparent`
-    (W3C Trace Context) names.
+    Adds the number of the stream in this process, its peer, and the trace in the caller's `traceparent` (W3C
+    Trace Context).
     """
-    said: dict[str, object] = {"stream": next(_streams), "peer": peer}
+    keys: dict[str, object] = {"stream": next(_streams), "peer": peer}
     for key, value in metadata:
         found = _TRACEPARENT.fullmatch(str(value)) if key == "traceparent" else None
         if found is not None:
-            said["trace_id"] = found[1]
-    structlog.contextvars.bind_contextvars(**said)
+            keys["trace_id"] = found[1]
+    structlog.contextvars.bind_contextvars(**keys)
 
 
 def get() -> "structlog.typing.FilteringBoundLogger":
@@ -111,7 +111,7 @@ def native_stderr() -> Iterator[None]:
 
 
 class _Threshold:
-    """The least level that is written, by its place in `LEVELS`."""
+    """The lowest level that is written, as its place in `LEVELS`."""
 
     def __init__(self) -> None:
         self.place = LEVELS.index("info")
@@ -126,9 +126,9 @@ class _Threshold:
 _threshold = _Threshold()
 
 
-def _heard(number: int, steps: int, also: Callable[[int], object]) -> None:
+def _shift(number: int, steps: int, also: Callable[[int], object]) -> None:
     _threshold.set(_threshold.place + steps)
-    # Whoever turned the log knows by this line that it was heard: at any level, from every process.
+    # Confirms the signal, at any level and in every process.
     everything = structlog.make_filtering_bound_logger(logging.NOTSET)
     structlog.wrap_logger(None, wrapper_class=everything).info(
         "log_level", least=LEVELS[_threshold.place]
@@ -137,26 +137,26 @@ def _heard(number: int, steps: int, also: Callable[[int], object]) -> None:
 
 
 class _OfLibraries(logging.Handler):
-    """Hands what was logged by `logging` to the server's own log: the message as the event."""
+    """Passes records of `logging` to the server's log, with the message as the event."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             message = record.getMessage()
         except (TypeError, ValueError, LookupError):
             message = str(record.msg)
-        # In a level of ours, for any number is one of `logging`.
+        # `logging` allows any number as a level; this is the next of our levels below it.
         level = min(record.levelno // 10 * 10, logging.CRITICAL)
         get().log(level, message, logger=record.name, exc_info=record.exc_info)
 
 
-# At `debug` gRPC has a line for every message of every stream.
+# At `debug` gRPC logs every message of every stream.
 _of_libraries = _OfLibraries(logging.INFO)
 
 
 class _Lossy:
-    """A structlog logger on stderr that loses lines it cannot write, and says how many as soon as it can.
+    """A structlog logger on stderr that drops lines which it cannot write, and later logs their number.
 
-    A full disk under the log must not stop the server.
+    A full disk must not stop the server.
     """
 
     def __init__(self) -> None:
@@ -164,7 +164,7 @@ class _Lossy:
 
     def msg(self, line: str) -> None:
         try:
-            # As a whole, for libraries log from threads of their own.
+            # One write for a line, because libraries log from their own threads.
             sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
         except OSError:

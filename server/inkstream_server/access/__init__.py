@@ -1,1 +1,4 @@
-"""Who may call, how much, and through which door: TLS, tokens, and what a token allows."""
+"""Who may call and how much: TLS, tokens, and the quota of a token.
+
+Leaves open streams and their limits to `streams`.
+"""

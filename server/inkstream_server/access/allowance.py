@@ -1,4 +1,4 @@
-"""How much one token may use: streams that are open, and items a second. Knows no tokens and no gRPC."""
+"""The quota of one caller: open streams and items a second. Knows neither tokens nor gRPC."""
 
 import math
 from collections.abc import Callable
@@ -6,28 +6,28 @@ from dataclasses import dataclass
 from time import monotonic
 
 BURST_SECONDS = 1.0
-"""What a bucket holds, in seconds of its rate: a caller who rested may send that much at once."""
+"""Size of the token bucket, in seconds of its rate: the largest burst after a pause."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """Limits of one token; 0 stands for none of its own."""
+    """Limits of one token; 0 stands for no limit."""
 
     streams: int = 0
-    """Streams open at once."""
+    """Most streams that are open at once."""
     items_per_second: int = 0
-    """Frames and strokes a second, on all its streams and calls together."""
+    """Most frames and strokes a second, in all streams and calls together."""
 
 
 class Allowance:
-    """What is left of a quota. Belongs to one event loop."""
+    """What is left of a quota. Use it in one event loop."""
 
     def __init__(self, quota: Quota = Quota(), clock: Callable[[], float] = monotonic) -> None:
         """Start with nothing used.
 
         Args:
             quota: the limits.
-            clock: seconds that pass.
+            clock: gives the time in seconds.
         """
         self._clock = clock
         self._streams = 0
@@ -38,28 +38,28 @@ class Allowance:
 
     @property
     def streams(self) -> int:
-        """Streams that are open."""
+        """Number of open streams."""
         return self._streams
 
     def change(self, quota: Quota) -> None:
-        """Set other limits. Streams beyond a lower one stay open; what the bucket holds is cut to fit."""
+        """Set other limits. Streams beyond the new limit stay open; the bucket is cut to its new size."""
         self._fill()
         self.quota = quota
         self._level = min(self._level, self._most())
 
     def open_stream(self) -> bool:
-        """Count one more stream; False where the quota has none left, and nothing is counted."""
+        """Count one more stream; False, and nothing is counted, if the quota is used up."""
         if self.quota.streams and self._streams >= self.quota.streams:
             return False
         self._streams += 1
         return True
 
     def close_stream(self) -> None:
-        """A stream that was counted is over."""
+        """Count one stream less."""
         self._streams -= 1
 
     def take(self, items: int) -> int:
-        """Use up items, as many as there are; give how many that were."""
+        """Take items from the bucket, as many as it has; gives how many it took."""
         if not self.quota.items_per_second:
             return items
         self._fill()
@@ -68,14 +68,14 @@ class Allowance:
         return granted
 
     def exhausted(self) -> str:
-        """Say that there is nothing left, for people."""
+        """Give the message for a caller whose quota is used up."""
         return (
             f"the token's limit of {self.quota.items_per_second} items a second is reached: "
-            "send it later"
+            "send the items later"
         )
 
     def retry_after_ms(self, items: int = 1) -> int:
-        """Tell when so many items, at most a full bucket, will be there."""
+        """Give the time until the bucket has so many items, or is full."""
         rate = self.quota.items_per_second
         if not rate:
             return 0

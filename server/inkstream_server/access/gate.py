@@ -1,4 +1,4 @@
-"""The door of a server with tokens: lets in calls that carry a good one, and says whose they are."""
+"""Lets in only calls with a valid token, and says whose call it is."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ import grpc
 from inkstream_server.access.tokens import Caller, TokenFile
 
 REFUSED_SECONDS = 1.0
-"""How long the first message of a refused stream is waited for: clients of grpc.aio lose a status that
-overtakes their first write, and say INTERNAL instead."""
-
+"""How long to wait for the first message of a refused stream: if the status arrives before a client of
+grpc.aio writes its first message, the client loses the status and reports INTERNAL."""
 
 if TYPE_CHECKING:
     AnyHandler = grpc.RpcMethodHandler[Any, Any]
 
 CALLER: ContextVar[Caller | None] = ContextVar("CALLER", default=None)
-"""Whose call this is; None on a server without tokens. Set for the task that serves the call."""
+"""The caller of the call that the running task serves; None on a server without tokens."""
 
 OPEN_METHODS = frozenset({"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"})
-"""What anybody may ask: probes and load balancers carry no token, and learn nothing but up or down."""
+"""Methods that need no token: probes and load balancers have none, and learn only up or down."""
 
 
 class Gate(grpc.aio.ServerInterceptor):
-    """Refuses calls without a good token with UNAUTHENTICATED, before anything they send is parsed."""
+    """Refuses calls without a valid token with UNAUTHENTICATED, before their messages are parsed."""
 
     def __init__(self, tokens: TokenFile) -> None:
-        """Let in whom `tokens` names."""
+        """Let in the callers in `tokens`."""
         self._tokens = tokens
 
     async def intercept_service(
@@ -60,12 +59,12 @@ class Gate(grpc.aio.ServerInterceptor):
 
 
 def _refusing(handler: AnyHandler) -> AnyHandler:
-    """Give a handler of the same kind that lets nobody in. It says the same whatever was wrong."""
+    """Give a handler of the same kind that refuses every call, with the same message for every reason."""
     takes_stream = bool(handler.request_streaming)
 
     async def refuse(request: Any, context: Any) -> None:
         if takes_stream:
-            # See REFUSED_SECONDS. What is read is not parsed.
+            # See REFUSED_SECONDS. The message is not parsed.
             with suppress(TimeoutError):
                 async with asyncio.timeout(REFUSED_SECONDS):
                     await context.read()

@@ -1,7 +1,7 @@
-"""Certificates from PEM files, read again when they are renewed. Knows gRPC's credentials and no settings.
+"""Certificates from PEM files, read again when they change. Knows gRPC's credentials and no settings.
 
-gRPC asks at every handshake, in a thread of its own, so a renewal needs neither a restart nor a signal;
-connections that are open keep what they were made with.
+gRPC asks for them at every handshake, in a thread of its own, so that a renewal needs no restart and no
+signal. Open connections keep their certificate.
 """
 
 import math
@@ -16,33 +16,33 @@ from inkstream_server import logs
 
 
 class TlsError(Exception):
-    """Certificates that cannot be used; the message names the file and what would mend it."""
+    """Certificates cannot be used; the message names the file and the fix."""
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateFiles:
-    """Where the PEM files lie. Whoever renews them replaces each as a whole (write, then rename)."""
+    """Paths of the PEM files. To renew one, write a new file and rename it over the old one."""
 
     certificate: Path
-    """The server's certificate, and after it those that lead to its root."""
+    """The server's certificate, followed by the chain to its root."""
     key: Path
     """The key of the first certificate, without a passphrase."""
     client_ca: Path | None = None
-    """Whose clients may connect (mutual TLS); None lets any connect."""
+    """Authority of the clients that may connect (mutual TLS); None lets any client connect."""
 
     def all(self) -> tuple[Path, ...]:
-        """Give the files that there are."""
+        """Give all paths that are set."""
         return tuple(path for path in (self.certificate, self.key, self.client_ca) if path)
 
 
 class Certificates:
-    """The certificates that hold now."""
+    """The certificates that are in use."""
 
     def __init__(self, files: CertificateFiles) -> None:
         """Read the files.
 
         Raises:
-            TlsError: one cannot be read, or they do not fit together.
+            TlsError: a file cannot be read, or the files do not match.
         """
         self._files = files
         self._lock = Lock()
@@ -50,19 +50,19 @@ class Certificates:
         self._first = _read(files)
 
     def credentials(self) -> grpc.ServerCredentials:
-        """Give what a port is opened with."""
+        """Give the credentials to open a port with."""
         credentials: grpc.ServerCredentials = grpc.dynamic_ssl_server_credentials(
             self._first,
-            self.renewed,  # type: ignore[arg-type]  # The stubs know nothing of None for "unchanged".
+            self.renewed,  # type: ignore[arg-type]  # The stubs lack None for "unchanged".
             require_client_authentication=self._files.client_ca is not None,
         )
         return credentials
 
     def renewed(self) -> grpc.ServerCertificateConfiguration | None:
-        """Give the certificates if the files have changed since they were last given; else None.
+        """Give the certificates if the files have changed since the last call; else None.
 
-        May be called from any thread; costs a look at each file's time. What cannot be used is logged,
-        once for each change, and the certificates before it go on.
+        May be called from any thread; costs one `stat` for each file. If the new files cannot be used, that
+        is logged once for each change, and the certificates before them stay in use.
         """
         with self._lock:
             stamps = _stamps(self._files)
@@ -75,16 +75,16 @@ class Certificates:
                 logs.get().error("certificates kept", reason=str(error))
                 return None
             if _stamps(self._files) != stamps:
-                self._stamps = ()  # Being written just now: the next handshake looks again.
+                self._stamps = ()  # A file is being written: the next handshake looks again.
                 return None
         logs.get().info("certificates renewed", certificate=str(self._files.certificate))
         return renewed
 
 
 def expiry(certificate: Path) -> float:
-    """Give when the first certificate of a PEM file ends, in Unix seconds; NaN while it cannot be read."""
+    """Give when the first certificate of a PEM file ends, in Unix seconds; NaN if it cannot be read."""
     try:
-        # Nothing public in the standard library reads a certificate that no connection has brought.
+        # The standard library has no public function that reads a certificate from a file.
         decoded = ssl._ssl._test_decode_cert(str(certificate))  # type: ignore[attr-defined]  # As above.
     except (ssl.SSLError, OSError):
         return math.nan
@@ -92,7 +92,7 @@ def expiry(certificate: Path) -> float:
 
 
 def _stamps(files: CertificateFiles) -> tuple[tuple[int, int, int] | None, ...]:
-    """Tell one state of the files from another; None stands for a file that is away."""
+    """Give a state of the files to compare with another; None stands for a missing file."""
     return tuple(map(_stamp, files.all()))
 
 
@@ -105,10 +105,10 @@ def _stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 def _read(files: CertificateFiles) -> grpc.ServerCertificateConfiguration:
-    """Read and check the files: gRPC would refuse them without saying why, and only when a client comes.
+    """Read and check the files. gRPC would refuse them without a reason, and only at the first handshake.
 
     Raises:
-        TlsError: one cannot be read, or they do not fit together.
+        TlsError: a file cannot be read, or the files do not match.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
@@ -123,8 +123,8 @@ def _read(files: CertificateFiles) -> grpc.ServerCertificateConfiguration:
         ) from error
     except OSError as error:
         settings = zip(("tls_cert", "tls_key", "tls_client_ca"), files.all(), strict=False)
-        guilty = (name for name, path in settings if str(path) == str(error.filename))
-        setting = next(guilty, "tls_cert")
+        unreadable = (name for name, path in settings if str(path) == str(error.filename))
+        setting = next(unreadable, "tls_cert")
         raise TlsError(
             f"{setting}: cannot read {error.filename} ({error.strerror}): it must exist and be readable"
         ) from error

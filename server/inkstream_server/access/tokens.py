@@ -1,8 +1,8 @@
-"""Bearer tokens: how one is made, the file that keeps their digests, and who a token belongs to.
+"""Bearer tokens: makes one, reads the file of their digests, and says whose a token is.
 
-A line of the file: `NAME sha256:DIGEST [streams=N] [items_per_second=N]`. A token is `NAME.SECRET`, so that
-its line is found by its name and only one digest is compared, in constant time. The secret has 256 random
-bits: one round of SHA-256 is as good as any number, since nobody can guess their way through it.
+A line of the file is `NAME sha256:DIGEST [streams=N] [items_per_second=N]`. A token is `NAME.SECRET`, so that
+its line is found by name and only one digest is compared, in constant time. One round of SHA-256 is enough,
+because the secret has 256 random bits and cannot be guessed.
 """
 
 import asyncio
@@ -20,20 +20,20 @@ from inkstream_server import logs
 from inkstream_server.access.allowance import Allowance, Quota
 
 MOST_BYTES = 16 * 1024 * 1024
-"""Largest file of tokens that is read: some hundred thousand lines."""
+"""Largest file of tokens: some hundred thousand lines."""
 
 LOOK_SECONDS = 1.0
-"""Time between two looks at the file, and so the longest that a revoked token goes on."""
+"""Time between two looks at the file, and so the longest time that a revoked token still works."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _LIMIT: Final = re.compile(r"(streams|items_per_second)=([1-9][0-9]{0,8})")
-_NOBODY: Final = bytes(32)
-"""Compared with where no line has the name, so that a wrong name takes as long as a wrong secret."""
+_NO_DIGEST: Final = bytes(32)
+"""Compared with if no line has the name, so that a wrong name takes as long as a wrong secret."""
 
 
 class TokenError(Exception):
-    """A file of tokens that cannot be used; the message names the line and what is wanted, no digest."""
+    """A file of tokens cannot be used; the message names the line and what is expected, and no digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +41,18 @@ class Grant:
     """One line of the file."""
 
     name: str
-    """Who calls, for logs and limits; no secret."""
+    """Name of the caller, for logs and limits; not secret."""
     digest: bytes = field(repr=False)
     """SHA-256 of the whole token."""
     quota: Quota
-    """What the caller may use."""
+    """Limits of the caller."""
 
 
 def make(name: str, quota: Quota) -> tuple[str, str]:
-    """Make a token; give it, and the line that is to be stored.
+    """Make a token; gives the token and its line for the file.
 
     Raises:
-        TokenError: the name has other characters than letters, digits, "-" and "_", or too many.
+        TokenError: the name has other characters than letters, digits, "-" and "_", or is too long.
     """
     if not _NAME.fullmatch(name):
         raise TokenError(f'name: expected 1 to 64 letters, digits, "-" or "_", got {name!r}')
@@ -66,10 +66,10 @@ def make(name: str, quota: Quota) -> tuple[str, str]:
 
 
 def read(lines: Iterable[str]) -> dict[str, Grant]:
-    """Read the lines of a file of tokens, by name. Empty lines and those that begin with # say nothing.
+    """Read the lines of a file of tokens; gives the grants by name. Skips empty lines and comments (#).
 
     Raises:
-        TokenError: a line that is none; the message gives its number.
+        TokenError: a line is wrong; the message gives its number.
     """
     grants: dict[str, Grant] = {}
     for number, line in enumerate(lines, 1):
@@ -85,47 +85,47 @@ def read(lines: Iterable[str]) -> dict[str, Grant]:
             )
         values = {limit[1]: int(limit[2]) for limit in found if limit}
         if len(values) < len(limits):
-            raise TokenError(f"line {number}: a limit of {name!r} stands there twice")
+            raise TokenError(f"line {number}: a limit of {name!r} appears twice: remove one")
         if name in grants:
-            raise TokenError(f"line {number}: the name {name!r} stands there a second time")
+            raise TokenError(f"line {number}: the name {name!r} appears twice: remove one line")
         grants[name] = Grant(name, bytes.fromhex(digest.removeprefix("sha256:")), Quota(**values))
     return grants
 
 
 class Caller:
-    """Somebody whose token is known, with what they use of their quota."""
+    """The owner of a token, and what is left of its quota."""
 
     def __init__(self, grant: Grant, clock: Callable[[], float] = monotonic) -> None:
-        """Let them in, with nothing used."""
+        """Start with nothing used."""
         self.grant = grant
         self.allowance = Allowance(grant.quota, clock)
         self._on_revoked: dict[object, Callable[[], None]] = {}
 
     def on_revoked(self, key: object, act: Callable[[], None] | None) -> None:
-        """Have something done when the token is no longer good; None takes it back."""
+        """Call `act` when the token is revoked; None removes the call registered under `key`."""
         if act is None:
             self._on_revoked.pop(key, None)
         else:
             self._on_revoked[key] = act
 
     def revoke(self) -> None:
-        """The token is no longer good."""
+        """Run the registered calls, because the token is no longer valid."""
         for act in [*self._on_revoked.values()]:
             act()
 
 
 class TokenFile:
-    """The callers that a file of tokens lets in; belongs to one event loop."""
+    """The callers in a file of tokens. Use it in one event loop."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = monotonic) -> None:
         """Read the file.
 
         Args:
             path: the file.
-            clock: seconds that pass, for the quotas.
+            clock: gives the time in seconds, for the quotas.
 
         Raises:
-            TokenError: it cannot be read, or a line is none.
+            TokenError: the file cannot be read, or a line is wrong.
         """
         self._path = path
         self._clock = clock
@@ -133,22 +133,22 @@ class TokenFile:
         self._callers = {name: Caller(grant, clock) for name, grant in _read_file(path).items()}
 
     def caller(self, token: str) -> Caller | None:
-        """Give whose token it is; None where it is nobody's."""
+        """Give the owner of a token; None if it is not valid."""
         caller = self._callers.get(token.partition(".")[0])
         digest = hashlib.sha256(token.encode()).digest()
-        is_theirs = hmac.compare_digest(digest, caller.grant.digest if caller else _NOBODY)
-        return caller if is_theirs else None
+        is_valid = hmac.compare_digest(digest, caller.grant.digest if caller else _NO_DIGEST)
+        return caller if is_valid else None
 
     async def watch(self) -> None:
-        """Look at the file every LOOK_SECONDS, until cancelled."""
+        """Look at the file every `LOOK_SECONDS` until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             self.refresh()
 
     def refresh(self) -> None:
-        """Read the file again if it has changed. One that cannot be used is logged, and changes nothing.
+        """Read the file again if it has changed. A file that cannot be used is logged and changes nothing.
 
-        Whoever is no longer named, or has another digest, is revoked; other limits hold at once.
+        A token that is gone or has another digest is revoked. New limits hold at once.
         """
         stamp = self._look()
         if stamp == self._stamp:
@@ -193,9 +193,9 @@ def _read_file(path: Path) -> dict[str, Grant]:
             f"tokens: cannot read {path} ({error.strerror}): it must exist and be readable"
         ) from error
     if len(content) > MOST_BYTES:
-        raise TokenError(f"tokens: {path} is larger than {MOST_BYTES} bytes")
+        raise TokenError(f"tokens: {path} is larger than {MOST_BYTES} bytes: remove lines")
     try:
         return read(content.decode().splitlines())
     except (TokenError, UnicodeDecodeError) as error:
-        what = "is no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+        what = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
         raise TokenError(f"tokens: {path}: {what}") from error

@@ -1,4 +1,4 @@
-"""Serves what belongs to one process: metrics page, status page, ready file, watchdog, CPU affinity.
+"""What belongs to one process: its HTTP pages, ready file, watchdog and CPU affinity.
 
-Imports no gRPC, because the supervisor of workers uses it too.
+Imports no gRPC, because the supervisor of workers uses it, too.
 """

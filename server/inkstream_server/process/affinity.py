@@ -1,4 +1,4 @@
-"""Which core a process runs on."""
+"""Pins a process to a core."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,9 @@ from inkstream_server.errors import StartError
 
 
 def pin(number: int) -> None:
-    """Keep this process on the core that is `number` in the list of those it may use.
+    """Keep this process on one core: entry `number` of the cores that it may use.
 
-    Threads that already run move, too: numpy starts some when it is imported.
+    Moves the threads that already run, too: numpy starts some when it is imported.
 
     Raises:
         StartError: there is no such core, or the system is not Linux.
@@ -20,17 +20,17 @@ def pin(number: int) -> None:
 
 
 def require_cores(count: int) -> None:
-    """Check that `count` processes can have a core each.
+    """Check that there is a core for each of `count` processes.
 
     Raises:
-        StartError: they cannot.
+        StartError: there are fewer cores.
     """
     _cores(count)
 
 
 def _cores(count: int) -> list[int]:
     if not hasattr(os, "sched_getaffinity"):
-        raise StartError("pin: only Linux can keep a process on a core: leave out --pin")
+        raise StartError("pin: only Linux can pin a process to a core: leave out --pin")
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < count:
         raise StartError(

@@ -1,4 +1,4 @@
-"""What a host is to this machine. Knows nothing of gRPC, so that a supervisor may ask."""
+"""Says whether a host is this machine, and whether it is loopback."""
 
 import ipaddress
 import socket
@@ -7,10 +7,10 @@ from inkstream_server.errors import StartError
 
 
 def require_own(host: str) -> None:
-    """Check that this machine has an address.
+    """Check that `host` is an address of this machine.
 
     Raises:
-        StartError: nobody can listen there, whatever the port.
+        StartError: no program can listen there on any port.
     """
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
@@ -23,7 +23,7 @@ def require_own(host: str) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address: all that the name stands for is loopback."""
+    """Say whether only this machine can reach a host: whether all its addresses are loopback."""
     try:
         found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
     except OSError:

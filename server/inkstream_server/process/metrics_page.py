@@ -1,4 +1,4 @@
-"""How the outside learns that a server is there, beside gRPC: the pages over HTTP and the ready file."""
+"""Serves the HTTP pages of a process."""
 
 from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_server
 
@@ -8,13 +8,13 @@ from inkstream_server.process.status_page import pages
 
 
 class MetricsPage:
-    """`/metrics` and the pages of `status_page` over HTTP, answered in threads of their own."""
+    """`/metrics` and the pages of `status_page` over HTTP, served by threads of their own."""
 
     is_ready = False
-    """What `/readyz` says: set while new streams are welcome."""
+    """Whether `/readyz` says that the server accepts new streams."""
 
     def __init__(self, config: Config, registry: CollectorRegistry) -> None:
-        """Open the page for what is in `registry`.
+        """Open the port and serve the metrics of `registry`.
 
         Raises:
             StartError: the port is taken.

@@ -1,4 +1,4 @@
-"""Tells by a file that the server is ready."""
+"""Writes the file that says that a server is ready."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from inkstream_server.errors import StartError
 
 
 def write_ready_file(path: Path, address: str, metrics_url: str) -> None:
-    """Say where the server is, in a file that a reader sees whole or not at all.
+    """Write where the server listens. A reader sees the whole file or none.
 
     Raises:
         StartError: the file cannot be written.

@@ -14,11 +14,11 @@ _POLICY = page_policy(_PAGE)
 
 
 def pages(metrics: WSGIApplication, is_ready: Callable[[], bool]) -> WSGIApplication:
-    """Give what answers all paths of the metrics port.
+    """Give the application that answers all paths of the metrics port.
 
     Args:
-        metrics: answers `/metrics`.
-        is_ready: whether new streams are welcome, for `/readyz`. Called from any thread.
+        metrics: the application that answers `/metrics`.
+        is_ready: says whether the server accepts new streams, for `/readyz`. Called from any thread.
     """
 
     def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
@@ -38,7 +38,7 @@ def pages(metrics: WSGIApplication, is_ready: Callable[[], bool]) -> WSGIApplica
         elif path == "/readyz" and not is_ready():
             status, body = "503 Service Unavailable", b"starting or draining\n"
         elif path not in ("/healthz", "/readyz"):
-            status, body = "404 Not Found", b"here are /, /metrics, /healthz and /readyz\n"
+            status, body = "404 Not Found", b"use /, /metrics, /healthz or /readyz\n"
         start(status, [("Content-Type", kind), ("Content-Length", str(len(body))), *headers])
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
 
@@ -46,16 +46,14 @@ def pages(metrics: WSGIApplication, is_ready: Callable[[], bool]) -> WSGIApplica
 
 
 def _head(page: WSGIApplication, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-    """Answer HEAD for a page that knows only GET."""
-    said: list[tuple[str, list[tuple[str, str]]]] = []
+    """Answer HEAD for an application that knows only GET."""
+    started: list[tuple[str, list[tuple[str, str]]]] = []
 
-    def listen(
-        status: str, headers: list[tuple[str, str]], *_: object
-    ) -> Callable[[bytes], object]:
-        said.append((status, headers))
+    def note(status: str, headers: list[tuple[str, str]], *_: object) -> Callable[[bytes], object]:
+        started.append((status, headers))
         return len
 
-    size = sum(map(len, page({**environ, "REQUEST_METHOD": "GET"}, listen)))
-    status, headers = said[-1]
+    size = sum(map(len, page({**environ, "REQUEST_METHOD": "GET"}, note)))
+    status, headers = started[-1]
     start(status, [*headers, ("Content-Length", str(size))])
     return [b""]

@@ -1,8 +1,7 @@
-"""Ends a process whose work has stopped moving, so that whoever supervises it starts another.
+"""Ends a process that is stuck, so that its supervisor starts another.
 
-An engine that never comes back cannot be stopped from within: in place it holds the event loop, in a thread
-the batcher. Clients send what was unanswered to the next process, so a quick end loses nothing, and waiting
-loses everything.
+An engine that never returns cannot be stopped from within: it blocks the event loop or, in a thread, the
+batcher. Clients send unanswered items to the next process, so that a quick end loses nothing.
 """
 
 import asyncio
@@ -17,31 +16,30 @@ EXIT_STUCK: Final = 70
 """Exit code of a process that the watchdog ended: EX_SOFTWARE of sysexits.h."""
 
 LOOKS: Final = 10
-"""Looks in a row at which nothing has moved, after which a process is given up."""
+"""Number of looks in a row without progress after which a process is stuck."""
 
 
 class Stillness:
-    """Counts looks at which nothing had moved.
+    """Counts looks without progress.
 
-    It counts looks rather than reads a clock: a machine that slept, or a process that its owner stopped
-    for a while, comes back with none missed, and is left in peace.
+    It reads no clock, so that a machine that slept or a process that was suspended does not count as stuck.
     """
 
     def __init__(self, what: str) -> None:
-        """Begin at rest; `what` names what is looked at."""
+        """Begin with no looks; `what` names what is watched."""
         self._what = what
         self._seen = -1
         self._looks = 0
 
     def look(self, moves: int) -> str | None:
-        """Note how often it has moved so far; gives its name once it has stood still for `LOOKS` looks."""
+        """Compare progress with the last look; gives the name after `LOOKS` looks without any."""
         self._looks = self._looks + 1 if moves == self._seen else 0
         self._seen = moves
         return self._what if self._looks >= LOOKS else None
 
 
 class Watchdog:
-    """Looks at the event loop and at the engine's thread, from a thread of its own."""
+    """Watches the event loop and the engine's thread, from a thread of its own."""
 
     def __init__(
         self,
@@ -49,14 +47,14 @@ class Watchdog:
         working_on: Callable[[], object | None],
         on_stuck: Callable[[str], None] | None = None,
     ) -> None:
-        """Prepare; `run` begins.
+        """Prepare; `run` starts it.
 
         Args:
-            seconds: how long the loop may be silent, or the engine's thread at one batch.
-            working_on: gives what the engine's thread works on, compared by identity; None when it is
-                idle. Called in the event loop.
-            on_stuck: called in the watchdog's thread with what is stuck; None to write all stacks to
-                stderr and end the process with `EXIT_STUCK`.
+            seconds: how long the loop may be blocked, or the engine's thread busy with one batch.
+            working_on: gives the batch of the engine's thread, compared by identity; None if it is idle.
+                Called in the event loop.
+            on_stuck: called in the watchdog's thread with the name of what is stuck; None to write all stacks
+                to stderr and end the process with `EXIT_STUCK`.
         """
         self._pause = seconds / LOOKS
         self._working_on = working_on
@@ -83,15 +81,15 @@ class Watchdog:
     def _watch(self) -> None:
         loop, engine = Stillness("event loop"), Stillness("engine")
         while not self._stopped.wait(self._pause):
-            silent, busy = loop.look(self._turns), engine.look(self._batches)
-            if stuck := silent or busy:
+            blocked, busy = loop.look(self._turns), engine.look(self._batches)
+            if stuck := blocked or busy:
                 self._on_stuck(stuck)
                 return
 
 
 def _end_process(what: str) -> NoReturn:
-    """Say where every thread stands, and end without waiting for any of them."""
-    # Straight to the descriptor: the logger may be what is stuck.
+    """Write the stacks of all threads, and end without waiting for any of them."""
+    # Written to the descriptor, because the logger may be stuck.
     os.write(sys.stderr.fileno(), f"event=stuck what={what!r} exit={EXIT_STUCK}\n".encode())
     faulthandler.dump_traceback(all_threads=True)
     os._exit(EXIT_STUCK)

@@ -63,8 +63,8 @@ def test_remarks_and_empty_lines_say_nothing() -> None:
         (f"a {DIGEST} streams=0", "line 2: expected NAME sha256:DIGEST"),
         (f"a {DIGEST} streams=1e3", "line 2: expected NAME sha256:DIGEST"),
         (f"a {DIGEST} pens=1", "line 2: expected NAME sha256:DIGEST"),
-        (f"a {DIGEST} streams=1 streams=2", "line 2: a limit of 'a' stands there twice"),
-        (f"b {DIGEST}", "line 2: the name 'b' stands there a second time"),
+        (f"a {DIGEST} streams=1 streams=2", "line 2: a limit of 'a' appears twice"),
+        (f"b {DIGEST}", "line 2: the name 'b' appears twice"),
     ],
 )
 def test_a_line_that_is_none_is_named_without_its_digest(line: str, said: str) -> None:
