@@ -1,4 +1,4 @@
-"""The sync client: hands parcels to the loop thread and waits for the answers."""
+"""The sync client, which hands images to the thread of the connection and waits for the results."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import concurrent.futures
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from types import TracebackType
 from typing import Literal, Self, overload
 
 from inkstream._client_base import ClientBase
@@ -25,12 +24,12 @@ from inkstream.ink import Ink
 class Client(ClientBase[Pen]):
     """A client of one inkstream server.
 
-    All calls share one long-lived stream, so a client is worth keeping. When it breaks, the client
-    opens another, at another address if it has several, and sends again what is unanswered: each image
-    and each digit gets its one answer all the same (see `RetryPolicy`). It may be used from any number
-    of threads at once; only not from a callback of one of its futures, which must not block. A forked
-    child makes a client of its own: one that its parent made raises `ClientClosed` there. Close it with
-    `close` or use it in a `with` statement.
+    All calls share one long-lived stream, so keep a client rather than making one for each call. When the
+    stream breaks, the client opens another, at another address if it has several, and sends again what is
+    unanswered: each image and each digit still gets one answer (see `RetryPolicy`). Any number of threads
+    may use it at once, but no callback of its futures, as those must not block. A
+    forked child makes a client of its own: one that its parent made raises `ClientClosed` there. Close a
+    client with `close` or use it in a `with` statement.
     """
 
     _pen_type = Pen
@@ -50,14 +49,14 @@ class Client(ClientBase[Pen]):
         self, images: Images, *, deadline: float | None = None
     ) -> Result | list[Result]: ...
     def recognize(self, images: Images, *, deadline: float | None = None) -> Result | list[Result]:
-        """Recognise one image or an array of them.
+        """Recognise one image or several.
 
         Args:
             images: an array, or nested lists, of shape (28, 28), (28, 28, 1) or (784,) for one image;
                 (N, 28, 28), (N, 28, 28, 1), (N, 1, 28, 28) or (N, 784) for several. Integers run from 0
                 (background) to 255 (ink), floats from 0 to 1; True is ink. Integers that are all 0 or 1 are
-                refused unless they are uint8: they may be meant as bools.
-            deadline: seconds after which the answer is worthless; None waits.
+                refused unless they are uint8, as they may be meant as bools.
+            deadline: seconds after which the result is of no use; None for no limit.
 
         Returns: a `Result` for one image, a list of N for several. A type checker counts dimensions: it takes
             one or two for one image, three or four for several. So it is wrong about (N, 784) and
@@ -65,7 +64,8 @@ class Client(ClientBase[Pen]):
 
         Raises:
             InvalidImage: the images cannot be taken as they are.
-            InkstreamError: another branch of the tree; of the first image that got no result.
+            DeadlineExceeded: the deadline passed first.
+            InkstreamError: any other reason why an image got no result; of several, that of the first.
         """
         frames = frames_of(images)
         if not frames.count:
@@ -107,22 +107,21 @@ class Client(ClientBase[Pen]):
         deadline: float | None = None,
         return_exceptions: bool = False,
     ) -> Iterator[Result | InkstreamError]:
-        """Recognise images as they come; yields the results in the same order.
+        """Recognise images as they come and yield the results in the same order.
 
-        A thread of its own iterates `images`, at most two windows ahead of the reader, so a source
-        that pauses holds no result back and an endless one fills no memory. Closing the generator
-        ends it; a source that blocks is left alone until it yields again.
+        A thread iterates `images`, at most two windows ahead of the reader. So a source that pauses holds
+        no result back, and an endless one fills no memory. Closing the generator ends the thread as soon as
+        the source yields again.
 
         Args:
-            images: an iterable of images, each as in `recognize`; an array among them counts as
-                that many images.
-            deadline: seconds that each image may take from the moment the source yielded it.
-            return_exceptions: yield the error of an image that got no result in its place, instead
-                of raising it there.
+            images: an iterable of images, each as in `recognize`; an array of N counts as N images.
+            deadline: seconds that each image may take after the source yielded it; None for no limit.
+            return_exceptions: yield the error of an image that got no result in its place, instead of
+                raising it.
 
         Raises:
-            InkstreamError: of the first image that got no result, after all results before it.
-            Exception: whatever `images` raises, after all results before it.
+            InkstreamError: the first image without a result, after all results before it.
+            Exception: what `images` raises, after all results before it.
         """
         return stream_by_thread(
             images,
@@ -135,12 +134,12 @@ class Client(ClientBase[Pen]):
     def submit(
         self, image: Images, *, deadline: float | None = None
     ) -> concurrent.futures.Future[Result]:
-        """Hand over one image and return at once, unless the client's `buffer` is full.
+        """Hand over one image without waiting for its result. Waits only while `buffer` is full.
 
         Args:
             image: one image as in `recognize`.
-            deadline: seconds after which the answer is worthless, the wait for room included; None for
-                no limit.
+            deadline: seconds after which the result is of no use, the wait for room included; None for no
+                limit.
 
         Returns: a future of the result. Cancelling it harms no other image. Its callbacks run in
             the thread of the connection and must not block.
@@ -148,7 +147,7 @@ class Client(ClientBase[Pen]):
         Raises:
             InvalidImage: it cannot be taken as it is, or is not one image.
             Overloaded: the buffer is full, and `when_full` is "raise" or this is a callback.
-            DeadlineExceeded: there was no room in time.
+            DeadlineExceeded: the deadline passed before there was room.
         """
         sink = ThreadFuture()
         self._put_when_room(parcel_of(frames_of(image).single(), sink, deadline))
@@ -162,13 +161,13 @@ class Client(ClientBase[Pen]):
         Args:
             ink: its strokes.
             alternatives: number of best digits in the result, 0 to 10.
-            deadline: seconds after which the answer is worthless; None waits.
+            deadline: seconds after which the result is of no use; None for no limit.
 
         Returns: the final result; its strokes are numbered from 1.
 
         Raises:
             InvalidInk: the ink cannot be taken as it is.
-            InkstreamError: another branch of the tree.
+            InkstreamError: any other reason why it got no result.
         """
         request = self._ink_request(ink, alternatives, deadline)
         return self._ink_result(wait_for(self._connection.recognize(request, deadline)))
@@ -177,7 +176,7 @@ class Client(ClientBase[Pen]):
         """Ask the server to describe the model.
 
         Raises:
-            InkstreamError: the server cannot be reached, or does not serve it.
+            InkstreamError: no server answers, or it does not serve the model.
         """
         return wait_for(self._connection.model())
 
@@ -191,25 +190,20 @@ class Client(ClientBase[Pen]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        # After an error nobody waits for the answers still due.
-        self.close() if kind is None else self.close(grace=0)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # After an error nobody waits for the answers.
+        self.close(5.0 if kind is None else 0.0)
 
     def _put(self, parcel: Parcel) -> None:
         if self._outbox.put(parcel):
             self._wake()
 
     def _put_when_room(self, parcel: Parcel) -> None:
-        """Put a parcel; wait for room or raise where there is none, as the client was told.
+        """Put a parcel. Where there is no room, wait for it or raise, as `when_full` says.
 
         Raises:
-            Overloaded: there is no room, and waiting for it is not asked for or would never end.
-            DeadlineExceeded: there was none in time.
+            Overloaded: there is no room, and `when_full` is "raise", or the wait would block the connection.
+            DeadlineExceeded: the deadline passed before there was room.
         """
         woken = self._outbox.put_if_room(parcel, None)
         if woken is None:

@@ -1,4 +1,4 @@
-"""What the sync and the async client have in common: options, outboxes, connection."""
+"""What the sync and the async client share: options, pens, outboxes and the connection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PenT = TypeVar("PenT", bound=PenBase)
 
 
 class ClientBase(Generic[PenT]):
-    """What both clients are made of. See `Client` and `AsyncClient`."""
+    """The base of `Client` and `AsyncClient`."""
 
     _pen_type: type[PenT]
 
@@ -110,7 +110,7 @@ class ClientBase(Generic[PenT]):
 
     @property
     def address(self) -> str:
-        """Where the server is; several with commas between."""
+        """The server's gRPC target; several are separated by commas."""
         return ",".join(self._options.targets)
 
     def __repr__(self) -> str:
@@ -119,7 +119,7 @@ class ClientBase(Generic[PenT]):
     def _ink_request(
         self, ink: Ink, alternatives: int, deadline: float | None
     ) -> wire.RecognizeRequest:
-        """The unary call for one ink.
+        """Make the request that recognises one ink.
 
         Raises:
             InvalidRequest: an option is out of range.
@@ -147,7 +147,7 @@ class ClientBase(Generic[PenT]):
         return request
 
     def _ink_result(self, response: wire.RecognizeResponse) -> GlyphResult:
-        """What the unary call for one ink was answered.
+        """Read the answer to `_ink_request`.
 
         Raises:
             InkstreamError: the ink got no result.
@@ -155,7 +155,7 @@ class ClientBase(Generic[PenT]):
         for refused in response.errors:
             raise from_item_error(refused, invalid=InvalidInk)
         if not response.HasField("glyph"):
-            raise ProtocolError("the server answered an ink with neither a result nor an error")
+            raise ProtocolError("the server answered ink with neither a result nor an error")
         return GlyphResult.from_wire(response.glyph, timed=self._options.timings)
 
     def _wake(self) -> None:
@@ -164,10 +164,10 @@ class ClientBase(Generic[PenT]):
 
     def _too_full(self) -> Overloaded:
         return Overloaded(
-            f"{self._options.buffer} images wait to be sent: the server does not keep up, or is away; "
-            'come more slowly, raise buffer, or choose when_full="wait"'
+            f"buffer: {self._options.buffer} images wait to be sent, as the server is away or does not keep "
+            'up; send fewer, raise buffer, or choose when_full="wait"'
         )
 
     def _images_ahead(self) -> int:
-        """How far a stream runs ahead of its reader: a window under way and one packed behind."""
+        """Images that a stream reads ahead: one window that is sent, and one that waits behind it."""
         return 2 * self._connection.window

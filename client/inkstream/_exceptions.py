@@ -176,21 +176,9 @@ def from_status(
 def unreachable(address: str, details: str) -> ConnectionFailed:
     """Make the exception for an address where no server answers, or one that is not trusted."""
     details = unquote(details)  # gRPC writes [::1] as %5B::1%5D.
-    if any(problem in details for problem in _DISTRUST):
-        return ConnectionFailed(
-            f"the certificate of {address} is not trusted ({details}); it must be valid today, be for the "
-            "host in the address and be signed by an authority in `tls` (`--tls-ca`)"
-        )
-    if _NO_TLS in details:
-        return ConnectionFailed(
-            f"what answers at {address} speaks no TLS ({details}); turn on TLS in the server, or leave out "
-            "`tls` (`--tls`, `--tls-ca`) if nobody can read the connection"
-        )
-    if _NO_GRPC in details:
-        return ConnectionFailed(
-            f"what answers at {address} is no inkstream server ({details}); check the port, "
-            "which is not that of the metrics and the status page (9464 by default)"
-        )
+    for words, sentence in _UNREACHABLE:
+        if words in details:
+            return ConnectionFailed(sentence.format(address=address, details=details))
     # gRPC reports the last address of a name only, so the advice must fit the others too.
     port = ", as 9464 is that of the metrics by default" if address.endswith(":9464") else ""
     return ConnectionFailed(
@@ -199,11 +187,26 @@ def unreachable(address: str, details: str) -> ConnectionFailed:
     )
 
 
-#: How gRPC words a certificate that is expired, from an unknown authority or for another name.
-_DISTRUST = ("CERTIFICATE_VERIFY_FAILED", "Hostname Verification Check failed")
-#: How it words an answer that is not TLS, and one that is not gRPC.
-_NO_TLS, _NO_GRPC = "WRONG_VERSION_NUMBER", "Failed parsing HTTP/2"
-#: How it words a write that meets the end of its call; the server's status is lost then.
+_DISTRUST = (
+    "the certificate of {address} is not trusted ({details}); it must be valid today, be for the host in "
+    "the address and be signed by an authority in `tls` (`--tls-ca`)"
+)
+#: How gRPC words a server that it cannot talk to, and how we do.
+_UNREACHABLE = (
+    ("CERTIFICATE_VERIFY_FAILED", _DISTRUST),
+    ("Hostname Verification Check failed", _DISTRUST),
+    (
+        "WRONG_VERSION_NUMBER",
+        "what answers at {address} speaks no TLS ({details}); turn on TLS in the server, or leave out `tls` "
+        "(`--tls`, `--tls-ca`) if nobody can read the connection",
+    ),
+    (
+        "Failed parsing HTTP/2",
+        "what answers at {address} is no inkstream server ({details}); check the port, which is not that of "
+        "the metrics and the status page (9464 by default)",
+    ),
+)
+#: How gRPC words a write that meets the end of its call; the server's status is lost then.
 _TORN = "Internal error from Core"
 #: How a call ends when its server stops.
 _STOPS = frozenset({grpc.StatusCode.CANCELLED, grpc.StatusCode.ABORTED})

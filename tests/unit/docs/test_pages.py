@@ -29,7 +29,7 @@ def test_the_page_of_the_api_shows_how_things_are_called_and_what_fields_mean() 
     assert "    top_k: int = 0,\n" in page
     assert page.count("- `interims_per_second`: results per second") == 2
     assert "- raises `InvalidImage`: the images cannot be taken as they are." in page
-    assert "- `certificate_chain: bytes | None = None`: The client's own certificate" in page
+    assert "- `certificate_chain: bytes | None = None`: The client's certificate" in page
     assert "no other image. Its callbacks run in the thread of the connection" in page
     assert "_outbox" not in page
     assert "inkstream._" not in page
