@@ -1,5 +1,7 @@
 """Why an event of a pen is refused, and the reply that says so."""
 
+from dataclasses import dataclass
+
 from inkstream.v1 import error_pb2
 
 from inkstream_server.access.allowance import Allowance
@@ -67,20 +69,13 @@ class NoAllowance(NoRoom):
         self.retry_after_ms = allowance.retry_after_ms()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class FaultReply:
     """Reports one fault when its turn to leave comes. Satisfies `wire.response.Reply`."""
 
     items = 1
-
-    def __init__(self, error: error_pb2.ItemError, metrics: Metrics) -> None:
-        """Wait in the order of replies.
-
-        Args:
-            error: what the caller gets.
-            metrics: counts how the item ends.
-        """
-        self._error = error
-        self._metrics = metrics
+    error: error_pb2.ItemError
+    metrics: Metrics
 
     def is_complete(self) -> bool:
         """See `Reply`."""
@@ -91,9 +86,9 @@ class FaultReply:
 
     def append(self, response: Response) -> None:
         """See `Reply`."""
-        response.errors.append(self._error)
-        self._metrics.ended("ink", OUTCOME_OF_CODE[self._error.code], 1)
+        response.errors.append(self.error)
+        self.metrics.ended("ink", OUTCOME_OF_CODE[self.error.code], 1)
 
     def withdraw(self) -> None:
         """See `Reply`."""
-        self._metrics.ended("ink", "cancelled", 1)
+        self.metrics.ended("ink", "cancelled", 1)

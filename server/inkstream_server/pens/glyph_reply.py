@@ -1,6 +1,7 @@
 """The reply that gives one answer to one glyph: waits for its render job and becomes a `GlyphResult`."""
 
 import asyncio
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Final, NamedTuple
 
@@ -24,41 +25,26 @@ _STATES: Final[dict[State, ink_pb2.GlyphState]] = {
 }
 
 
+@dataclass(slots=True, eq=False)
 class GlyphReply:
     """One answer to one glyph. Satisfies `wire.response.Reply`, and counts itself when it leaves."""
 
     items = 1
+    pen: int
+    """The caller's number of the pen."""
+    wanted: Wanted
+    job: RenderJob
+    """Draws the ink; the reply is complete when the job is settled."""
+    options: tensor_pb2.AnswerOptions
+    metrics: Metrics
+    quiet_seconds: float | None
+    """How long the ink had not changed when the answer was asked for; None outside of streams."""
+    _asked: float = field(default_factory=perf_counter, init=False)
+    _waiter: asyncio.Future[None] | None = field(default=None, init=False)
+    _has_left: bool = field(default=False, init=False)
 
-    def __init__(
-        self,
-        pen: int,
-        wanted: Wanted,
-        job: RenderJob,
-        options: tensor_pb2.AnswerOptions,
-        metrics: Metrics,
-        quiet_seconds: float | None,
-    ) -> None:
-        """Wait for a job.
-
-        Args:
-            pen: the caller's number of the pen.
-            wanted: what the pen asks for.
-            job: draws the ink; the reply is complete when the job is settled.
-            options: what the answer should hold.
-            metrics: counts.
-            quiet_seconds: how long before now the glyph's ink last changed; None outside of streams, where
-                nothing says so.
-        """
-        self._pen = pen
-        self._wanted = wanted
-        self._job = job
-        self._options = options
-        self._metrics = metrics
-        self._quiet_seconds = quiet_seconds
-        self._asked = perf_counter()
-        self._waiter: asyncio.Future[None] | None = None
-        self._has_left = False
-        job.on_settled(self._wake)
+    def __post_init__(self) -> None:
+        self.job.on_settled(self._wake)
 
     def replace(self) -> None:
         """Give up an interim answer because the ink has changed; does nothing if it has left.
@@ -70,13 +56,13 @@ class GlyphReply:
             return
         self._has_left = True
         # An interim's edition is its own: no other reply waits for its job.
-        self._job.withdraw()
-        self._metrics.ink.interims_replaced.inc()
+        self.job.withdraw()
+        self.metrics.ink.interims_replaced.inc()
         self._wake()
 
     def is_complete(self) -> bool:
         """See `Reply`."""
-        return self._job.is_settled
+        return self.job.is_settled
 
     async def ready(self) -> None:
         """See `Reply`."""
@@ -89,33 +75,33 @@ class GlyphReply:
         if self._has_left:
             return
         self._has_left = True
-        wanted = self._wanted
-        failure = self._job.failure
+        wanted = self.wanted
+        failure = self.job.failure
         if failure is not None:
             if wanted.state != "interim":
                 response.errors.append(self._error(failure))
             if wanted.state == "final":
                 overloaded = isinstance(failure, Overloaded)
-                self._metrics.glyph_unanswered("overloaded" if overloaded else "failed")
+                self.metrics.glyph_unanswered("overloaded" if overloaded else "failed")
             return
         wanted.glyph.revision += 1
         result = response.glyphs.add(
-            pen=self._pen,
+            pen=self.pen,
             glyph=wanted.glyph.number,
             revision=wanted.glyph.revision,
             state=_STATES[wanted.state],
             strokes=wanted.strokes,
             box=wanted.box,
         )
-        fill(result, self._job.share, self._options, wanted.state, self._asked)
+        fill(result, self.job.share, self.options, wanted.state, self._asked)
         self._count(result.reject_reason)
 
     def withdraw(self) -> None:
         """See `Reply`."""
         self._has_left = True
-        self._job.withdraw()
-        if self._wanted.state == "final":
-            self._metrics.glyph_unanswered("cancelled")
+        self.job.withdraw()
+        if self.wanted.state == "final":
+            self.metrics.glyph_unanswered("cancelled")
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -123,25 +109,25 @@ class GlyphReply:
 
     def _count(self, reject_reason: int) -> None:
         waited = perf_counter() - self._asked
-        ink = self._metrics.ink
-        if self._wanted.state == "interim":
+        ink = self.metrics.ink
+        if self.wanted.state == "interim":
             ink.interims_sent.inc()
-        elif self._wanted.state == "provisional":
+        elif self.wanted.state == "provisional":
             ink.to_provisional.observe(waited)
         else:
-            if self._quiet_seconds is not None:
-                ink.to_final.observe(waited + self._quiet_seconds)
-            self._metrics.glyph_answered(reject_reason, waited)
+            if self.quiet_seconds is not None:
+                ink.to_final.observe(waited + self.quiet_seconds)
+            self.metrics.glyph_answered(reject_reason, waited)
 
     def _error(self, failure: Exception) -> error_pb2.ItemError:
         """A final answer's error ends the glyph; a provisional answer's names the last stroke, too."""
-        wanted = self._wanted
+        wanted = self.wanted
         (error,) = refuse([0], failure).errors()
         stroke = 0
         if wanted.state == "provisional":
             stroke = wanted.strokes[-1] if wanted.strokes else 0
             error.message += "; the final answer will be tried again"
-        item = error_pb2.InkItem(pen=self._pen, glyph=wanted.glyph.number, stroke=stroke)
+        item = error_pb2.InkItem(pen=self.pen, glyph=wanted.glyph.number, stroke=stroke)
         error.ink.CopyFrom(item)
         return error
 

@@ -152,10 +152,9 @@ class InkSession:
         kind = event.WhichOneof("event")
         if kind == "points":
             points = event.points
-            dx = points.dx[:]
-            self._metrics.ink.points.inc(len(dx))
-            room = self._resources.limits.points_per_stream - self._points
-            pen.move(dx, points.dy[:], points.dt_ms[:], points.pressure[:], now, room)
+            columns = (points.dx[:], points.dy[:], points.dt_ms[:], points.pressure[:])
+            self._metrics.ink.points.inc(len(columns[0]))
+            pen.move(columns, now, self._resources.limits.points_per_stream - self._points)
         elif kind == "stroke_begin":
             stroke = event.stroke_begin.stroke
             pen.begin(stroke, event.stroke_begin.time_ms, now)
@@ -186,21 +185,20 @@ class InkSession:
 
     def _settle(self, open_pen: _OpenPen, now: float) -> None:
         """Count what has changed, queue the replies that the pen asks for, and set its timer."""
-        changes = open_pen.pen.take_changes()
-        self._points += changes.points
-        opened = changes.glyphs_begun
+        wanted, opened, points, due = open_pen.pen.take_changes()
+        self._points += points
         if opened:
             self._metrics.accepted("ink", opened)
-        for wanted in changes.wanted:
-            opened -= wanted.state in ("final", "dropped")
-            reply = open_pen.replies.reply_to(wanted, now)
+        for one in wanted:
+            opened -= one.state in ("final", "dropped")
+            reply = open_pen.replies.reply_to(one, now)
             if reply is None:
                 self._metrics.glyph_unanswered("cleared")
             else:
                 self._put(reply)
         if opened:
             self._metrics.ink.open_glyphs.inc(opened)
-        open_pen.timer.set(changes.due)
+        open_pen.timer.set(due)
 
     def _refuse(self, pen: int, fault: InkFault) -> None:
         self._metrics.accepted("ink", 1)

@@ -11,8 +11,8 @@ from inkstream_server.pens.faults import InkFault
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.points import require_points
 from inkstream_server.pens.settings import PenSettings
-from inkstream_server.pens.strokes import Glyph, Stroke
-from inkstream_server.pens.wanted import PenChanges, State, Wanted
+from inkstream_server.pens.strokes import Columns, Glyph, Stroke
+from inkstream_server.pens.wanted import State, Wanted
 
 
 class Pen:
@@ -41,12 +41,16 @@ class Pen:
         self._glyphs_taken = 0
         self._points = 0
 
-    def take_changes(self) -> PenChanges:
-        """Give what has changed since the last call. To be called after every event."""
+    def take_changes(self) -> tuple[Sequence[Wanted], int, int, float | None]:
+        """Give what has changed since the last call. To be called after every event.
+
+        Returns: the answers that are asked for, in order; how many glyphs were begun; how many more points
+            the pen holds, negative for fewer; and when it is due, see `due`.
+        """
         wanted: Sequence[Wanted] = ()
         if self._wanted:
             wanted, self._wanted = self._wanted, []
-        changes = PenChanges(wanted, self._glyphs - self._glyphs_taken, self._points, self.due())
+        changes = wanted, self._glyphs - self._glyphs_taken, self._points, self.due()
         self._glyphs_taken, self._points = self._glyphs, 0
         return changes
 
@@ -105,22 +109,11 @@ class Pen:
         self._is_placed = False
         self._stroke = Stroke(number, now, time_ms)
 
-    def move(
-        self,
-        dx: list[int],
-        dy: list[int],
-        dt_ms: list[int],
-        pressure: list[int],
-        now: float,
-        room: int,
-    ) -> None:
-        """The tip moves: columns as in the contract's `Points`.
+    def move(self, points: Columns, now: float, room: int) -> None:
+        """The tip moves.
 
         Args:
-            dx: differences in x, in counts.
-            dy: differences in y, in counts; as many.
-            dt_ms: milliseconds between points; as many, or none.
-            pressure: as many, or none; it is checked and not used.
+            points: where it was.
             now: the time, in seconds.
             room: points that the stream still has room for.
 
@@ -135,16 +128,16 @@ class Pen:
             self._is_refusing = True
             raise InkFault("points", "no stroke is open: begin one first")
         try:
-            require_points(dx, dy, dt_ms, pressure, stroke, self._limits, room)
+            require_points(points, stroke, self._limits, room)
         except InkFault as fault:
             self.lift(now)
             self._is_refusing = True
             fault.message += "; the rest of the stroke is not read"
             raise
-        if not dx:
+        if not points[0]:
             return
-        stroke.add(dx, dy, dt_ms)
-        self._points += len(dx)
+        stroke.add(points)
+        self._points += len(points[0])
         if not self._is_placed:
             self._place(stroke, now, is_up=False)
         if self._is_placed:

@@ -4,6 +4,7 @@ Leaves the order and the counting of replies to the stream and to `GlyphReply`.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from inkstream_server.batching.batcher import StreamFlow
 from inkstream_server.batching.fair_queue import Priority
@@ -20,35 +21,22 @@ SURE = 0.95
 or a 2, too, and a longer wait costs less than a digit that is torn in two."""
 
 
+@dataclass(slots=True, eq=False)
 class PenReplies:
     """The replies of one pen."""
 
-    def __init__(
-        self,
-        number: int,
-        settings: PenSettings,
-        resources: InkResources,
-        flow: StreamFlow,
-        on_recognized: Callable[[Glyph, int, int], None],
-    ) -> None:
-        """Start without a reply.
-
-        Args:
-            number: the caller's number of the pen.
-            settings: the pen's.
-            resources: what draws and counts.
-            flow: what the pen's stream has in the batcher's queue.
-            on_recognized: called with a glyph, its edition and its digit when a provisional answer is sure.
-        """
-        self._number = number
-        self._settings = settings
-        self._resources = resources
-        self._flow = flow
-        self._on_recognized = on_recognized
-        # The last job of the open glyph, with its glyph and edition.
-        self._drawn: tuple[Glyph, int, RenderJob] | None = None
-        # The last interim reply, unless another reply was asked for since.
-        self._interim: GlyphReply | None = None
+    number: int
+    """The caller's number of the pen."""
+    settings: PenSettings
+    resources: InkResources
+    flow: StreamFlow
+    """What the pen's stream has in the batcher's queue."""
+    on_recognized: Callable[[Glyph, int, int], None]
+    """Called with a glyph, its edition and its digit when a provisional answer is sure."""
+    _drawn: tuple[Glyph, int, RenderJob] | None = field(default=None, init=False)
+    """The last job of the open glyph, with its glyph and edition."""
+    _interim: GlyphReply | None = field(default=None, init=False)
+    """The last interim reply, unless another reply was asked for since."""
 
     def reply_to(self, wanted: Wanted, now: float) -> GlyphReply | None:
         """Make the reply that a glyph should get, or none where it was cleared.
@@ -71,11 +59,11 @@ class PenReplies:
             quiet_seconds = now - wanted.inked
             self._drawn = None  # Drop the reference, or an idle pen keeps its batch in memory.
         reply = GlyphReply(
-            self._number,
+            self.number,
             wanted,
             job,
-            self._settings.answers,
-            self._resources.metrics,
+            self.settings.answers,
+            self.resources.metrics,
             quiet_seconds,
         )
         if wanted.state == "interim":
@@ -90,15 +78,15 @@ class PenReplies:
                 return job
         job = RenderJob(
             wanted.ink,
-            y_up=self._settings.y_up,
-            tap=self._settings.tap,
-            flow=self._flow,
+            y_up=self.settings.y_up,
+            tap=self.settings.tap,
+            flow=self.flow,
             priority=Priority.INTERIM if wanted.state == "interim" else Priority.GLYPH,
         )
         self._drawn = (wanted.glyph, wanted.edition, job)
         if wanted.state == "provisional":
             job.on_settled(lambda: self._report(wanted, job))
-        self._resources.renderer.add(self, job)
+        self.resources.renderer.add(self, job)
         return job
 
     def _report(self, wanted: Wanted, job: RenderJob) -> None:
@@ -108,4 +96,4 @@ class PenReplies:
         reading = read(job.share)
         lasts = stability("provisional", reading.digit, reading.confidence) >= SURE
         if lasts and not reading.reason:
-            self._on_recognized(wanted.glyph, wanted.edition, reading.digit)
+            self.on_recognized(wanted.glyph, wanted.edition, reading.digit)

@@ -1,30 +1,17 @@
 """Checks columns of points before a stroke takes them."""
 
-from collections.abc import Sequence
-
 from inkstream_server.pens.faults import InkFault, NoRoom
 from inkstream_server.pens.limits import PenLimits
-from inkstream_server.pens.strokes import Stroke
+from inkstream_server.pens.strokes import Columns, Stroke
 
 MOST_PRESSURE = 65535
 
 
-def require_points(
-    dx: Sequence[int],
-    dy: Sequence[int],
-    dt_ms: Sequence[int],
-    pressure: Sequence[int],
-    stroke: Stroke,
-    limits: PenLimits,
-    room: int,
-) -> None:
+def require_points(points: Columns, stroke: Stroke, limits: PenLimits, room: int) -> None:
     """Check points that are to be added to a stroke.
 
     Args:
-        dx: differences in x, in counts.
-        dy: differences in y; as many.
-        dt_ms: milliseconds between points; as many, or none.
-        pressure: 0 to MOST_PRESSURE; as many, or none.
+        points: the points.
         stroke: the points before them.
         limits: the server's.
         room: points that the stream still has room for.
@@ -32,6 +19,7 @@ def require_points(
     Raises:
         InkFault: a column is not as expected, or a limit is reached; names it.
     """
+    dx, dy, dt_ms, pressure = points
     count, number = len(dx), stroke.number
     for name, column in (("dy", dy), ("dt_ms", dt_ms), ("pressure", pressure)):
         if len(column) != count and (name == "dy" or len(column)):
@@ -41,15 +29,11 @@ def require_points(
         wrong = f"expected 0 to {MOST_PRESSURE}, got {max(pressure)}"
         raise InkFault("points.pressure", wrong, stroke=number)
     if len(stroke) + count > limits.points_per_stroke:
-        raise InkFault(
-            "points",
-            f"a stroke may have {limits.points_per_stroke} points, got {len(stroke) + count}",
-            stroke=number,
-        )
+        wrong = f"a stroke may have {limits.points_per_stroke} points, got {len(stroke) + count}"
+        raise InkFault("points", wrong, stroke=number)
     if count > room:
-        raise NoRoom(
-            "points",
+        wrong = (
             f"the open glyphs of a stream may hold {limits.points_per_stream} points, "
-            f"got {count} where there is room for {room}",
-            stroke=number,
+            f"got {count} where there is room for {room}"
         )
+        raise NoRoom("points", wrong, stroke=number)

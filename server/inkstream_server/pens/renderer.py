@@ -7,6 +7,7 @@ and no stream holds up another.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from time import perf_counter
 
 from inkstream_server.batching.admission import Overloaded
@@ -21,45 +22,27 @@ TURN_SECONDS = 0.002
 """Longest that one turn draws: some 25 glyphs."""
 
 
+@dataclass(slots=True, eq=False)
 class RenderJob:
     """Draws one edition of a glyph and has it recognised. All replies to that edition share the job."""
 
-    __slots__ = (
-        *("_answer", "_listeners", "failure", "flow", "ink", "is_settled", "priority", "share"),
-        *("tap", "y_up"),
-    )
-
-    def __init__(
-        self,
-        ink: Ink,
-        *,
-        y_up: bool,
-        tap: float,
-        flow: StreamFlow | None = None,
-        priority: Priority = Priority.GLYPH,
-    ) -> None:
-        """Hold ink until `submit`.
-
-        Args:
-            ink: the glyph's strokes.
-            y_up: whether y grows upwards in them.
-            tap: longest side of a mere tap, in the pen's counts; see `ink.normalize`.
-            flow: what the pen's stream has in the batcher's queue; see `Batcher.submit`.
-            priority: INTERIM where the ink is still being written; see `Batcher.submit`.
-        """
-        self.flow = flow
-        self.priority = priority
-        self.ink = ink
-        self.y_up = y_up
-        self.tap = tap
-        self.is_settled = False
-        """Whether the answer is known, or that there is none."""
-        self.share: Share | None = None
-        """The row that answers it; None where there is no ink, or no answer."""
-        self.failure: Exception | None = None
-        """Why there is no answer."""
-        self._answer: asyncio.Future[list[Share]] | None = None
-        self._listeners: list[Callable[[], None]] = []
+    ink: Ink
+    y_up: bool
+    """Whether y grows upwards in the ink."""
+    tap: float
+    """Longest side of a mere tap, in the pen's counts."""
+    flow: StreamFlow | None = None
+    """What the pen's stream has in the batcher's queue; see `Batcher.submit`."""
+    priority: Priority = Priority.GLYPH
+    """INTERIM where the ink is still being written."""
+    is_settled: bool = field(default=False, init=False)
+    """Whether the answer is known, or that there is none."""
+    share: Share | None = field(default=None, init=False)
+    """The row that answers the glyph; None where the model is not asked, or has no answer."""
+    failure: Exception | None = field(default=None, init=False)
+    """Why there is no answer."""
+    _answer: asyncio.Future[list[Share]] | None = field(default=None, init=False)
+    _listeners: list[Callable[[], None]] = field(default_factory=list, init=False)
 
     def on_settled(self, listener: Callable[[], None]) -> None:
         """Call a listener once, when the job is settled; at once if it already is."""

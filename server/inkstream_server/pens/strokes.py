@@ -13,6 +13,12 @@ Ink = tuple[NDArray[np.float64], ...]
 """Strokes, each float64 of shape (n, 2): x and y in the pen's counts."""
 
 
+Columns = tuple[list[int], list[int], list[int], list[int]]
+"""Points as in the contract's `Points`: dx, dy, dt_ms and pressure. dx and dy are differences to the point
+before, in counts, those of a stroke's first point to (0, 0). dt_ms may be empty; so may pressure, which is
+checked and not used."""
+
+
 class Extent(NamedTuple):
     """The upright box around ink, in the pen's counts."""
 
@@ -68,14 +74,9 @@ class Stroke:
             self._extent = Extent(*points.min(axis=0).tolist(), *points.max(axis=0).tolist())
         return self._extent
 
-    def add(self, dx: list[int], dy: list[int], dt_ms: list[int]) -> None:
-        """Append points, each as the difference to the one before.
-
-        Args:
-            dx: in counts.
-            dy: in counts; as many.
-            dt_ms: milliseconds between points; as many, or none.
-        """
+    def add(self, points: Columns) -> None:
+        """Append points that `require_points` has checked."""
+        dx, dy, dt_ms, _ = points
         self._dx.fromlist(dx)
         self._dy.fromlist(dy)
         if not dt_ms:

@@ -1,8 +1,7 @@
-"""What a pen asks for: the answers that its glyphs should get, and when the pen is due."""
+"""What a pen asks for: the answers that its glyphs should get."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from inkstream_server.pens.strokes import Glyph, Ink
 
@@ -25,16 +24,3 @@ class Wanted:
     """The number of the box that the ink lies in; 0 for none."""
     inked: float
     """When the ink last changed, in seconds on the clock of the events."""
-
-
-class PenChanges(NamedTuple):
-    """What has changed since a pen's changes were last taken."""
-
-    wanted: Sequence[Wanted]
-    """Answers that are asked for, in order."""
-    glyphs_begun: int
-    """Glyphs that were begun."""
-    points: int
-    """Points that are held now and were not before; negative where fewer are held."""
-    due: float | None
-    """See `Pen.due`."""

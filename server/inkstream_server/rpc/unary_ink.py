@@ -76,12 +76,11 @@ def _read(ink: ink_pb2.Ink, resources: InkResources) -> RenderJob:
     strokes: list[NDArray[np.float64]] = []
     for index, points in enumerate(ink.strokes):
         stroke = Stroke(index + 1, 0.0, 0)
-        columns = (points.dx[:], points.dy[:], points.dt_ms[:])
+        columns = (points.dx[:], points.dy[:], points.dt_ms[:], points.pressure[:])
         with _at("points", f"ink.strokes[{index}]"):
-            # No stream: what bounds it are strokes and their points.
-            room = limits.points_per_stroke
-            require_points(*columns, points.pressure[:], stroke, limits, room)
-        stroke.add(*columns)
+            # There is no stream: the limits on strokes and on their points are enough.
+            require_points(columns, stroke, limits, limits.points_per_stroke)
+        stroke.add(columns)
         if len(stroke):
             strokes.append(stroke.points())
     return RenderJob(tuple(strokes), y_up=settings.y_up, tap=settings.tap)

@@ -37,15 +37,26 @@ class Hand:
             act(*args)
         except InkFault as fault:
             self.faults.append(fault)
-        changes = self.pen.take_changes()
-        assert changes.due == self.pen.due()
-        self.asked += changes.wanted
-        self.points += changes.points
-        self.glyphs_begun += changes.glyphs_begun
+        wanted, begun, points, due = self.pen.take_changes()
+        assert due == self.pen.due()
+        self.asked += wanted
+        self.glyphs_begun += begun
+        self.points += points
 
     def move(self, points: Line, start: Sequence[int] = (0, 0)) -> None:
-        columns = moved(points, start=start).points
-        self.do(self.pen.move, columns.dx[:], columns.dy[:], [], [], self.now, ROOM)
+        given = moved(points, start=start).points
+        self.columns(given.dx[:], given.dy[:])
+
+    def columns(
+        self,
+        dx: list[int],
+        dy: list[int],
+        dt_ms: Sequence[int] = (),
+        pressure: Sequence[int] = (),
+        room: int = ROOM,
+    ) -> None:
+        points = (dx, dy, [*dt_ms], [*pressure])
+        self.do(self.pen.move, points, self.now, room)
 
     def begin(self, number: int, time_ms: int = 0) -> None:
         self.do(self.pen.begin, number, time_ms, self.now)
@@ -202,8 +213,8 @@ def test_a_bar_whose_packets_were_held_up_goes_on_with_the_glyph_by_the_callers_
     hand.stroke(1)
     hand.begin(2, 1000)
     hand.wait(0.5)
-    hand.do(hand.pen.move, [30, -10], [0, 0], [0, 10], [], hand.now, ROOM)
-    hand.do(hand.pen.move, [-15], [0], [10], [], hand.now, ROOM)
+    hand.columns([30, -10], [0, 0], [0, 10])
+    hand.columns([-15], [0], [10])
     hand.lift()
     assert hand.story()[1:] == [("provisional", 1, (1, 2))]
 
@@ -296,7 +307,7 @@ def test_a_pause_on_the_callers_clock_ends_a_glyph_though_all_came_at_once() -> 
     for number, time_ms in enumerate((1000, 1500, 2300), 1):
         hand.begin(number, time_ms)
         steps = ([0, 0], [5, 5], [0, 100])
-        hand.do(hand.pen.move, *steps, [], hand.now, ROOM)
+        hand.columns(*steps)
         hand.lift()
     assert hand.finals() == {1: (1, 2)}  # 400 ms, then 700 ms.
 
@@ -424,12 +435,12 @@ def test_what_cannot_be_is_a_fault_told_once(
     ],
 )
 def test_bad_points_are_refused_with_the_rest_of_their_stroke(
-    columns: tuple[list[int], ...], field: str
+    columns: tuple[list[int], list[int], list[int], list[int]], field: str
 ) -> None:
     hand = Hand(PenLimits(points_per_stroke=8))
     hand.begin(4)
     hand.move(BAR)
-    hand.do(hand.pen.move, *columns, 0.0, ROOM)
+    hand.columns(*columns)
     hand.move([(500, 500)])
     hand.lift()
     (fault,) = hand.faults
@@ -460,7 +471,7 @@ def test_limits_say_how_many_came_and_what_becomes_of_the_stroke() -> None:
 def test_a_stream_without_room_for_points_says_that_later_there_may_be() -> None:
     hand = Hand()
     hand.begin(1)
-    hand.do(hand.pen.move, [1, 1], [1, 1], [], [], 0.0, 1)
+    hand.columns([1, 1], [1, 1], room=1)
     (fault,) = hand.faults
     assert fault.code == error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED
     assert fault.to_error(3).retry_after_ms > 0
@@ -554,7 +565,7 @@ def test_whatever_a_pen_does_its_ink_ends_in_exactly_one_final_answer(
             taken.update(lost | ({drawn.number} if drawn is not None else set()))
             hand.do(hand.pen.clear)
         elif kind == "uneven":
-            hand.do(hand.pen.move, [1], [], [], [], hand.now, ROOM)
+            hand.columns([1], [])
         else:
             assert isinstance(value, float)
             hand.wait(value)

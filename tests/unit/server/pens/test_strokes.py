@@ -10,7 +10,7 @@ STEPS = st.lists(st.tuples(st.integers(-(2**31), 2**31 - 1), st.integers(-9, 9))
 
 def add(stroke: Stroke, steps: list[tuple[int, int]], dt_ms: int | None = None) -> None:
     times = [] if dt_ms is None else [dt_ms] * len(steps)
-    stroke.add([dx for dx, _ in steps], [dy for _, dy in steps], times)
+    stroke.add(([dx for dx, _ in steps], [dy for _, dy in steps], times, []))
 
 
 @given(STEPS, STEPS)
