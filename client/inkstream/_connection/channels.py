@@ -14,6 +14,7 @@ import grpc
 from inkstream._exceptions import from_status
 from inkstream._fork import own_grpc, rpc_errors
 from inkstream._options.client import Options
+from inkstream._options.proxies import proxy_of
 from inkstream._options.retry import RETRIED
 from inkstream._options.tls import Tls
 from inkstream.v1 import recognition_service_pb2_grpc as service
@@ -32,6 +33,11 @@ class Channels:
     def address(self) -> str:
         """The target whose turn it is."""
         return self._after(0)
+
+    @property
+    def place(self) -> str:
+        """The same for error messages, with the proxy on the way there."""
+        return place_of(self.address)
 
     def turn(self) -> None:
         """Let the next target have its turn: this one fails, or stops."""
@@ -62,7 +68,7 @@ class Channels:
             try:
                 return await call(request, timeout=left, metadata=self._options.call_metadata)
             except rpc_errors() as failed:
-                error = from_status(failed, address)
+                error = from_status(failed, place_of(address))
                 if step == targets - 1 or not isinstance(error, RETRIED):
                     raise error from failed
         raise AssertionError("there is at least one target")
@@ -94,3 +100,9 @@ class Channels:
             credentials = tls.credentials(own) if isinstance(tls, Tls) else tls
             channel = own.aio.secure_channel(target, credentials, options=arguments)
         return channel
+
+
+def place_of(target: str) -> str:
+    """A target for error messages, with the proxy on the way there."""
+    proxy = proxy_of(target)
+    return target if proxy is None else f"{target} through {proxy}"

@@ -204,7 +204,7 @@ class Connection:
         self._tell(ConnectionState.CONNECTING)
         return StreamCall(
             self._channels.stream(),
-            self._channels.address,
+            self._channels.place,
             self._options,
             self._outbox,
             self._ink,

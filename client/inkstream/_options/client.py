@@ -15,6 +15,7 @@ from inkstream._options.addresses import BALANCED, targets_of
 from inkstream._options.checks import require_number
 from inkstream._options.connection_events import OnState
 from inkstream._options.metadata import Metadata, bearer, metadata_of
+from inkstream._options.proxies import proxy_of
 from inkstream._options.retry import RetryPolicy
 from inkstream._options.tls import Tls
 from inkstream.v1 import recognition_service_pb2 as wire
@@ -147,5 +148,6 @@ class Options:
             ("grpc.service_config", json.dumps(config)),
             # Gives each client a connection, and so flow control, of its own.
             ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_http_proxy", int(proxy_of(target) is not None)),
             *self.channel_options,
         ]

@@ -15,8 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from urllib.parse import urlsplit
 
 from inkstream._exceptions import FatalError
+from inkstream._options.proxies import is_loopback
 
 _START_S = 60.0
 _STOP_S = 10.0
@@ -138,10 +140,14 @@ def scrape(url: str) -> dict[str, float]:
     """
     if not url.startswith(("http://", "https://")):
         raise FatalError(f"{url}: expected the http address of a metrics page")
+    # No proxy reaches the loopback interface of this machine.
+    direct = [urllib.request.ProxyHandler({})] if is_loopback(urlsplit(url).hostname or "") else []
     try:
-        with urllib.request.urlopen(url, timeout=10) as page:  # noqa: S310 - checked above
+        with urllib.request.build_opener(*direct).open(url, timeout=10) as page:
             lines = page.read().decode().splitlines()
     except (urllib.error.URLError, OSError) as error:
-        raise FatalError(f"no metrics at {url}: {error}") from error
+        proxy = "" if direct else urllib.request.getproxies().get(urlsplit(url).scheme, "")
+        way = f" through the proxy {proxy.rpartition('@')[2]}" if proxy else ""
+        raise FatalError(f"no metrics at {url}{way}: {error}") from error
     samples = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
     return {name: float(value) for name, _, value in samples}
