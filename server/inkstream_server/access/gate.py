@@ -73,14 +73,9 @@ def _refusing(handler: AnyHandler) -> AnyHandler:
             'authorization: expected metadata "Bearer TOKEN" with a token that this server knows',
         )
 
-    make: Any = {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }[takes_stream, bool(handler.response_streaming)]
-    refusing: AnyHandler = make(
-        refuse,
-        response_serializer=handler.response_serializer,
+    sides = [takes_stream, bool(handler.response_streaming)]
+    kind = "_".join("stream" if is_stream else "unary" for is_stream in sides)
+    refusing: AnyHandler = getattr(grpc, f"{kind}_rpc_method_handler")(
+        refuse, response_serializer=handler.response_serializer
     )
     return refusing

@@ -33,9 +33,16 @@ class Family(Collector, Generic[OneSeries]):
         """
         self._about = name, documentation
         self._labels = labels
-        self.series: dict[Any, OneSeries] = {value: self._new_series() for value in values}
+        self.series: dict[Any, OneSeries] = {}
         """What to count with, by its entry in `values`. Look it up once: a look-up costs time."""
+        for value in values:
+            self.add(value)
         registry.register(self)
+
+    def add(self, value: str | tuple[str, ...]) -> OneSeries:
+        """Add the series of one more combination of label values."""
+        self.series[value] = self._new_series()
+        return self.series[value]
 
     @property
     def only(self) -> OneSeries:
@@ -49,7 +56,7 @@ class Family(Collector, Generic[OneSeries]):
 
     def _labelled(self) -> Iterable[tuple[Sequence[str], OneSeries]]:
         """Give the label values of each series as prometheus_client takes them."""
-        for value, series in self.series.items():
+        for value, series in [*self.series.items()]:  # Another thread may add one.
             yield [value] if isinstance(value, str) else value, series
 
     @abstractmethod

@@ -1,12 +1,15 @@
-"""Counts calls and messages of every gRPC method, as grpc-ecosystem's Prometheus middleware names them.
+"""Counts calls and messages of every gRPC method, with the names of grpc-ecosystem's Prometheus middleware.
 
-Streams are counted a message, in both directions, which the packages at hand for Python do not do.
+It counts each message of a stream in both directions, which no available Python package does.
 """
 
 from __future__ import annotations  # grpc.RpcMethodHandler takes type arguments in its stubs only.
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from inspect import isasyncgenfunction
 from time import perf_counter
 from typing import Any
@@ -22,10 +25,10 @@ _LABELS = ["grpc_type", "grpc_service", "grpc_method"]
 
 
 class GrpcMetrics(grpc.aio.ServerInterceptor):
-    """The family `grpc_server_*`, every method registered from the start.
+    """The metrics `grpc_server_*`, with all methods present from the start.
 
-    `started - handled` is the number of calls that are open. `grpc_server_handling_seconds` of a stream
-    is its whole life; what an item takes is in `inkstream_item_latency_seconds`.
+    `started - handled` is the number of open calls. `grpc_server_handling_seconds` of a stream is its whole
+    life; `inkstream_item_latency_seconds` measures items.
     """
 
     def __init__(self, registry: CollectorRegistry, services: Iterable[ServiceDescriptor]) -> None:
@@ -72,19 +75,19 @@ class GrpcMetrics(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any]:
-        """Wrap the handler of a known method. Unknown methods have no handler and stay uncounted."""
+        """Wrap the handler of a known method. Unknown methods have no handler and are not counted."""
         handler: grpc.RpcMethodHandler[Any, Any] | None = await continuation(handler_call_details)
         method = self._methods.get(handler_call_details.method)
         if method is None or handler is None:
-            return handler  # type: ignore[return-value]  # None is right for unknown methods: grpc answers them.
+            return handler  # type: ignore[return-value]  # grpc takes None for an unknown method.
         return method.wrap(handler)
 
 
 def counts_of(context: Any) -> tuple[Any, Count, Count]:
-    """Give the context beneath, and the counts of messages received and sent, to a handler that counts.
+    """Give the plain context and the counts of messages received and sent, to a handler that counts itself.
 
-    A handler that uses the context it was given has its messages counted; that takes another coroutine a
-    message, which busy streams can do without. Where nobody counts, these counts are nobody's.
+    The context that a handler gets counts its messages, but costs another coroutine a message. Without the
+    interceptor these counts are discarded.
     """
     if isinstance(context, _CountingContext):
         return context.beneath, context.method.received, context.method.sent
@@ -92,10 +95,10 @@ def counts_of(context: Any) -> tuple[Any, Count, Count]:
 
 
 def status_of(context: Any, error: BaseException | None) -> grpc.StatusCode:
-    """Tell with which status a call ends, by its context and what its handler raised, if anything."""
+    """Give the status of a call by its context and the exception of its handler, if any."""
     if isinstance(error, asyncio.CancelledError):
         return grpc.StatusCode.CANCELLED
-    # An int until somebody sets a status; abort sets it before it raises.
+    # An int until the handler sets a status; abort sets it before it raises.
     stated = context.code()
     if isinstance(stated, grpc.StatusCode):
         return stated
@@ -106,44 +109,28 @@ def status_of(context: Any, error: BaseException | None) -> grpc.StatusCode:
 
 
 def _type(method: Any) -> str:
-    return {
-        (False, False): "unary",
-        (True, False): "client_stream",
-        (False, True): "server_stream",
-        (True, True): "bidi_stream",
-    }[method.client_streaming, method.server_streaming]
+    types = ("unary", "client_stream", "server_stream", "bidi_stream")
+    return types[method.client_streaming + 2 * method.server_streaming]
 
 
+@dataclass(frozen=True, slots=True)
 class _Method:
     """The counters of one method."""
 
-    def __init__(
-        self,
-        started: Count,
-        handled: dict[grpc.StatusCode, Count],
-        received: Count,
-        sent: Count,
-        seconds: Series,
-    ) -> None:
-        self.started = started
-        self.handled = handled
-        self.received = received
-        self.sent = sent
-        self.seconds = seconds
+    started: Count
+    handled: dict[grpc.StatusCode, Count]
+    received: Count
+    sent: Count
+    seconds: Series
 
     def wrap(self, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
         """Give the handler with its calls and messages counted."""
-        behaviours: dict[tuple[bool, bool], tuple[Any, Any]] = {
-            (False, False): (handler.unary_unary, grpc.unary_unary_rpc_method_handler),
-            (True, False): (handler.stream_unary, grpc.stream_unary_rpc_method_handler),
-            (False, True): (handler.unary_stream, grpc.unary_stream_rpc_method_handler),
-            (True, True): (handler.stream_stream, grpc.stream_stream_rpc_method_handler),
-        }
-        streamed = bool(handler.request_streaming), bool(handler.response_streaming)
-        behaviour, make = behaviours[streamed]
+        takes_stream = bool(handler.request_streaming)
         counted = self._answering_often if handler.response_streaming else self._answering_once
-        wrapped: grpc.RpcMethodHandler[Any, Any] = make(
-            counted(behaviour, bool(handler.request_streaming)),
+        sides = [takes_stream, bool(handler.response_streaming)]
+        kind = "_".join("stream" if is_stream else "unary" for is_stream in sides)
+        wrapped: grpc.RpcMethodHandler[Any, Any] = getattr(grpc, f"{kind}_rpc_method_handler")(
+            counted(getattr(handler, kind), takes_stream),
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
@@ -151,7 +138,7 @@ class _Method:
 
     def _answering_once(self, behaviour: Any, takes_stream: bool) -> Callable[..., Any]:
         async def call(request: Any, context: Any) -> Any:
-            with _Call(self, context):
+            with self._call(context):
                 response = await behaviour(self._counted(request, takes_stream), context)
                 self.sent.inc()
                 return response
@@ -160,7 +147,7 @@ class _Method:
 
     def _answering_often(self, behaviour: Any, takes_stream: bool) -> Callable[..., Any]:
         async def call(request: Any, context: Any) -> None:
-            with _Call(self, context):
+            with self._call(context):
                 request = self._counted(request, takes_stream)
                 if isasyncgenfunction(behaviour):
                     async for response in behaviour(request, context):
@@ -170,6 +157,17 @@ class _Method:
                     await behaviour(request, _CountingContext(context, self))
 
         return call
+
+    @contextmanager
+    def _call(self, context: Any) -> Iterator[None]:
+        """Count a call from its start to its status."""
+        self.started.inc()
+        began = perf_counter()
+        try:
+            yield
+        finally:
+            self.handled[status_of(context, sys.exception())].inc()
+            self.seconds.observe(perf_counter() - began)
 
     def _counted(self, request: Any, is_stream: bool) -> Any:
         if is_stream:
@@ -183,26 +181,8 @@ class _Method:
             yield request
 
 
-class _Call:
-    """Counts one call from its beginning to its status."""
-
-    def __init__(self, method: _Method, context: Any) -> None:
-        self._method = method
-        self._context = context
-
-    def __enter__(self) -> None:
-        self._method.started.inc()
-        self._began = perf_counter()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
-    ) -> None:
-        self._method.handled[status_of(self._context, error)].inc()
-        self._method.seconds.observe(perf_counter() - self._began)
-
-
 class _CountingContext:
-    """A context that counts what is read and written through it."""
+    """A context that counts the messages that are read and written through it."""
 
     def __init__(self, context: Any, method: _Method) -> None:
         self.beneath = context

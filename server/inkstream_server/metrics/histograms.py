@@ -1,4 +1,4 @@
-"""Histograms that count items: one call notes any number of them, at the cost of one."""
+"""Histograms that count items: one call counts any number of them at the cost of one."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
@@ -69,16 +69,16 @@ class Series:
         self.exemplars: list[Exemplar | None] = [None] * len(self.counts)
 
     def observe(self, value: float, items: int = 1) -> None:
-        """Note that `items` items had this value."""
+        """Count `items` items of this value."""
         self.counts[bisect_left(self._bounds, value)] += items
         self.total += value * items
 
     def exemplify(self, value: float, labels: dict[str, str]) -> None:
-        """Say what the last item like this one was, beside its bucket; as OpenMetrics only."""
+        """Name the last item in the bucket of `value` as its exemplar, which only OpenMetrics shows."""
         self.exemplars[bisect_left(self._bounds, value)] = Exemplar(labels, value, time())
 
     def observe_all(self, values: NDArray[np.float32]) -> None:
-        """Note one item for each value of an array."""
+        """Count one item for each value of an array."""
         found = np.bincount(self._edges.searchsorted(values), minlength=len(self.counts)).tolist()
         self.counts = [before + more for before, more in zip(self.counts, found, strict=True)]
         self.total += float(values.sum(dtype=np.float64))

@@ -1,4 +1,4 @@
-"""What Prometheus sees of pens: latencies as writers feel them, interims, points, drawing."""
+"""Metrics of pens: latencies for writers, interims, points, drawing."""
 
 from typing import Literal, get_args
 
@@ -11,22 +11,22 @@ WRITER_BUCKETS = (
     0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.065, 0.08, 0.1, 0.15, 0.2, 0.25,
     0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.8, 1.0, 1.5, 2.0, 5.0, 10.0,
 )  # fmt: skip
-"""Seconds: finest at 50 ms, where lag is noticed, and at the quiet times."""
+"""Seconds: finest at 50 ms, where people notice lag, and at the quiet times."""
 
 DRAW_BUCKETS = (
     0.00002, 0.00004, 0.00006, 0.00008, 0.0001, 0.00015, 0.0002, 0.0005, 0.001, 0.002, 0.005,
 )  # fmt: skip
 
 Unanswered = Literal["failed", "overloaded", "cleared", "cancelled"]
-"""How a glyph ends without a final answer: refused with an error, or because its writer cleared it or
-its caller went away."""
+"""How a glyph ends without a final answer: with an error, cleared by its writer, or cancelled by its
+caller."""
 
 ANSWERED = ("recognized", "no_ink", "not_a_digit", "unsure")
 """How a glyph ends with its final answer, by the number of the `RejectReason`."""
 
 
 class InkMetrics:
-    """Figures of pens. Written from the event loop only."""
+    """Metrics of pens. Written from the event loop only."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """Register everything, each series present from the start."""

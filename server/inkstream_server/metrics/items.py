@@ -1,7 +1,7 @@
-"""What Prometheus sees of items, batches and streams. One registry of its own, all names fixed here."""
+"""Metrics of items, batches, streams and models, all defined here."""
 
 from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import numpy as np
 from inkstream.v1 import error_pb2
@@ -20,12 +20,10 @@ Kind = Literal["tensor", "ink"]
 """What an item is: one frame, or one glyph."""
 
 Outcome = Literal["ok", "invalid", "expired", "overloaded", "failed", "unimplemented", "cancelled"]
-"""How an item ended. `cancelled` is the caller's doing; the rest are answers."""
+"""How an item ended: with an answer, or `cancelled` by its caller."""
 
-KINDS: tuple[Kind, ...] = ("tensor", "ink")
-OUTCOMES: tuple[Outcome, ...] = (
-    "ok", "invalid", "expired", "overloaded", "failed", "unimplemented", "cancelled",
-)  # fmt: skip
+KINDS: tuple[Kind, ...] = get_args(Kind)
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 OUTCOME_OF_CODE: Final[dict[int, Outcome]] = {
     error_pb2.ERROR_CODE_INVALID_ARGUMENT: "invalid",
@@ -44,21 +42,19 @@ INFERENCE_BUCKETS = (
 
 BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 REJECT_REASONS = {1: "no_ink", 2: "not_a_digit", 3: "unsure"}
-"""Names of the contract's reasons."""
+"""Label values of the contract's `RejectReason`."""
 
 SwapOutcome = Literal["swapped", "refused"]
-"""What became of a new version of the model."""
-
-SWAP_OUTCOMES: tuple[SwapOutcome, ...] = ("swapped", "refused")
+"""What happened to a new version of the model."""
 
 CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
 
 
 class Metrics:
-    """All of a server's own metrics. Satisfies `batching.Observer`.
+    """All metrics of a server, but those of gRPC. Satisfies `batching.Observer`.
 
-    Histograms count items, whatever the packing: a message of 64 frames weighs 64. The one exception is
-    `inkstream_batch_size`, which counts batches, so that sum / count is the mean batch.
+    Histograms count items, however they are packed: a message of 64 frames counts as 64. Only
+    `inkstream_batch_size` counts batches, so that sum / count is the mean batch.
     """
 
     def __init__(self, registry: CollectorRegistry, queue_depth: Callable[[], int]) -> None:
@@ -66,7 +62,7 @@ class Metrics:
 
         Args:
             registry: where to register.
-            queue_depth: tells how many frames wait, at each scrape.
+            queue_depth: gives the number of frames that wait; called at each scrape.
         """
         self.registry = registry
         self._items = ItemCounter(
@@ -164,7 +160,7 @@ class Metrics:
             "Versions of the model that were swapped in, or refused as not sound.",
             registry,
             ["outcome"],
-            SWAP_OUTCOMES,
+            get_args(SwapOutcome),
         ).series
         self._refused = Gauge(
             "inkstream_model_refused",
@@ -173,7 +169,7 @@ class Metrics:
         )
 
     def serving(self, model: Model) -> None:
-        """Say which model answers."""
+        """Note which model answers."""
         self._model.clear()
         self._model.labels(model.name, model.version, model.engine.name, model.sha256).set(1)
 
@@ -182,38 +178,38 @@ class Metrics:
         self._swaps[outcome].inc()
 
     def model_stands_refused(self, is_refused: bool) -> None:
-        """Say whether the version that the store wants is one that was refused."""
+        """Note whether the version that the store names was refused."""
         self._refused.set(is_refused)
 
     def accepted(self, kind: Kind, items: int) -> None:
-        """Note that items came; each is to be noted once more, by how it `ended`."""
+        """Count items that arrived; each is counted once more in `ended`."""
         self._accepted[kind].inc(items)
 
     def ended(self, kind: Kind, outcome: Outcome, items: int) -> None:
-        """Note how items ended."""
+        """Count items that ended."""
         self._items[kind, outcome].inc(items)
 
     def rejected(self, reason: int) -> None:
-        """Note why an answer should not be trusted; 0 is no reason."""
+        """Count an answer by the reason not to trust it; 0 is none."""
         if reason:
             self._rejects[reason].inc()
 
     def warned(self, mask: int) -> None:
-        """Note the doubts about one tensor, a bit mask."""
+        """Count the warnings about one tensor, a bit mask."""
         for bit, count in self._warnings.items():
             if mask & bit:
                 count.inc()
 
     def handed_over(self, kind: Kind, seconds: float, items: int) -> None:
-        """Note that answers go to the transport, `seconds` after their items arrived."""
+        """Count answers that go to the transport `seconds` after their items arrived."""
         self._latency[kind].observe(seconds, items)
 
     def glyph_answered(self, reason: int, seconds: float) -> None:
-        """Note that a glyph's final answer goes to the transport, `seconds` after it was asked for.
+        """Count a glyph's final answer that goes to the transport.
 
         Args:
-            reason: why it should not be trusted, a `RejectReason`; 0 for none.
-            seconds: what passed.
+            reason: the reason not to trust it, a `RejectReason`; 0 for none.
+            seconds: time since the answer was asked for.
         """
         self.ink.answered[reason].inc()
         self.handed_over("ink", seconds, 1)
@@ -221,7 +217,7 @@ class Metrics:
         self.rejected(reason)
 
     def glyph_unanswered(self, outcome: Unanswered) -> None:
-        """Note that a glyph ended without a final answer."""
+        """Count a glyph that ended without a final answer."""
         self.ink.unanswered[outcome].inc()
         self.ended("ink", "cancelled" if outcome == "cleared" else outcome, 1)
 
@@ -247,21 +243,21 @@ class Metrics:
 
 
 def show_certificate(registry: CollectorRegistry, ends: Callable[[], float]) -> None:
-    """Register what a server with TLS shows besides.
+    """Register the metric of a server with TLS.
 
     Args:
         registry: where to register.
-        ends: tells when the certificate ends, in seconds of Unix time, at each scrape.
+        ends: gives the end of the certificate in Unix seconds; called at each scrape.
     """
     Gauge(
         "inkstream_certificate_expiry_timestamp_seconds",
-        "When the server's certificate ends, as its file says now, in Unix time. With TLS only.",
+        "End of the server's certificate in Unix time, by its file. With TLS only.",
         registry=registry,
     ).set_function(ends)
 
 
 def count_warnings(columns: Sequence[Columns], metrics: Metrics) -> None:
-    """Count answers that should not be trusted, and doubts about images."""
+    """Count the reasons not to trust answers, and the warnings about images."""
     for entry in columns:
         for reason in filter(None, entry.reasons or ()):
             metrics.rejected(reason)
