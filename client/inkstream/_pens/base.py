@@ -1,4 +1,4 @@
-"""What the pens of both clients have in common: writing, and knowing what is still due."""
+"""Writing with a pen, and whether results are still due: the common part of both clients' pens."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _log = logging.getLogger("inkstream")
 
 
 class PenBase:
-    """Somebody who writes. See `Client.pen` and `AsyncClient.pen`.
+    """A pen that writes. See `Client.pen` and `AsyncClient.pen`.
 
-    No method that writes ever waits: points leave by themselves, packed with those of the client's other
+    No method that writes waits: points leave in the background, packed with those of the client's other
     pens every `packet_ms`, and at once when the pen lifts. One thread or task at a time may write.
     """
 
@@ -69,15 +69,16 @@ class PenBase:
 
         Args:
             x: to the right, in the pen's units.
-            y: down or up, as the pen was told.
-            t: milliseconds on any clock, the same for all strokes of the pen, below 0 as well; for all
-                points of a stroke or for none.
-            pressure: 0 to 1; alike.
+            y: down or up, as the pen's option `y` says.
+            t: milliseconds on any clock, the same for all strokes of the pen; may be below 0. All points
+                of a stroke have it, or none.
+            pressure: 0 to 1. All points of a stroke have it, or none.
 
         Returns: the stroke's number, by which results and `erase` know it.
 
         Raises:
-            InvalidInk: a number is not finite or too large, or the tip is down already.
+            InvalidInk: a number is not finite or too large, the tip is down already, or there are more
+                points than `ink_buffer`.
             Overloaded: too many points wait to be sent.
             ClientClosed: the pen or its client was closed.
         """
@@ -87,17 +88,17 @@ class PenBase:
     def move(
         self, x: float, y: float, t: float | None = None, pressure: float | None = None
     ) -> None:
-        """The tip moves. Arguments and errors as of `down`; the tip must be down."""
+        """The tip, which must be down, moves. Arguments and errors as for `down`."""
         coder = self._coder
         if coder is None:
             raise InvalidInk("move: the tip is up; put it down with down(x, y) first")
         columns = coder.point(x, y, t, pressure)
         try:
-            woken = self._outbox.add(self._journal, columns)
+            wakes = self._outbox.add(self._journal, columns)
         except InkstreamError:
             coder.take_back()
             raise
-        if woken:
+        if wakes:
             self._wake()
 
     def points(self, points: npt.ArrayLike) -> None:
@@ -107,7 +108,7 @@ class PenBase:
             points: array-like of shape (n, 2): x, y; a third column is t in ms, a fourth the pressure.
 
         Raises:
-            InvalidInk: as `move`; the points before are written only where more than 4,096 are given.
+            InvalidInk: as for `move`. The points before the wrong one may be written, in pieces of 4,096.
         """
         coder = self._coder
         if coder is None:
@@ -133,12 +134,12 @@ class PenBase:
         """Write a whole stroke: down, points, up.
 
         Args:
-            points: as of the method `points`; at least one.
+            points: as for the method `points`; at least one.
 
         Returns: the stroke's number.
 
         Raises:
-            InvalidInk: as `down`; nothing is written then.
+            InvalidInk: as for `down`; nothing is written then.
         """
         table = table_of(points)
         if not len(table):
@@ -151,7 +152,7 @@ class PenBase:
         return number
 
     def end_glyph(self) -> None:
-        """The digit is done: its final result follows, without a quiet time. Lifts the tip if need be.
+        """End the digit: its final result follows, without a quiet time. Lifts the tip if need be.
 
         Raises:
             ClientClosed: the pen or its client was closed.
@@ -167,13 +168,13 @@ class PenBase:
             self._put(event)
 
     def erase(self, stroke: int) -> None:
-        """Take a stroke away: the digit that it is part of is recognised anew without it.
+        """Remove a stroke: its digit is recognised again without it.
 
-        A digit that is final stays so; what the eraser takes from it comes back as an error when the server
-        says so. No loop over the pen waits for that: it comes in one that still runs, or in the next.
+        A digit with a final result keeps that. To erase from it gives an error, once the server answers; no
+        loop over the pen waits for it, so it comes in a loop that still runs, or in the next one.
 
         Raises:
-            InvalidInk: there was no such stroke.
+            InvalidInk: there is no such stroke.
             ClientClosed: the pen or its client was closed.
         """
         self._require_open()
@@ -183,14 +184,14 @@ class PenBase:
             )
             raise InvalidInk(f"stroke: {has}, got {stroke!r}")
         if stroke == self._strokes:
-            # If it is being drawn, the rest of it is not read.
+            # If it is being drawn, the rest of it does not count.
             self._coder = None
         event = ink_pb2.InkEvent(pen=self.number)
         event.stroke_remove.stroke = stroke
         self._put(event)
 
     def clear(self) -> None:
-        """Take away all ink that has no final result; there will be none for it.
+        """Remove all ink without a final result; it gets none.
 
         Raises:
             ClientClosed: the pen or its client was closed.
@@ -217,15 +218,15 @@ class PenBase:
         self.recheck()
 
     def deliver(self, result: GlyphResult) -> None:
-        """For the connection: an answer came."""
+        """For the connection: a result arrives."""
         self._take(result)
 
     def fail(self, error: InkstreamError) -> None:
-        """For the connection: something will not be answered."""
+        """For the connection: something gets no result."""
         self._take(error)
 
     def recheck(self) -> None:
-        """For the connection: what is due may have changed."""
+        """For the connection: check again whether a result is due."""
         raise NotImplementedError
 
     def __enter__(self) -> Self:
@@ -246,32 +247,32 @@ class PenBase:
         return StrokeCoder(self._counts, t, has_pressure=has_pressure, shift_ms=self._shift_ms)
 
     def _begin(self, coder: StrokeCoder, first: Columns) -> int:
-        """Begin a stroke with its first points; gives its number."""
+        """Begin a stroke with its first points; returns its number."""
         self._require_open()
         if self._coder is not None:
             raise InvalidInk("the tip is down already; lift it with up() first")
         stroke = self._strokes + 1
         self._writer = self._current()
-        woken = self._outbox.begin(self._journal, stroke, coder.time_ms, first)
+        wakes = self._outbox.begin(self._journal, stroke, coder.time_ms, first)
         self._coder, self._strokes, self._has_ink = coder, stroke, True
         if coder.has_time:
             self._shift_ms = coder.shift_ms
-        if woken:
+        if wakes:
             self._wake()
         return stroke
 
     def _write(self, coder: StrokeCoder, table: npt.NDArray[np.float64]) -> None:
-        woken = False
+        wakes = False
         try:
             for start in range(0, len(table), _PIECE):
                 columns = coder.points(table[start : start + _PIECE])
                 try:
-                    woken |= self._outbox.add(self._journal, columns)
+                    wakes |= self._outbox.add(self._journal, columns)
                 except InkstreamError:
                     coder.take_back()
                     raise
         finally:
-            if woken:
+            if wakes:
                 self._wake()
 
     def _put(self, event: ink_pb2.InkEvent) -> None:
@@ -287,12 +288,12 @@ class PenBase:
             try:
                 self._on_result(item)
             except Exception:  # noqa: BLE001 - whatever it raises
-                # As with callbacks of futures: it is the caller's, and must not end the stream.
+                # As with callbacks of futures: an error of the caller's must not end the stream.
                 _log.exception("on_result of pen %d failed", self.number)
         self.recheck()
 
     def _current(self) -> object:
-        """Who is running: a thread or a task."""
+        """The running thread or task."""
         raise NotImplementedError
 
     def _is_over(self) -> bool:

@@ -1,6 +1,6 @@
 """Ink that waits to be sent: what all pens of a client did since the last message left.
 
-Any thread adds, one takes. Knows neither sockets nor event loops; of time only what its clock says.
+Any thread adds, one takes. Knows neither sockets nor event loops; time comes from its clock.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from inkstream.ink import InvalidInk
 from inkstream.v1 import error_pb2, ink_pb2
 
 MOST_POINTS = 8192
-"""Points that one message carries at most; a few tens of kilobytes."""
+"""Greatest number of points in one message; a few tens of kilobytes."""
 MOST_EVENTS = 2048
-"""Other events that it carries at most, more or less: a pen's turn is not cut for less than points."""
+"""Other events after which a message takes no further pen; only points cut a pen's turn short."""
 
 
 class InkOutbox:

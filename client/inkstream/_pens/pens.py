@@ -1,4 +1,4 @@
-"""Pens of the sync and of the async client: how their results are waited for."""
+"""Pens of the sync and of the async client: how a loop waits for their results."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from inkstream.v1 import ink_pb2
 
 
 class Pen(PenBase):
-    """Somebody who writes, see `Client.pen`. Iterating it yields results as they come.
+    """A pen that writes, see `Client.pen`. Iterating it yields results as they come.
 
     A loop in the thread that writes ends when all that it has written has its final result; write more
     and iterate again. A loop in another thread waits for more until the pen is closed. As long as
-    nobody has written, a loop waits, too: another thread may be about to. Where there may be nothing to
+    nobody has written, a loop waits, too: another thread may be about to. If there may be nothing to
     write, call `end_glyph` or `close` before the loop.
     """
 
@@ -39,8 +39,8 @@ class Pen(PenBase):
         """Yield results in the order in which they come.
 
         Raises:
-            InkstreamError: something of this pen got no result; other pens are not affected. One may go
-                on iterating, and writing.
+            InkstreamError: something of this pen got no result; other pens are not affected. You may
+                iterate again, and write.
         """
         while True:
             self._outbox.require_own_process()
@@ -55,7 +55,7 @@ class Pen(PenBase):
             yield item
 
     def recheck(self) -> None:
-        """For the connection: what is due may have changed."""
+        """For the connection: check again whether a result is due."""
         with self._changed:
             self._changed.notify_all()
 
@@ -64,12 +64,13 @@ class Pen(PenBase):
 
 
 class AsyncPen(PenBase):
-    """Somebody who writes, see `AsyncClient.pen`. `async for` yields results as they come.
+    """A pen that writes, see `AsyncClient.pen`. `async for` yields results as they come.
 
     A loop in the task that writes ends when all that it has written has its final result; write more
     and iterate again. A loop in another task waits for more until the pen is closed. As long as
-    nobody has written, a loop waits, too: another task may be about to. Where there may be nothing to
-    write, call `end_glyph` or `close` before the loop. What writes never waits, so it is not awaited.
+    nobody has written, a loop waits, too: another task may be about to. If there may be nothing to
+    write, call `end_glyph` or `close` before the loop. Methods that write never wait: do not await
+    them.
     """
 
     def __init__(
@@ -87,8 +88,8 @@ class AsyncPen(PenBase):
         """Yield results in the order in which they come. Cancelling it loses none.
 
         Raises:
-            InkstreamError: something of this pen got no result; other pens are not affected. One may go
-                on iterating, and writing.
+            InkstreamError: something of this pen got no result; other pens are not affected. You may
+                iterate again, and write.
         """
         while True:
             self._outbox.require_own_process()
@@ -109,7 +110,7 @@ class AsyncPen(PenBase):
         self.close()
 
     def recheck(self) -> None:
-        """For the connection: what is due may have changed."""
+        """For the connection: check again whether a result is due."""
         self._changed.set()
 
     def _current(self) -> object:

@@ -1,6 +1,6 @@
 """Turns points into the wire's columns: whole counts, each as the difference to the one before.
 
-Pure arithmetic, one coder a stroke.
+Pure arithmetic, one coder per stroke.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import numpy.typing as npt
 from inkstream.ink import Ink, InvalidInk
 
 Columns: TypeAlias = tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[int]]
-"""dx, dy, dt_ms and pressure; the last two are empty where the stroke has none."""
+"""dx, dy, dt_ms and pressure; the last two are empty if the stroke has none."""
 
 FARTHEST = 1 << 30
-"""Counts from 0 that a coordinate may be: differences of two then fit the wire's 32 bits."""
+"""Greatest distance of a coordinate from 0, in counts: differences of two fit the wire's 32 bits."""
 FULL_PRESSURE = 65535
 _LONGEST_MS = (1 << 32) - 1
 _LATEST_MS = 1 << 53
-"""Milliseconds from 0 that a time may be: beyond, a float tells no two of them apart."""
+"""Greatest distance of a time from 0, in milliseconds: a float holds every whole number up to it."""
 
 
 class StrokeCoder:
-    """Codes one stroke's points, as they come."""
+    """Codes the points of one stroke as they come."""
 
     __slots__ = (
         "_before",
@@ -52,13 +52,13 @@ class StrokeCoder:
         """Begin a stroke.
 
         Args:
-            counts_per_unit: counts of the wire in one unit of the caller.
-            t: when it begins, in milliseconds; None if its points have no times.
+            counts_per_unit: counts of the wire per unit of the caller.
+            t: its beginning in milliseconds; None if its points have no times.
             has_pressure: whether its points have a pressure.
-            shift_ms: the `shift_ms` of the pen's strokes before; None for the first that has times.
+            shift_ms: the `shift_ms` of the pen's earlier strokes; None for the first with times.
 
         Raises:
-            InvalidInk: `t` is no finite number, or too far from 0.
+            InvalidInk: `t` is not a finite number, or too far from 0.
         """
         self._counts = counts_per_unit
         self._x = self._y = 0
@@ -66,16 +66,16 @@ class StrokeCoder:
         self.has_pressure = has_pressure
         began = 0 if t is None else _whole_ms(t)
         self.shift_ms = max(0, 1 - began) if shift_ms is None else shift_ms
-        """Added to the caller's times: 0 says on the wire that a time is unknown, and none is below."""
+        """Added to the caller's times: on the wire 0 means an unknown time, and no time is below."""
         self._t = self.time_ms = 0 if t is None else max(1, began + self.shift_ms)
-        """When it began, in whole milliseconds; 0 where its points have no times."""
+        """Its beginning in whole milliseconds; 0 if its points have no times."""
         self._before = (0, 0, self._t)
 
     def point(self, x: float, y: float, t: float | None, pressure: float | None) -> Columns:
         """Code one point.
 
         Raises:
-            InvalidInk: a number is not finite or too far from 0, or a column comes and goes.
+            InvalidInk: a number is not finite or too far from 0, or has t or pressure unlike the first point.
         """
         if (t is not None) != self.has_time or (pressure is not None) != self.has_pressure:
             raise self._uneven(t is not None, pressure is not None)
@@ -85,7 +85,7 @@ class StrokeCoder:
             raise InvalidInk(f"x, y: expected finite numbers, got {x!r}, {y!r}") from None
         if not (-FARTHEST <= across <= FARTHEST and -FARTHEST <= along <= FARTHEST):
             raise self._too_far(x, y)
-        # Checked as a whole before anything of it counts.
+        # Check the whole point before any of it counts.
         force: Sequence[int] = () if pressure is None else (_force(pressure),)
         now = self._t if t is None else _whole_ms(t) + self.shift_ms
         self._before = (self._x, self._y, self._t)
@@ -122,7 +122,7 @@ class StrokeCoder:
         dx, dy = np.diff(whole, axis=0, prepend=[[self._x, self._y]]).T.tolist()
         times: Sequence[int] = ()
         if width > 2:
-            # Clocks that step back stand still instead.
+            # A clock that steps back stands still instead.
             clock = np.rint(table[:, 2]).astype(np.int64) + self.shift_ms
             clock = np.maximum.accumulate(np.append(self._t, clock))
             times = np.minimum(np.diff(clock), _LONGEST_MS).tolist()
@@ -135,7 +135,7 @@ class StrokeCoder:
         return dx, dy, times, force
 
     def take_back(self) -> None:
-        """Forget what was coded last: it goes nowhere."""
+        """Undo the last call: its points are not sent."""
         self._x, self._y, self._t = self._before
 
     def _uneven(self, timed: bool, pressed: bool) -> InvalidInk:
@@ -155,7 +155,7 @@ class StrokeCoder:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How a whole ink is brought into counts."""
+    """How to convert a whole ink to counts."""
 
     counts_per_unit: float
     """A power of 2, so that scaling rounds nothing."""
@@ -163,14 +163,14 @@ class Scale:
     """Subtracted first."""
 
     def apply(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Bring points into counts, not yet rounded; shape (n, 2) as they are."""
+        """Convert points of shape (n, 2) to counts, not yet rounded."""
         return (points - self.origin) * self.counts_per_unit
 
 
 def scale_for(strokes: Sequence[npt.NDArray[np.float64]]) -> Scale:
-    """Choose counts so fine that nothing of an ink is lost that a digit's picture could show.
+    """Choose counts so fine that rounding never shows in a digit's picture.
 
-    Whole numbers of some size stay as they are; other ink gets at least 4,096 counts on its longest side.
+    Large enough whole numbers stay as they are; other ink gets at least 4,096 counts on its longest side.
 
     Args:
         strokes: each float64 of shape (n, 2), finite.
@@ -198,9 +198,9 @@ class Fitted:
     """A whole ink, and the pen that would write it without loss."""
 
     units: Literal["px", "mm"] | None
-    """What the strokes count; None where that is not known, or cannot be said on the wire."""
+    """The unit of the strokes; None if it is unknown, or the wire has no name for it."""
     counts_per_unit: float
-    """Counts of the wire in one unit."""
+    """Counts of the wire per unit."""
     strokes: list[npt.NDArray[np.float64]]
     """Each of shape (n, 2), in units, y as the ink has it."""
 

@@ -1,4 +1,4 @@
-"""What a pen wrote, piece by piece: the points and events of strokes, and what is known of them."""
+"""The pieces of what a pen wrote: runs of points, events, and the state of strokes and digits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from inkstream.v1 import ink_pb2
 
 
 class Run:
-    """Points of one stroke that follow each other and leave in one event."""
+    """Successive points of one stroke that leave in one event."""
 
     __slots__ = ("dt_ms", "dx", "dy", "pressure")
 
@@ -35,7 +35,7 @@ class Run:
 
 
 Waiting: TypeAlias = Run | ink_pb2.InkEvent
-"""What one event of a message will hold."""
+"""What becomes one event of a message."""
 
 
 class SentStroke:

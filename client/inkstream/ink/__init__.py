@@ -6,8 +6,8 @@
         print(ink.label, ink.writer, len(ink.strokes))
     write("digits.inkml.gz", read("digits.jsonl"))
 
-InkML needs `pip install inkstream[inkml]`. A file that is malformed or too large raises InvalidInk with
-its line and the reason.
+InkML needs `pip install inkstream[inkml]`. A malformed or too large file raises InvalidInk, which names
+the line and the reason.
 """
 
 from inkstream.ink._errors import InvalidInk

@@ -1,4 +1,4 @@
-"""What can be wrong with ink."""
+"""The error for ink that cannot be used."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from inkstream._exceptions import InputError
 
 
 class InvalidInk(InputError, ValueError):
-    """Ink, or a file of ink, cannot be taken as it is; the message says where and why.
+    """Ink, or a file of ink, is malformed; the message says where and why.
 
     Attributes:
-        source: the file's name, "" for ink that comes from no file.
-        line: its line, from 1; 0 where the whole file is meant.
-        reason: what is wrong, and what is wanted.
+        source: the file's name; "" if the ink comes from no file.
+        line: its line, from 1; 0 for the whole file.
+        reason: what is wrong, and what is expected.
     """
 
     def __init__(self, reason: str, source: str = "", line: int = 0) -> None:

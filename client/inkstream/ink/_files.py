@@ -1,4 +1,4 @@
-"""Files of ink in any format: told apart by what they hold, written by how they are named."""
+"""Files of ink in any format: the content decides how a file is read, the name how it is written."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _READERS: dict[bytes, Callable[[Source], Iterator[Ink]]] = {
 
 
 def read(path: str | os.PathLike[str], *, limits: Limits | None = None) -> Iterator[Ink]:
-    """Read a file of ink, one after the other, as they are asked for.
+    """Read a file ink by ink, as the caller iterates.
 
-    UNIPEN, InkML or JSON Lines, told by the first character; gzipped or not, told by the first bytes.
+    UNIPEN, InkML or JSON Lines, recognised by the first character; gzip, by the first bytes.
 
     Args:
         path: the file. It is open until the iterator ends or is closed.
@@ -35,7 +35,7 @@ def read(path: str | os.PathLike[str], *, limits: Limits | None = None) -> Itera
 
     Raises:
         InvalidInk: the file is malformed, none of the three, or beyond the limits. Inks before the bad
-            place have been given by then.
+            place have been yielded by then.
         OSError: the file cannot be read.
     """
     with Path(path).open("rb") as file:
@@ -46,8 +46,8 @@ def read_from(file: BinaryIO, name: str = "", *, limits: Limits | None = None) -
     """Read from an open file, a pipe or standard input, as `read` does.
 
     Args:
-        file: opened for binary reading; need not be seekable; stays the caller's to close.
-        name: what messages call it.
+        file: opened for binary reading; need not be seekable. The caller closes it.
+        name: how messages name it.
         limits: how much to read at most.
     """
     source = Source(file, name, limits or Limits())
@@ -65,19 +65,19 @@ def read_from(file: BinaryIO, name: str = "", *, limits: Limits | None = None) -
 
 
 def write(path: str | os.PathLike[str], inks: Iterable[Ink]) -> int:
-    """Write a file of ink in the format of its name, gzipped where that ends in ".gz".
+    """Write a file of ink in the format of its name, gzipped if that ends in ".gz".
 
-    The same ink makes the same bytes. The file appears when all is written; after an error there is
-    none, and one that was there before is as it was.
+    The same ink gives the same bytes. The file appears when all is written; after an error there is
+    none, and an earlier file of that name is unchanged.
 
     Args:
         path: ends in one of FORMATS, or in one and ".gz".
-        inks: what to write; read one by one.
+        inks: what to write; taken one by one.
 
-    Returns: how many were written.
+    Returns: how many inks it wrote.
 
     Raises:
-        InvalidInk: the name says no format, or the format cannot say what an ink holds.
+        InvalidInk: the name has no known suffix, or the format cannot hold an ink.
         OSError: the file cannot be written.
     """
     path = Path(path)
@@ -106,7 +106,7 @@ def write(path: str | os.PathLike[str], inks: Iterable[Ink]) -> int:
                 _write_lines(file, _lines(suffix, counted()))
         unfinished.replace(path)
     except InvalidInk as error:
-        # One that names its source comes from the file that `inks` are read from.
+        # An error that names its source comes from the file that `inks` are read from.
         raise error if error.source else InvalidInk(error.reason, str(path)) from None
     finally:
         unfinished.unlink(missing_ok=True)
@@ -124,4 +124,4 @@ def _write_lines(file: BinaryIO | gzip.GzipFile, lines: Iterable[str]) -> None:
         try:
             file.write(line.encode() + b"\n")
         except UnicodeEncodeError as error:
-            raise InvalidInk(f"a text is no Unicode ({error.reason})") from None
+            raise InvalidInk(f"a text is not Unicode ({error.reason})") from None

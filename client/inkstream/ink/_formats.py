@@ -1,4 +1,4 @@
-"""The <traceFormat>, <inkSource> and <context> elements of InkML: what the numbers of a trace mean."""
+"""The <traceFormat>, <inkSource> and <context> elements of InkML: the meaning of a trace's numbers."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Channel:
     """One number of each point.
 
     Attributes:
-        name: X, Y, T, F or another, which is passed over.
-        scale: what the number is multiplied with after `origin` is subtracted.
+        name: X, Y, T, F or another, which is ignored.
+        scale: factor, applied after `origin`.
         origin: subtracted first.
     """
 
@@ -34,14 +34,14 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """What the numbers of a trace mean; the default is InkML's.
+    """The meaning of a trace's numbers; the default is InkML's.
 
     Attributes:
         channels: the numbers of a point, in order.
-        y: which way y grows.
+        y: the direction in which y grows.
         units: of x and y.
-        per_mm: counts a millimetre where known.
-        points_per_second: the sampling rate where known.
+        per_mm: counts per millimetre, None if unknown.
+        points_per_second: the sampling rate, None if unknown.
     """
 
     channels: tuple[Channel, ...] = (Channel("X"), Channel("Y"))
@@ -51,7 +51,7 @@ class Format:
     points_per_second: float | None = None
 
     def same_ink(self, other: Format) -> bool:
-        """Whether strokes of both may lie in one ink."""
+        """Whether strokes of both may belong to one ink."""
         return dataclasses.replace(self, channels=other.channels) == other
 
     def stroke(self, table: Column) -> Stroke:
@@ -68,24 +68,24 @@ class Format:
 
 
 class FormatBuilder:
-    """Gathers a format from the elements inside a <context>, <inkSource> or <traceFormat>."""
+    """Builds a format from the elements inside a <context>, <inkSource> or <traceFormat>."""
 
     def __init__(self, base: Format) -> None:
-        """Begin with what holds already."""
+        """Begin with the format that applies so far."""
         self._base = base
         self._channels: list[Channel] = []
         self._resolution: dict[str, float] = {}
         self._changes: dict[str, Any] = {}
 
     def rebase(self, base: Format) -> None:
-        """Take over what an element refers to."""
+        """Begin again with the format that an element refers to."""
         self._base = base
 
     def channel(self, attributes: Mapping[str, str]) -> None:
         """A <channel>.
 
         Raises:
-            InvalidInk: it has no name, or means what cannot be read.
+            InvalidInk: it has no name of its own, or an unknown unit or range.
         """
         name = attributes.get("name", "")
         if not name or any(name == channel.name for channel in self._channels):
@@ -111,7 +111,7 @@ class FormatBuilder:
         self._channels.append(made)
 
     def channel_property(self, attributes: Mapping[str, str]) -> None:
-        """A <channelProperty>; only the resolution of X and Y is read."""
+        """A <channelProperty>; only the resolution of X and Y matters."""
         value = number(attributes.get("value", ""))
         channel, units = attributes.get("channel"), attributes.get("units", "").strip()
         if attributes.get("name") == "resolution" and channel in ("X", "Y") and value:
@@ -129,7 +129,7 @@ class FormatBuilder:
         """Give the format.
 
         Raises:
-            InvalidInk: channels are given, but not X and Y.
+            InvalidInk: there are channels, but not X and Y.
         """
         made = dataclasses.replace(self._base, **self._changes)
         if self._channels:
@@ -143,7 +143,7 @@ class FormatBuilder:
 
 
 def number(text: str) -> float | None:
-    """Give the finite number that a text says, None if it says none."""
+    """Give the finite number that a text holds, None if it holds none."""
     try:
         value = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Ink in memory: strokes as columns, with what is known about how they were written."""
+"""Ink in memory: strokes as columns, with what is known about the writing."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from inkstream.ink._errors import InvalidInk
 
 Column = NDArray[np.float64]
 YDirection = Literal["up", "down"]
-"""Which way y grows: "down" as on screens, "up" as on many tablets."""
+"""The direction in which y grows: "down" as on screens, "up" as on many tablets."""
 Units = Literal["px", "mm", "count"]
-"""What one step of a coordinate is: a pixel, a millimetre, or a device's count of unknown size."""
+"""The unit of coordinates: a pixel, a millimetre, or a device's count of unknown size."""
 _NOT_NUMBERS = (TypeError, ValueError, OverflowError)
 """What numpy raises for values that are not numbers of an array."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stroke:
-    """What the tip drew from pen-down to pen-up, as columns of one length.
+    """The points from pen-down to pen-up, as columns of one length.
 
-    Any sequence of numbers is taken; it is copied to a read-only float64 column of shape (n,).
+    A column may be any sequence of numbers; it becomes a read-only float64 copy of shape (n,).
 
     Attributes:
         x: to the right, in the units of the ink.
-        y: up or down, as the ink says.
-        t_ms: milliseconds on any clock, or None where unknown.
-        pressure: 0 to 1 of the device's range, or as the source gave it where the range is unknown; None
-            where there is none.
+        y: up or down, see `Ink.y`.
+        t_ms: milliseconds on any clock, None if unknown.
+        pressure: 0 to 1 of the device's range, or as the source gave it if the range is unknown; None
+            without pressure.
 
     Raises:
-        InvalidInk: columns differ in length, or hold what is not a finite number.
+        InvalidInk: columns differ in length, or a value is not a finite number.
     """
 
     x: Column
@@ -45,7 +45,7 @@ class Stroke:
     pressure: Column | None = None
 
     def __post_init__(self) -> None:
-        """Copy and check."""
+        """Copy and check the columns."""
         for name in ("x", "y", "t_ms", "pressure"):
             column = getattr(self, name)
             if column is not None:
@@ -62,7 +62,7 @@ class Stroke:
             points: array-like of shape (n, 2): x, y; a third column is t_ms, a fourth the pressure.
 
         Raises:
-            InvalidInk: it is no such array, or holds what is not a finite number.
+            InvalidInk: it is no such array, or a value is not a finite number.
         """
         return cls(*table_of(points).T)
 
@@ -72,11 +72,11 @@ class Stroke:
         return np.stack([self.x, self.y], axis=1)
 
     def __len__(self) -> int:
-        """Points."""
+        """The number of points."""
         return len(self.x)
 
     def __eq__(self, other: object) -> bool:
-        """Equal columns."""
+        """Strokes are equal if their columns are."""
         if not isinstance(other, Stroke):
             return NotImplemented
         return all(
@@ -85,7 +85,7 @@ class Stroke:
         )
 
     def __hash__(self) -> int:
-        """Agrees with equality."""
+        """Agree with equality."""
         # -0.0 equals 0.0 but has other bytes.
         return hash(tuple((c + 0.0).tobytes() for c in self._columns() if c is not None))
 
@@ -95,20 +95,20 @@ class Stroke:
 
 @dataclass(frozen=True, slots=True)
 class Ink:
-    """One piece of writing: a digit, a word, whatever the source took for one.
+    """One piece of writing: a digit, a word, or whatever the source treats as one.
 
     Attributes:
         strokes: in the order of writing; each a `Stroke`, or points as `Stroke.of` takes them.
-        y: which way y grows.
-        units: what coordinates count.
-        per_mm: counts a millimetre in x and y where known; they differ on some tablets.
-        points_per_second: sampling rate of the device, None where unknown or uneven.
-        label: what is written, None where unknown.
-        writer: who wrote it, in the words of the source; None where unknown.
-        contributor: the site that collected it. Writers of two sites may share a name, so a writer is
-            (contributor, writer).
-        index: the source's number for it, None where it has none.
-        extra: what else a row of JSON Lines holds; other formats lose it.
+        y: the direction in which y grows.
+        units: the unit of coordinates.
+        per_mm: counts per millimetre in x and y, None if unknown; they differ on some tablets.
+        points_per_second: sampling rate of the device, None if unknown or uneven.
+        label: what is written, None if unknown.
+        writer: who wrote it, as the source names the writer; None if unknown.
+        contributor: the site that collected it. Two sites may use the same writer name, so
+            (contributor, writer) identifies a writer.
+        index: the source's number for it, None without one.
+        extra: other fields of a row of JSON Lines; other formats lose them.
     """
 
     strokes: tuple[Stroke, ...]
@@ -123,7 +123,7 @@ class Ink:
     extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        """Check.
+        """Make strokes of points, and check the rest.
 
         Raises:
             InvalidInk: a stroke cannot be made of its points, or `y`, `units`, `per_mm` or
@@ -142,8 +142,8 @@ class Ink:
     def arrays(self) -> list[Column]:
         """Give the strokes as points, with x and y in one and the same unit.
 
-        Returns: a float64 array of shape (n, 2) a stroke. Where a tablet counts x and y differently, y is
-            given in counts of x; y keeps its direction.
+        Returns: a float64 array of shape (n, 2) per stroke. If a tablet counts x and y differently, y is
+            converted to counts of x; y keeps its direction.
         """
         stretch = 1.0 if self.per_mm is None else self.per_mm[0] / self.per_mm[1]
         if stretch == 1.0:

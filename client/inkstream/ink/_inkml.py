@@ -1,8 +1,8 @@
 """Ink as W3C InkML (Recommendation of 20 September 2011), read as a stream.
 
-A <traceGroup> that holds traces is one ink; traces outside of groups are one together. Annotations of
-type "truth", "writer", "contributor" and "index" say what they say; writer and contributor of the
-document hold for its groups. y grows down unless the channel's orientation is "-ve". Not read: views,
+A <traceGroup> with traces is one ink; all traces outside of groups are one ink together. Annotations of
+type "truth", "writer", "contributor" and "index" become the ink's fields; writer and contributor of the
+document apply to its groups. y grows down unless the channel's orientation is "-ve". Not supported: views,
 continued traces, intermittent channels, transformations.
 """
 
@@ -31,7 +31,7 @@ def read(source: Source) -> Iterator[Ink]:
     """Read ink by ink.
 
     Raises:
-        InvalidInk: the file is no InkML, or declares entities.
+        InvalidInk: the file is not InkML, or declares entities.
         ModuleNotFoundError: defusedxml is not installed; `pip install inkstream[inkml]`.
     """
     try:
@@ -61,12 +61,12 @@ def read(source: Source) -> Iterator[Ink]:
         except ParseError as error:
             line, column = error.position
             what = ErrorString(error.code)
-            refusal = document.refuse(f"no well-formed XML ({what} at column {column})", line)
+            refusal = document.refuse(f"expected well-formed XML ({what} at column {column})", line)
         except DefusedXmlException as error:
-            refusal = document.refuse(f"DTDs and entities are not read ({type(error).__name__})")
+            refusal = document.refuse(f"expected no DTD and no entities ({type(error).__name__})")
         except (ValueError, LookupError) as error:
-            # What expat says of encodings that it does not know.
-            refusal = document.refuse(f"no XML that can be read ({error})")
+            # expat raises these for encodings that it does not know.
+            refusal = document.refuse(f"the XML cannot be read ({error})")
         yield from document.taken()
     if refusal:
         raise refusal
@@ -84,7 +84,7 @@ class _Group:
         self.has_groups = False
 
     def inherited(self, kind: str) -> str | None:
-        """What an annotation of this group or of one around it says."""
+        """The text of an annotation of this group or of one around it."""
         group: _Group | None = self
         while group is not None:
             if kind in group.notes:
@@ -93,7 +93,7 @@ class _Group:
         return None
 
     def ink(self) -> Ink:
-        """The ink as far as it is known."""
+        """The ink of the traces so far."""
         drawn = self.drawn or self.context
         index = self.notes.get("index", "")
         return Ink(
@@ -110,7 +110,7 @@ class _Group:
 
 
 class _Document:
-    """Takes the parser's events and makes ink of them."""
+    """Turns the parser's events into ink."""
 
     def __init__(self, source: Source) -> None:
         self.expat: Any = None
@@ -144,7 +144,7 @@ class _Document:
             raise self.refuse(f"nested deeper than {_DEEPEST} elements")
         self._path.append(name)
         if name in ("traceView", "intermittentChannels"):
-            raise self.refuse(f"<{name}> is not read")
+            raise self.refuse(f"<{name}> is not supported")
         begin = self._BEGIN.get(name)
         if begin:
             begin(self, attributes)
@@ -169,7 +169,7 @@ class _Document:
     def _begin_format(self, attributes: Mapping[str, str]) -> None:
         base = self._referred(attributes, self._group.context)
         if self._builders:
-            # An <inkSource> or <traceFormat> inside a <context> adds to it.
+            # An <inkSource> or <traceFormat> inside a <context> extends that.
             builder = self._builders[-1][0]
             if "contextRef" in attributes or "traceFormatRef" in attributes:
                 builder.rebase(base)
@@ -183,7 +183,7 @@ class _Document:
         if name is not None:
             self._contexts[name] = made
         if not self._builders and self._path and self._path[-1] == "ink":
-            # Outside of <definitions> it holds for all that follows.
+            # Outside of <definitions> it applies to all that follows.
             self._group.context = made
 
     def _begin_channel(self, attributes: Mapping[str, str]) -> None:
@@ -215,7 +215,7 @@ class _Document:
 
     def _begin_trace(self, attributes: Mapping[str, str]) -> None:
         if self._trace or attributes.get("continuation"):
-            raise self.refuse("a trace inside or continuing another is not read")
+            raise self.refuse("a trace inside or continuing another is not supported")
         if attributes.get("type", "penDown") == "penUp":
             return
         self._trace = (
@@ -242,7 +242,7 @@ class _Document:
             raise self.refuse(f"stroke {len(group.strokes)}: {error.reason}", line) from None
 
     def _begin_annotation(self, attributes: Mapping[str, str]) -> None:
-        # Annotations of single traces are not the ink's.
+        # Annotations of single traces do not apply to the ink.
         if self._path[-2:-1] in (["ink"], ["traceGroup"]):
             self._note = attributes.get("type", "")
             self._text, self._text_bytes = [], 0

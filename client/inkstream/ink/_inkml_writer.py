@@ -1,4 +1,4 @@
-"""Writes InkML that `_inkml` reads, and other programs too: one <traceGroup> an ink."""
+"""Writes InkML for `_inkml` and other programs: one <traceGroup> per ink."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from inkstream.ink._numerals import spelled
 
 _UNITS = {"mm": "mm", "px": "px", "count": "dev"}
 #: Characters that XML 1.0 cannot hold.
-_UNSPEAKABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def lines_of(inks: Iterable[Ink]) -> Iterator[str]:
-    """Give the file's lines, without line breaks. `extra` has no place in the format.
+    """Give the file's lines, without line breaks. The format cannot hold `extra`.
 
     Raises:
-        InvalidInk: a text holds characters that XML cannot.
+        InvalidInk: a text holds characters that XML cannot hold.
     """
     contexts: dict[str, str] = {}
     yield '<?xml version="1.0" encoding="UTF-8"?>'
@@ -32,7 +32,7 @@ def lines_of(inks: Iterable[Ink]) -> Iterator[str]:
             context = _context(ink, stroke)
             if context not in contexts:
                 contexts[context] = f"c{len(contexts)}"
-                # Within definitions, or it would hold for what follows as well.
+                # Within definitions, or it would apply to all that follows.
                 made = f'<context xml:id="{contexts[context]}">{context}</context>'
                 yield f"<definitions>{made}</definitions>"
             referred.append(contexts[context])
@@ -53,7 +53,7 @@ def lines_of(inks: Iterable[Ink]) -> Iterator[str]:
 
 
 def _context(ink: Ink, stroke: Stroke) -> str:
-    """What a <context> for the stroke holds."""
+    """The content of a <context> for the stroke."""
     units = _UNITS[ink.units]
     up = ' orientation="-ve"' if ink.y == "up" else ""
     channels = (
@@ -86,6 +86,6 @@ def _trace(stroke: Stroke) -> str:
 
 
 def _escaped(text: str) -> str:
-    if _UNSPEAKABLE.search(text):
-        raise InvalidInk(f"{text[:80]!r} holds a character that XML cannot")
+    if _UNWRITABLE.search(text):
+        raise InvalidInk(f"{text[:80]!r} holds a character that XML cannot hold")
     return escape(text, {"\r": "&#13;"})

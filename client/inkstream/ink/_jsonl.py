@@ -1,8 +1,8 @@
-"""Ink as JSON Lines: one object a line.
+"""Ink as JSON Lines: one object per line.
 
-`strokes` holds strokes of [x, y] points in writing order; `y` says which way y grows. The rest may be
-absent: `label`, `writer`, `contrib`, `index`, `pps` (points a second), `xppmm` and `yppmm` (counts a
-millimetre), `units` (else counts), `t` and `pressure` (a list a stroke, null for a stroke without).
+`strokes` holds strokes of [x, y] points in writing order; `y` is the direction in which y grows. The rest
+may be absent: `label`, `writer`, `contrib`, `index`, `pps` (points per second), `xppmm` and `yppmm` (counts
+per millimetre), `units` (else counts), `t` and `pressure` (a list per stroke, null for a stroke without).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def read(source: Source) -> Iterator[Ink]:
     """Read ink by ink; blank lines are skipped.
 
     Raises:
-        InvalidInk: a line is no such object.
+        InvalidInk: a line is not such an object.
     """
     constants: list[str] = []
 
@@ -55,13 +55,13 @@ def read(source: Source) -> Iterator[Ink]:
         try:
             ink = _ink(decoder.decode(line), source.limits)
             if constants:
-                # Not in a stroke, where it would have been refused with its place.
+                # It is not in a stroke: there, `Stroke` has raised an error with its place.
                 raise InvalidInk(f"expected finite numbers, got {constants[0]}")
             yield ink
         except InvalidInk as error:
             raise source.refuse(error.reason, number) from None
         except ValueError as error:
-            raise source.refuse(f"no JSON ({error})", number) from None
+            raise source.refuse(f"expected JSON ({error})", number) from None
         except RecursionError:
             raise source.refuse("nested too deeply", number) from None
 
@@ -142,7 +142,7 @@ def _table(name: str, points: object, most: int) -> Column:
     table = _array(points)
     if table is not None and table.shape == (len(points), 2):
         return table
-    # To find what is wrong, or an integer that is too long for NumPy, they are looked at one by one.
+    # Check them one by one to find the error, or an integer that is too long for NumPy.
     for place, point in enumerate(points):
         if len(_list(f"{name}[{place}]", point)) != 2:
             raise InvalidInk(f"{name}[{place}]: expected a point [x, y], got {len(point)} values")
@@ -163,7 +163,7 @@ def _numbers(name: str, values: object) -> Column:
 def _array(values: list[Any]) -> Column | None:
     """The values as float64, None unless all are numbers that NumPy knows and in rows of one length."""
     try:
-        # Without a type: asked for float64, NumPy would take texts for numbers, too.
+        # Without a type: given float64, NumPy would convert texts to numbers, too.
         array = np.array(values)
     except ValueError:
         return None
@@ -175,7 +175,7 @@ def _columns(key: str, row: dict[str, Any], strokes: int) -> list[Any]:
         return [None] * strokes
     columns = _list(key, row[key])
     if len(columns) != strokes:
-        raise InvalidInk(f"{key}: expected one entry a stroke ({strokes}), got {len(columns)}")
+        raise InvalidInk(f"{key}: expected one entry per stroke ({strokes}), got {len(columns)}")
     return columns
 
 
@@ -202,12 +202,12 @@ def _float(name: str, value: object) -> float:
 def _text(row: dict[str, Any], key: str) -> str | None:
     value = row.get(key)
     if value is not None and not isinstance(value, str):
-        raise InvalidInk(f"{key}: expected a text, got {_kind(value)}")
+        raise InvalidInk(f"{key}: expected a string, got {_kind(value)}")
     return value
 
 
 def _kind(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value"}
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean"}
     return names.get(type(value), "null" if value is None else "a number")
 
 

@@ -1,4 +1,4 @@
-"""How much of a file is read before it is refused."""
+"""How large a file of ink may be."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Limits:
     """Bounds on what a reader takes from one file; beyond any of them it raises InvalidInk.
 
-    Memory stays within a small multiple of `line_bytes` and the ink that is being read, however large
-    the file is and however well it is packed.
+    Memory stays within a small multiple of `line_bytes` and the ink that is being read, whatever the size
+    of the file and its compression.
 
     Attributes:
         file_bytes: bytes of the file after gunzip.

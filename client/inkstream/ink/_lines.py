@@ -1,4 +1,4 @@
-"""Bytes of a file, unpacked where gzipped and never more than the limits allow."""
+"""The bytes of a file: gunzips it if need be, and reads no more than the limits allow."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _UNPACKABLE = (gzip.BadGzipFile, EOFError, zlib.error)
 class Source:
     """A file of ink: its bytes after gunzip, counted.
 
-    Unpacking goes piece by piece, so that a small file which unpacks to a huge one costs no more memory
-    than a piece, and no more time than `limits.file_bytes`.
+    It unpacks piece by piece, so that a small file which unpacks to a huge one costs no more memory than
+    one piece, and no more time than `limits.file_bytes`.
 
     Attributes:
-        name: what messages call it.
-        limits: how much is read.
-        taken: bytes taken so far.
-        passed: lines that `head` has passed over.
+        name: how messages name it.
+        limits: how much to read at most.
+        taken: bytes read so far.
+        passed: lines that `head` has skipped.
     """
 
     def __init__(self, file: BinaryIO, name: str, limits: Limits) -> None:
-        """Look at the first bytes, so `file` need not be seekable.
+        """Look at the first bytes without seeking.
 
         Args:
-            file: opened for binary reading, at its beginning; stays the caller's to close.
-            name: what messages call it.
-            limits: how much to read of it.
+            file: opened for binary reading, at its beginning; need not be seekable. The caller closes it.
+            name: how messages name it.
+            limits: how much to read at most.
         """
         self.name, self.limits = name, limits
         raw = io.BufferedReader(_Raw(file), 1 << 16)
@@ -44,7 +44,7 @@ class Source:
         self.taken = self.passed = self._blank = 0
 
     def head(self) -> bytes:
-        """Pass over white space and a byte order mark; give what follows without taking it.
+        """Skip white space and a byte order mark; peek at what follows.
 
         Returns: its first bytes, b"" at the end of the file.
         """
@@ -59,14 +59,14 @@ class Source:
         return b""
 
     def chunk(self, size: int) -> bytes:
-        """Take up to `size` bytes; b"" at the end."""
+        """Read up to `size` bytes; b"" at the end."""
         return self._count(self._take(size, self._file.read))
 
     def lines(self) -> Iterator[tuple[int, str]]:
-        """Take line by line: its number from 1, and its text without the line break.
+        """Read line by line: its number from 1, and its text without the line break.
 
         Raises:
-            InvalidInk: a line is too long or no UTF-8, the file too long, or it cannot be unpacked.
+            InvalidInk: a line is too long or not UTF-8, the file is too long, or cannot be unpacked.
         """
         number = self.passed
         longest = self.limits.line_bytes
@@ -83,10 +83,10 @@ class Source:
             try:
                 yield number, text.decode()
             except UnicodeDecodeError as error:
-                raise self.refuse(f"no UTF-8 text ({error.reason})", number) from None
+                raise self.refuse(f"expected UTF-8 text ({error.reason})", number) from None
 
     def refuse(self, reason: str, line: int = 0) -> InvalidInk:
-        """Make the error that says so, to be raised."""
+        """Make an error that names the file and the line."""
         return InvalidInk(reason, self.name, line)
 
     def _take(self, size: int, take: Callable[[int], bytes], line: int = 0) -> bytes:
@@ -111,7 +111,7 @@ class _Raw(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    # RawIOBase allows any buffer; BufferedReader gives these.
+    # RawIOBase allows any buffer; BufferedReader passes these.
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # see above
         piece = self._file.read(len(buffer))
         buffer[: len(piece)] = piece

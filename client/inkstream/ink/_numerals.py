@@ -1,4 +1,4 @@
-"""How numbers are spelled in text formats: in full, and whole ones without a fraction."""
+"""Spells numbers for text formats: without loss, whole ones without a fraction."""
 
 from __future__ import annotations
 

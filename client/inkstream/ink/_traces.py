@@ -1,7 +1,7 @@
-"""The text of an InkML trace: points apart by commas, values as they are or as differences.
+"""The text of an InkML trace: points separated by commas, their values absolute or as differences.
 
-A value's prefix says what it is, until another prefix of the same channel: `!` the value itself, `'`
-the difference to the value before, `"` the difference to the difference before (InkML, section 3.2.1).
+A prefix sets the meaning of a channel's values until its next prefix: `!` the value itself, `'` the
+difference to the value before, `"` the difference to the difference before (InkML, section 3.2.1).
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ def points_of(text: str, channels: int, most: int) -> Column:
 
     Args:
         text: as it stands between <trace> and </trace>.
-        channels: values of a point.
-        most: points that are taken.
+        channels: values per point.
+        most: points allowed.
 
     Returns: float64 of shape (n, channels).
 
     Raises:
-        InvalidInk: the text is no trace of so many channels, or has more points.
+        InvalidInk: the text is not a trace of so many channels, or has more points.
     """
-    # A comma at the end is common, though the grammar has none there.
+    # A comma at the end is common, though the grammar does not allow it.
     text = text.strip().removesuffix(",")
     if not text:
         return np.empty((0, channels))
     rows = text.split(",")
     if len(rows) > most:
-        raise InvalidInk(f"expected at most {most} points a trace, got {len(rows)}")
+        raise InvalidInk(f"expected at most {most} points per trace, got {len(rows)}")
     if set(text) <= _PLAIN:
         try:
             cells = [row.split() for row in rows]
             return np.array(cells, np.float64).reshape(len(rows), channels)
         except ValueError:
-            # Values may also stand together, as in "3-5"; and what is wrong is said there.
+            # Values may also touch, as in "3-5": `_decoded` reads those, and raises the errors.
             pass
     return _decoded(rows, channels)
 
 
-#: Where a text holds nothing else, every value is the value itself.
+#: If a text holds nothing else, every value is absolute.
 _PLAIN = frozenset("0123456789.- \t\r\n,")
 
 
@@ -64,7 +64,7 @@ def _decoded(rows: list[str], channels: int) -> Column:
         for channel, (prefix, word) in enumerate(found):
             mode = modes[channel] = prefix or modes[channel]
             if word == "*":
-                # As the value before, whatever the mode.
+                # The value before, in every mode.
                 value = values[channel]
             elif mode == "!" or word in _TRUTH:
                 value = _number(word, number)
@@ -91,7 +91,7 @@ def _split(row: str, number: int) -> list[tuple[str, str]]:
 
 def _number(word: str, number: int) -> float:
     if word == "?":
-        raise InvalidInk(f"point {number}: a value that is not known (?) cannot be drawn")
+        raise InvalidInk(f"point {number}: expected a number, got ? (unknown)")
     if word in _TRUTH:
         return _TRUTH[word]
     return float(int(word[1:], 16)) if word[0] == "#" else float("".join(word.split()))

@@ -1,8 +1,8 @@
 """Ink as UNIPEN (Guyon et al. 1994): keywords that begin with a dot, coordinates between them.
 
-Read is ink that follows its `.SEGMENT`, as in UCI's pendigits-orig; where segments come apart from
-their ink, so that components have to be sought by number, the file is refused. y grows up, as in every
-set of UNIPEN's. `.COMMENT digit writer index` is pendigits' way to name the writer.
+The ink must follow its `.SEGMENT`, as in UCI's pendigits-orig. A file that keeps its segments apart from
+their ink, and refers to it by number, raises InvalidInk. y grows up, as in every set of UNIPEN's.
+pendigits names the writer by `.COMMENT digit writer index`.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from inkstream.ink._numerals import spelled
 #: `.SEGMENT DIGIT 0 ? "8"`: hierarchy, delineation, quality, label; the last two may be absent.
 _SEGMENT = re.compile(r'(\S+)(?:\s+(\S+))?(?:\s+(\S+))?(?:\s+"(.*)")?\s*')
 _PENDIGITS = re.compile(r"(\d)\s+(\d+)\s+(\d{1,15})", re.ASCII)
-#: Numbers of whole components, as "6" or "6-7"; "6:0-7:12" would be parts of them.
+#: Numbers of whole components, as "6" or "6-7"; "6:0-7:12" would be parts of components.
 _COMPONENTS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?", re.ASCII)
 _COLUMNS = {"X": "x", "Y": "y", "T": "t_ms", "P": "pressure"}
 _KEYWORDS = re.compile(
     r"\.(VERSION|COORD|COMMENT|DT|INCLUDE|LEXICON|HIERARCHY|WRITER_ID|DATA_SOURCE"
     r"|[XY]_POINTS_PER_MM|POINTS_PER_SECOND)"
 )
-_UNSPEAKABLE = re.compile(r'["\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
+_UNWRITABLE = re.compile(r'["\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
 
 
 def read(source: Source) -> Iterator[Ink]:
-    """Read segment by segment; ink before any `.SEGMENT` is one without a label.
+    """Read segment by segment; ink before the first `.SEGMENT` is one ink without a label.
 
     Raises:
         InvalidInk: the file breaks the format.
@@ -54,7 +54,7 @@ def read(source: Source) -> Iterator[Ink]:
         elif text:
             reader.row(text, number)
     if not reader.understood:
-        raise source.refuse("no keyword of UNIPEN in the whole file")
+        raise source.refuse("expected a keyword of UNIPEN, found none")
     yield from reader.finished()
 
 
@@ -80,13 +80,13 @@ class _Segment:
 
 
 class _Reader:
-    """What keywords have said so far."""
+    """The state that keywords have set so far."""
 
     def __init__(self, source: Source) -> None:
         self.begun = self.understood = False
         self._source = source
         self._columns = ["x", "y"]
-        self._said: dict[str, str | None] = {}
+        self._texts: dict[str, str | None] = {}
         self._numbers: dict[str, float | None] = {}
         self._open: _Segment | None = None
         self._drawn: _PenDown | None = None
@@ -107,7 +107,7 @@ class _Reader:
         self._open = _Segment(line, label, wanted)
 
     def keyword(self, keyword: str, rest: str, line: int) -> None:
-        """Anything else; what is not known is passed over."""
+        """Any other keyword; ignores unknown ones."""
         self.begun = True
         self.understood |= _KEYWORDS.fullmatch(keyword) is not None
         if keyword == ".COORD":
@@ -118,12 +118,12 @@ class _Reader:
             if found and self._open and self._open.label in (None, found[1]):
                 self._open.writer, self._open.index = found[2], int(found[3])
         elif keyword in (".WRITER_ID", ".DATA_SOURCE"):
-            self._said[keyword] = None if rest in ("", "?") else _unquoted(rest)
+            self._texts[keyword] = None if rest in ("", "?") else _unquoted(rest)
         elif keyword in (".X_POINTS_PER_MM", ".Y_POINTS_PER_MM", ".POINTS_PER_SECOND"):
             self._numbers[keyword] = None if rest in ("", "?") else self._positive(rest, line)
 
     def pen(self, down: bool, rest: str, line: int) -> None:
-        """The pen is set down or lifted; a stroke ends with either."""
+        """The pen comes down or lifts; either ends a stroke."""
         self.begun = self.understood = True
         drawn, self._drawn = self._drawn, None
         if drawn is not None:
@@ -134,7 +134,7 @@ class _Reader:
                 self.row(rest, line)
 
     def row(self, text: str, line: int) -> None:
-        """A line that is no keyword: a point where the pen is down, else passed over."""
+        """A line without a keyword: a point if the pen is down, else ignored."""
         if self._drawn is None:
             if not self.begun:
                 raise self._source.refuse("expected a UNIPEN keyword such as .PEN_DOWN", line)
@@ -167,8 +167,8 @@ class _Reader:
             per_mm=(across, along) if across and along else None,
             points_per_second=self._numbers.get(".POINTS_PER_SECOND"),
             label=segment.label,
-            writer=segment.writer or self._said.get(".WRITER_ID"),
-            contributor=self._said.get(".DATA_SOURCE"),
+            writer=segment.writer or self._texts.get(".WRITER_ID"),
+            contributor=self._texts.get(".DATA_SOURCE"),
             index=segment.index,
         )
 
@@ -191,7 +191,7 @@ class _Reader:
         """The rows as finite float64 of shape (rows, columns)."""
         rows, wide = drawn.rows, len(self._columns)
         try:
-            # All rows at once; to find a bad one they are looked at again.
+            # Convert all rows at once; only to find a bad one, check them one by one.
             table = np.array(" ".join(rows).split(), np.float64).reshape(len(rows), wide)
             if np.isfinite(table).all():
                 return table
@@ -226,23 +226,23 @@ class _Reader:
 def lines_of(inks: Iterable[Ink]) -> Iterator[str]:
     """Give the file's lines, without line breaks.
 
-    Ink whose y grows down is turned, so that any reader of UNIPEN finds it upright. Units and `extra`
-    have no place in the format.
+    Ink whose y grows down is flipped, so that every reader of UNIPEN sees it upright. The format cannot
+    hold units and `extra`.
 
     Raises:
         InvalidInk: an ink has no stroke, or strokes with different columns; or a text cannot be written.
     """
     yield ".VERSION 1.0"
-    said: dict[str, str] = {".COORD": "X Y"}
+    written: dict[str, str] = {".COORD": "X Y"}
     yield ".COORD X Y"
     component = 0
     for number, ink in enumerate(inks):
         if not ink.strokes:
-            raise InvalidInk(f"ink {number} has no stroke, which UNIPEN cannot say")
+            raise InvalidInk(f"ink {number} has no stroke, and UNIPEN needs one")
         columns = {_named_columns(stroke) for stroke in ink.strokes}
         if len(columns) > 1:
             raise InvalidInk(f"ink {number} has times or pressures for some strokes only")
-        pendigits = _in_pendigits_words(ink)
+        pendigits = _fits_pendigits(ink)
         state: dict[str, Any] = {
             ".COORD": columns.pop(),
             ".WRITER_ID": None if pendigits else _quoted(ink.writer),
@@ -261,8 +261,8 @@ def lines_of(inks: Iterable[Ink]) -> Iterator[str]:
         yield f".SEGMENT {kind} {span} ?{label}"
         for keyword, value in state.items():
             words = value or "?"
-            if words != said.get(keyword, "?"):
-                said[keyword] = words
+            if words != written.get(keyword, "?"):
+                written[keyword] = words
                 yield f"{keyword} {words}"
         if pendigits:
             yield f".COMMENT {ink.label} {ink.writer} {ink.index}"
@@ -277,8 +277,8 @@ def lines_of(inks: Iterable[Ink]) -> Iterator[str]:
             yield ".PEN_UP"
 
 
-def _in_pendigits_words(ink: Ink) -> bool:
-    """Whether `.COMMENT digit writer index` says all of label, writer and index."""
+def _fits_pendigits(ink: Ink) -> bool:
+    """Whether `.COMMENT digit writer index` can hold label, writer and index."""
     words = f"{ink.label} {ink.writer} {ink.index}"
     return words.isascii() and _PENDIGITS.fullmatch(words) is not None
 
@@ -290,9 +290,9 @@ def _named_columns(stroke: Stroke) -> str:
 def _quoted(text: str | None) -> str | None:
     if text is None:
         return None
-    if _UNSPEAKABLE.search(text):
+    if _UNWRITABLE.search(text):
         raise InvalidInk(
-            f"{text[:80]!r} holds a quote or control character, which UNIPEN cannot say"
+            f"{text[:80]!r} holds a quote or control character, which UNIPEN cannot hold"
         )
     return f'"{text}"'
 

@@ -6,7 +6,7 @@
         for event in tablet:
             print(event.kind, event.x, event.y)
 
-`Decoder` is the part that thinks, and needs no device.
+`Decoder` turns the kernel's events into pen events, and needs no device.
 """
 
 from inkstream.tablet._decoder import Axis, Decoder, Layout, PenEvent, decode, strokes_of

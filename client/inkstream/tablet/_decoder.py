@@ -1,21 +1,19 @@
-"""From the kernel's input events to what the pen did; knows no device and no clock.
+"""Turns the kernel's input events into pen events; knows no device and no clock.
 
-Events are (time, type, code, value), as Documentation/input/event-codes.rst describes them: one sample
-a SYN_REPORT, values only when they change.
+Events are (time, type, code, value), as Documentation/input/event-codes.rst describes them: each SYN_REPORT
+ends a sample, and a value comes only when it changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
-
-import numpy as np
 
 from inkstream.ink import Stroke, Units
 from inkstream.tablet import _codes
 
-#: Shares of the pressure range at which libinput takes a tip for down, and for up again.
+#: Shares of the pressure range above which a tip comes down, and at which it lifts, as in libinput.
 DOWN, UP = 0.05, 0.01
 
 
@@ -26,8 +24,8 @@ class Axis:
     Attributes:
         low: least count.
         high: greatest count.
-        per_mm: counts a millimetre, 0 where the driver does not know.
-        value: where the axis stands at the beginning; events come only when it changes.
+        per_mm: counts per millimetre, 0 if the driver does not know.
+        value: its count at the beginning; events come only when it changes.
     """
 
     low: int
@@ -38,12 +36,12 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a tablet can tell.
+    """What a tablet reports.
 
     Attributes:
         x: to the right.
         y: downwards.
-        pressure: of the tip; None where there is none, then BTN_TOUCH says when the tip is down.
+        pressure: of the tip; None without it, then BTN_TOUCH says when the tip is down.
         tells_proximity: whether it reports that a pen is near (BTN_TOOL_PEN).
         keys: the keys that are held at the beginning.
     """
@@ -56,12 +54,12 @@ class Layout:
 
     @property
     def units(self) -> Units:
-        """What the events' coordinates count."""
+        """The unit of the events' coordinates."""
         return "mm" if self.x.per_mm and self.y.per_mm else "count"
 
     @property
     def size(self) -> tuple[float, float]:
-        """Width and height of the area that can be written on, in `units`."""
+        """Width and height of the writing area, in `units`."""
         x, y = self.x, self.y
         return _placed(x.high, x, self.units), _placed(y.high, y, self.units)
 
@@ -71,12 +69,12 @@ class PenEvent:
     """The tip touched, moved or lifted.
 
     Attributes:
-        kind: which of these.
+        kind: which of the three.
         x: to the right from the left edge, in the layout's units.
-        y: downwards from the upper edge, likewise. Of a tip that lifted both are its last.
+        y: downwards from the upper edge, likewise. If the tip lifted, both are its last position.
         t_ms: milliseconds on the clock of the events.
-        pressure: 0 to 1, None where the tablet has none.
-        is_eraser: whether it is the pen's other end.
+        pressure: 0 to 1, None if the tablet reports none.
+        is_eraser: whether it is the pen's eraser end.
     """
 
     kind: Literal["down", "move", "up"]
@@ -90,16 +88,16 @@ class PenEvent:
 class Decoder:
     """Turns input events into pen events; knows no device and no clock.
 
-    The tip is down by pressure, with hysteresis, because some tablets set BTN_TOUCH when the pen is only
-    near. Where events were lost (SYN_DROPPED) what follows is discarded up to the next SYN_REPORT, and
-    an open stroke ends: better one stroke in two than a line where the pen was up.
+    Pressure, with hysteresis, decides whether the tip is down, because some tablets set BTN_TOUCH when the
+    pen is only near. After lost events (SYN_DROPPED) it discards what follows up to the next SYN_REPORT and
+    ends an open stroke: a stroke in two parts is better than a line where the pen was up.
 
     Attributes:
-        is_stale: whether events were lost since the state was last known; `resync` mends it.
+        is_stale: whether events were lost since the last `resync`.
     """
 
     def __init__(self, layout: Layout) -> None:
-        """Begin with what the layout says."""
+        """Begin with the state in the layout."""
         self.layout = layout
         self.is_stale = False
         self._dropping = False
@@ -110,12 +108,12 @@ class Decoder:
         self.resync(layout.x.value, layout.y.value, pressure, layout.keys)
 
     def resync(self, x: int, y: int, pressure: int, keys: Collection[int]) -> None:
-        """Take the state that the device was asked for, after it has lost events.
+        """Set the state as read from the device, after events were lost.
 
         Args:
-            x: the axis' count, as of `pressure` and `y`.
+            x: count of the axis.
             y: likewise.
-            pressure: likewise, anything where the tablet has none.
+            pressure: likewise; ignored if the tablet reports none.
             keys: codes of the keys that are held.
         """
         self._axes = {_codes.ABS_X: x, _codes.ABS_Y: y, _codes.ABS_PRESSURE: pressure}
@@ -127,11 +125,11 @@ class Decoder:
 
         Args:
             time: seconds on any clock.
-            kind: EV_SYN, EV_KEY, EV_ABS or another, which is passed over.
+            kind: EV_SYN, EV_KEY, EV_ABS or another, which is ignored.
             code: what changed.
-            value: to what.
+            value: its new value.
 
-        Returns: what the pen did; at most two events, and none before a SYN_REPORT.
+        Returns: what the pen did: at most two events, and none before a SYN_REPORT.
         """
         if kind == _codes.EV_SYN and code == _codes.SYN_DROPPED:
             self._dropping = True
@@ -151,7 +149,7 @@ class Decoder:
         """The first report after a loss."""
         self._dropping = False
         self.is_stale = True
-        # Until it is heard of again, the tip counts as up.
+        # The tip counts as up until an event says otherwise.
         self._lift()
         return self._end(time)
 
@@ -160,12 +158,12 @@ class Decoder:
         self._keys.discard(_codes.BTN_TOUCH)
 
     def _report(self, time: float) -> list[PenEvent]:
-        """What happened, now that a sample is complete."""
+        """A sample is complete: give what happened."""
         is_near = not self.layout.tells_proximity or bool(
             self._keys & {_codes.BTN_TOOL_PEN, _codes.BTN_TOOL_RUBBER}
         )
         if not is_near:
-            # Its next touch is a new one, even if the tablet forgets to say that this one ended.
+            # Its next touch is a new one, even if the tablet does not report the end of this one.
             self._lift()
         pressure = self._pressure()
         if not is_near or not self._is_down(pressure):
@@ -208,7 +206,7 @@ def decode(events: Iterable[tuple[float, int, int, int]], layout: Layout) -> Ite
 
     Args:
         events: (time in seconds, type, code, value), as evtest and evemu record them.
-        layout: of the tablet that they come from.
+        layout: the tablet that they come from.
     """
     decoder = Decoder(layout)
     for event in events:
@@ -216,7 +214,7 @@ def decode(events: Iterable[tuple[float, int, int, int]], layout: Layout) -> Ite
 
 
 def strokes_of(events: Iterable[PenEvent]) -> Iterator[Stroke]:
-    """Gather what the pen drew, a stroke whenever it is complete; the eraser draws none."""
+    """Gather strokes, each as soon as it is complete; the eraser draws none."""
     points: list[PenEvent] = []
     for event in events:
         if event.is_eraser:
@@ -224,10 +222,8 @@ def strokes_of(events: Iterable[PenEvent]) -> Iterator[Stroke]:
         if event.kind != "up":
             points.append(event)
         elif points:
-            pressures = [point.pressure for point in points if point.pressure is not None]
-            table = [(point.x, point.y, point.t_ms) for point in points]
-            stroke = Stroke.of(table)
-            yield replace(stroke, pressure=np.array(pressures)) if pressures else stroke
+            rows = [(it.x, it.y, it.t_ms, it.pressure) for it in points]
+            yield Stroke.of([[value for value in row if value is not None] for row in rows])
             points = []
 
 

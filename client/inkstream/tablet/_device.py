@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class NoTablet(InputError, LookupError):
-    """There is no such tablet, it may not be read or is gone; the message says which there are."""
+    """The tablet does not exist, cannot be read or is gone; the message lists those that can be read."""
 
 
 class Tablet:
@@ -25,14 +25,14 @@ class Tablet:
     Attributes:
         path: its device file.
         name: what its driver calls it.
-        layout: what it can tell.
+        layout: what it reports.
     """
 
     def __init__(self, path: str | None = None) -> None:
         """Open it.
 
         Args:
-            path: its device file; the first tablet that is found where None.
+            path: its device file; None for the first tablet found.
 
         Raises:
             NoTablet: there is none, or this user may not read it.
@@ -55,23 +55,24 @@ class Tablet:
         self._decoder = Decoder(layout)
 
     def __iter__(self) -> Iterator[PenEvent]:
-        """Give what the pen does, as it does it; for ever.
+        """Yield what the pen does, as it happens; never ends.
 
         Raises:
-            NoTablet: it was unplugged, or cannot be read any more.
+            NoTablet: it was unplugged, or can no longer be read.
         """
         try:
             for event in self._device.read_loop():
-                told = event.timestamp(), event.type, event.code, event.value
-                yield from self._decoder.feed(*told)
+                yield from self._decoder.feed(
+                    event.timestamp(), event.type, event.code, event.value
+                )
                 if self._decoder.is_stale:
                     now = _layout(self._device) or self.layout
                     pressure = now.pressure.value if now.pressure else 0
                     self._decoder.resync(now.x.value, now.y.value, pressure, now.keys)
         except OSError as error:
             raise NoTablet(
-                f"{self.path}: {self.name} cannot be read any more ({error.strerror or error}); "
-                f"if it was unplugged, plug it in and begin anew; {_advice()}"
+                f"{self.path}: {self.name} can no longer be read ({error.strerror or error}); "
+                f"if it was unplugged, plug it in and open it again; {_advice()}"
             ) from error
 
     def close(self) -> None:
@@ -79,16 +80,18 @@ class Tablet:
         self._device.close()
 
     def __enter__(self) -> Tablet:
-        """Give itself."""
+        """Return itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close."""
+        """Close the device."""
         self.close()
 
 
 def tablets() -> dict[str, str]:
-    """Find the tablets that this user may read: the name of each by its device file.
+    """Find the tablets that this user may read.
+
+    Returns: their names, by device file.
 
     Raises:
         ModuleNotFoundError: evdev is not installed; `pip install inkstream[tablet]`.
@@ -99,7 +102,7 @@ def tablets() -> dict[str, str]:
         try:
             device: InputDevice[str] = evdev.InputDevice(path)
         except OSError:
-            # Unplugged meanwhile.
+            # It was unplugged meanwhile.
             continue
         if _layout(device):
             found[path] = device.name
@@ -115,9 +118,9 @@ def _advice() -> str:
 
 
 def _layout(device: InputDevice[str]) -> Layout | None:
-    """The layout of a device as it stands now, None if no pen can write on it."""
+    """The layout and present state of a device, None if no pen can write on it."""
     abilities = device.capabilities(absinfo=True)
-    # With `absinfo` this one entry holds pairs, which the library's return type cannot say.
+    # With `absinfo` this entry holds pairs, which the library's return type does not say.
     axes: dict[int, AbsInfo] = dict(abilities.get(_codes.EV_ABS, []))  # type: ignore[arg-type]
     keys = set(abilities.get(_codes.EV_KEY, []))
     if not {_codes.ABS_X, _codes.ABS_Y} <= set(axes) or not keys & {
@@ -133,8 +136,8 @@ def _layout(device: InputDevice[str]) -> Layout | None:
     )
 
 
-def _axis(told: AbsInfo) -> Axis:
-    return Axis(told.min, told.max, told.resolution, told.value)
+def _axis(info: AbsInfo) -> Axis:
+    return Axis(info.min, info.max, info.resolution, info.value)
 
 
 def _evdev() -> ModuleType:

@@ -56,7 +56,7 @@ ROW = '{{"y":"up","strokes":[[[1,2],[3,4]]]{}}}'
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("{", "no JSON"),
+        ("{", "expected JSON"),
         ('{"y":"up"}', "strokes: missing"),
         ('{"strokes":[]}', "y: missing"),
         ('{"y":"north","strokes":[]}', 'y: expected "up" or "down", got \'north\''),
@@ -70,11 +70,11 @@ ROW = '{{"y":"up","strokes":[[[1,2],[3,4]]]{}}}'
         ('{"y":"up","strokes":[[[1,2],3]]}', "strokes[0][1]: expected a list, got a number"),
         (
             '{"y":"up","strokes":[[],[[1,2],[3,"a"]]]}',
-            "strokes[1][1][1]: expected a number, got a text",
+            "strokes[1][1][1]: expected a number, got a string",
         ),
         (
             '{"y":"up","strokes":[[[true,false]]]}',
-            "strokes[0][0][0]: expected a number, got a truth",
+            "strokes[0][0][0]: expected a number, got a boolean",
         ),
         (
             '{"y":"up","strokes":[[],[[3,1],[1,NaN]]]}',
@@ -87,13 +87,13 @@ ROW = '{{"y":"up","strokes":[[[1,2],[3,4]]]{}}}'
         ('{"y":"up","strokes":[],"odd":-Infinity}', "expected finite numbers, got -Infinity"),
         (f'{{"y":"up","strokes":[[[1,1{"0" * 400}]]]}}', "strokes[0][0][1]: the number is too"),
         ('{"y":"up","strokes":' + "[" * 100_000, "nested too deeply"),
-        (ROW.format(',"t":[]'), "t: expected one entry a stroke (1), got 0"),
+        (ROW.format(',"t":[]'), "t: expected one entry per stroke (1), got 0"),
         (ROW.format(',"t":[[1]]'), "strokes[0]: t_ms: expected 2 values"),
         (ROW.format(',"t":[[1,null]]'), "t[0][1]: expected a number, got null"),
         (ROW.format(',"pressure":[1]'), "pressure[0]: expected a list, got a number"),
-        (ROW.format(',"label":7'), "label: expected a text, got a number"),
+        (ROW.format(',"label":7'), "label: expected a string, got a number"),
         (ROW.format(',"index":1.5'), "index: expected a whole number"),
-        (ROW.format(',"pps":"100"'), "pps: expected a number, got a text"),
+        (ROW.format(',"pps":"100"'), "pps: expected a number, got a string"),
         (ROW.format(f',"pps":1{"0" * 400}'), "pps: the number is too large"),
         (ROW.format(',"units":"furlong"'), "units: expected"),
     ],
@@ -179,7 +179,7 @@ def test_a_comment_that_names_another_digit_is_no_writer() -> None:
         (".SEGMENT\n", "file:1: expected .SEGMENT HIERARCHY"),
         (".COORD X\n" + UNIPEN, "file:1: .COORD: expected X, Y"),
         (".X_POINTS_PER_MM -3\n" + UNIPEN, "file:1: expected a number above 0"),
-        (".nothing\n.here", "file: no keyword of UNIPEN in the whole file"),
+        (".nothing\n.here", "file: expected a keyword of UNIPEN, found none"),
     ],
 )
 def test_bad_unipen_is_refused_with_its_line(text: str, message: str) -> None:

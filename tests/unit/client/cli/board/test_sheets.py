@@ -83,7 +83,7 @@ def test_a_stroke_that_is_erased_while_it_is_drawn_is_over(desk: Desk, sheet: Sh
 def test_ink_that_there_is_no_room_for_is_told_and_later_ink_is_numbered_right() -> None:
     desk = Desk(most_points=4)
     sheet = Sheet(lambda on_result: desk.pen(on_result, units="px"))
-    many = Move((NEXT,) * 9)
+    many = Move((NEXT,) * 4)
     write(sheet, Down(1, (POINT, NEXT)), many, Up(), Down(2, (NEXT,)), many)
     write(sheet, Down(3, (POINT, NEXT)), Up(), Down(4, (POINT,)), many, Up())
     assert [body["strokes"] for _, body in told(sheet)] == [[1], [2], [3], [4]]
