@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,40 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from tests.integration.conftest import RunningServer, running_server
 from tests.integration.contract import TRACE, call_within_a_trace, recognize_all
 from tests.patience import eventually
+
+
+class Collector(trace_service_pb2_grpc.TraceServiceServicer):
+    """Takes spans by OTLP, and keeps their names with the name of their service."""
+
+    def __init__(self, server: grpc.Server) -> None:
+        self.spans: list[tuple[str, str]] = []
+        add: Any = trace_service_pb2_grpc.add_TraceServiceServicer_to_server
+        add(self, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        self.environment = {
+            **os.environ,
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
+            "OTEL_SERVICE_NAME": "digits",
+        }
+
+    def Export(self, request: Any, context: object) -> Any:
+        for resource in request.resource_spans:
+            attributes = {one.key: one.value.string_value for one in resource.resource.attributes}
+            self.spans += [
+                (attributes["service.name"], span.name)
+                for scope in resource.scope_spans
+                for span in scope.spans
+            ]
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    server = grpc.server(ThreadPoolExecutor(2))
+    collector = Collector(server)
+    server.start()
+    yield collector
+    server.stop(None)
 
 
 async def spans_of(folder: Path, sampled: str, workers: str = "1") -> list[dict[str, Any]]:
@@ -59,10 +94,10 @@ async def test_a_trace_that_its_caller_does_not_sample_leaves_nothing(tmp_path: 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_latencies_name_the_trace_of_an_item_where_it_is_recorded(
-    tmp_path: Path, workers: str
+    tmp_path: Path, workers: str, collector: Collector
 ) -> None:
     flags = ("--traces", "otlp", "--trace-ratio", "0", "--workers", workers)
-    with running_server(tmp_path, *flags) as server:
+    with running_server(tmp_path, *flags, environment=collector.environment) as server:
         await call_within_a_trace(server.address, "00")
         assert exemplars(server) == set()
         await call_within_a_trace(server.address)
@@ -80,39 +115,12 @@ def exemplars(server: RunningServer) -> set[tuple[str, str]]:
     }
 
 
-class Collector(trace_service_pb2_grpc.TraceServiceServicer):
-    """Takes spans by OTLP, and keeps their names by the service that they are of."""
-
-    def __init__(self) -> None:
-        self.spans: list[tuple[str, str]] = []
-
-    def Export(self, request: Any, context: object) -> Any:
-        for resource in request.resource_spans:
-            said = {one.key: one.value.string_value for one in resource.resource.attributes}
-            self.spans += [
-                (said["service.name"], span.name)
-                for scope in resource.scope_spans
-                for span in scope.spans
-            ]
-        return trace_service_pb2.ExportTraceServiceResponse()
-
-
-async def test_a_collector_gets_the_spans_by_otlp_before_the_server_ends(tmp_path: Path) -> None:
-    collector = Collector()
-    listening = grpc.server(ThreadPoolExecutor(2))
-    add: Any = trace_service_pb2_grpc.add_TraceServiceServicer_to_server
-    add(collector, listening)
-    port = listening.add_insecure_port("127.0.0.1:0")
-    listening.start()
-    environment = {
-        **os.environ,
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
-        "OTEL_SERVICE_NAME": "digits",
-    }
+async def test_a_collector_gets_the_spans_by_otlp_before_the_server_ends(
+    tmp_path: Path, collector: Collector
+) -> None:
     flags = ("--traces", "otlp", "--trace-ratio", "1")
-    with running_server(tmp_path, *flags, environment=environment) as server:
+    with running_server(tmp_path, *flags, environment=collector.environment) as server:
         await recognize_all(server.address, np.full((3, 784), 9, np.uint8))
-    listening.stop(None)
     call = "inkstream.v1.RecognitionService/StreamRecognize"
     assert sorted(collector.spans) == [("digits", name) for name in ("batch", call, "items")]
 

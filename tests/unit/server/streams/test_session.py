@@ -33,6 +33,12 @@ from tests.unit.server.pens.events import opened, stroke
 _NO_OPTIONS = tensor_pb2.AnswerOptions()
 
 
+@pytest.fixture(autouse=True)
+def operations_that_never_end_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """End a cancelled stream soon: what this wire has under way does not come back, as gRPC's does."""
+    monkeypatch.setattr(session_module, "LAST_OPERATIONS_SECONDS", 0.01)
+
+
 class MemoryWire:
     """A stream without a network. Writes wait while `slow` is set."""
 
