@@ -209,20 +209,16 @@ class Client(ClientBase[Pen]):
         if woken is None:
             if self._options.when_full == "raise" or is_shared_loop():
                 raise self._too_full()
-            woken = self._wait_for_room(parcel)
+            has_room = threading.Event()
+            while (woken := self._outbox.put_if_room(parcel, has_room.set)) is None:
+                left = None if parcel.expires is None else parcel.expires - time.monotonic()
+                if not has_room.wait(left):
+                    raise DeadlineExceeded(
+                        "the deadline passed before there was room to send the image"
+                    )
+                has_room.clear()
         if woken:
             self._wake()
-
-    def _wait_for_room(self, parcel: Parcel) -> bool:
-        has_room = threading.Event()
-        while (woken := self._outbox.put_if_room(parcel, has_room.set)) is None:
-            left = None if parcel.expires is None else parcel.expires - time.monotonic()
-            if not has_room.wait(left):
-                raise DeadlineExceeded(
-                    "the deadline passed before there was room to send the image"
-                )
-            has_room.clear()
-        return woken
 
     def _wake(self) -> None:
         shared_loop().call_soon_threadsafe(self._connection.wake)

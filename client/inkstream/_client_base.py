@@ -124,8 +124,7 @@ class ClientBase(Generic[PenT]):
         Raises:
             InvalidRequest: an option is out of range.
         """
-        if deadline is not None:
-            require_deadline(deadline)
+        require_deadline(deadline)
         fitted = fit(ink)
         pen = PenOptions(
             y=ink.y,
@@ -138,12 +137,9 @@ class ClientBase(Generic[PenT]):
         request.answers.timings = self._options.timings
         request.ink.pen.CopyFrom(pen.opening(timings=False))
         for stroke in fitted.strokes:
-            points = request.ink.strokes.add()
-            if len(stroke):
-                coder = StrokeCoder(fitted.counts_per_unit, None, has_pressure=False)
-                dx, dy, _, _ = coder.points(stroke)
-                points.dx.extend(dx)
-                points.dy.extend(dy)
+            coder = StrokeCoder(fitted.counts_per_unit, None, has_pressure=False)
+            dx, dy, *_ = coder.points(stroke) if len(stroke) else ((), ())
+            request.ink.strokes.add(dx=dx, dy=dy)
         return request
 
     def _ink_result(self, response: wire.RecognizeResponse) -> GlyphResult:

@@ -283,10 +283,8 @@ def parcel_of(frames: Frames, sink: Sink, deadline: float | None, position: int 
     Raises:
         InvalidRequest: the deadline is no number of seconds above 0.
     """
-    expires = None
-    if deadline is not None:
-        require_deadline(deadline)
-        expires = time.monotonic() + deadline
+    require_deadline(deadline)
+    expires = None if deadline is None else time.monotonic() + deadline
     return Parcel(
         frames.frame_bytes, frames.buffer, frames.count, sink, position=position, expires=expires
     )

@@ -1,7 +1,7 @@
 """Lets a method take the fields of an options class as its own arguments.
 
-The class is then the one place of their names, types and defaults: type checkers, editors,
-`inspect.signature` and `help` show them as arguments of the method, whose docstring explains them.
+So names, types and defaults are written once. Type checkers, editors, `inspect.signature` and `help` show
+them as arguments of the method, whose docstring explains them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
 
 _Given = ParamSpec("_Given")
@@ -25,8 +25,7 @@ def takes(
 ]:
     """Decorate a method that expects an object of the class `options`: callers pass its fields instead.
 
-    The decorated method raises TypeError, which names the nearest option, where a caller passes an option
-    that the class does not have.
+    For a field that does not exist the method raises a TypeError that names the nearest.
     """
     signature = inspect.signature(options)
     hints = get_type_hints(options)
@@ -42,7 +41,7 @@ def takes(
                 signature.bind(*args, **kwargs)
             except TypeError as error:
                 name = type(owner).__name__ + f".{method.__name__}".removesuffix(".__init__")
-                raise TypeError(f"{name}: {error}{_nearest(kwargs, signature)}") from None
+                raise TypeError(f"{name}: {error}{_advice(kwargs, signature.parameters)}") from None
             return method(owner, options(*args, **kwargs))
 
         own = inspect.signature(method)
@@ -56,11 +55,8 @@ def takes(
     return decorate
 
 
-def _nearest(given: Iterable[str], signature: inspect.Signature) -> str:
-    """Advice for the first option that does not exist; "" where all do."""
-    known = signature.parameters
-    unknown = next((name for name in given if name not in known), None)
-    if unknown is None:
-        return ""
-    near = difflib.get_close_matches(unknown, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; choose from {', '.join(known)}"
+def _advice(given: Iterable[str], known: Mapping[str, object]) -> str:
+    for unknown in (name for name in given if name not in known):
+        near = difflib.get_close_matches(unknown, known, n=1)
+        return f"; did you mean {near[0]!r}?" if near else f"; choose from {', '.join(known)}"
+    return ""

@@ -38,14 +38,14 @@ def require_number(
         raise InvalidRequest(f"{name}: expected a {kind} {extent}{unit}, got {value!r}")
 
 
-def require_deadline(deadline: float) -> None:
-    """Require a number of seconds that the contract can express.
+def require_deadline(deadline: float | None) -> None:
+    """Require None, or a number of seconds that the contract can express.
 
     Raises:
         InvalidRequest: the value is no such number.
     """
     try:
-        is_good = bool(0 < deadline <= _LONGEST_DEADLINE)
+        is_good = deadline is None or bool(0 < deadline <= _LONGEST_DEADLINE)
     except (TypeError, ValueError):
         is_good = False
     if not is_good:

@@ -51,7 +51,8 @@ class PenOptions:
             raise InvalidRequest(f'y: expected "up" or "down", got {self.y!r}')
         if self.units not in [*_UNITS]:
             raise InvalidRequest(f'units: expected "px", "mm" or None, got {self.units!r}')
-        require_number("counts_per_unit", self.counts, 1e-9, 1e9)
+        if self.counts_per_unit is not None:
+            require_number("counts_per_unit", self.counts_per_unit, 1e-9, 1e9)
         for name in ("quiet_ms", "short_quiet_ms"):
             value = getattr(self, name)
             if value is not None:
@@ -66,13 +67,6 @@ class PenOptions:
             raise InvalidRequest(f"on_result: expected a function or None, got {self.on_result!r}")
         self.opening(timings=False)
 
-    @property
-    def counts(self) -> float:
-        """Steps per unit in which coordinates travel."""
-        if self.counts_per_unit is None:
-            return _COUNTS_PER_UNIT[self.units]
-        return self.counts_per_unit
-
     def opening(self, *, timings: bool) -> ink_pb2.PenOpen:
         """Give the message that opens the pen on a stream.
 
@@ -84,7 +78,7 @@ class PenOptions:
         """
         opening = ink_pb2.PenOpen(
             unit=_UNITS[self.units],
-            counts_per_unit=self.counts,
+            counts_per_unit=self.counts_per_unit or _COUNTS_PER_UNIT[self.units],
             y_direction=_DIRECTIONS[self.y],
             quiet_ms=self.quiet_ms or 0,
             short_quiet_ms=self.short_quiet_ms or 0,

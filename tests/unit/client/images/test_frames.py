@@ -133,13 +133,13 @@ def test_anything_that_numpy_takes_for_an_array_will_do() -> None:
     ("images", "came", "advice"),
     [
         (np.zeros((32, 32), np.uint8), "(32, 32)", "pictures.prepare(picture)"),
-        (np.zeros((5, 28, 1, 28), np.uint8), "(5, 28, 1, 28)", "one by one by"),
+        (np.zeros((5, 28, 1, 28), np.uint8), "(5, 28, 1, 28)", "image of each picture"),
         (np.zeros((28, 28, 3), np.uint8), "(28, 28, 3)", "pictures.prepare(picture)"),
-        (np.zeros((5, 64, 64, 3), np.uint8), "(5, 64, 64, 3)", "one by one by"),
+        (np.zeros((5, 64, 64, 3), np.uint8), "(5, 64, 64, 3)", "image of each picture"),
         (np.uint8(3), "()", "(784,)"),
-        ("seven.png", "str", "pictures.prepare(path)"),
-        (Path("seven.png"), "PosixPath", "pictures.prepare(path)"),
-        (["a.png", "b.png"], "<U5", "one by one by"),
+        ("seven.png", "str", "pictures.prepare(...)"),
+        (Path("seven.png"), "PosixPath", "pictures.prepare(...)"),
+        (["a.png", "b.png"], "<U5", "image of each picture"),
         (b"\x89PNG", "bytes", "np.frombuffer"),
         (np.zeros((28, 28), complex), "complex128", "astype(np.float32)"),
         (np.full((28, 28), 255.0), "255 to 255", "divide by the value of full ink, which is 255"),
@@ -153,7 +153,7 @@ def test_anything_that_numpy_takes_for_an_array_will_do() -> None:
         (np.full((28, 28), 65535, np.uint16), "65535 to 65535", "16-bit pixels by 65535"),
         (np.eye(28, dtype=np.int64), "as int64", "np.array(images, bool) makes 1 ink"),
         ([[1] * 28] * 28, "as int64", "np.array(images, np.uint8) keeps it a grey level"),
-        ([[1, 2], [3]], "list", "one size"),
+        ([[1, 2], [3]], "list", "the same size"),
     ],
 )
 def test_what_cannot_be_taken_is_named_with_the_way_out(
