@@ -23,7 +23,6 @@ from contextlib import contextmanager
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
 from weakref import WeakSet
 
 _HANDLERS = "GRPC_ENABLE_FORK_SUPPORT"
@@ -65,19 +64,30 @@ _is_grpc_dead = False
 """Whether this is a child of a process that has used `grpc`."""
 
 
-class Inheritable(Protocol):
-    """An object that a forked child can inherit but not use."""
+class Inheritable:
+    """Works in the process that made it, and refuses to in children that are forked from that."""
+
+    is_inherited = False
+    """Whether this is such a child."""
+
+    def __init__(self) -> None:
+        _made.add(self)
 
     def disown(self) -> None:
-        """In the child: refuse every further use. Takes no lock: another thread may have held it."""
+        """In the child: refuse further use. Takes no lock: a thread that is gone may have held it."""
+        self.is_inherited = True
+
+    def require_own_process(self) -> None:
+        """Do nothing in the process that made this object.
+
+        Raises:
+            ClientClosed: this is a child of that process.
+        """
+        if self.is_inherited:
+            raise inherited()
 
 
 _made: WeakSet[Inheritable] = WeakSet()
-
-
-def inheritable(made: Inheritable) -> None:
-    """Have an object disowned in every child that is forked from now on."""
-    _made.add(made)
 
 
 def inherited() -> ClientClosed:

@@ -255,5 +255,21 @@ def pools(address: str) -> None:
         assert client.recognize(ONE).digit == 1
 
 
+def async_parent(address: str) -> None:
+    """A program of asyncio hands work to processes, which use clients of their own."""
+
+    async def main() -> None:
+        context = multiprocessing.get_context("fork")
+        async with AsyncClient(address) as client:
+            assert (await client.recognize(ONE)).digit == 1
+            with ProcessPoolExecutor(2, context, _open, (address,)) as executor:
+                loop = asyncio.get_running_loop()
+                work = [loop.run_in_executor(executor, _digit, ONE) for _ in range(20)]
+                assert await asyncio.gather(*work) == [1] * 20
+            assert (await client.recognize(ONE)).digit == 1
+
+    asyncio.run(main())
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]](sys.argv[2])

@@ -20,6 +20,7 @@ PROGRAMS = [
     "inherited_future",
     "busy_parent",
     "pools",
+    "async_parent",
 ]
 SECONDS = 120
 """Longest that a program may take; its children give up before."""

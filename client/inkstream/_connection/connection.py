@@ -22,7 +22,7 @@ from inkstream._exceptions import (
     InkstreamError,
     ServerDraining,
 )
-from inkstream._fork import inheritable
+from inkstream._fork import Inheritable
 from inkstream._images.outbox import Outbox
 from inkstream._images.resend import RefusedImages
 from inkstream._options.client import Options
@@ -39,7 +39,7 @@ _EXPIRY_SECONDS = 0.05
 _log = logging.getLogger("inkstream")
 
 
-class Connection:
+class Connection(Inheritable):
     """Streams of one client: one that is written to, and those that are left and answer what they have.
 
     A stream that breaks is followed by another as long as something waits or is unanswered; an idle client
@@ -47,6 +47,7 @@ class Connection:
     """
 
     def __init__(self, options: Options, outbox: Outbox, ink: InkOutbox) -> None:
+        super().__init__()
         self._options = options
         self._outbox = outbox
         self._ink = ink
@@ -62,12 +63,6 @@ class Connection:
         self._failing_since = 0.0
         self.window = WINDOW_UNTIL_TOLD
         """Frames that the server lets one stream leave unanswered."""
-        inheritable(self)
-
-    def disown(self) -> None:
-        """In a forked child: refuse every further use, and leave the streams to the parent."""
-        self._outbox.disown()
-        self._ink.disown()
 
     def wake(self) -> None:
         """Look at the outboxes: one of them said so."""
@@ -101,7 +96,7 @@ class Connection:
 
         Cancelling it disconnects at once. In a forked child it leaves the parent's connection alone.
         """
-        if self._outbox.is_inherited:
+        if self.is_inherited:
             return
         was_closing, self._is_closing = self._is_closing, True
         self._outbox.close()

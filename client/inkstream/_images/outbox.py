@@ -17,7 +17,7 @@ from inkstream._exceptions import (
     DeadlineExceeded,
     InkstreamError,
 )
-from inkstream._fork import inherited
+from inkstream._fork import Inheritable
 from inkstream._images.frames import Frames
 from inkstream._options.checks import require_deadline
 from inkstream._results.images import Answers
@@ -94,7 +94,7 @@ class Parcel:
         return part
 
 
-class Outbox:
+class Outbox(Inheritable):
     """Parcels that wait to be sent. Any thread may put, one takes."""
 
     def __init__(self, most_frames: int) -> None:
@@ -103,6 +103,7 @@ class Outbox:
         Args:
             most_frames: frames that may wait before `put_if_room` takes no more.
         """
+        super().__init__()
         self._most_frames = most_frames
         self._lock = threading.Lock()
         self._parcels: deque[Parcel] = deque()
@@ -110,8 +111,6 @@ class Outbox:
         self._on_room: deque[Callable[[], None]] = deque()
         self._is_asleep = True
         self.is_closed = False
-        self.is_inherited = False
-        """Whether this is a forked child, and the client the parent's."""
 
     def __len__(self) -> int:
         return len(self._parcels)
@@ -226,19 +225,11 @@ class Outbox:
         for call in calls:
             call()
 
-    def require_own_process(self) -> None:
-        """Do nothing in the process that made the client.
-
-        Raises:
-            ClientClosed: this is a child that was forked from it.
-        """
-        if self.is_inherited:
-            raise inherited()
-
     def disown(self) -> None:
-        """In a forked child: refuse everything. The lock is new, as another thread may have held it."""
+        """See `Inheritable`."""
+        super().disown()
         self._lock = threading.Lock()
-        self.is_closed = self.is_inherited = True
+        self.is_closed = True
 
     def fail(self, error: InkstreamError) -> None:
         """Fail everything that waits; the next `put` says that the taker has to be woken."""

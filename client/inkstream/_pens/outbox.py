@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from itertools import count
 
 from inkstream._exceptions import ClientClosed, InkstreamError, Overloaded
-from inkstream._fork import inherited
+from inkstream._fork import Inheritable
 from inkstream._pens.journal import PenJournal, Reader
 from inkstream._pens.point_coder import Columns
 from inkstream._pens.written import Run, SentStroke, Waiting, points_in, whole_strokes
@@ -26,7 +26,7 @@ MOST_EVENTS = 2048
 """Other events after which a message takes no further pen; only points cut a pen's turn short."""
 
 
-class InkOutbox:
+class InkOutbox(Inheritable):
     """What pens did and no message carries yet, and the journals of the pens.
 
     **One lock.** It guards all journals and is held only inside the methods of this class, never while a
@@ -67,6 +67,7 @@ class InkOutbox:
             most_points: points that may wait before more are refused.
             clock: seconds that only go forward.
         """
+        super().__init__()
         self._packet = packet_seconds
         self._most_points = most_points
         self._clock = clock
@@ -81,8 +82,6 @@ class InkOutbox:
         self._wakes_for_urgent = True
         """Whether the taker sleeps, at most until the ink is due."""
         self.is_closed = False
-        self.is_inherited = False
-        """Whether this is a forked child, and the client the parent's."""
 
     def __len__(self) -> int:
         """Pens that have something to send."""
@@ -296,19 +295,11 @@ class InkOutbox:
         with self._lock:
             self.is_closed = True
 
-    def require_own_process(self) -> None:
-        """Do nothing in the process that made the client.
-
-        Raises:
-            ClientClosed: this is a child that was forked from it.
-        """
-        if self.is_inherited:
-            raise inherited()
-
     def disown(self) -> None:
-        """In a forked child: refuse everything. The lock is new, as another thread may have held it."""
+        """See `Inheritable`."""
+        super().disown()
         self._lock = threading.Lock()
-        self.is_closed = self.is_inherited = True
+        self.is_closed = True
 
     def fail(self, error: InkstreamError) -> None:
         """Nothing that waits will be sent: every pen that waits for an answer gets the error."""
