@@ -1,7 +1,7 @@
-"""Doubts about images: what does not look as MNIST's digits do, found for a whole batch at once.
+"""Warns of images that do not look like MNIST's, for a whole batch at once.
 
-Thresholds lie outside of what 20,000 of MNIST's training images have, so that no well-prepared digit is
-doubted; in brackets what those have from the 0.01th to the 99.99th percentile.
+The thresholds lie outside of what 20,000 of MNIST's training images have: a well-prepared digit gets no
+warning. In brackets: what those images have, from the 0.01th to the 99.99th percentile.
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from inkstream_server.engines import PIXELS
 
 NO_INK: Final = 1
-"""Bit 0, which no `Warning` uses: there is no ink."""
+"""Bit 0, which no `Warning` uses: the image has no ink."""
 INVERTED: Final = 1 << error_pb2.WARNING_INVERTED
 OFF_CENTRE: Final = 1 << error_pb2.WARNING_OFF_CENTRE
 TOO_THIN: Final = 1 << error_pb2.WARNING_TOO_THIN
@@ -25,20 +25,20 @@ NAMES: Final = {
     TOO_THIN: "too_thin",
     SCALE: "scale",
 }
-"""Every warning by its bit, as metrics name it."""
+"""The label in metrics of each warning, by its bit."""
 
 LEAST_MASS: Final = 3.0
-"""Full pixels of ink below which there is none (23 to 267): a dot of the pen has 4."""
+"""Least sum of ink, in full pixels (23 to 267): a dot of the pen has 4."""
 MOST_MASS: Final = 392.0
-"""Half of all pixels: beyond it the ground is taken for ink."""
+"""Most ink, in full pixels: with more than half of the frame the image is inverted."""
 MOST_OFF: Final = 2.5
-"""Pixels of the centre of mass from index 14 (0.01 to 0.70)."""
+"""Most pixels between the centre of mass and index 14 (0.01 to 0.70)."""
 RADII: Final = (4.3, 10.0)
-"""Radius of gyration in pixels (4.95 to 8.95)."""
+"""Least and most radius of gyration, in pixels (4.95 to 8.95)."""
 LEAST_WIDTH: Final = 1.0
-"""Width of strokes in pixels (0.95 to 6.2; 0.1 % have less than 1.05)."""
+"""Least width of strokes, in pixels (0.95 to 6.2; 0.1 % have less than 1.05)."""
 _MASS_OF_THIN: Final = 60.0
-"""Ink that a digit of strokes so thin has at most: only images with less are measured."""
+"""A digit with such thin strokes has less ink than this, so that other images are not measured."""
 
 _SIDE: Final = 28
 _X = np.tile(np.arange(_SIDE), _SIDE) - 14.0
@@ -47,16 +47,16 @@ _MOMENTS = np.stack([np.ones(PIXELS), _X, _Y, _X**2 + _Y**2], axis=1).astype(np.
 
 
 def image_warnings(pixels: NDArray[np.float32]) -> list[int] | None:
-    """Judge frames.
+    """Find what is wrong with frames.
 
     Args:
-        pixels: frames as an engine saw them, shape (n, 784), 0 to 1.
+        pixels: frames as an engine saw them, float32 of shape (n, 784), 0 to 1.
 
-    Returns: a mask a frame: bit n is the `Warning` with number n, bit 0 NO_INK; None where there is no
-        doubt about any. About 0.2 microseconds a frame in batches.
+    Returns: a mask a frame: bit n is the `Warning` with number n, bit 0 NO_INK; None where no frame has a
+        warning. About 0.2 microseconds a frame in batches.
     """
     moments: NDArray[np.float32] = pixels @ _MOMENTS
-    if len(moments) == 1 and _is_beyond_doubt(*moments[0].tolist()):
+    if len(moments) == 1 and _is_usual(*moments[0].tolist()):
         return None
     mass = moments[:, 0]
     inked = np.maximum(mass, LEAST_MASS)
@@ -70,7 +70,7 @@ def image_warnings(pixels: NDArray[np.float32]) -> list[int] | None:
     masks = np.where(off > MOST_OFF**2, OFF_CENTRE, 0)
     masks |= np.where((radius < RADII[0] ** 2) | (radius > RADII[1] ** 2), SCALE, 0)
     masks[thin] |= TOO_THIN
-    # Where there is no ink, or everything is, the rest has no meaning.
+    # Without ink, or with ink everywhere, the other warnings mean nothing.
     masks = np.where(mass < LEAST_MASS, NO_INK, masks)
     masks = np.where(mass > MOST_MASS, INVERTED, masks)
     masks = np.where(mass > PIXELS - LEAST_MASS, INVERTED | NO_INK, masks)
@@ -78,8 +78,8 @@ def image_warnings(pixels: NDArray[np.float32]) -> list[int] | None:
     return found
 
 
-def _is_beyond_doubt(mass: float, x: float, y: float, polar: float) -> bool:
-    """Judge one frame by its moments: on a single row arrays take ten times as long as numbers."""
+def _is_usual(mass: float, x: float, y: float, polar: float) -> bool:
+    """Judge one frame by its moments: for one row, arrays take ten times as long as numbers."""
     if not _MASS_OF_THIN <= mass <= MOST_MASS:
         return False
     off = (x**2 + y**2) / mass**2
@@ -87,11 +87,11 @@ def _is_beyond_doubt(mass: float, x: float, y: float, polar: float) -> bool:
 
 
 def _thin(pixels: NDArray[np.float32], mass: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Rows whose strokes are too thin: mass over half of the length of their outline."""
+    """Find rows whose strokes are too thin: width is mass over half of the outline's length."""
     light = np.flatnonzero((mass < _MASS_OF_THIN) & (mass >= LEAST_MASS))
     if not light.size:
         return light
-    # As rows of 784: where rows of pixels meet, at the frame's sides, there is nothing as a rule.
+    # On flat rows of 784: at the frame's sides, where lines of pixels meet, there is hardly any ink.
     rows = pixels[light]
     across, down = rows[:, 1:] - rows[:, :-1], rows[:, _SIDE:] - rows[:, :-_SIDE]
     outline = np.abs(across, out=across).sum(axis=1) + np.abs(down, out=down).sum(axis=1)

@@ -1,6 +1,6 @@
-"""How sure an answer is and when not to be trusted: what a model's card says of its probabilities.
+"""When an answer is rejected, and how sure answers to ink are: what a model's card says.
 
-A model's file gives the probabilities of tensors. Ink, which is harder, is read on a scale of its own.
+Ink is harder than images, so that its probabilities have a scale of their own.
 """
 
 import json
@@ -11,27 +11,28 @@ from inkstream.v1 import error_pb2
 
 from inkstream_server.engines import Probabilities
 
-NO_INK = error_pb2.REJECT_REASON_NO_INK
 NOT_A_DIGIT = error_pb2.REJECT_REASON_NOT_A_DIGIT
 UNSURE = error_pb2.REJECT_REASON_UNSURE
 
 SCORE = "max_probability"
-"""What thresholds are compared with: the only score that is known here."""
+"""The only score that a card's thresholds may be compared with."""
 
 TEMPERATURES = (0.01, 100.0)
-"""Least and most temperature of ink that a card may state; fitted ones are near 1. Far beyond, powers of
-probabilities are no numbers any more."""
+"""Least and most temperature of ink that a card may state. Fitted ones are near 1; powers of probabilities
+overflow far beyond these."""
 
 
 def tempered(probabilities: Probabilities, temperature: float) -> Probabilities:
-    """Probabilities as they would be had the logits been divided by `temperature`: less sure above 1.
+    """Give the probabilities that the network gives if its logits are divided by a temperature.
 
-    p ** (1 / temperature), made to sum to 1 again. The order of the ten stays as it is. Serving,
-    training and evaluation all use this.
+    This is p ** (1 / temperature), scaled to sum to 1; the order of the digits stays. Serving, training and
+    evaluation use it.
 
     Args:
         probabilities: float32 of shape (10,) or (n, 10).
-        temperature: more than 0.
+        temperature: more than 0; above 1 makes answers less sure.
+
+    Returns: float32 of the same shape.
     """
     if temperature == 1.0:
         return probabilities
@@ -42,41 +43,38 @@ def tempered(probabilities: Probabilities, temperature: float) -> Probabilities:
 
 @dataclass(frozen=True, slots=True)
 class RejectRule:
-    """Confidences below which a model's answers are rejected. A card without a rule rejects none."""
+    """Confidences below which a model's answers are rejected. The default rejects none."""
 
     not_a_digit_below: float = 0.0
-    """Below it the ink is taken for no digit. 0 to 1."""
+    """Below it the answer is that this is no digit. 0 to 1."""
     unsure_below: float = 0.0
     """Below it the answer is too often wrong. 0 to 1."""
     ink_temperature: float = 1.0
-    """What `tempered` brings the probabilities of ink to the scale of the thresholds with."""
+    """Brings the probabilities of ink to the scale of the thresholds; see `tempered`."""
 
     def reason(self, confidence: float) -> int:
-        """Judge one answer: a `RejectReason`, 0 for none."""
+        """Give the `RejectReason` of one answer by its confidence, 0 for none."""
         if confidence < self.not_a_digit_below:
             return NOT_A_DIGIT
         return UNSURE if confidence < self.unsure_below else 0
 
     @property
     def trusted_from(self) -> float:
-        """Confidence from which on no answer is rejected."""
+        """Least confidence at which no answer is rejected."""
         return max(self.unsure_below, self.not_a_digit_below)
 
     def reasons(self, probabilities: Probabilities) -> list[int] | None:
-        """Judge a batch.
+        """Give the `RejectReason` of each row, 0 for none; None where no row is rejected.
 
         Args:
-            probabilities: shape (n, 10).
-
-        Returns: a `RejectReason` a row, 0 for none; None where no row is rejected.
+            probabilities: float32 of shape (n, 10).
         """
         confidences = probabilities.max(axis=1)
         if confidences.min() >= self.trusted_from:
             return None
         unsure = np.where(confidences < self.unsure_below, UNSURE, 0)
-        reasons: list[int] = np.where(
-            confidences < self.not_a_digit_below, NOT_A_DIGIT, unsure
-        ).tolist()
+        is_digit = confidences >= self.not_a_digit_below
+        reasons: list[int] = np.where(is_digit, unsure, NOT_A_DIGIT).tolist()
         return reasons
 
 
@@ -86,11 +84,11 @@ ACCEPT_ALL = RejectRule()
 def rule_of(card_json: str) -> RejectRule:
     """Read the rule of a model's card.
 
-    `{"reject": {"not_a_digit_below": …, "unsure_below": …}, "ink_temperature": …}`; without
-    `reject` nothing is rejected, without `ink_temperature` ink is read as tensors are.
+    `{"reject": {"not_a_digit_below": …, "unsure_below": …}, "ink_temperature": …}`. Without `reject`
+    nothing is rejected; without `ink_temperature` ink has the scale of tensors.
 
     Raises:
-        ValueError: there is a rule, but not one that can be followed.
+        ValueError: the card has a rule that is not as expected, or is no JSON.
     """
     card = json.loads(card_json)
     if not isinstance(card, dict):
@@ -98,24 +96,19 @@ def rule_of(card_json: str) -> RejectRule:
     ink_temperature = card.get("ink_temperature", 1.0)
     least, most = TEMPERATURES
     if not isinstance(ink_temperature, int | float) or not least <= ink_temperature <= most:
-        raise ValueError(
-            f"ink_temperature: expected {least:g} to {most:g}, got {ink_temperature!r:.80}"
-        )
+        got = f"{ink_temperature!r:.80}"
+        raise ValueError(f"ink_temperature: expected {least:g} to {most:g}, got {got}")
     stated = card.get("reject")
     if stated is None:
         return RejectRule(ink_temperature=float(ink_temperature))
     try:
-        rule = RejectRule(
-            float(stated["not_a_digit_below"]),
-            float(stated["unsure_below"]),
-            float(ink_temperature),
-        )
+        thresholds = float(stated["not_a_digit_below"]), float(stated["unsure_below"])
     except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise ValueError(
             f"reject: expected not_a_digit_below and unsure_below, got {stated!r:.80}"
         ) from error
     if stated.get("score", SCORE) != SCORE:
         raise ValueError(f"reject.score: expected {SCORE!r}, got {stated['score']!r:.80}")
-    if not (0 <= rule.not_a_digit_below <= 1 and 0 <= rule.unsure_below <= 1):
+    if not all(0 <= threshold <= 1 for threshold in thresholds):
         raise ValueError(f"reject: expected thresholds from 0 to 1, got {stated!r:.80}")
-    return rule
+    return RejectRule(*thresholds, float(ink_temperature))

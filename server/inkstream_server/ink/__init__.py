@@ -1,10 +1,6 @@
 """The one path from pen strokes to the 28x28 frames that models see, for serving and for training.
 
-    tap_size     the size of a mere tap, by the units of the ink
-    model_frame  strokes -> the frame that a model is asked about, or None where it is not asked
-    tensor_of    strokes -> 784 bytes, be it a dot
-    normalize    strokes of any device -> strokes in MNIST's 20-px box
-    rasterize    those -> one frame, drawn and placed as MNIST's digits were
+`model_frame` and `tensor_of` are the whole path; `normalize` and `rasterize` are its two halves.
 
 Knows arrays. Leaves streams of ink, where a digit ends, and models to others.
 """

@@ -1,4 +1,4 @@
-"""Strokes as one array of points and the places where strokes begin: one NumPy call serves them all."""
+"""Strokes as one array of points and the indices where strokes begin, so that one NumPy call does for all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def of_strokes(strokes: Sequence[NDArray[np.floating | np.integer]]) -> tuple[Po
     Args:
         strokes: each of shape (n, 2); empty ones are left out.
 
-    Returns: points, float64 of shape (n, 2), and starts, () where there is no point.
+    Returns: points, float64 of shape (n, 2), and starts; () where there is no point.
 
     Raises:
         ValueError: a stroke is not of shape (n, 2).
@@ -38,37 +38,24 @@ def of_strokes(strokes: Sequence[NDArray[np.floating | np.integer]]) -> tuple[Po
 
 
 def selected(points: Points, starts: Starts, keep: NDArray[np.bool_]) -> tuple[Points, Starts]:
-    """Keep some points; strokes that lose all of theirs vanish.
-
-    Args:
-        points: float64 of shape (n, 2).
-        starts: where strokes begin.
-        keep: bool of shape (n,).
-    """
+    """Keep some points, by a mask of shape (n,); strokes without points vanish."""
     counts = np.add.reduceat(keep, starts, dtype=np.intp)
     counts = counts[counts > 0]
     return points[keep], tuple((np.cumsum(counts) - counts).tolist())
 
 
 def of_finite_points(points: Points, starts: Starts, farthest: float) -> tuple[Points, Starts]:
-    """Drop points that are not finite or lie `farthest` from 0 or farther."""
+    """Drop points that are not finite, or have a coordinate of `farthest` or more."""
     x, y = np.abs(points).T
     # NaN compares as false.
     return selected(points, starts, (x < farthest) & (y < farthest))
 
 
 def joined(points: Points, starts: Starts, gap: float) -> Starts:
-    """Join strokes that begin within `gap` of where the one before ended.
+    """Join strokes that begin within `gap` of the end of the stroke before; give the starts that are left.
 
-    A driver that splits a stroke in two does not change what is written, while two round ends on top of
-    each other would be drawn darker at their rims than one line.
-
-    Args:
-        points: float64 of shape (n, 2).
-        starts: where strokes begin.
-        gap: distance, in the unit of `points`.
-
-    Returns: where the joined strokes begin.
+    Some drivers split a stroke in two. Drawn apart, its two round ends would be darker at their rims than
+    one line.
     """
     later = np.array(starts[1:])
     distances = np.hypot(*(points[later] - points[later - 1]).T)

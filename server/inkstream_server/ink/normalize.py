@@ -1,8 +1,7 @@
-"""Brings strokes of any device, size and place into the 20-px box in which MNIST's digits lie.
+"""Brings strokes of any device, size and place into the 20-px box of MNIST's digits.
 
-Leaves out what is no part of the digit (`strays`) and what cannot be seen (`simplify`); drawing and
-centring by mass are `rasterize`'s. The rules are those of the QMNIST reconstruction
-(facebookresearch/qmnist): tight box, aspect kept, longest side 20 px.
+Drops what is no part of the digit (`strays`) and what cannot be seen (`simplify`). Leaves drawing, and the
+centre of mass, to `rasterize`. docs/ink.md says where the rules come from.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from inkstream_server.ink.simplify import TOLERANCE, simplified
 
 #: Pixels of the longest side of the drawn digit, pen included.
 BOX = 20.0
-#: Pixels of a pen's width; the median of MNIST's strokes is 2.41 (QMNIST reconstruction).
+#: Pixels of a pen's width.
 PEN_WIDTH = 2.4
-#: Coordinates beyond this are no measurement of any device; they are dropped like NaN.
+#: No device measures coordinates beyond this; they are dropped like NaN.
 _FARTHEST = 1e30
 #: A glyph smaller than this in every direction is a dot, whatever the unit.
 _SMALLEST = 1e-12
@@ -33,9 +32,9 @@ class Normalized:
 
     Attributes:
         strokes: each float64 of shape (n, 2), n >= 1, pixels, x right, y down; at least one.
-        size: width and height of the box of all points, which begins at (0, 0); the longer one is 20 less
-            the pen's width, or 0 for a dot.
-        width: pen width in pixels that the box leaves room for.
+        size: width and height of the box of all points, in pixels; the box begins at (0, 0). The longer side
+            is 20 less the pen's width, or 0 for a dot.
+        width: pen width in pixels; the box leaves room for it.
     """
 
     strokes: tuple[Points, ...]
@@ -57,23 +56,22 @@ def normalize(
 ) -> Normalized | None:
     """Bring one glyph's strokes into MNIST's box.
 
-    Points that are not finite are dropped, and so are stray specks beside the digit. Strokes stay apart:
-    nothing is drawn between a pen-up and a pen-down elsewhere. What comes out is at most
-    `simplify.MOST_POINTS` points in `strays.MOST_STROKES` strokes, however much goes in.
+    Drops points that are not finite, and stray specks beside the digit. Strokes stay apart: nothing is drawn
+    between a pen-up and a pen-down elsewhere. Gives at most `simplify.MOST_POINTS` points in
+    `strays.MOST_STROKES` strokes.
 
     Args:
         strokes: each of shape (n, 2), x and y in any one unit, in any order of strokes; n may be 0.
         y_up: whether y grows upwards in them.
-        width: pen width in pixels of the 28x28 frame that is left room for.
-        tap: longest side, in units of `strokes`, up to which the whole glyph is a tap of the pen and
-            becomes a dot instead of being blown up to the size of a digit. 0 where the unit's size is
-            unknown; half a millimetre is a good value where it is known.
+        width: pen width in pixels of the 28x28 frame; the box leaves room for it.
+        tap: longest side of a mere tap, in the unit of `strokes`: the whole glyph becomes a dot instead of
+            a digit of full size. 0 where unknown; see `tap_size`.
 
     Returns: the strokes in the box, or None where no finite point is left. About 15 microseconds for a
         digit of 40 points; linear in the points. May be called from any thread.
 
     Raises:
-        ValueError: a stroke is not of shape (n, 2), or the pen as wide as the box.
+        ValueError: a stroke is not of shape (n, 2), or the pen is as wide as the box.
     """
     if not 0 < width < BOX:
         raise ValueError(f"width: expected between 0 and {BOX:g} pixels, got {width!r}")

@@ -1,8 +1,7 @@
-"""Leaves out points that the drawing would not show, so that its cost is bounded.
+"""Drops points that a drawing would not show, which bounds its cost.
 
-Ramer-Douglas-Peucker, in Rust (`simplification`): half of a tablet's points go, and nine tenths of a
-fast one's. It takes quadratic time where ink is made for it, so the points that it sees are bounded
-first, in linear time.
+Uses Ramer-Douglas-Peucker in Rust (`simplification`): it drops half of a tablet's points, and nine tenths of
+a fast tablet's. Hostile ink makes it take quadratic time, so a linear step bounds the points first.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ from simplification.cutil import simplify_coords
 
 from inkstream_server.ink.columns import Points, Starts, selected
 
-#: Pixels that a point which goes may lie from the line that stays.
+#: Pixels that a dropped point may lie from the line that stays.
 TOLERANCE = 0.1
-#: Points of a glyph that are looked at, evenly spaced; at this number they lie 0.2 px apart in as much
-#: ink as five digits have, and two milliseconds are the most that any ink can take.
+#: Points of a glyph that are used, evenly spaced. They lie 0.2 px apart even in five digits' ink, and bound
+#: the time for any ink to two milliseconds.
 MOST_POINTS = 512
 
 
 def simplified(points: Points, starts: Starts) -> tuple[Points, ...]:
-    """Give the strokes with no more points than it takes to draw them.
+    """Give strokes with only the points that a drawing shows.
 
     Args:
         points: float64 of shape (n, 2), pixels, at most MOST_POINTS / 4 strokes.
@@ -39,12 +38,12 @@ def simplified(points: Points, starts: Starts) -> tuple[Points, ...]:
 
 
 def _spaced(points: Points, starts: Starts) -> tuple[Points, Starts]:
-    """Keep the ends of strokes and, evenly along them, at most MOST_POINTS in all."""
+    """Keep the ends of strokes and points evenly along them, at most MOST_POINTS in all."""
     steps = np.hypot(*np.diff(points, axis=0, prepend=points[:1]).T)
     first = np.array(starts)
     steps[first] = 0.0
     travelled = np.cumsum(steps)
-    # The first point in each of so many cells; where nothing has moved there is one cell.
+    # Keep the first point in each cell of equal length; where no point moves there is one cell.
     cells = MOST_POINTS - 2 * len(starts) - 1
     cell = (travelled * (cells / max(float(travelled[-1]), 1e-9))).astype(np.int64)
     keep = np.empty(len(points), np.bool_)

@@ -1,7 +1,6 @@
-"""From the strokes of one glyph to the tensor that a model sees, and when there is nothing to ask a model.
+"""From the strokes of one glyph to what a model sees, and when a model is not asked.
 
-A network reads an empty frame or a dot as some digit, so that a rule decides first: no ink, or no more than a
-tap of the pen, is no digit.
+A network reads an empty frame or a dot as some digit. So a rule decides first: a tap of the pen is no digit.
 """
 
 from __future__ import annotations
@@ -15,19 +14,16 @@ from inkstream_server.ink.normalize import PEN_WIDTH, normalize
 from inkstream_server.ink.rasterize import Frame, rasterize
 
 _TAP_SIZES: dict[str | None, float] = {"mm": 0.5, "px": 2.0}
-#: Of the writing area's longer side, where the size of a unit is unknown.
+#: Share of the writing area's longer side, where the size of a unit is unknown.
 _TAP_OF_AREA = 1 / 250
 
 
 def tap_size(units: str | None, area: float = 0.0) -> float:
-    """Give the size up to which a glyph is a tap of the pen and not a digit.
+    """Give the longest side that the tap of a pen may have, in units of the ink; 0 where unknown.
 
     Args:
-        units: "mm" or "px" for a screen's pixels; anything else where the size of a unit is unknown.
-        area: the longer side of the writing area in its own units, which says more where `units` does not;
-            0 where unknown.
-
-    Returns: the longest side of a tap, in units; 0 where its size is unknown.
+        units: "mm", or "px" of a screen; None where the size of a unit is unknown.
+        area: longer side of the writing area in units, used where `units` is None; 0 where unknown.
     """
     return _TAP_SIZES.get(units, _TAP_OF_AREA * area)
 
@@ -35,15 +31,15 @@ def tap_size(units: str | None, area: float = 0.0) -> float:
 def model_frame(
     strokes: Sequence[NDArray[np.floating | np.integer]], *, y_up: bool, tap: float = 0.0
 ) -> Frame | None:
-    """Draw one glyph for a model, unless there is nothing to ask it about.
+    """Draw one glyph for a model, or give None where the model is not asked: no ink, or a dot at most.
 
     Args:
-        strokes: each of shape (n, 2), x and y in any one unit; n may be 0.
-        y_up: whether y grows upwards in them.
+        strokes: as in `normalize`.
+        y_up: as in `normalize`.
         tap: longest side of a mere tap, in the unit of `strokes`; see `tap_size`.
 
-    Returns: uint8 of shape (28, 28), ink high; None where there is no ink, or no more than a dot. About
-        50 microseconds for a digit of 40 points. May be called from any thread.
+    Returns: uint8 of shape (28, 28), ink high. About 50 microseconds for a digit of 40 points. May be called
+        from any thread.
 
     Raises:
         ValueError: a stroke is not of shape (n, 2).
@@ -59,18 +55,11 @@ def tensor_of(
     width: float = PEN_WIDTH,
     tap: float = 0.0,
 ) -> NDArray[np.uint8] | None:
-    """Draw one glyph, be it a dot, as a tensor.
+    """Draw one glyph, even a dot, as a tensor.
 
-    Args:
-        strokes: each of shape (n, 2), x and y in any one unit; n may be 0.
-        y_up: whether y grows upwards in them.
-        width: pen width in pixels of the 28x28 frame.
-        tap: longest side of a mere tap, in the unit of `strokes`; see `normalize`.
+    The arguments and errors are those of `normalize`.
 
     Returns: uint8 of shape (784,), ink high, row by row from the top; None where there is no ink.
-
-    Raises:
-        ValueError: a stroke is not of shape (n, 2), or the pen is as wide as the box.
     """
     glyph = normalize(strokes, y_up=y_up, width=width, tap=tap)
     return None if glyph is None else rasterize(glyph).reshape(-1)

@@ -4,21 +4,19 @@ from dataclasses import dataclass
 
 from inkstream.v1 import error_pb2
 
-from inkstream_server.access.allowance import Allowance
 from inkstream_server.metrics.items import OUTCOME_OF_CODE, Metrics
 from inkstream_server.wire.response import Response
 
-RETRY_AFTER_MS = 100
+NO_ROOM_MS = 100
 """Retry-after of a pen without room: in about that time other pens finish a digit or close."""
 
 
 class InkFault(Exception):
     """An event is refused. The pen's other ink and other pens are not affected."""
 
-    code = error_pb2.ERROR_CODE_INVALID_ARGUMENT
-    retry_after_ms = 0
-
-    def __init__(self, field: str, message: str, *, glyph: int = 0, stroke: int = 0) -> None:
+    def __init__(
+        self, field: str, message: str, *, glyph: int = 0, stroke: int = 0, retry_after_ms: int = 0
+    ) -> None:
         """Refuse.
 
         Args:
@@ -26,12 +24,21 @@ class InkFault(Exception):
             message: what came and what is expected; `str()` puts the field before it.
             glyph: the number of the glyph, 0 for none.
             stroke: the caller's number of the stroke, 0 for none.
+            retry_after_ms: when the event may be accepted; 0 where it is wrong at any time.
         """
         super().__init__(field, message)
         self.field = field
         self.message = message
         self.glyph = glyph
         self.stroke = stroke
+        self.retry_after_ms = retry_after_ms
+
+    @property
+    def code(self) -> error_pb2.ErrorCode:
+        """The code that the caller gets."""
+        if self.retry_after_ms:
+            return error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED
+        return error_pb2.ERROR_CODE_INVALID_ARGUMENT
 
     def __str__(self) -> str:
         return f"{self.field}: {self.message}"
@@ -45,28 +52,6 @@ class InkFault(Exception):
             message=str(self),
             retry_after_ms=self.retry_after_ms,
         )
-
-
-class NoRoom(InkFault):
-    """The stream has no room for an event now; it may have room later."""
-
-    code = error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED
-    retry_after_ms = RETRY_AFTER_MS
-
-
-class NoAllowance(NoRoom):
-    """An event goes beyond the items a second of the caller's token."""
-
-    def __init__(self, field: str, allowance: Allowance, stroke: int = 0) -> None:
-        """Refuse.
-
-        Args:
-            field: the field to blame.
-            allowance: what is used up.
-            stroke: the caller's number of the stroke, 0 for none.
-        """
-        super().__init__(field, allowance.exhausted(), stroke=stroke)
-        self.retry_after_ms = allowance.retry_after_ms()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

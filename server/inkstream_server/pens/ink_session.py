@@ -16,7 +16,7 @@ from inkstream_server.batching.batcher import StreamFlow
 from inkstream_server.batching.fair_queue import Flow
 from inkstream_server.clock import Clock
 from inkstream_server.pens.due_timer import DueTimer
-from inkstream_server.pens.faults import FaultReply, InkFault, NoAllowance, NoRoom
+from inkstream_server.pens.faults import NO_ROOM_MS, FaultReply, InkFault
 from inkstream_server.pens.pen import Pen
 from inkstream_server.pens.pen_replies import PenReplies
 from inkstream_server.pens.resources import InkResources
@@ -102,10 +102,9 @@ class InkSession:
         limits, number = self._resources.limits, event.pen
         try:
             if len(self._pens) >= limits.pens:
-                raise NoRoom(
-                    "open",
-                    f"a stream may have {limits.pens} pens open, got {limits.pens + 1}: close one first",
-                )
+                most = limits.pens
+                wrong = f"a stream may have {most} pens open, got {most + 1}: close one first"
+                raise InkFault("open", wrong, retry_after_ms=NO_ROOM_MS)
             settings = read_settings(event.open, self._resources.quiet, limits)
         except InkFault as fault:
             self._refuse(number, fault)
@@ -158,9 +157,12 @@ class InkSession:
         elif kind == "stroke_begin":
             stroke = event.stroke_begin.stroke
             pen.begin(stroke, event.stroke_begin.time_ms, now)
-            if self._allowance is not None and not self._allowance.take(1):
+            allowance = self._allowance
+            if allowance is not None and not allowance.take(1):
                 pen.erase(stroke, now)
-                raise NoAllowance("stroke_begin", self._allowance, stroke)
+                retry_ms = allowance.retry_after_ms()
+                wrong = allowance.exhausted()
+                raise InkFault("stroke_begin", wrong, stroke=stroke, retry_after_ms=retry_ms)
         elif kind == "stroke_end":
             pen.lift(now)
         elif kind == "stroke_remove":

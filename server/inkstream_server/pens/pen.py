@@ -82,29 +82,25 @@ class Pen:
             before = self._stroke.number
             self.lift(now)
             self._is_refusing = True
-            raise InkFault(
-                "stroke_begin",
+            wrong = (
                 f"stroke {before} had not ended: it was ended here, and stroke {number} is not read; "
-                "end a stroke before the next",
-                stroke=number,
+                "end a stroke before the next"
             )
+            raise InkFault("stroke_begin", wrong, stroke=number)
         self._is_refusing = True
         glyph = self._glyph
         if not number:
             raise InkFault("stroke_begin.stroke", "expected a number that is not 0, got 0")
         if number in self._finals or (glyph and number in glyph.strokes):
-            raise InkFault(
-                "stroke_begin.stroke", f"expected a new number, got {number} again", stroke=number
-            )
+            wrong = f"expected a new number, got {number} again"
+            raise InkFault("stroke_begin.stroke", wrong, stroke=number)
         most = self._limits.strokes_per_glyph
         if glyph and len(glyph.strokes) >= most:
-            raise InkFault(
-                "stroke_begin",
+            wrong = (
                 f"a glyph may have {most} strokes, got {most + 1}; stroke {number} is not read: "
-                "end the glyph first",
-                glyph=glyph.number,
-                stroke=number,
+                "end the glyph first"
             )
+            raise InkFault("stroke_begin", wrong, glyph=glyph.number, stroke=number)
         self._is_refusing = False
         self._is_placed = False
         self._stroke = Stroke(number, now, time_ms)
@@ -194,18 +190,11 @@ class Pen:
             self._want(glyph, "provisional")
         elif number in self._finals:
             final = self._finals[number]
-            raise InkFault(
-                "stroke_remove.stroke",
-                f"stroke {number} belongs to glyph {final}, whose answer is final",
-                glyph=final,
-                stroke=number,
-            )
+            wrong = f"stroke {number} belongs to glyph {final}, whose answer is final"
+            raise InkFault("stroke_remove.stroke", wrong, glyph=final, stroke=number)
         else:
-            raise InkFault(
-                "stroke_remove.stroke",
-                f"expected a stroke of this pen, got {number}",
-                stroke=number,
-            )
+            wrong = f"expected a stroke of this pen, got {number}"
+            raise InkFault("stroke_remove.stroke", wrong, stroke=number)
 
     def end_glyph(self, now: float) -> None:
         """The digit is complete. Does nothing where no glyph is open: the quiet time may have ended it."""
@@ -249,12 +238,8 @@ class Pen:
         elif glyph is not None:
             last = next(reversed(glyph.strokes), 0)
         if last:
-            raise InkFault(
-                "stroke_begin",
-                f"a glyph may stay open for {self._limits.glyph_seconds:g} s: {what}",
-                glyph=self._glyphs,
-                stroke=last,
-            )
+            wrong = f"a glyph may stay open for {self._limits.glyph_seconds:g} s: {what}"
+            raise InkFault("stroke_begin", wrong, glyph=self._glyphs, stroke=last)
 
     def recognized(self, glyph: Glyph, edition: int, digit: int | None) -> None:
         """Take in what an edition of a glyph looks like, which may change `due`.

@@ -1,6 +1,6 @@
 """Checks columns of points before a stroke takes them."""
 
-from inkstream_server.pens.faults import InkFault, NoRoom
+from inkstream_server.pens.faults import NO_ROOM_MS, InkFault
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.strokes import Columns, Stroke
 
@@ -36,4 +36,4 @@ def require_points(points: Columns, stroke: Stroke, limits: PenLimits, room: int
             f"the open glyphs of a stream may hold {limits.points_per_stream} points, "
             f"got {count} where there is room for {room}"
         )
-        raise NoRoom("points", wrong, stroke=number)
+        raise InkFault("points", wrong, stroke=number, retry_after_ms=NO_ROOM_MS)

@@ -5,7 +5,7 @@ and no stream holds up another.
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -96,6 +96,9 @@ class RenderJob:
             listener()
 
 
+_Turns = OrderedDict[Hashable, deque[RenderJob]]
+
+
 class GlyphRenderer:
     """Queues jobs and does them one of each pen in turn. Belongs to one event loop."""
 
@@ -108,9 +111,9 @@ class GlyphRenderer:
         """
         self._batcher = batcher
         self._metrics = metrics
-        self._waiting: dict[tuple[Hashable, bool], deque[RenderJob]] = {}
-        # Pens in the order of their turns, by whether the job is an interim's: those come after all others.
-        self._turns: dict[bool, deque[Hashable]] = {False: deque(), True: deque()}
+        # The jobs of each pen, pens in the order of their turns. Interims come after all others.
+        self._others: _Turns = OrderedDict()
+        self._interims: _Turns = OrderedDict()
         self._is_scheduled = False
 
     def add(self, pen: Hashable, job: RenderJob) -> None:
@@ -120,13 +123,8 @@ class GlyphRenderer:
             pen: tells pens apart; any object.
             job: what to draw.
         """
-        is_interim = job.priority is Priority.INTERIM
-        queue = self._waiting.get((pen, is_interim))
-        if queue is None:
-            self._waiting[pen, is_interim] = deque((job,))
-            self._turns[is_interim].append(pen)
-        else:
-            queue.append(job)
+        turns = self._interims if job.priority is Priority.INTERIM else self._others
+        turns.setdefault(pen, deque()).append(job)
         self._schedule()
 
     def _schedule(self) -> None:
@@ -137,19 +135,15 @@ class GlyphRenderer:
     def _turn(self) -> None:
         self._is_scheduled = False
         end = perf_counter() + TURN_SECONDS
-        while any(self._turns.values()):
-            is_interim = not self._turns[False]
-            turns = self._turns[is_interim]
-            pen = turns.popleft()
-            queue = self._waiting[pen, is_interim]
-            seconds = queue.popleft().submit(self._batcher)
+        while turns := self._others or self._interims:
+            pen, jobs = turns.popitem(last=False)
+            job = jobs.popleft()
+            if jobs:
+                turns[pen] = jobs
+            seconds = job.submit(self._batcher)
             if seconds:
                 self._metrics.drawing.observe(seconds)
-            if queue:
-                turns.append(pen)
-            else:
-                del self._waiting[pen, is_interim]
             if perf_counter() >= end:
                 break
-        if any(self._turns.values()):
+        if self._others or self._interims:
             self._schedule()

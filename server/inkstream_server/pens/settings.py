@@ -62,9 +62,8 @@ def read_settings(open_: ink_pb2.PenOpen, default: QuietTimes, limits: PenLimits
     """
     counts = open_.counts_per_unit or 1.0
     if not (math.isfinite(counts) and 1e-9 <= counts <= 1e9):
-        raise InkFault(
-            "open.counts_per_unit", f"expected a number from 1e-9 to 1e9, got {counts:g}"
-        )
+        wrong = f"expected a number from 1e-9 to 1e9, got {counts:g}"
+        raise InkFault("open.counts_per_unit", wrong)
     if open_.unit not in ink_pb2.Unit.values():
         raise InkFault("open.unit", f"expected a Unit, got {open_.unit}")
     if open_.y_direction not in ink_pb2.YDirection.values():
@@ -73,17 +72,15 @@ def read_settings(open_: ink_pb2.PenOpen, default: QuietTimes, limits: PenLimits
         _require_area(open_.area, "open.area")
     if open_.answers.top_k > 10:
         raise InkFault("open.answers.top_k", f"expected 0 to 10, got {open_.answers.top_k}")
-    if open_.interims_per_second > limits.interims_per_second:
-        raise InkFault(
-            "open.interims_per_second",
-            f"expected at most {limits.interims_per_second}, got {open_.interims_per_second}",
-        )
+    interims, most = open_.interims_per_second, limits.interims_per_second
+    if interims > most:
+        raise InkFault("open.interims_per_second", f"expected at most {most}, got {interims}")
     return PenSettings(
         y_up=open_.y_direction == ink_pb2.Y_DIRECTION_UP,
         tap=tap_size(_UNITS.get(open_.unit), max(open_.area.width, open_.area.height)) * counts,
         boxes=_boxes(open_, counts, limits),
         quiet=_quiet(open_, default, limits),
-        interim_seconds=1 / open_.interims_per_second if open_.interims_per_second else 0.0,
+        interim_seconds=1 / interims if interims else 0.0,
         answers=open_.answers,
     )
 
@@ -98,11 +95,9 @@ def _quiet(open_: ink_pb2.PenOpen, default: QuietTimes, limits: PenLimits) -> Qu
     usual = open_.quiet_ms / 1000 or default.usual
     short = open_.short_quiet_ms / 1000 or (usual if open_.quiet_ms else default.short)
     if short > usual:
-        raise InkFault(
-            "open.short_quiet_ms",
-            f"expected at most the quiet time of {usual * 1000:.0f} ms, "
-            f"got {open_.short_quiet_ms}; set quiet_ms to as much",
-        )
+        most = f"at most the quiet time of {usual * 1000:.0f} ms"
+        wrong = f"expected {most}, got {open_.short_quiet_ms}; set quiet_ms to as much"
+        raise InkFault("open.short_quiet_ms", wrong)
     return QuietTimes(usual, short)
 
 
@@ -126,8 +121,5 @@ def _boxes(open_: ink_pb2.PenOpen, counts: float, limits: PenLimits) -> tuple[Bo
 def _require_area(area: ink_pb2.Area, field: str) -> None:
     sides = (area.x, area.y, area.width, area.height)
     if not all(map(math.isfinite, sides)) or area.width <= 0 or area.height <= 0:
-        raise InkFault(
-            field,
-            "expected finite numbers and an extent above 0, "
-            f"got x {area.x:g}, y {area.y:g}, {area.width:g} by {area.height:g}",
-        )
+        got = f"x {area.x:g}, y {area.y:g}, {area.width:g} by {area.height:g}"
+        raise InkFault(field, f"expected finite numbers and an extent above 0, got {got}")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inkstream_server.access.allowance import Allowance
 from inkstream_server.metrics.items import OUTCOME_OF_CODE
-from inkstream_server.pens.faults import InkFault, NoAllowance
+from inkstream_server.pens.faults import InkFault
 from inkstream_server.pens.glyph_reply import GlyphReply
 from inkstream_server.pens.points import require_points
 from inkstream_server.pens.renderer import RenderJob
@@ -40,7 +40,8 @@ async def recognize_ink(
     try:
         job = _read(ink, resources)
         if allowance is not None and allowance.take(len(ink.strokes)) < len(ink.strokes):
-            raise NoAllowance("ink.strokes", allowance)
+            retry_ms = allowance.retry_after_ms()
+            raise InkFault("ink.strokes", allowance.exhausted(), retry_after_ms=retry_ms)
     except InkFault as fault:
         metrics.ended("ink", OUTCOME_OF_CODE[fault.code], 1)
         return fault.to_error(0)
