@@ -106,6 +106,19 @@ def test_each_package_ships_its_types(place: Place) -> None:
         assert (Path(places.strip()) / name / "py.typed").exists()
 
 
+def test_each_package_carries_its_licence(place: Place) -> None:
+    said = place.run(
+        "python",
+        "-c",
+        "from importlib.metadata import distribution\n"
+        f"for name in {NAMES}:\n"
+        "    package = distribution(name)\n"
+        "    files = {file.name for file in package.files}\n"
+        "    print(package.metadata['License-Expression'], 'LICENSE' in files)",
+    )
+    assert said.split("\n")[:-1] == ["Apache-2.0 True"] * 3
+
+
 def test_nothing_installed_comes_from_the_checkout(place: Place) -> None:
     found = place.run("python", "-c", "import inkstream_server.cli as it; print(it.__file__)")
     assert found.startswith(str(place.folder))

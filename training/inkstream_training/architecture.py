@@ -12,15 +12,15 @@ import numpy.typing as npt
 __all__ = ["LAYERS", "build_model", "build_network", "logits_of", "predict"]
 
 LAYERS = ("Flatten 28x28 -> 784", "Dense 128 ReLU", "Dense 128 ReLU", "Dense 10 softmax")
-"""The layers in words, for the card."""
+"""Descriptions of the layers, for the card."""
 
 
 def build_network() -> keras.Sequential:
-    """Build the seed network, not compiled: a file saved from it holds weights and nothing else.
+    """Build the seed network without compiling it, so that a saved file holds only its weights.
 
     Returns: a model of float32 (n, 28, 28), 0..1, ink high, to float32 probabilities (n, 10). Its
-        weights come from Keras' random state: call `keras.utils.set_random_seed` first to repeat
-        them.
+        weights come from Keras' random state; to repeat them, call `keras.utils.set_random_seed`
+        first.
     """
     return keras.Sequential(
         [
@@ -50,9 +50,9 @@ def build_model(learning_rate: float = 1e-3) -> keras.Sequential:
 
 
 def logits_of(weights: Sequence[Any], images: Any) -> Any:
-    """The network up to its softmax, on weights given in Keras' order.
+    """Compute the network up to its softmax, with weights in Keras' order.
 
-    Training and the fit of the temperature work on logits, which lose no precision where the
+    Training and the fit of the temperature use logits, because they lose no precision where the
     softmax saturates.
 
     Args:
@@ -69,7 +69,7 @@ def logits_of(weights: Sequence[Any], images: Any) -> Any:
 
 
 def predict(model: keras.Model, images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Probabilities float32 (n, 10) for images (n, 28, 28), uint8 0..255 or float32 0..1."""
+    """Give probabilities float32 (n, 10) for images (n, 28, 28), uint8 0..255 or float32 0..1."""
     if images.dtype == np.uint8:
         images = images.astype(np.float32) / np.float32(255)
     return np.asarray(model.predict(images, batch_size=1000, verbose=0), dtype=np.float32)

@@ -1,8 +1,8 @@
 """Distorts digits at random: affine and elastic in one bilinear look-up.
 
-Pure functions of (images, amounts, seed); nothing of models. Drawing random numbers is apart from
-applying them because XLA's generator on a CPU is twenty times slower than TensorFlow's own (14.7
-against 0.6 ms a batch of 256, measured): `draw` runs outside a compiled step, `warp` inside.
+Pure functions of (images, amounts, seed) that know no model. `draw` runs outside a compiled step and
+`warp` inside, because XLA's random generator on a CPU is twenty times slower than TensorFlow's own
+(14.7 against 0.6 ms a batch of 256, measured).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ __all__ = ["Draws", "augment", "draw", "elastic_basis", "displacements", "warp"]
 
 SIZE = 28
 CENTRE = 14.0
-"""Pixel index of the digits' centre of mass, which rotation, scale and shear leave in place."""
+"""Pixel index of the digits' centre of mass, the fixed point of rotation, scale and shear."""
 
 RANK = 10
-"""Directions of the smoothing Gaussian that are kept (see `elastic_basis`)."""
+"""Number of kept singular vectors of the smoothing Gaussian (see `elastic_basis`)."""
 
 _PADDED = SIZE + 2
 
@@ -39,7 +39,7 @@ class Draws(NamedTuple):
 
 
 def draw(n: int, seed: Any) -> Draws:
-    """Draw for n images; the same seed (int32 tensor of shape (2,)) gives the same numbers."""
+    """Draw random numbers for n images; the same seed (int32 tensor of shape (2,)) gives the same numbers."""
     return Draws(
         tf.random.stateless_uniform((n, 6), seed, -1.0, 1.0),
         tf.random.stateless_normal((n, 2, RANK, RANK), seed + tf.constant([0, 1])),
@@ -48,12 +48,12 @@ def draw(n: int, seed: Any) -> Draws:
 
 @lru_cache(maxsize=8)
 def elastic_basis(sigma: float) -> npt.NDArray[np.float32]:
-    """Factor float32 (28, RANK) of the Gaussian that smooths a row of displacements.
+    """Give the factor float32 (28, RANK) of the Gaussian that smooths a row of displacements.
 
     Smoothing a field of white noise u along both axes is G u G^T with the 28x28 matrix of the
     normalised Gaussian, G = P S Q^T. Q^T u Q is white noise again, so (P S) v (P S)^T with small v
     has the same distribution; at sigma 5 singular values after the tenth are below 1e-4 of the
-    first. That needs 100 random numbers a field in place of 784.
+    first. So a field needs 100 random numbers instead of 784.
     """
     offset = np.arange(SIZE)[:, None] - np.arange(SIZE)[None, :]
     gaussian = np.exp(-0.5 * (offset / sigma) ** 2) / (sigma * np.sqrt(2.0 * np.pi))
@@ -62,10 +62,10 @@ def elastic_basis(sigma: float) -> npt.NDArray[np.float32]:
 
 
 def displacements(elastic: Any, amounts: Augmentation) -> Any:
-    """Elastic displacement in pixels, float32 tensor (n, 2, 28, 28), of draws (n, 2, RANK, RANK).
+    """Give the elastic displacement in pixels, float32 tensor (n, 2, 28, 28), of draws (n, 2, RANK, RANK).
 
-    Simard's noise is uniform in -1..1, of variance 1/3; ten or so smoothed neighbours of it are
-    normal to good accuracy, so normal draws of that variance stand in for it.
+    Simard's noise is uniform in -1..1, with variance 1/3. A smoothed sum of some ten such values is
+    nearly normal, so normal draws of that variance replace it.
     """
     basis = elastic_basis(amounts.elastic_sigma)
     strength = np.float32(amounts.elastic_alpha / np.sqrt(3.0))
@@ -75,15 +75,15 @@ def displacements(elastic: Any, amounts: Augmentation) -> Any:
 
 
 def warp(images: Any, draws: Draws, amounts: Augmentation) -> Any:
-    """Distort a batch; fit for an XLA-compiled function.
+    """Distort a batch. Can be compiled by XLA.
 
-    Every output pixel looks up a place in its image: its offset from the centre through the
-    affine matrix, moved by the shift and by the elastic displacement. What lies outside is 0.
+    Every output pixel reads one place of its image: its offset from the centre goes through the
+    affine matrix, then the shift and the elastic displacement are added. Outside the image is 0.
 
     Args:
         images: tensor (n, 28, 28) of uint8 0..255 or float32 0..1.
-        draws: what `draw` returned for n.
-        amounts: how strongly each kind is applied; all zero returns the images unchanged.
+        draws: the result of `draw` for n.
+        amounts: strength of each kind; all zero returns the images unchanged.
 
     Returns: float32 tensor (n, 28, 28), 0..1.
     """
@@ -94,13 +94,13 @@ def warp(images: Any, draws: Draws, amounts: Augmentation) -> Any:
 
 
 def augment(images: npt.NDArray[Any], amounts: Augmentation, seed: int) -> npt.NDArray[np.float32]:
-    """Distort images (n, 28, 28) once, for looking at and for tests; float32 0..1 of that shape."""
+    """Distort images (n, 28, 28) once, for pictures and tests; gives float32 0..1 of that shape."""
     draws = draw(len(images), tf.constant([seed, 0]))
     return np.asarray(warp(tf.constant(images), draws, amounts), dtype=np.float32)
 
 
 def _sources(draws: Draws, amounts: Augmentation) -> tuple[Any, Any]:
-    """Where each output pixel looks: x and y, float32 tensors (n, 28, 28), in pixel indices."""
+    """Give the place that each output pixel reads: x and y, float32 tensors (n, 28, 28), in pixel indices."""
     rotation, scale_x, scale_y, shear, shift_x, shift_y = (
         draws.affine[:, i, None, None] for i in range(6)
     )

@@ -1,7 +1,7 @@
 """Fits one temperature to a model's logits and folds it into the model's last layer.
 
-Temperature scaling after Guo et al., ICML 2017; `least_temperature` bounds it from below. Folding
-it in leaves serving nothing to do.
+Temperature scaling after Guo et al., ICML 2017; `least_temperature` bounds it from below. Because the
+temperature is in the weights, a server needs no step for it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _GOLDEN = (np.sqrt(5.0) - 1.0) / 2.0
 
 
 def softmax(logits: npt.NDArray[Any], temperature: float = 1.0) -> npt.NDArray[np.float64]:
-    """Probabilities float64 (n, 10) of logits (n, 10) divided by `temperature`."""
+    """Give probabilities float64 (n, 10) of logits (n, 10) divided by `temperature`."""
     scaled = logits.astype(np.float64) / temperature
     powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
@@ -28,22 +28,22 @@ def softmax(logits: npt.NDArray[Any], temperature: float = 1.0) -> npt.NDArray[n
 def fit_temperature(
     logits: npt.NDArray[Any], labels: npt.NDArray[Any], weights: npt.NDArray[Any] | None = None
 ) -> float:
-    """The temperature, 0.05 to 20, with the lowest negative log-likelihood, to four places.
+    """Find the temperature, 0.05 to 20, with the lowest negative log-likelihood, to four places.
 
-    The likelihood has one minimum in 1/T, so golden-section search on ln T finds it. Above 1 the
-    model was too sure of itself, below 1 not sure enough.
+    The likelihood has one minimum in 1/T, so golden-section search on ln T finds it. Above 1
+    the model was overconfident, below 1 underconfident.
 
     Args:
         logits: float (n, 10), of images the model was not trained on.
         labels: integer (n,).
-        weights: float (n,), how much each counts; None: all the same.
+        weights: float (n,), weight of each image; None: all equal.
 
     Raises:
-        ValueError: nothing to fit on.
+        ValueError: there are no labels, or not one for each row.
     """
     if len(logits) == 0 or len(logits) != len(labels):
         raise ValueError(
-            f"labels: expected one a row of logits and at least one, "
+            f"labels: expected one for each row of logits, and at least one, "
             f"got {len(labels)} for {len(logits)} rows"
         )
     low, high = np.log(_LOWEST), np.log(_HIGHEST)
@@ -63,13 +63,13 @@ def fit_temperature(
 
 
 def least_temperature(logits: npt.NDArray[Any], sure: float, share: float) -> float:
-    """The lowest temperature at which few answers are sure, 0.05 to 20, to four places, rounded up.
+    """Find the lowest temperature, 0.05 to 20, at which few answers are sure, to four places, rounded up.
 
     Confidence falls as the temperature rises, in every row, so bisection on ln T finds it.
 
     Args:
-        logits: float (n, 10), of images that deserve no sure answer.
-        sure: a confidence, 0 to 1; an answer above it is sure.
+        logits: float (n, 10), of images on which the model should not be sure.
+        sure: confidence, 0 to 1, above which an answer is sure.
         share: largest share of the rows that may be sure.
     """
     low, high = np.log(_LOWEST), np.log(_HIGHEST)
@@ -86,7 +86,7 @@ def least_temperature(logits: npt.NDArray[Any], sure: float, share: float) -> fl
 def fold_temperature(model: keras.Model, temperature: float) -> None:
     """Divide the last dense layer's kernel and bias by `temperature`, in place.
 
-    The order of the ten probabilities, and so every answer, stays as it is.
+    The order of the ten probabilities does not change, so no answer does.
     """
     if not temperature > 0.0:
         raise ValueError(f"temperature: expected more than 0, got {temperature}")

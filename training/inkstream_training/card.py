@@ -1,4 +1,4 @@
-"""The model card: what a model is, where it comes from and what it does. Data and its JSON form.
+"""The model card: description, origin and figures of a model, as data and as JSON.
 
 The server reads `name`, `version`, `files`, `reject` and `sample`; keys are only ever added.
 """
@@ -34,24 +34,24 @@ __all__ = [
 
 
 class CardError(ValueError):
-    """A card that cannot be read; the message names the file and the key."""
+    """A card cannot be read; the message names the file and the key."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A file of examples that had a part in the model."""
+    """A file of examples that the model was made from."""
 
     file: str
-    """Name as published."""
+    """Published name."""
 
     sha256: str
-    """Digest of that file."""
+    """Digest of the file."""
 
     examples: int
-    """Images or labels inside."""
+    """Number of images or labels."""
 
     use: str
-    """What for: training, validation, test."""
+    """Its use: training, validation or test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,33 +62,33 @@ class SeedResult:
     """The seed."""
 
     test_accuracy: float
-    """Share of MNIST's 10,000 test images answered rightly, measured once, after the run."""
+    """Share of right answers on MNIST's 10,000 test images, measured once, after the run."""
 
     validation_accuracy: float | None
-    """Share of the held-out images; None where nothing was held out."""
+    """Share of right answers on the validation images; None without any."""
 
     validation_nll: float | None
-    """Negative log-likelihood on them after temperature, nats: the served seed has the lowest."""
+    """Negative log-likelihood on them after temperature, in nats; the served seed has the lowest."""
 
     temperature: float
-    """Temperature fitted to this run; 1 where none is."""
+    """Temperature fitted to this run; 1 if none is fitted."""
 
     gates: dict[str, float] | None = None
     """Its figure for each of the card's `gates`, measured once, after the run."""
 
     ink_temperature: float = 1.0
-    """Temperature of ink fitted to this run, beside `temperature`; 1 where none is."""
+    """Temperature of ink fitted to this run, relative to `temperature`; 1 if none is fitted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A figure to compare with that was not measured here."""
+    """A figure from elsewhere, to compare with."""
 
     accuracy: float
-    """Share of MNIST's test images."""
+    """Share of right answers on MNIST's test images."""
 
     source: str
-    """Whose figure it is."""
+    """Source of the figure."""
 
 
 BASELINE = Baseline(0.9777, "the user's own figure for this network and the plain recipe")
@@ -96,13 +96,13 @@ BASELINE = Baseline(0.9777, "the user's own figure for this network and the plai
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How far `model.tflite` is from `model.keras` on MNIST's test images."""
+    """Difference of `model.tflite` from `model.keras` on MNIST's test images."""
 
     same_answers: bool
     """Whether the most probable digit is the same for every image."""
 
     max_difference: float
-    """Largest absolute difference of any probability; export refuses 1e-5 and more."""
+    """Largest absolute difference of any probability; export rejects 1e-5 and more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +120,11 @@ class ModelFile:
 class Card:
     """All of `card.json`; each field is a key of that name.
 
-    A server that rejects reads `reject`: null or absent where the model answers everything, else an
+    A server reads when to reject from `reject`: null or absent if the model answers everything, else an
     object of `not_a_digit_below`, `unsure_below` (numbers, 0 to 1, the first not above the second)
-    and `score`. With c the largest of the ten probabilities of a tensor, where `score` is
-    "max_probability": c < `not_a_digit_below` is NOT_A_DIGIT; else c < `unsure_below` is UNSURE;
-    else the answer stands. NO_INK is decided before the model is asked.
+    and `score`. If `score` is "max_probability", c is the largest of the ten probabilities of a
+    tensor: c < `not_a_digit_below` is NOT_A_DIGIT; else c < `unsure_below` is UNSURE;
+    else the digit is the answer. NO_INK is decided before the model runs.
     """
 
     name: str
@@ -134,7 +134,7 @@ class Card:
     """Served version and folder below the name."""
 
     description: str
-    """What sets this model apart, in a sentence."""
+    """One sentence that distinguishes this model."""
 
     created: str
     """Date of training, ISO 8601."""
@@ -155,25 +155,25 @@ class Card:
     """Seed of the served weights."""
 
     selection: str
-    """By what rule that seed was chosen."""
+    """Rule by which that seed was chosen."""
 
     temperature: float
-    """Temperature folded into the last layer: probabilities in the files are calibrated already."""
+    """Temperature folded into the last layer; the files give calibrated probabilities."""
 
     metrics: Metrics
-    """The served files on MNIST's test images."""
+    """Figures of the served files on MNIST's test images."""
 
     seeds: list[SeedResult]
     """All finished runs."""
 
     test_accuracy_mean: float
-    """Mean of the runs' test accuracy: what the recipe gives."""
+    """Mean test accuracy of the runs."""
 
     test_accuracy_sd: float | None
-    """Sample standard deviation of it; None for one run."""
+    """Sample standard deviation of the test accuracy; None for one run."""
 
     baseline: Baseline
-    """What to compare with."""
+    """Figure to compare with."""
 
     parity: Parity
     """Agreement of the two files."""
@@ -185,44 +185,44 @@ class Card:
     """The model's files by name."""
 
     libraries: dict[str, str]
-    """Versions of Python, TensorFlow, Keras and NumPy it was trained with."""
+    """Versions of Python, TensorFlow, Keras and NumPy in training."""
 
     training_seconds: float
     """Wall time of the served run."""
 
     ink_temperature: float = 1.0
-    """What the probabilities of ink, as the files give them, are brought to ink's scale with:
-    p ** (1 / ink_temperature), summing to 1 again. Figures on ink and `reject` are on that scale."""
+    """Temperature that calibrates the files' probabilities on ink: p ** (1 / ink_temperature), normalised to
+    sum 1. Figures on ink, and `reject`, refer to these probabilities."""
 
     reject: RejectRule | None = None
-    """When to answer with a reason in place of a digit; None: never."""
+    """When to answer with a reason instead of a digit; None: never."""
 
     splits: dict[str, Split] | None = None
     """Held-out writers of each collection of pen ink; None without ink."""
 
     ink: InkFigures | None = None
-    """The served files on the pen ink of the writers in `splits` under `test`."""
+    """Figures of the served files on the pen ink of the test writers in `splits`."""
 
     sample: dict[str, Any] | None = None
     """Answers of `model.keras` to the frames that servers try a model on; see `model_sample.record`."""
 
     gates: dict[str, GateResult] | None = None
-    """What a model for ink has to reach, as the mean over `seeds`; None without ink."""
+    """Bounds for a model for ink, on the mean over `seeds`; None without ink."""
 
     def write(self, path: Path) -> None:
         """Write as indented JSON."""
         path.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
 
     def to_json(self) -> dict[str, Any]:
-        """The card as plain JSON values."""
+        """Give the card as plain JSON values."""
         return dataclasses.asdict(self)
 
     @staticmethod
     def read(path: Path) -> Card:
-        """Read a card; keys this version does not know are passed over.
+        """Read a card; unknown keys are ignored.
 
         Raises:
-            CardError: no such file, no JSON, a key that is missing or of the wrong kind.
+            CardError: the file is missing or no JSON, or a key is missing or of the wrong type.
         """
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -239,7 +239,7 @@ class Card:
 
 
 def mean_and_sd(values: typing.Sequence[float]) -> tuple[float, float | None]:
-    """Mean and sample standard deviation (None for one value), rounded to 6 places."""
+    """Give mean and sample standard deviation (None for one value), rounded to 6 places."""
     mean = math.fsum(values) / len(values)
     if len(values) < 2:
         return round(mean, 6), None

@@ -1,4 +1,4 @@
-"""Repeats a card's figures from the model's files and the test data, and says which differ."""
+"""Measures a card's figures again from the model's files and the test data, and says which differ."""
 
 from __future__ import annotations
 
@@ -40,24 +40,24 @@ _COVERAGE_TOLERANCE = 2e-3
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure of the card beside the same one measured now."""
+    """A figure of the card beside the same figure measured now."""
 
     name: str
-    """Where the card has it, for example `metrics.accuracy`."""
+    """Place in the card, for example `metrics.accuracy`."""
 
     stated: Any
-    """What the card says."""
+    """Value in the card."""
 
     measured: Any
-    """What came out now."""
+    """Value measured now."""
 
     tolerance: float = 0.0
-    """Largest difference that still counts as equal: 0 for counts and digests; for figures that
-    depend on the last bit of a probability, what another processor's rounding may move."""
+    """Largest difference that counts as equal: 0 for counts and digests, more for figures that another
+    processor's rounding may change."""
 
     @property
     def agrees(self) -> bool:
-        """Whether the card is right."""
+        """Whether the two values are equal, within the tolerance."""
         if isinstance(self.stated, float) and isinstance(self.measured, float):
             return math.isclose(self.stated, self.measured, rel_tol=0.0, abs_tol=self.tolerance)
         return bool(self.stated == self.measured)
@@ -65,7 +65,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """One test set with what the model made of it."""
+    """A test set with the model's answers."""
 
     name: str
     """"MNIST" or "pen"."""
@@ -80,32 +80,32 @@ class Answers:
     """Float32 (n, 10)."""
 
     writers: npt.NDArray[np.str_] | None
-    """Who wrote each, as "unipen aga/x"; None where unknown."""
+    """Writer of each image, such as "unipen aga/x"; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What `evaluate` found."""
+    """Result of `evaluate`."""
 
     card: Card
     """The card that was checked."""
 
     figures: tuple[Figure, ...]
-    """All figures that can be repeated, in the card's order."""
+    """All figures that can be measured again, in the card's order."""
 
     confusion: npt.NDArray[np.int64]
-    """Counts (10, 10) on the test images: row the digit written, column the digit answered."""
+    """Counts (10, 10) on the test images: rows are written digits, columns answers."""
 
     answers: tuple[Answers, ...]
-    """What came out for every test image: MNIST first, then pen digits where the model has ink."""
+    """Answers to every test image: MNIST first, then pen digits if the model has ink."""
 
     @property
     def agrees(self) -> bool:
-        """Whether every figure of the card was repeated."""
+        """Whether every figure agrees with the card."""
         return all(figure.agrees for figure in self.figures)
 
     def to_json(self) -> dict[str, Any]:
-        """As plain JSON values."""
+        """Give the result as plain JSON values."""
         return {
             "name": self.card.name,
             "version": self.card.version,
@@ -124,7 +124,7 @@ class Evaluation:
 
 
 def _plain(value: Any) -> Any:
-    """A figure as JSON knows it: the splits are dataclasses by collection."""
+    """Turn a figure into JSON values; splits are dataclasses by collection."""
     if isinstance(value, dict):
         return {name: _plain(one) for name, one in value.items()}
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
@@ -136,17 +136,17 @@ def evaluate(
     """Measure both files of a model on MNIST's 10,000 test images and held-out writers' ink.
 
     The figures are those of `model.tflite`, run by the engine that serves it; `model.keras` is run
-    by Keras for the parity. A few seconds on one core, ten more where the model has ink.
+    by Keras for the parity. Takes a few seconds on one core, and ten more if the model has ink.
 
     Args:
         model: folder of `model.keras`, `model.tflite` and `card.json`.
         mnist_folder: see `inkstream.mnist.load`.
-        ink_folder: see `inkstream_training.ink.sources.load`; not looked at without ink.
+        ink_folder: see `inkstream_training.ink.sources.load`; unused without ink.
 
     Raises:
-        CardError: no card, or one that cannot be read.
+        CardError: the card is missing or cannot be read.
         FileNotFoundError: a model file is missing.
-        DatasetUnavailable: no MNIST, or no pen ink for a model that has figures on it.
+        DatasetUnavailable: MNIST is missing, or pen ink for a model that has figures on it.
     """
     card = Card.read(model / CARD_FILE)
     images, labels = mnist.load("test", mnist_folder)
@@ -218,7 +218,7 @@ def _parity(card: Card, reference: npt.NDArray[Any], served: npt.NDArray[Any]) -
 
 
 def _seeds(card: Card) -> list[Figure]:
-    """The runs that are not served cannot be repeated from files; their sums can."""
+    """Compare what can be computed from the card; runs that are not served have no files."""
     mean, spread = mean_and_sd([one.test_accuracy for one in card.seeds])
     served = next((one for one in card.seeds if one.seed == card.seed), None)
     return [
@@ -253,7 +253,7 @@ def _ink(stated: InkFigures, found: InkFigures) -> list[Figure]:
 def _tolerance(name: str) -> float:
     if ".coverage." in name:
         return _COVERAGE_TOLERANCE
-    # What a threshold divides may fall on its other side by the last bit of a probability.
+    # The last bit of a probability can move an answer across a threshold.
     divided = ("half_ink", "no_digits", "look_alikes", "mnist_answered", "pen_answered")
     if name.startswith(divided):
         return _COVERAGE_TOLERANCE
@@ -261,7 +261,7 @@ def _tolerance(name: str) -> float:
 
 
 def _gates(card: Card, served: dict[str, float]) -> list[Figure]:
-    """The served seed's figures are measured; of the others only the means can be repeated."""
+    """Compare the served seed's measured figures, and the means over all seeds in the card."""
     own = next((one.gates for one in card.seeds if one.seed == card.seed), None) or {}
     results = gates.check([one.gates for one in card.seeds if one.gates is not None] or [served])
     figures = [

@@ -1,4 +1,4 @@
-"""Turns a recipe's sources into arrays to learn from and to choose by. The test set is not here."""
+"""Turns a recipe's sources into arrays for training and validation. It has no access to the test set."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ __all__ = ["Examples", "gather"]
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """What a model is trained on, and what is held out of that."""
+    """Training and validation examples."""
 
     images: npt.NDArray[np.uint8]
     """uint8 (n, 28, 28), ink high."""
 
     labels: npt.NDArray[np.int32]
-    """int32 (n,), 0 to 9, or -1 for what is no digit."""
+    """int32 (n,), 0 to 9, or -1 for an image of no digit."""
 
     validation_images: npt.NDArray[np.uint8]
-    """uint8 (m, 28, 28); m is 0 where a recipe holds nothing out."""
+    """uint8 (m, 28, 28); m is 0 if the recipe holds nothing out."""
 
     validation_labels: npt.NDArray[np.int32]
     """int32 (m,)."""
 
     validation_weights: npt.NDArray[np.float64] | None = None
-    """float64 (m,), summing to 1: how much each held-out image counts in the choice of a seed.
-    None: all the same."""
+    """float64 (m,), summing to 1: weight of each validation image in the choice of a seed.
+    None: all equal."""
 
     shares: npt.NDArray[np.float64] | None = None
-    """float64 (n,): how often an epoch holds each image, on average. None: once."""
+    """float64 (n,): mean number of times that an epoch holds each image. None: once."""
 
     strengths: npt.NDArray[np.float32] | None = None
     """float32 (n,): factor on the distortion of each image. None: 1."""
@@ -45,10 +45,12 @@ class Examples:
         """Hold out the last `held_out` examples.
 
         Raises:
-            ValueError: nothing would be left to train on, or lengths differ.
+            ValueError: nothing is left to train on, or the lengths differ.
         """
         if len(images) != len(labels):
-            raise ValueError(f"labels: expected one an image ({len(images)}), got {len(labels)}")
+            raise ValueError(
+                f"labels: expected one for each image ({len(images)}), got {len(labels)}"
+            )
         kept = len(images) - held_out
         if held_out < 0 or kept < 1:
             raise ValueError(f"held_out: expected 0 to {len(images) - 1}, got {held_out}")
@@ -62,15 +64,15 @@ def gather(
     labels: npt.NDArray[np.uint8],
     ink: InkParts | None = None,
 ) -> Examples:
-    """The examples of a recipe: MNIST's training file, the end of it held out, and pen ink.
+    """Gather the examples of a recipe: MNIST's training file, whose end is held out, and pen ink.
 
     Args:
-        recipe: its `validation_examples` and `ink` count.
+        recipe: its `validation_examples` and `ink` are used.
         images: MNIST's training images, uint8 (n, 28, 28).
         labels: their labels, uint8 (n,).
-        ink: what `inkstream_training.ink.collection.prepare` gave, where the recipe has ink.
+        ink: the result of `inkstream_training.ink.collection.prepare`, if the recipe has ink.
 
-    Returns: with ink, MNIST's held-out images come first and weigh as much as all pen digits.
+    Returns: the examples. With ink, MNIST's validation images come first and weigh as much as all pen digits.
     """
     examples = Examples.split(images, labels, recipe.validation_examples)
     return examples if ink is None or recipe.ink is None else _with_ink(examples, recipe.ink, ink)

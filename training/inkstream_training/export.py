@@ -1,4 +1,4 @@
-"""Writes a model's two files and proves that they agree. `model.keras` is the truth."""
+"""Writes a model's two files and checks that they agree. `model.keras` is the reference."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ KERAS_FILE = "model.keras"
 LITERT_FILE = "model.tflite"
 
 MAX_DIFFERENCE = 1e-5
-"""Probabilities of the two files must be closer than this on every image."""
+"""Largest allowed difference of a probability between the two files."""
 
 
 class ExportError(RuntimeError):
-    """The compiled model is not the trained one; the message says by how much."""
+    """The compiled model differs from the trained one; the message says by how much."""
 
 
 def export(model: keras.Sequential, folder: Path, images: npt.NDArray[np.uint8]) -> Parity:
-    """Write `model.keras` (no optimizer) and, compiled from that file, `model.tflite`.
+    """Write `model.keras` without its optimizer, and `model.tflite`, compiled from that file.
 
     Both take float32 (n, 28, 28), 0..1, for any n, and give float32 (n, 10).
 
     Args:
         model: the seed network with the weights to serve.
-        folder: written into; made where missing.
-        images: uint8 (n, 28, 28) on which the two are compared.
+        folder: folder for the files; made if it is missing.
+        images: uint8 (n, 28, 28) on which the two files are compared.
 
     Raises:
         ExportError: the files disagree.
@@ -69,14 +69,14 @@ def export(model: keras.Sequential, folder: Path, images: npt.NDArray[np.uint8])
 
 
 def load_keras(path: Path) -> keras.Sequential:
-    """Load `model.keras` without running code from it; FileNotFoundError where there is none."""
+    """Load `model.keras` without running code from it; raises FileNotFoundError if it is missing."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; export the model again")
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
 def infer_litert(path: Path, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """Probabilities float32 (n, 10) of `model.tflite`, by the engine that serves it."""
+    """Give probabilities float32 (n, 10) of `model.tflite`, by the engine that serves it."""
     with quiet():
         engine = LiteRTEngine(path)
     rows = np.ascontiguousarray(images).reshape(len(images), -1)
@@ -85,7 +85,7 @@ def infer_litert(path: Path, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.fl
 
 
 def compare(reference: npt.NDArray[Any], compiled: npt.NDArray[Any]) -> Parity:
-    """How far two sets of probabilities (n, 10) are apart."""
+    """Give the difference of two sets of probabilities (n, 10)."""
     return Parity(
         same_answers=bool(np.array_equal(reference.argmax(axis=1), compiled.argmax(axis=1))),
         max_difference=float(f"{np.abs(reference - compiled).max():.3g}"),
@@ -93,7 +93,7 @@ def compare(reference: npt.NDArray[Any], compiled: npt.NDArray[Any]) -> Parity:
 
 
 def describe_files(folder: Path) -> dict[str, ModelFile]:
-    """Digest and size of the two files, by name."""
+    """Give digest and size of the two files, by name."""
     contents = {name: (folder / name).read_bytes() for name in (KERAS_FILE, LITERT_FILE)}
     return {
         name: ModelFile(hashlib.sha256(content).hexdigest(), len(content))

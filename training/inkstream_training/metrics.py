@@ -1,4 +1,4 @@
-"""Figures of a classifier: accuracy, calibration, coverage. Pure functions of arrays.
+"""Computes figures of a classifier: accuracy, calibration, coverage. Pure functions of arrays.
 
 Throughout, `probabilities` is float (n, 10) with rows that sum to 1, and `labels` is integer (n,).
 The confidence of an answer is the largest probability of its row.
@@ -27,40 +27,40 @@ Array = npt.NDArray[Any]
 ECE_BINS = 15
 
 COVERAGE_ERRORS = (0.01, 0.005, 0.001)
-"""Error rates at which coverage is reported; the field quotes the read rate at a fixed error."""
+"""Error rates at which coverage is reported."""
 
 _LEAST_PROBABILITY = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """What a model does on one set of labelled images. Shares are 0 to 1, rounded to 6 places."""
+    """Figures of a model on a set of labelled images. Shares are 0 to 1, rounded to 6 places."""
 
     examples: int
-    """How many images."""
+    """Number of images."""
 
     errors: int
-    """How many were answered wrongly."""
+    """Number of wrong answers."""
 
     accuracy: float
-    """Share answered rightly."""
+    """Share of right answers."""
 
     nll: float
-    """Mean negative log-likelihood of the right digit, nats."""
+    """Mean negative log-likelihood of the right digit, in nats."""
 
     ece: float
     """Expected calibration error over 15 bins of equal width."""
 
     coverage: dict[str, float]
-    """Largest share that can be answered, most confident first, at an error rate among the answered
-    of at most the key ("0.01", "0.005", "0.001")."""
+    """By error rate ("0.01", "0.005", "0.001"): largest share of answers, most confident first, with at most
+    this error rate."""
 
     per_digit: dict[str, float]
-    """Share of each digit's images that were answered rightly."""
+    """Share of right answers for each digit."""
 
 
 def measure(probabilities: Array, labels: Array) -> Metrics:
-    """All figures at once; a digit without examples is left out of `per_digit`."""
+    """Compute all figures; `per_digit` leaves out digits without examples."""
     right = _right(probabilities, labels)
     return Metrics(
         examples=len(labels),
@@ -80,7 +80,7 @@ def measure(probabilities: Array, labels: Array) -> Metrics:
 def negative_log_likelihood(
     probabilities: Array, labels: Array, weights: Array | None = None
 ) -> float:
-    """Mean of -ln p(right digit), nats; probabilities below 1e-12 count as 1e-12.
+    """Compute the mean of -ln p(right digit) in nats; probabilities below 1e-12 count as 1e-12.
 
     With `weights` (n,) the mean is weighted by them.
     """
@@ -89,7 +89,7 @@ def negative_log_likelihood(
 
 
 def expected_calibration_error(probabilities: Array, labels: Array, bins: int = ECE_BINS) -> float:
-    """Mean distance between confidence and accuracy, weighted by the answers in each bin.
+    """Compute the mean distance between confidence and accuracy, weighted by the answers in each bin.
 
     Bins divide 0..1 into equal widths, open below and closed above, as in Guo et al., "On
     calibration of modern neural networks", ICML 2017.
@@ -102,9 +102,9 @@ def expected_calibration_error(probabilities: Array, labels: Array, bins: int = 
 
 
 def coverage(probabilities: Array, labels: Array, error: float) -> float:
-    """Largest share of answers with the highest confidence of which at most `error` are wrong.
+    """Compute the largest share of answers, most confident first, with at most `error` of them wrong.
 
-    Answers of equal confidence are taken together, because no threshold can part them.
+    Answers of equal confidence count together, because no threshold separates them.
     """
     confidence = probabilities.max(axis=1)
     order = np.argsort(-confidence, kind="stable")
@@ -116,7 +116,7 @@ def coverage(probabilities: Array, labels: Array, error: float) -> float:
 
 
 def confusion(probabilities: Array, labels: Array) -> npt.NDArray[np.int64]:
-    """Counts int64 (10, 10): row the digit written, column the digit answered."""
+    """Count answers, int64 (10, 10): rows are written digits, columns answers."""
     counts = np.zeros((10, 10), np.int64)
     np.add.at(counts, (labels, probabilities.argmax(axis=1)), 1)
     return counts

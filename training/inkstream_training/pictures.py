@@ -1,4 +1,4 @@
-"""Draws what a model got wrong and how well it knows it: reliability, coverage, the worst mistakes."""
+"""Draws reliability, coverage and the worst mistakes of a model."""
 
 from __future__ import annotations
 
@@ -26,15 +26,14 @@ from inkstream_training.plots import draw_confusion, draw_evaluation
 __all__ = ["MISTAKES", "draw_all", "worst_mistakes"]
 
 MISTAKES = 64
-"""Mistakes on a contact sheet."""
+"""Number of mistakes on a contact sheet."""
 
 
 def draw_all(evaluation: Evaluation, folder: Path) -> list[Path]:
-    """Write every picture of a model; needs no display. The folder is made where missing.
+    """Write every picture of a model. Needs no display, and makes the folder if it is missing.
 
-    Returns: learning curves with MNIST's confusion; where the model has ink, the confusion on pen
-        digits; reliability; coverage against error; and for each test set with mistakes the contact
-        sheet of the worst.
+    Returns: paths of the pictures: learning curves with MNIST's confusion; confusion on pen digits if the
+        model has ink; reliability; coverage against error; and the worst mistakes of each test set.
     """
     card = evaluation.card
     written = [draw_evaluation(evaluation, folder)]
@@ -63,7 +62,7 @@ def draw_all(evaluation: Evaluation, folder: Path) -> list[Path]:
 
 
 def worst_mistakes(answers: Answers, count: int = MISTAKES) -> np.ndarray:
-    """Indices of the wrong answers, the least probable right digit first, at most `count`."""
+    """Give indices of at most `count` wrong answers, sorted by the probability of the right digit."""
     right = answers.probabilities[np.arange(len(answers.labels)), answers.labels]
     wrong = np.flatnonzero(answers.probabilities.argmax(axis=1) != answers.labels)
     return np.asarray(wrong[np.argsort(right[wrong], kind="stable")][:count])
@@ -76,7 +75,7 @@ def _confusion(picture: Picture, answers: Answers) -> None:
 
 
 def _reliability(picture: Picture, sets: tuple[Answers, ...]) -> None:
-    """Accuracy against confidence a bin, with how many answers lie in it below."""
+    """Draw accuracy against confidence in each bin, and below it the number of answers."""
     columns = picture.subplots(2, len(sets), squeeze=False, height_ratios=(3, 1), sharex=True)
     for (above, below), answers in zip(columns.T, sets, strict=True):
         scores = answers.probabilities.max(axis=1)
@@ -96,7 +95,7 @@ def _reliability(picture: Picture, sets: tuple[Answers, ...]) -> None:
 
 
 def _coverage(picture: Picture, sets: tuple[Answers, ...], card: Card) -> None:
-    """What share can be answered, most confident first, at which error among the answered."""
+    """Draw the error rate against the share of answers, most confident first."""
     axes: Axes = picture.subplots()
     for answers in sets:
         scores = answers.probabilities.max(axis=1)
@@ -123,7 +122,7 @@ def _coverage(picture: Picture, sets: tuple[Answers, ...], card: Card) -> None:
 
 
 def _sheet(picture: Picture, answers: Answers, chosen: np.ndarray) -> None:
-    """Each with what was written, what was answered, how surely, and by whom where that is known."""
+    """Draw mistakes with the label, the answer, its confidence, and the writer if known."""
     side = int(np.ceil(np.sqrt(MISTAKES)))
     cells = picture.subplots(side, side).ravel()
     for cell in cells:

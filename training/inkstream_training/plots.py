@@ -19,7 +19,7 @@ __all__ = ["draw_confusion", "draw_evaluation"]
 def draw_evaluation(evaluation: Evaluation, folder: Path) -> Path:
     """Write `<name>-<version>.png`: learning curves beside the confusion matrix.
 
-    Needs no display. The folder is made where missing.
+    Needs no display. Makes the folder if it is missing.
 
     Returns: the picture's path.
     """
@@ -40,7 +40,7 @@ def draw_evaluation(evaluation: Evaluation, folder: Path) -> Path:
 
 
 def _draw_curves(evaluation: Evaluation, axes: Axes) -> None:
-    """Error rates on a logarithmic scale, where the last tenths of a percent can be seen."""
+    """Draw error rates on a logarithmic scale, which shows the last tenths of a percent."""
     history = evaluation.card.history
     epochs = [epoch.number for epoch in history]
     marker = "." if len(history) < 30 else ""
@@ -67,9 +67,9 @@ def _draw_curves(evaluation: Evaluation, axes: Axes) -> None:
 
 
 def draw_confusion(counts: npt.NDArray[np.int64], axes: Axes) -> None:
-    """Draw counts (10, 10), written against answered.
+    """Draw counts (10, 10), written digit against answer.
 
-    Only the errors are shaded: beside a thousand right answers they would all look white.
+    Only errors are shaded: beside a thousand right answers they would all look white.
     """
     errors = counts.copy()
     errors[range(10), range(10)] = 0

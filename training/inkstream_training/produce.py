@@ -1,7 +1,7 @@
-"""From a recipe to a model folder: train the seeds, calibrate, choose, export, write the card.
+"""Turns a recipe into a model folder: trains the seeds, calibrates, chooses, exports, writes the card.
 
-All choices are made on held-out training images and validation's writers. The test images and the
-test writers are looked at once a finished seed.
+All choices use validation images and validation writers. The test images and the test writers are used
+once for each finished seed.
 """
 
 from __future__ import annotations
@@ -47,19 +47,19 @@ class Finished:
     """A trained seed, calibrated and tested."""
 
     run: TrainedSeed
-    """The run; its model has the temperature folded in."""
+    """The run; the temperature is folded into its model."""
 
     result: SeedResult
-    """Its line of the card."""
+    """Its entry in the card."""
 
     metrics: Metrics
     """All figures on the test images."""
 
     reject: rejection.RejectRule | None = None
-    """Thresholds, where the recipe has ink."""
+    """Thresholds, if the recipe has ink."""
 
     ink: InkFigures | None = None
-    """All figures on the test writers, where the recipe has ink."""
+    """All figures on the test writers, if the recipe has ink."""
 
 
 def produce(
@@ -76,20 +76,20 @@ def produce(
     """Train every seed and export the chosen one.
 
     Args:
-        recipe: what to do.
-        seeds: at least one, each trained from scratch.
-        folder: `model.keras`, `model.tflite` and `card.json` are written here.
-        version: goes into the card.
+        recipe: recipe to train.
+        seeds: at least one; each is trained from scratch.
+        folder: folder for `model.keras`, `model.tflite` and `card.json`.
+        version: version for the card.
         mnist_folder: see `inkstream.mnist.load`.
-        ink_folder: see `inkstream_training.ink.sources.load`; a recipe without ink does not look.
+        ink_folder: see `inkstream_training.ink.sources.load`; unused without ink.
         on_epoch: called with the seed after each epoch.
-        on_glyphs: called now and then with the number of glyphs drawn since the last call.
+        on_glyphs: called repeatedly with the number of glyphs drawn since the last call.
 
     Returns: the card that was written.
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds: expected at least one, each once, got {list(seeds)}")
-    # Before the ink, which takes minutes to draw.
+    # Load MNIST first, so that a missing file is found before ink is drawn for minutes.
     images, labels = mnist.load("train", mnist_folder)
     test_images, test_labels = mnist.load("test", mnist_folder)
     ink = None if recipe.ink is None else prepare(recipe.ink, ink_folder, on_glyphs)
@@ -142,9 +142,9 @@ def finish(
     test_labels: npt.NDArray[np.uint8],
     ink: InkParts | None = None,
 ) -> Finished:
-    """Fit the temperatures, choose thresholds where there is ink, then test, once.
+    """Fit the temperatures, choose thresholds if there is ink, then test once.
 
-    The temperature of images is folded into the last layer; ink's stands in the card.
+    The temperature of images is folded into the last layer; that of ink goes into the card.
     """
     temperature, ink_temperature, accuracy, nll, rule = 1.0, 1.0, None, None, None
     if len(examples.validation_images):
@@ -188,11 +188,11 @@ def finish(
 def answers_to(
     ink: InkSet, infer: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]], scale: float
 ) -> InkAnswers:
-    """What a server answers to all of a set.
+    """Give a server's answers to a set.
 
     Args:
-        ink: drawn.
-        infer: a model's probabilities (n, 10) of frames (n, 28, 28).
+        ink: set of glyphs.
+        infer: gives a model's probabilities (n, 10) of frames (n, 28, 28).
         scale: the card's `ink_temperature`.
     """
     return InkAnswers(
@@ -201,7 +201,7 @@ def answers_to(
 
 
 def select(finished: Sequence[Finished]) -> Finished:
-    """The lowest likelihood loss on the held-out images, else the first. See `Recipe.selection`."""
+    """Choose the seed with the lowest validation loss, else the first; see `Recipe.selection`."""
 
     def loss(one: Finished) -> float:
         return 0.0 if one.result.validation_nll is None else one.result.validation_nll

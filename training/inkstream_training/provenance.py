@@ -1,4 +1,4 @@
-"""What a card says about where a model comes from: files, hyperparameters, epochs, libraries."""
+"""Gives the origin of a model for its card: files, hyperparameters, epochs, libraries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["data_files", "libraries", "plain", "rounded"]
 
 
 def data_files(recipe: Recipe, ink: InkParts | None = None) -> list[DataFile]:
-    """Every file that had a part in the model, and which."""
+    """List every file that the model was made from, with its use."""
     held_out = recipe.validation_examples
     learned = "training" if not held_out else f"training; the last {held_out:,} are validation"
     files = [
@@ -42,7 +42,7 @@ def data_files(recipe: Recipe, ink: InkParts | None = None) -> list[DataFile]:
 
 
 def rounded(epoch: Epoch) -> Epoch:
-    """An epoch to four places."""
+    """Round an epoch's figures to four places."""
     held = epoch.validation_accuracy
     return Epoch(
         epoch.number,
@@ -53,12 +53,12 @@ def rounded(epoch: Epoch) -> Epoch:
 
 
 def plain(values: dict[str, Any]) -> dict[str, Any]:
-    """Tuples as lists at every depth, so that a card read back equals the one written."""
+    """Turn tuples into lists at every depth, so that a card read back equals the written one."""
     return {key: _plain(value) for key, value in values.items()}
 
 
 def libraries() -> dict[str, str]:
-    """Versions of what trained the model."""
+    """Give the versions of the libraries that train the model."""
     return {
         "python": platform.python_version(),
         "tensorflow": str(tf.__version__),

@@ -1,4 +1,4 @@
-"""Keeps back what native libraries write to file descriptor 2, unless the work under it fails."""
+"""Holds back what native libraries write to file descriptor 2, unless the body fails."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ __all__ = ["quiet"]
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back standard error of this process; show it where the body raises.
+    """Hold back standard error of this process; print it if the body raises.
 
-    TensorFlow and LiteRT log from C++ at import and at conversion, in the middle of a progress bar
-    and before any setting of theirs is read. The whole process is affected: use it for short,
-    single-threaded work.
+    TensorFlow and LiteRT log from C++ at import and at conversion, before they read any setting, which
+    breaks progress bars. This affects the whole process, so use it for short, single-threaded work.
     """
     sys.stderr.flush()
     kept = os.dup(2)

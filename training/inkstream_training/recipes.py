@@ -1,8 +1,8 @@
-"""The training recipes: every choice that is made before training starts, as frozen values.
+"""Holds the training recipes: all choices that are made before training starts, as frozen values.
 
-A recipe says what is learned from and how; the architecture is the same for all of them
-(`architecture.py`). To add one, add a `Recipe` to `RECIPES`; a recipe that learns from more than
-MNIST names its sources, which `examples.py` turns into arrays.
+A recipe names the data and the settings; the architecture is the same for all of them
+(`architecture.py`). To add one, add a `Recipe` to `RECIPES`. A recipe that learns from more than MNIST
+names its sources, which `examples.py` turns into arrays.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["RECIPES", "Augmentation", "InkMixture", "Recipe", "StrokeDistortion"
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """Random distortion of every image at every step; all amounts are drawn symmetrically about 0.
+    """Random distortion of every image at every step; all amounts are symmetric about 0.
 
     The amounts are those of the project's first trial. The elastic part is Simard, Steinkraus &
     Platt, "Best practices for convolutional neural networks", ICDAR 2003.
@@ -43,7 +43,7 @@ class Augmentation:
     """Share of the run, below 1, after which all amounts fall linearly."""
 
     eases_to: float = 1.0
-    """Factor on all amounts that they fall to at the end; 1: they do not."""
+    """Factor on all amounts at the end; 1 keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class StrokeDistortion:
     """Standard deviation of that displacement's wave numbers, radians a side: 3 is half a wave."""
 
     stroke_shift: float = 0.025
-    """Standard deviation of the way each stroke is moved by itself along each axis."""
+    """Standard deviation of the shift of each single stroke along each axis."""
 
     coarse_chance: float = 0.15
     """Share of glyphs whose points are rounded to a grid, as coarse tablets do."""
@@ -86,72 +86,73 @@ class StrokeDistortion:
 
 @dataclass(frozen=True, slots=True)
 class InkMixture:
-    """How much pen ink an epoch holds beside MNIST.
+    """Amounts of pen ink in an epoch, beside MNIST.
 
-    More is drawn than an epoch holds: each takes its share of it at random. Amounts were chosen by
-    validation's writers and by thirds of UNIPEN's training writers held out in turn, in short runs.
+    More ink is drawn than an epoch holds; each epoch takes a random part of it. The amounts were chosen in
+    short runs, on validation writers and on thirds of UNIPEN's training writers held out in turn.
     """
 
     distortion: StrokeDistortion = StrokeDistortion()
-    """How each digit and letter is written anew before it is drawn."""
+    """Distortion of each digit and letter before it is drawn."""
 
     image_strength: float = 0.7
-    """Factor on the recipe's distortion of images for pen ink, which is distorted already."""
+    """Factor on the distortion of images for pen ink, whose strokes are distorted already."""
 
     mnist_repeats: float = 1.5
-    """How often an epoch holds each of MNIST's images, on average."""
+    """Mean number of times that an epoch holds each MNIST image."""
 
     digit_drawings: int = 24
-    """How often each digit is written anew."""
+    """Number of distorted drawings of each digit."""
 
     digit_repeats: float = 8.0
-    """How often an epoch holds each digit, on average, one drawing or another."""
+    """Mean number of times that an epoch holds each digit, in any of its drawings."""
 
     writer_evenness: float = 0.6
-    """0: every digit counts the same; 1: every writer does, however much he wrote. In between, a
-    digit counts as the number of its writer's digits to the power of minus this."""
+    """Exponent e: a digit has the weight n ** -e, where n is the number of digits of its writer. 0 gives all
+    digits the same weight, 1 all writers."""
 
     prefixes: tuple[int, ...] = (4, 8, 4, 4, 8, 4, 4, 8, 20, 24)
-    """Digits cut short that are made of each 0, each 1, … each 9, drawn with the server's width.
+    """Number of digits cut short that are made of each 0, each 1, … each 9.
 
-    Only a server sees ink unfinished, and other widths would take digits of MNIST with them, sticks
-    above all. Half a 1 is a 1 again, and half an 8 or a 9 is a 0: hence more of them."""
+    They are drawn with the server's width: only a server sees unfinished ink, and with other widths the
+    network would also reject digits of MNIST, above all ones. Half a 1 is a 1, and half an 8 or a 9 is a 0,
+    so these digits get more of them."""
 
     prefix_repeats: float = 0.125
-    """How often an epoch holds each of those, on average."""
+    """Mean number of times that an epoch holds each digit cut short."""
 
     letter_drawings: int = 12
-    """How often each letter or symbol is written anew."""
+    """Number of distorted drawings of each letter or symbol."""
 
     letter_repeats: float = 8.0
-    """How often an epoch holds each letter or symbol, on average, one drawing or another."""
+    """Mean number of times that an epoch holds each letter or symbol, in any of its drawings."""
 
     scribbles: int = 1_000
-    """Scribbles, drawn with the server's width."""
+    """Number of scribbles, drawn with the server's width."""
 
     blanks: int = 200
-    """Frames without ink."""
+    """Number of frames without ink."""
 
     none_weight: float = 0.2
-    """How much what is no digit counts in the loss beside a digit, which counts 1. The more it
-    counts, the less sure the network is of digits too, and the lower the temperature that mends it,
-    which makes it sure of half a digit again. Of UNIPEN's writers held out 0.35 read 97.2 %, 0.2
-    97.7 % and 0.1 97.9 %, but with 0.1 letters passed for digits (AUROC 96.2 %, not 97.3 %)."""
+    """Weight in the loss of images without a digit; a digit has 1. A larger weight makes the network less
+    sure of digits, too. The temperature then falls to correct that, which makes it sure of half a digit.
+    On held-out UNIPEN writers 0.35 read 97.2 %, 0.2 97.7 % and 0.1 97.9 %, but with 0.1 letters passed as
+    digits (AUROC 96.2 % instead of 97.3 %)."""
 
     halves_sure: float = 0.03
-    """Largest share of validation's digits, cut at half of their ink, that may get a confidence
-    above 0.99: where ink's fitted temperature leaves more of them sure, it is raised."""
+    """Largest share of validation digits, cut at half of their ink, that may get a confidence above 0.99. If
+    the fitted temperature of ink leaves more, it is raised."""
 
     seed: int = 1
-    """What all of this is drawn from, the same for every seed of training."""
+    """Seed of these drawings, the same for every seed of training."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How one model is trained."""
+    """Settings of one model's training."""
 
     name: str
-    """What `--recipe` takes."""
+    """Name for `--recipe`."""
 
     model_name: str
     """Folder and served name of the model."""
@@ -211,7 +212,7 @@ class Recipe:
 
     @property
     def selection(self) -> str:
-        """Which of the trained seeds is served, in a sentence. The test set has no part in it."""
+        """Describe which of the trained seeds is served. The test set is not used."""
         if not self.validation_examples:
             return "the first seed: nothing is held out to choose by"
         held_out = (

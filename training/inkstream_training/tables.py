@@ -19,7 +19,7 @@ __all__ = ["print_card", "print_evaluation"]
 
 
 def print_card(card: Card, folder: Path) -> None:
-    """Print what was trained, and what to do next."""
+    """Print the results of training, and what to do next."""
     table = Table(
         "seed", "test", "held out", "temperature", "", title=f"{card.name}: test accuracy"
     )
@@ -40,7 +40,7 @@ def print_card(card: Card, folder: Path) -> None:
 
 
 def print_evaluation(found: Evaluation) -> None:
-    """Print every figure beside the card's, the confusion, and of ink the gates and the writers."""
+    """Print every figure beside the card's, the confusion, and for ink the gates and the writers."""
     card = found.card
     figures = Table(_whole("figure"), "card", "measured", "", title=f"{card.name}/{card.version}")
     for figure in found.figures:
@@ -60,12 +60,12 @@ def print_evaluation(found: Evaluation) -> None:
 
 
 def _stdout() -> Console:
-    """As wide as the terminal, or wide enough for every name where it is a file or a pipe."""
+    """Give a console as wide as the terminal, or wide enough for every name in a file or a pipe."""
     return Console(width=None if sys.stdout.isatty() else 110)
 
 
 def _whole(heading: str) -> Column:
-    """A column of names, which are not cut where the terminal is narrow: many begin alike."""
+    """Make a column of names that are never cut, because many begin alike."""
     return Column(heading, overflow="fold")
 
 
@@ -77,9 +77,9 @@ def _short(value: Any) -> str:
 
 
 def _gates(card: Card) -> Table:
-    """The bounds beside each seed's figure and their mean."""
+    """Make a table of the bounds beside each seed's figure and their mean."""
     seeds = [f"seed {one.seed}" for one in card.seeds]
-    title = "What a model for ink has to reach"
+    title = "Bounds for a model for ink"
     table = Table(_whole("gate"), "bound", *seeds, "mean", "", title=title)
     for name, gate in (card.gates or {}).items():
         bound = f"{'>=' if gate.at_least else '<='} {gate.limit:.1%}"
@@ -90,7 +90,7 @@ def _gates(card: Card) -> Table:
 
 
 def _writers(ink: InkFigures) -> Table:
-    """Every held-out writer, the worst of a collection first."""
+    """Make a table of every held-out writer, the worst of a collection first."""
     table = Table("collection", "writer", "digits", "right", title="Pen digits by writer")
     for name, source in ink.sources.items():
         spread = f"{source.writer_mean:.2%} ± {source.writer_sd:.2%} a writer"

@@ -1,7 +1,7 @@
-"""Trains the seed network by a recipe, one seed at a time. Knows nothing of files and cards.
+"""Trains the seed network by a recipe, one seed at a time. Knows neither files nor cards.
 
-Without augmentation this is Keras' own `fit`. With it, distorting, the step and the running mean of
-the weights are one XLA-compiled function, because distorting costs more than learning.
+Without augmentation this is Keras' own `fit`. With it, one XLA-compiled function distorts, learns and
+averages the weights, because distortion costs more than learning.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ __all__ = ["Epoch", "OnEpoch", "TrainedSeed", "take", "train_seed"]
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one pass over the training images brought."""
+    """Figures of one pass over the training images."""
 
     number: int
     """From 1."""
 
     loss: float
-    """Mean cross-entropy of the training batches, as they were trained on, nats."""
+    """Mean cross-entropy of the distorted training batches, in nats."""
 
     accuracy: float
     """Share of right answers on those batches, among digits."""
 
     validation_accuracy: float | None
-    """Share of right answers of the weights that would be kept, on the held-out images as they are;
-    None where nothing is held out."""
+    """Share of right answers on the undistorted validation images, with the weights that would be kept; None
+    without validation images."""
 
 
 OnEpoch = Callable[[Epoch], None]
@@ -50,10 +50,10 @@ class TrainedSeed:
     """A finished run."""
 
     seed: int
-    """What the weights, the order of images and the distortions were drawn from."""
+    """Seed of the weights, the order of images and the distortions."""
 
     model: keras.Sequential
-    """The network with the weights that are kept."""
+    """The network with the final weights."""
 
     history: tuple[Epoch, ...]
     """Every epoch in order."""
@@ -74,7 +74,7 @@ def train_seed(
     The same seed on the same machine with the same library versions repeats a run.
 
     Args:
-        recipe: what to do; its `validation_examples` have been taken out by `examples`.
+        recipe: recipe to train; `examples` has split off its `validation_examples`.
         examples: images and labels.
         seed: 0 to 2**31 - 1.
         on_epoch: called after each epoch, from the calling thread.
@@ -99,11 +99,11 @@ def train_seed(
 def _fit(
     model: keras.Sequential, recipe: Recipe, examples: Examples, on_epoch: OnEpoch
 ) -> list[Epoch]:
-    """The plain recipe, word for word: scaled images, `fit`."""
+    """Train by the plain recipe: scaled images and `fit`."""
     if recipe.schedule != "constant" or recipe.ema_decay is not None:
         raise ValueError(
-            f"recipe {recipe.name}: expected a constant rate and no running mean where there is "
-            f"no augmentation, got schedule={recipe.schedule}, ema_decay={recipe.ema_decay}"
+            f"recipe {recipe.name}: expected a constant rate and no running mean without "
+            f"augmentation, got schedule={recipe.schedule}, ema_decay={recipe.ema_decay}"
         )
     history: list[Epoch] = []
 
@@ -133,7 +133,7 @@ def _fit_augmented(
     seed: int,
     on_epoch: OnEpoch,
 ) -> list[Epoch]:
-    """Each epoch takes whole batches of a fresh order; the few images left over sit it out."""
+    """Train with augmentation. Each epoch takes whole batches in a new order and leaves out the rest."""
     shares = np.ones(len(examples.images)) if examples.shares is None else examples.shares
     batch = min(recipe.batch_size, len(examples.images))
     steps = max(1, int(shares.sum()) // batch)
@@ -205,8 +205,8 @@ def take(shares: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArr
     taken two or three times, and of 24 drawings of a digit with a share of 1/3 each eight are.
 
     Args:
-        shares: how often each is to be taken, on average.
-        rng: what decides.
+        shares: mean number of times that each is taken.
+        rng: random generator.
 
     Returns: indices, as many as the sum of the shares, rounded down or up.
     """
@@ -215,7 +215,7 @@ def take(shares: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArr
 
 
 def strength_at(amounts: Augmentation, progress: float) -> float:
-    """Factor on all amounts of distortion after `progress` (0 to 1) of the run."""
+    """Give the factor on all amounts of distortion after `progress` (0 to 1) of the run."""
     easing = max(0.0, (progress - amounts.eases_from) / (1.0 - amounts.eases_from))
     return 1.0 - easing * (1.0 - amounts.eases_to)
 
@@ -225,7 +225,7 @@ def _count(marks: Any) -> Any:
 
 
 def _targets(labels: Any) -> Any:
-    """Float32 (n, 10): all on the digit, or the same on each where a label is none (-1)."""
+    """Give targets, float32 (n, 10): 1 for the digit, or 0.1 for each digit if the label is -1."""
     none = tf.cast(labels < 0, tf.float32)[:, None]
     return tf.one_hot(labels, 10) + none / 10.0
 

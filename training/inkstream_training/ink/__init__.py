@@ -1,6 +1,6 @@
-"""Pen ink for training: real strokes split by writer, what is no digit, and the figures on both.
+"""Prepares pen ink for training: real strokes split by writer, ink of no digit, and figures on both.
 
-Reads from top to bottom as `sources` (files to glyphs) -> `splits` (who is held out) -> `negatives`
-(what is no digit) -> `rendering` (glyphs to frames, by the server's own code) -> `collection` (the
-sets a recipe learns from, chooses by and is tested on) -> `rejection` and `figures`.
+Reads from top to bottom as `sources` (files to glyphs) -> `splits` (held-out writers) -> `negatives` (ink
+of no digit) -> `rendering` (glyphs to frames, by the server's code) -> `collection` (sets for training,
+validation and test) -> `rejection` and `figures`.
 """

@@ -1,4 +1,4 @@
-"""Puts glyphs together: the frames to learn from, and those to choose by or to be measured on."""
+"""Collects glyphs into sets of frames for training, validation and test."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 NOT_A_DIGIT = -1
-"""The label of what is no digit; its target is the uniform distribution."""
+"""Label of frames without a digit; their target is the uniform distribution."""
 
 OnGlyphs = Callable[[int], None]
 
@@ -41,52 +41,52 @@ _ALIKE = frozenset(label for labels in LOOK_ALIKES.values() for label in labels)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InkSet:
-    """One part's glyphs, drawn as the server draws them. Row i of every digit array is glyph i."""
+    """The glyphs of one part, drawn as the server draws them. Row i of every digit array is glyph i."""
 
     digits: Frames
     """Whole digits."""
 
     labels: npt.NDArray[np.int32]
-    """What is written in each."""
+    """Digit of each."""
 
     sources: npt.NDArray[np.str_]
-    """Whose each is: "pendigits", "unipen", "uji"."""
+    """Source of each: "pendigits", "unipen" or "uji"."""
 
     writers: npt.NDArray[np.str_]
-    """Who wrote each."""
+    """Writer of each."""
 
     halves: Frames
-    """The same digits when half of their ink is written."""
+    """The same digits, cut at half of their ink."""
 
     letters: Frames
     """Letters and symbols."""
 
     letter_labels: npt.NDArray[np.str_]
-    """What is written in each of those."""
+    """Label of each letter or symbol."""
 
     @property
     def look_alike(self) -> npt.NDArray[np.bool_]:
-        """Which letters and symbols look like digits: (letters,)."""
+        """Whether each letter or symbol looks like a digit: (letters,)."""
         return np.array([looks_like_a_digit(label) for label in self.letter_labels], np.bool_)
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Which writers of a collection are held out; all others are learned from."""
+    """Held-out writers of a collection; all others are for training."""
 
     rule: str
-    """How they are chosen."""
+    """Rule by which they are chosen."""
 
     validation: list[str]
-    """Writers that choices are made by."""
+    """Writers for validation."""
 
     test: list[str]
-    """Writers that the model is measured on."""
+    """Writers for the test."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Learned:
-    """What is learned from, drawn: more than one epoch holds."""
+    """Frames for training; more than one epoch holds."""
 
     frames: Frames
     """uint8 (n, 28, 28)."""
@@ -95,7 +95,7 @@ class Learned:
     """int32 (n,): the digit, or `NOT_A_DIGIT`."""
 
     shares: npt.NDArray[np.float64]
-    """float64 (n,): how often an epoch holds each, on average."""
+    """float64 (n,): mean number of times that an epoch holds each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,19 +103,19 @@ class InkParts:
     """All the pen ink of a recipe, drawn."""
 
     learned: Learned
-    """What is learned from."""
+    """Frames for training."""
 
     validation: InkSet
-    """What is chosen by."""
+    """Glyphs for validation."""
 
     test: InkSet
-    """What is measured on."""
+    """Glyphs for the test."""
 
     splits: dict[str, Split]
-    """Who is in which, by collection."""
+    """Held-out writers by collection."""
 
     glyphs: dict[str, int]
-    """Glyphs in each file, by its name."""
+    """Number of glyphs in each file, by its name."""
 
 
 def prepare(
@@ -123,7 +123,7 @@ def prepare(
     folder: Path | None = None,
     on_glyphs: OnGlyphs = lambda drawn: None,
 ) -> InkParts:
-    """Read and draw everything: a minute on one core, 350 MB.
+    """Read and draw everything. Takes a minute on one core, and 350 MB.
 
     Args:
         mixture: see `learnable`.
@@ -131,7 +131,7 @@ def prepare(
         on_glyphs: see `render_all`.
 
     Raises:
-        DatasetUnavailable: a file is missing or not the one meant.
+        DatasetUnavailable: a file is missing, or its digest is wrong.
     """
     files = load(folder)
     glyphs = [glyph for of_file in files.values() for glyph in of_file]
@@ -145,13 +145,13 @@ def prepare(
 
 
 def test_set(folder: Path | None = None) -> tuple[InkSet, dict[str, Split]]:
-    """Read and draw only what a model is measured on, and say who is held out."""
+    """Read and draw only the test set, and give the held-out writers."""
     glyphs = [glyph for of_file in load(folder).values() for glyph in of_file]
     return select(glyphs, "test"), splits_of(glyphs)
 
 
 def splits_of(glyphs: Iterable[Glyph]) -> dict[str, Split]:
-    """Who is held out, by collection; writers in the order of their numbers or names."""
+    """Give the held-out writers by collection, sorted by number or name."""
     found: dict[str, dict[str, set[str]]] = {}
     for glyph in glyphs:
         parts = found.setdefault(
@@ -174,11 +174,11 @@ def looks_like_a_digit(label: str) -> bool:
 
 
 def select(glyphs: Iterable[Glyph], part: Part, on_glyphs: OnGlyphs = lambda drawn: None) -> InkSet:
-    """Draw one part's glyphs to choose by or to be measured on.
+    """Draw the glyphs of one part, for validation or test.
 
     Args:
-        glyphs: of all parts.
-        part: which one.
+        glyphs: glyphs of all parts.
+        part: part to draw.
         on_glyphs: see `render_all`.
     """
     of_part = [glyph for glyph in glyphs if glyph.part == part]
@@ -200,13 +200,13 @@ def learnable(
     mixture: InkMixture,
     on_glyphs: OnGlyphs = lambda drawn: None,
 ) -> Learned:
-    """Draw what a network learns from: training writers' digits, and what is no digit.
+    """Draw the frames for training: digits of training writers, and ink of no digit.
 
-    The same glyphs and mixture give the same frames; seeds of training do not enter.
+    The same glyphs and mixture give the same frames, whatever the seed of training.
 
     Args:
-        glyphs: of all parts; those of other writers are left out.
-        mixture: how much of what.
+        glyphs: glyphs of all parts; only training writers are used.
+        mixture: amounts of each kind.
         on_glyphs: see `render_all`.
     """
     of_part = [glyph for glyph in glyphs if glyph.part == "training"]
@@ -245,7 +245,7 @@ def learnable(
 
 
 def _weights(digits: list[Glyph], evenness: float) -> npt.NDArray[np.float64]:
-    """How much each digit counts, (n,), 1 on average. See `InkMixture.writer_evenness`."""
+    """Give the weight of each digit, (n,), 1 on average; see `InkMixture.writer_evenness`."""
     writers = [f"{glyph.source} {glyph.writer}" for glyph in digits]
     _, of, counts = np.unique(writers, return_inverse=True, return_counts=True)
     weights = counts[of].astype(np.float64) ** -evenness
@@ -259,7 +259,7 @@ def _anew(
     rng: np.random.Generator,
     on_glyphs: OnGlyphs,
 ) -> Frames:
-    """Write every glyph anew and draw it, `times` over; the drawings of a glyph lie together."""
+    """Distort and draw every glyph `times` times; the drawings of a glyph are adjacent."""
     amounts = mixture.distortion
     frames = np.zeros((len(glyphs) * times, 28, 28), np.uint8)
     for index, glyph in enumerate(glyphs):

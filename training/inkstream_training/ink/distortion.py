@@ -1,8 +1,8 @@
-"""Writes a glyph anew at random, as another hand on another tablet might have: strokes to strokes.
+"""Distorts the strokes of a glyph at random, as another hand on another tablet might write it.
 
-Pure functions of strokes and a random generator. What images can be distorted by as well
-(`augment.py`) is there to learn that a digit stays one; what is here cannot be done to an image:
-strokes move against each other, ends fall short, coordinates are coarse, pens are thick or thin.
+Pure functions of strokes and a random generator. `augment.py` distorts images; this module does what an
+image does not allow: strokes move against each other, ends fall short, coordinates are coarse, and pens
+are thick or thin.
 """
 
 from __future__ import annotations
@@ -16,22 +16,21 @@ from inkstream_training.recipes import StrokeDistortion
 __all__ = ["distort", "pen_width"]
 
 _WAVES = 4
-"""Plane waves that the smooth displacement is the sum of."""
+"""Number of plane waves whose sum is the smooth displacement."""
 
 
 def distort(
     strokes: Strokes, amounts: StrokeDistortion, rng: np.random.Generator
 ) -> list[npt.NDArray[np.float64]]:
-    """Write a glyph anew.
+    """Distort a glyph. Takes about 40 microseconds.
 
     Args:
-        strokes: each (n, 2), none empty, at least one.
-        amounts: how strongly.
-        rng: what decides.
+        strokes: at least one, each (n, 2) and not empty.
+        amounts: strength of the distortion.
+        rng: random generator.
 
-    Returns: as many strokes, in units of the glyph's longest side about the centre of its box; an
-        end that falls short takes points away, so a stroke may be shorter, but never empty. About
-        40 microseconds.
+    Returns: as many strokes, in units of the glyph's longest side, relative to the centre of its box. A
+        stroke may lose points at one end, but never all of them.
     """
     ends = np.cumsum([len(stroke) for stroke in strokes])
     points = np.concatenate(strokes).astype(np.float64)
@@ -61,7 +60,7 @@ def pen_width(amounts: StrokeDistortion, rng: np.random.Generator) -> float:
 
 
 def _affine(uniform: npt.NDArray[np.float64], amounts: StrokeDistortion) -> npt.NDArray[np.float64]:
-    """Slant, then aspect, then rotation: (2, 2), for rows of x and y."""
+    """Give the matrix (2, 2) for rows of x and y: slant, then aspect, then rotation."""
     angle = np.deg2rad(amounts.rotation_deg) * uniform[0]
     stretch = np.exp(amounts.log_aspect * uniform[1])
     cos, sin = np.cos(angle), np.sin(angle)
@@ -72,7 +71,7 @@ def _affine(uniform: npt.NDArray[np.float64], amounts: StrokeDistortion) -> npt.
 def _shortened(
     written: list[npt.NDArray[np.float64]], share: float, rng: np.random.Generator
 ) -> list[npt.NDArray[np.float64]]:
-    """One stroke without some of its points, at either end."""
+    """Remove some points at one end of one stroke."""
     at = int(rng.integers(len(written)))
     stroke = written[at]
     gone = int(share * len(stroke))

@@ -30,7 +30,7 @@ __all__ = [
 Array = npt.NDArray[Any]
 
 SURE = 0.99
-"""A confidence above this claims that nothing can come that would change the answer."""
+"""Confidence above which an answer counts as sure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,10 @@ class WriterFigures:
     """One held-out writer's digits."""
 
     examples: int
-    """How many."""
+    """Number of digits."""
 
     accuracy: float
-    """Share answered rightly."""
+    """Share of right answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,33 +49,33 @@ class SourceFigures:
     """One collection's digits."""
 
     metrics: Metrics
-    """Over all of its held-out writers."""
+    """Figures over all held-out writers."""
 
     worst_writer: str
-    """Who was read worst; of equals the first by name."""
+    """Writer with the lowest accuracy; of equals the first by name."""
 
     worst_accuracy: float
-    """Share of that writer's digits answered rightly."""
+    """Accuracy on that writer's digits."""
 
     writer_mean: float
-    """Mean of the writers' accuracies, each writer counting once."""
+    """Mean accuracy over writers; each writer counts once."""
 
     writer_sd: float
-    """Their standard deviation."""
+    """Standard deviation of the writers' accuracies."""
 
     writers: dict[str, WriterFigures]
-    """Every held-out writer."""
+    """Figures of every held-out writer."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoDigits:
-    """How well letters and symbols of held-out writers are told from pen digits, by confidence."""
+    """How well confidence separates letters and symbols of held-out writers from pen digits."""
 
     examples: int
-    """How many letters and symbols."""
+    """Number of letters and symbols."""
 
     auroc: float
-    """Chance that a digit gets the higher confidence."""
+    """Probability that a digit gets a higher confidence than a letter or symbol."""
 
     fpr95: float
     """Share taken for digits at the confidence that keeps 95 % of the digits."""
@@ -97,10 +97,10 @@ class HalfInk:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What the card's thresholds do to whole digits."""
+    """Effect of the card's thresholds on whole digits."""
 
     answered: float
-    """Share that gets a digit."""
+    """Share of digits that are not rejected."""
 
     error: float
     """Share of those answers that are wrong."""
@@ -117,16 +117,16 @@ class InkFigures:
     """All figures on the pen ink of held-out writers. Shares are 0 to 1."""
 
     pen: Metrics
-    """All three collections' digits together."""
+    """Digits of all three collections together."""
 
     sources: dict[str, SourceFigures]
-    """Each collection."""
+    """Digits of each collection."""
 
     no_digits: NoDigits
     """Letters and symbols that do not look like digits."""
 
     look_alikes: NoDigits
-    """Those that do (`negatives.LOOK_ALIKES`): no fault where they are read as digits."""
+    """Those that look like digits (`negatives.LOOK_ALIKES`); reading them as digits is no fault."""
 
     half_ink: HalfInk
     """The same digits at half of their ink."""
@@ -155,11 +155,11 @@ class InkAnswers:
 def measure_ink(
     answers: InkAnswers, ink: InkSet, mnist: tuple[Array, Array], rule: RejectRule
 ) -> InkFigures:
-    """All figures at once.
+    """Compute all figures.
 
     Args:
-        answers: to `ink`.
-        ink: of held-out writers.
+        answers: answers to `ink`.
+        ink: glyphs of held-out writers.
         mnist: probabilities (n, 10) and labels (n,) of MNIST's test images.
         rule: thresholds chosen on validation.
     """
@@ -180,7 +180,7 @@ def measure_ink(
 
 
 def answered(probabilities: Array, labels: Array, rule: RejectRule) -> Answered:
-    """What a rule does to digits; `error` is 0 where nothing is answered."""
+    """Measure the effect of a rule on digits; `error` is 0 if nothing is answered."""
     scores = confidence(probabilities)
     given = scores >= rule.unsure_below
     wrong = probabilities.argmax(axis=1) != labels
@@ -193,7 +193,7 @@ def answered(probabilities: Array, labels: Array, rule: RejectRule) -> Answered:
 
 
 def flat(figures: InkFigures) -> dict[str, Any]:
-    """Every single figure by its dotted name, as `sources.uji.writers.W05.accuracy`."""
+    """Give every figure by its dotted name, such as `sources.uji.writers.W05.accuracy`."""
     return _flatten(dataclasses.asdict(figures), "")
 
 

@@ -1,4 +1,4 @@
-"""What a model for ink has to reach, as the mean of its seeds: names, bounds and who passes."""
+"""Checks the bounds for a model for ink, on the mean of its seeds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["GATES", "Bound", "GateResult", "check", "values"]
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """One figure's bound."""
+    """Bound of a figure."""
 
     limit: float
     """The bound; a share, 0 to 1."""
@@ -37,12 +37,12 @@ GATES: dict[str, Bound] = {
     "no_digits_auroc": Bound(0.97, at_least=True),
     "half_ink_sure": Bound(0.05, at_least=False),
 }
-"""The bounds by figure, of the mean over seeds."""
+"""Bounds of the means over seeds, by figure."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """One gate of the card."""
+    """A figure in the card beside its bound."""
 
     limit: float
     """The bound."""
@@ -51,17 +51,17 @@ class GateResult:
     """Whether it is a lower bound."""
 
     mean: float
-    """Mean over the seeds, which is what is held against the bound."""
+    """Mean over the seeds."""
 
     holds: bool
-    """Whether it does."""
+    """Whether the mean is within the bound."""
 
     seeds: list[float]
     """Each seed's figure, in the order of `seeds`."""
 
 
 def values(mnist: Metrics, ink: InkFigures) -> dict[str, float]:
-    """One model's figure for each gate."""
+    """Give a model's figure for each bound."""
     return {
         "mnist_accuracy": mnist.accuracy,
         "pendigits_accuracy": ink.sources["pendigits"].metrics.accuracy,
@@ -76,15 +76,15 @@ def values(mnist: Metrics, ink: InkFigures) -> dict[str, float]:
 
 
 def check(seeds: Sequence[dict[str, float]]) -> dict[str, GateResult]:
-    """Hold the mean of the seeds against every bound.
+    """Compare the mean of the seeds with every bound.
 
     Args:
-        seeds: what `values` gave for each, at least one.
+        seeds: the result of `values` for each seed, at least one.
     """
     results = {}
     for name, bound in GATES.items():
         each = [seed[name] for seed in seeds]
-        # Rounded as the figures are, so that 0.1 + 0.2 does not fail a bound of 0.15.
+        # Round like the figures, so that a mean of 0.1 and 0.2 does not fail a bound of 0.15.
         mean = round(sum(each) / len(each), 6)
         results[name] = GateResult(bound.limit, bound.at_least, mean, bound.holds(mean), each)
     return results

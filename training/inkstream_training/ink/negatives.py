@@ -1,7 +1,7 @@
-"""Makes and picks what is no digit: digits cut short, scribbles, letters and symbols.
+"""Makes and selects ink of no digit: digits cut short, scribbles, letters and symbols.
 
-Pure functions of strokes and a random generator. A network that never saw such ink is sure of it:
-at half of the ink 55 % of digits got a confidence above 0.99 (reference figures of the project).
+Pure functions of strokes and a random generator. A network that never saw such ink is sure of it: at half
+of the ink 55 % of digits got a confidence above 0.99.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ LOOK_ALIKES: dict[str, tuple[str, ...]] = {
     "8": ("B",),
     "9": ("q", "g"),
 }
-"""Letters and symbols that are a digit once size and place are gone, by the digit they look like.
+"""Letters and symbols that look like a digit without their size and place, by that digit.
 
-To call them "not a digit" would be to teach the network to refuse digits, and to count them would
-be to blame it for reading what is there."""
+They are neither taught as "not a digit", which would teach the network to reject digits, nor counted as
+mistakes."""
 
 PREFIX_SHARES = (0.1, 0.6)
-"""Least and greatest share of a digit's ink that is drawn to make a digit cut short."""
+"""Smallest and largest share of the ink in a digit cut short."""
 
 
 def ink_length(strokes: Strokes) -> float:
-    """Length of the pen's way on the paper, in the strokes' unit."""
+    """Compute the length of the ink, in the unit of the strokes."""
     return float(sum(_steps(stroke).sum() for stroke in strokes))
 
 
 def prefix(strokes: Strokes, share: float) -> list[npt.NDArray[np.float64]]:
-    """The first `share` of the ink by length, as it stands on the paper at that moment.
+    """Give the first `share` of the ink by length.
 
     Args:
-        strokes: a whole glyph.
-        share: 0 to 1; the last segment is cut where the length is reached.
+        strokes: strokes of a whole glyph.
+        share: 0 to 1; the last segment is cut at this length.
 
-    Returns: strokes, none empty; at least the first point, where there is one.
+    Returns: strokes, none empty; at least the first point, if there is one.
     """
     if not 0.0 <= share <= 1.0:
         raise ValueError(f"share: expected 0 to 1, got {share}")
@@ -83,23 +83,23 @@ def prefix(strokes: Strokes, share: float) -> list[npt.NDArray[np.float64]]:
 
 
 def prefix_share(rng: np.random.Generator) -> float:
-    """Draw the share of ink of a digit cut short, the greater the likelier.
+    """Draw the share of ink of a digit cut short.
 
-    The density rises with the square from nothing at the least of `PREFIX_SHARES`: what is nearly a
-    digit is hard to tell and worth more examples than a dash.
+    The density rises quadratically from 0 at the smallest of `PREFIX_SHARES`: ink that is nearly a digit is
+    harder to reject than a dash, so it gets more examples.
     """
     least, greatest = PREFIX_SHARES
     return float(least + (greatest - least) * np.cbrt(rng.random()))
 
 
 def scribble(rng: np.random.Generator) -> list[npt.NDArray[np.float64]]:
-    """Draw one to four strokes that mean nothing: smooth wandering, zigzag or straight lines.
+    """Draw one to four meaningless strokes: smooth curves, zigzags or straight lines.
 
-    Returns: strokes of 2 to 40 points in a unit square, give or take.
+    Returns: strokes of 2 to 40 points, about in a unit square.
     """
     kinds = (_wander, _zigzag, _line)
     count = int(rng.choice(4, p=(0.5, 0.25, 0.15, 0.1))) + 1
-    # One straight line is a 1.
+    # A single straight line would be a 1.
     chances = (0.6, 0.4, 0.0) if count == 1 else (0.4, 0.25, 0.35)
     return [kinds[rng.choice(3, p=chances)](rng) for _ in range(count)]
 
@@ -109,7 +109,7 @@ def _steps(stroke: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 
 def _wander(rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """A walk of constant speed whose direction drifts and whose drift changes."""
+    """Draw a curve of constant speed whose curvature changes at random."""
     bend = np.cumsum(rng.normal(0.0, 0.12, 40)) + rng.normal(0.0, 0.2)
     direction = rng.uniform(0.0, 2 * np.pi) + np.cumsum(bend) * rng.uniform(0.3, 1.0)
     way = np.cumsum(np.stack([np.cos(direction), np.sin(direction)], axis=1), axis=0)
@@ -117,7 +117,7 @@ def _wander(rng: np.random.Generator) -> npt.NDArray[np.float64]:
 
 
 def _zigzag(rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """To and fro along a slowly moving line, as ink is struck out."""
+    """Draw a zigzag, as people cross ink out."""
     turns = int(rng.integers(5, 12))
     across = np.linspace(0.0, rng.uniform(0.3, 1.0), turns)
     along = np.where(np.arange(turns) % 2, 1.0, 0.0) * rng.uniform(0.3, 1.0)

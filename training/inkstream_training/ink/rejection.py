@@ -1,8 +1,8 @@
-"""When to answer "not a digit" or "unsure": figures of both, and thresholds chosen on validation.
+"""Chooses when to answer "not a digit" or "unsure", on validation, and measures both.
 
 Pure functions of probabilities. The score of an image is its confidence, the largest of its ten
-probabilities, so whoever has the probabilities has the score: a network taught the uniform
-distribution for what is no digit answers near 0.1 there.
+probabilities: the network learned the uniform distribution for ink of no digit, so its confidence there
+is near 0.1.
 """
 
 from __future__ import annotations
@@ -26,46 +26,46 @@ __all__ = [
 Array = npt.NDArray[Any]
 
 KEPT_OF_DIGITS = 0.99
-"""Share of validation's pen digits that "not a digit" must leave alone."""
+"""Share of validation's pen digits that must not be rejected as "not a digit"."""
 
 UNSURE_ERROR = 0.0075
-"""Largest share of wrong answers among those given, on validation's MNIST images and pen digits."""
+"""Largest error rate of the answers, on validation's MNIST images and pen digits."""
 
 
 @dataclass(frozen=True, slots=True)
 class RejectRule:
-    """When a server answers with a reason in place of a digit; `reject` in `card.json`.
+    """When a server answers with a reason instead of a digit; `reject` in `card.json`.
 
-    With c the largest of the ten probabilities, of a tensor as the model's file gives them, of ink
-    brought to its scale by the card's `ink_temperature`:
+    c is the largest of the ten probabilities; for ink these are calibrated by the card's
+    `ink_temperature`:
 
         c < not_a_digit_below                    NOT_A_DIGIT
         not_a_digit_below <= c < unsure_below    UNSURE
         unsure_below <= c                        the digit
 
-    No ink at all is decided before the model is asked (NO_INK).
+    NO_INK is decided before the model runs.
     """
 
     not_a_digit_below: float
-    """Confidence below which the ink is taken for no digit. 0 to 1."""
+    """Confidence below which the ink is no digit, 0 to 1."""
 
     unsure_below: float
-    """Confidence below which the answer is too often wrong. At least `not_a_digit_below`."""
+    """Confidence below which the answer is too often wrong; at least `not_a_digit_below`."""
 
     score: str
-    """What is compared: always "max_probability"."""
+    """The compared score; always "max_probability"."""
 
     chosen: str
-    """By what rule on which data, in a sentence."""
+    """Sentence with the rule and the data by which the thresholds were chosen."""
 
 
 def confidence(probabilities: Array) -> Array:
-    """The largest probability of each row (n, 10): what every threshold is compared with."""
+    """Give the confidence (n,): the largest probability of each row (n, 10)."""
     return np.asarray(probabilities.max(axis=1))
 
 
 def auroc(digits: Array, others: Array) -> float:
-    """Chance that a random digit scores higher than a random other; equal scores count half.
+    """Compute the probability that a digit scores higher than another image; equal scores count half.
 
     Area under the ROC curve by the rank-sum statistic (Mann & Whitney 1947).
 
@@ -81,7 +81,7 @@ def auroc(digits: Array, others: Array) -> float:
 
 
 def false_positive_rate(digits: Array, others: Array, kept: float = 0.95) -> float:
-    """Share of others taken for digits by the highest threshold that keeps `kept` of the digits.
+    """Compute the share of others above the highest threshold that keeps `kept` of the digits.
 
     Args:
         digits: scores (n,) of digits.
@@ -93,10 +93,10 @@ def false_positive_rate(digits: Array, others: Array, kept: float = 0.95) -> flo
 
 
 def threshold_keeping(digits: Array, kept: float) -> float:
-    """The highest score with at least `kept` of the digits at or above it."""
+    """Find the highest threshold with at least `kept` of the digits at or above it."""
     if not 0.0 < kept <= 1.0:
         raise ValueError(f"kept: expected more than 0 and at most 1, got {kept}")
-    # Rounded before ceil: 0.07 * 100 is 7.000000000000001.
+    # Round before ceil, because 0.07 * 100 is 7.000000000000001.
     needed = int(np.ceil(round(kept * len(digits), 9)))
     return float(np.sort(digits)[len(digits) - needed])
 
@@ -127,7 +127,7 @@ def choose(sets: dict[str, tuple[Array, Array]], pen: str = "pen") -> RejectRule
 
 
 def _threshold_of_error(probabilities: Array, labels: Array, error: float) -> float:
-    """The lowest confidence at and above which at most `error` of the answers are wrong."""
+    """Find the lowest confidence at and above which at most `error` of the answers are wrong."""
     scores = confidence(probabilities)
     order = np.argsort(-scores, kind="stable")
     wrong = np.cumsum((probabilities.argmax(axis=1) != labels)[order])

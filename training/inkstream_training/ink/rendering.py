@@ -1,4 +1,4 @@
-"""Draws glyphs into frames with the server's own ink path, so that both prepare ink alike."""
+"""Draws glyphs into frames with the server's own code, so that training and serving see the same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _EVERY = 500
 
 
 def render(strokes: Strokes, *, y_up: bool, width: float = PEN_WIDTH) -> Frames:
-    """Draw one glyph: uint8 (28, 28), all 0 where there is no ink."""
+    """Draw one glyph: uint8 (28, 28), all 0 without ink."""
     frame = tensor_of(strokes, y_up=y_up, width=width)
     return np.zeros((28, 28), np.uint8) if frame is None else frame.reshape(28, 28)
 
@@ -29,14 +29,14 @@ def render_all(
     widths: Sequence[float] = (PEN_WIDTH,),
     on_glyphs: Callable[[int], None] = lambda drawn: None,
 ) -> Frames:
-    """Draw every glyph with every width; about 70 microseconds a frame on an idle core.
+    """Draw every glyph with every width. Takes about 70 microseconds a frame.
 
     Args:
         glyphs: strokes, and whether y grows upwards in them.
         widths: pen widths in pixels.
-        on_glyphs: called now and then with the number of glyphs drawn since the last call.
+        on_glyphs: called repeatedly with the number of glyphs drawn since the last call.
 
-    Returns: frames, the widths of a glyph beside each other.
+    Returns: frames; those of a glyph are adjacent.
     """
     frames: list[Frames] = []
     count = 0

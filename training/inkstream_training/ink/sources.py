@@ -1,7 +1,7 @@
-"""Reads the files of pen ink that models learn from: pendigits, UNIPEN, UJI. Checks their digests.
+"""Reads the files of pen ink that models learn from, and checks their digests.
 
-Nothing is fetched: UNIPEN and UJI are used as JSON Lines made from their originals (one object a
-line), pendigits as UCI publishes its original strokes. See `FILES` for the names.
+It downloads nothing. UNIPEN and UJI are JSON Lines made from their originals, one object a line;
+pendigits is the file of original strokes as UCI publishes it. See `FILES` for the names.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class InkFile:
     """Digest of the file, hexadecimal."""
 
     source: str
-    """Whose writers: a key of `splits.RULES`."""
+    """Source of its writers, a key of `splits.RULES`."""
 
     licence: str
-    """As stated by its source."""
+    """Licence, as its source states it."""
 
 
 FILES: tuple[InkFile, ...] = (
@@ -65,12 +65,12 @@ FILES: tuple[InkFile, ...] = (
         "CC BY 4.0, UCI Machine Learning Repository, UJIpenchars2",
     ),
 )
-"""What recipes with ink learn from and are measured on."""
+"""Files of the recipes with ink."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Glyph:
-    """One character as it was written."""
+    """A written character."""
 
     source: str
     """"pendigits", "unipen" or "uji"."""
@@ -79,7 +79,7 @@ class Glyph:
     """Unique in its source: "12", "aga/amywldrp", "W05"."""
 
     label: str
-    """What is written: a digit, a letter or a symbol."""
+    """The written character: a digit, a letter or a symbol."""
 
     strokes: tuple[npt.NDArray[Any], ...]
     """Pen-down ink in writing order, each (n, 2), x and y in one unit."""
@@ -89,19 +89,19 @@ class Glyph:
 
     @property
     def part(self) -> Part:
-        """Learned from, chosen by or measured on: that of its writer."""
+        """The part of its writer: training, validation or test."""
         return part_of(self.source, self.writer)
 
 
 def is_digit(glyph: Glyph) -> bool:
-    """Whether a digit is written."""
+    """Whether the character is a digit."""
     return len(glyph.label) == 1 and glyph.label in "0123456789"
 
 
 def load(
     folder: Path | None = None, *, on_file: Callable[[str], None] = lambda name: None
 ) -> dict[str, list[Glyph]]:
-    """Read all files; ten seconds on one core.
+    """Read all files. Takes ten seconds on one core.
 
     Args:
         folder: the folder of data; None takes `$INKSTREAM_DATA`.
@@ -110,7 +110,7 @@ def load(
     Returns: the glyphs of each file, in its order, by its name.
 
     Raises:
-        DatasetUnavailable: a file is missing, is not the one meant, or cannot be read.
+        DatasetUnavailable: a file is missing, cannot be read, or its digest is wrong.
     """
     where = folder or _named()
     if where is None:
@@ -130,7 +130,7 @@ def load(
 
 
 def locate(folder: Path | None = None) -> Path | None:
-    """The folder that `load` would read, or None where a file is missing."""
+    """Give the folder that `load` would read, or None if a file is missing."""
     where = folder or _named()
     if where is None or not all((where / file.name).is_file() for file in FILES):
         return None
@@ -138,7 +138,7 @@ def locate(folder: Path | None = None) -> Path | None:
 
 
 def _named() -> Path | None:
-    """The folder that the environment names."""
+    """Give the folder that the environment names."""
     named = os.environ.get("INKSTREAM_DATA")
     return Path(named) if named else None
 

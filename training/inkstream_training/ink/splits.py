@@ -1,7 +1,7 @@
-"""Says which writers are held out, by rules that need nothing but a writer's name.
+"""Says which writers are held out, by rules on a writer's name alone.
 
-Split by writer and never by glyph: one writer's digits look alike. The rules were fixed before the
-first model was trained; they know no data, so a writer stays where it is when files grow.
+The split is by writer, not by glyph, because one writer's digits look alike. The rules were fixed before
+the first model was trained. They do not depend on the data, so a writer keeps its part when files grow.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 __all__ = ["RULES", "Part", "part_of"]
 
 Part = Literal["training", "validation", "test"]
-"""Learned from; chosen by (epochs, mixture, temperature, thresholds, seed); measured on, once."""
+"""Training; validation, which chooses epochs, mixture, temperature, thresholds and seed; test, used once."""
 
 RULES: dict[str, str] = {
     "pendigits": "by number: multiples of 5 are test, numbers that end in 3 validation",
@@ -22,18 +22,18 @@ RULES: dict[str, str] = {
     ),
     "uji": "by number: multiples of 5 are test, numbers that end in 3 validation",
 }
-"""The rule of each source, in words."""
+"""Description of each source's rule."""
 
 
 def part_of(source: str, writer: str) -> Part:
-    """The part that a writer's glyphs belong to, all of them.
+    """Give the part of a writer and all its glyphs.
 
     Args:
         source: a key of `RULES`.
         writer: "12" (pendigits), "contrib/writer" (unipen), "W05" (uji).
 
     Raises:
-        ValueError: no such source, or a writer without the number that its rule needs.
+        ValueError: the source is unknown, or the writer has no number although the rule needs one.
     """
     if source == "unipen":
         share = int(hashlib.sha256(writer.encode()).hexdigest()[:8], 16) / 16**8

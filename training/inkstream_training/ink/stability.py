@@ -1,7 +1,8 @@
 """Learns how likely early answers to ink are to last: the tables of `inkstream_server.pens.stability`.
 
-Validation's writers are cut short, as a server sees them while the pen moves (interim) and where it
-lifts (provisional), and asked whether the answer is that to the whole glyph, right or wrong.
+It cuts the digits of validation writers, as a server sees them while the pen moves (interim) and when it
+lifts (provisional), and counts how often the early answer equals the answer to the whole glyph, right or
+wrong.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ SHARES = (0.2, 0.35, 0.5, 0.65, 0.8, 0.95)
 """Shares of the ink at which a glyph is cut short."""
 
 _PRIOR = 20.0
-"""How many cuts the share of all digits in a bin weighs beside the cuts of one digit."""
+"""Weight of the share over all digits in a bin, in cuts of one digit."""
 
 Tables = dict[str, npt.NDArray[np.float64]]
 """By state ("interim", "provisional"): (10, len(BOUNDS) + 1), the probability by digit and bin."""
@@ -33,27 +34,27 @@ Tables = dict[str, npt.NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cuts:
-    """Early answers of one state, one a row."""
+    """Early answers of one state; each row is one answer."""
 
     digits: npt.NDArray[np.int64]
-    """What was answered early."""
+    """Early answer."""
 
     confidences: npt.NDArray[np.float64]
-    """How surely."""
+    """Its confidence."""
 
     lasted: npt.NDArray[np.bool_]
-    """Whether the whole glyph is answered alike."""
+    """Whether it equals the answer to the whole glyph."""
 
 
 def observe(
     glyphs: Iterable[Glyph], part: Part, infer: Callable[[Frames], npt.NDArray[np.float32]]
 ) -> dict[str, Cuts]:
-    """Ask a model about every early state of one part's digits; some seconds a thousand glyphs.
+    """Run a model on every early state of one part's digits. Takes some seconds for a thousand glyphs.
 
     Args:
-        glyphs: of all parts, letters among them.
-        part: whose digits are cut.
-        infer: probabilities (n, 10) of frames (n, 28, 28).
+        glyphs: glyphs of all parts, letters included.
+        part: part whose digits are cut.
+        infer: gives probabilities (n, 10) of frames (n, 28, 28).
 
     Raises:
         ValueError: the part has no digits.
@@ -83,9 +84,9 @@ def observe(
 
 
 def fit(observed: dict[str, Cuts]) -> Tables:
-    """The share of answers that lasted, by digit and bin of confidence.
+    """Compute the share of answers that lasted, by digit and bin of confidence.
 
-    Where a digit has few answers in a bin, the share leans towards that of all digits there.
+    If a digit has few answers in a bin, the share is close to that of all digits in the bin.
     """
     tables = {}
     for state, cuts in observed.items():
@@ -98,19 +99,19 @@ def fit(observed: dict[str, Cuts]) -> Tables:
 
 
 def stabilities(tables: Tables, state: str, cuts: Cuts) -> npt.NDArray[np.float64]:
-    """What a server with these tables says of each early answer, (n,)."""
+    """Give the stability, (n,), that a server with these tables gives to each early answer."""
     return np.asarray(tables[state][cuts.digits, _bins(cuts)])
 
 
 def expected_error(claimed: npt.NDArray[np.float64], cuts: Cuts, bins: int = 15) -> float:
-    """Mean distance between what is claimed (n,) and what lasted, over bins of equal width."""
+    """Compute the mean distance between claimed stability (n,) and share that lasted, over equal bins."""
     index = np.clip(np.ceil(claimed * bins).astype(int) - 1, 0, bins - 1)
     surplus = np.bincount(index, weights=claimed - cuts.lasted, minlength=bins)
     return float(np.abs(surplus).sum() / len(claimed))
 
 
 def _early(strokes: Strokes) -> Iterator[tuple[str, Strokes]]:
-    """What a server answers before the glyph ends; the last pen-up's answer is one of those."""
+    """Give what a server sees before the glyph ends, the state at the last pen-up included."""
     for share in SHARES:
         yield "interim", prefix(strokes, share)
     for count in range(1, len(strokes) + 1):
