@@ -161,7 +161,7 @@ def test_holding_out_everything_is_refused(held_out: int) -> None:
 
 def test_labels_that_do_not_match_are_refused() -> None:
     images, labels = bars(10, seed=1)
-    with pytest.raises(ValueError, match="one an image"):
+    with pytest.raises(ValueError, match="one for each image"):
         Examples.split(images, labels[:9], 1)
 
 
