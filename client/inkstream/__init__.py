@@ -1,4 +1,4 @@
-"""Client of inkstream: handwritten digits recognised while they are written.
+"""Client of inkstream, a service that recognises handwritten digits while they are written.
 
     from inkstream import Client
 
@@ -7,12 +7,12 @@
         for result in client.stream(images):      # many, in order
             print(result.digit, result.confidence)
 
-        with client.pen(y="down", units="px") as pen:  # somebody writing
+        with client.pen(y="down", units="px") as pen:  # somebody writes
             pen.down(10, 12); pen.move(11, 15); pen.up()
             for result in pen:                      # provisional, then final
                 print(result.state, result.digit, result.alternatives)
 
-`AsyncClient` is the same for asyncio. Errors are drawn as a tree at `InkstreamError`.
+`AsyncClient` is the same for asyncio. `InkstreamError` draws the tree of errors.
 """
 
 # First, because it decides how gRPC is imported.

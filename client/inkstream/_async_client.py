@@ -9,7 +9,7 @@ from typing import Literal, Self, overload
 from inkstream._client_base import ClientBase
 from inkstream._exceptions import DeadlineExceeded, InkstreamError
 from inkstream._images.feeder import stream_by_task
-from inkstream._images.frames import Images, OneImage, SeveralImages, UnknownShape, frames_of
+from inkstream._images.frames import ArrayOfUnknownShape, Images, OneImage, SeveralImages, frames_of
 from inkstream._images.outbox import Parcel, parcel_of
 from inkstream._images.waiters import Collector, LoopFuture
 from inkstream._pens.pens import AsyncPen
@@ -34,7 +34,7 @@ class AsyncClient(ClientBase[AsyncPen]):
 
     @overload
     async def recognize(
-        self, images: UnknownShape, *, deadline: float | None = None
+        self, images: ArrayOfUnknownShape, *, deadline: float | None = None
     ) -> Result | list[Result]: ...
     @overload
     async def recognize(
@@ -183,6 +183,7 @@ class AsyncClient(ClientBase[AsyncPen]):
         """Bind the client to the running loop at its first use.
 
         Raises:
+            ClientClosed: the process that made the client was forked, and this is the child.
             RuntimeError: another loop has used it.
         """
         self._outbox.require_own_process()

@@ -12,7 +12,7 @@ from inkstream._client_base import ClientBase
 from inkstream._connection.loop_thread import is_shared_loop, shared_loop, wait_for
 from inkstream._exceptions import DeadlineExceeded, InkstreamError
 from inkstream._images.feeder import stream_by_thread
-from inkstream._images.frames import Images, OneImage, SeveralImages, UnknownShape, frames_of
+from inkstream._images.frames import ArrayOfUnknownShape, Images, OneImage, SeveralImages, frames_of
 from inkstream._images.outbox import Parcel, parcel_of
 from inkstream._images.waiters import Collector, ThreadFuture
 from inkstream._pens.pens import Pen
@@ -36,7 +36,7 @@ class Client(ClientBase[Pen]):
 
     @overload
     def recognize(
-        self, images: UnknownShape, *, deadline: float | None = None
+        self, images: ArrayOfUnknownShape, *, deadline: float | None = None
     ) -> Result | list[Result]: ...
     @overload
     def recognize(

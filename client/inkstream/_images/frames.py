@@ -30,7 +30,7 @@ SeveralImages: TypeAlias = (
     | Sequence[Sequence[Sequence[float]]]
 )
 """What type checkers take for several images: three or four dimensions, or a sequence of arrays."""
-UnknownShape: TypeAlias = np.ndarray[tuple[int, int, int, int, int], _Numbers]
+ArrayOfUnknownShape: TypeAlias = np.ndarray[tuple[int, int, int, int, int], _Numbers]
 """Matches, of all arrays that may hold images, those whose shape a type checker does not know."""
 
 UINT8_FRAME = 784

@@ -66,7 +66,7 @@ class Options:
     def __post_init__(self) -> None:
         targets_of(self.address)
         if not isinstance(self.model, str):
-            raise InvalidRequest(f"model: expected a model's name, got {self.model!r}")
+            raise InvalidRequest(f'model: expected a name such as "digits", got {self.model!r}')
         if not isinstance(self.client_label, str) or not _LABEL.fullmatch(self.client_label):
             raise InvalidRequest(
                 'client_label: expected at most 32 ASCII letters, digits, ".", "_" and "-", the first a '
@@ -81,23 +81,21 @@ class Options:
             raise InvalidRequest(f'when_full: expected "wait" or "raise", got {self.when_full!r}')
         if not isinstance(self.retry, RetryPolicy | None):
             raise InvalidRequest(
-                f"retry: expected RetryPolicy(...), got {self.retry!r}; RetryPolicy(attempts=5) makes five"
+                f"retry: expected RetryPolicy(...), got {self.retry!r}; RetryPolicy(attempts=5) tries 5 times"
             )
         if self.on_state is not None and not callable(self.on_state):
-            raise InvalidRequest(f"on_state: expected a function, got {self.on_state!r}")
+            raise InvalidRequest(f"on_state: expected a function or None, got {self.on_state!r}")
         if not isinstance(self.tls, Tls | grpc.ChannelCredentials | None):
             raise InvalidRequest(
                 f"tls: expected Tls(...), Tls.from_files(...) or gRPC's own credentials, got {self.tls!r}"
             )
         object.__setattr__(self, "metadata", metadata_of(self.metadata))
-        metadata = self.call_metadata
-        if self.tls is None and not self.token_without_tls:
-            for key, _ in metadata:
-                if key == "authorization":
-                    raise InvalidRequest(
-                        "token: goes over TLS only, and tls is None: pass tls=Tls(...), or "
-                        "token_without_tls=True if nobody can read the connection"
-                    )
+        has_token = "authorization" in dict(self.call_metadata)
+        if has_token and self.tls is None and not self.token_without_tls:
+            raise InvalidRequest(
+                "token: goes over TLS only, and tls is None: pass tls=Tls(...), or "
+                "token_without_tls=True if nobody can read the connection"
+            )
 
     @property
     def targets(self) -> tuple[str, ...]:
