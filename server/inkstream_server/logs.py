@@ -28,22 +28,17 @@ def configure(log_format: str, log_level: str, **always: object) -> None:
         log_level: lowest level that is written.
         always: further keys of every line.
     """
-    processors: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-        lambda _logger, _method, event: {**event, **always},
-    ]
-    if log_format == "json":
-        processors.append(structlog.processors.JSONRenderer())
-    else:
-        processors.append(
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
-        )
+    as_text = structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"])
     lossy = _Lossy()
     structlog.configure(
-        processors=processors,
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            lambda _logger, _method, event: {**event, **always},
+            structlog.processors.JSONRenderer() if log_format == "json" else as_text,
+        ],
         logger_factory=lambda *_: lossy,
     )
     _threshold.set(LEVELS.index(log_level))

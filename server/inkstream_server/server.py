@@ -1,4 +1,4 @@
-"""The life of a server process: start up, serve, drain, stop."""
+"""The life of a server process: start, serve, drain, stop."""
 
 import asyncio
 import gc
@@ -16,14 +16,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from inkstream.v1 import recognition_service_pb2
-from prometheus_client import (
-    CollectorRegistry,
-    Gauge,
-    GCCollector,
-    PlatformCollector,
-    ProcessCollector,
-    disable_created_metrics,
-)
+from prometheus_client import Gauge
 
 from inkstream_server import logs
 from inkstream_server.access.gate import Gate
@@ -40,7 +33,7 @@ from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.resources import InkResources
 from inkstream_server.pens.settings import QuietTimes
 from inkstream_server.process import affinity
-from inkstream_server.process.metrics_page import MetricsPage
+from inkstream_server.process.metrics_page import MetricsPage, process_registry
 from inkstream_server.process.ready_file import write_ready_file
 from inkstream_server.process.watchdog import Watchdog
 from inkstream_server.rpc import listener
@@ -58,12 +51,12 @@ SERVICES = (
     health_pb2.DESCRIPTOR.services_by_name["Health"],
     reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"],
 )
-"""All that can be called, and so all whose calls are counted."""
+"""All services that can be called, and whose calls are counted."""
 HEALTH_NAMES = ("", SERVICE.full_name)
-"""What the health service is asked about: the server as a whole, and its service."""
+"""Names that the health service knows: the server as a whole, and its service."""
 
 STOP_SECONDS = 1.0
-"""What calls that are no streams get to end when the server stops."""
+"""How long calls other than streams may take to end when the server stops."""
 
 
 def serve(config: Config) -> None:
@@ -93,7 +86,7 @@ async def _live(config: Config) -> None:
     server = Server(config)
     if not await _unless(stop, server.open()):
         return
-    # As a supervisor says it of many, so that rules need not know which it is.
+    # A supervisor has this metric, too, so that rules need no distinction.
     Gauge("inkstream_workers", "Processes that serve.", registry=server.registry).set(1)
     page = MetricsPage(config, server.registry)
     await server.start()
@@ -121,7 +114,7 @@ async def _live(config: Config) -> None:
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
-    """Do some work, or give it up when told to stop; says whether it was done."""
+    """Do some work, or cancel it when `stop` is set; gives whether it was done."""
     working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
     await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
     for task in (working, stopping):
@@ -129,36 +122,36 @@ async def _unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> boo
     await asyncio.wait({working, stopping})
     if working.cancelled():
         return False
-    working.result()  # Raises what went wrong.
+    working.result()  # Raises the exception of the work.
     return True
 
 
-def tell_of_death(watcher: asyncio.Task[None]) -> None:
-    """Log a watcher that ends though nobody told it to: what it watched is not looked after any more."""
+def log_failure(watcher: asyncio.Task[None]) -> None:
+    """Log a watcher that failed: it does not watch any more."""
     if not watcher.cancelled() and (error := watcher.exception()) is not None:
         logs.get().error("watcher_died", watcher=watcher.get_name(), error=repr(error))
 
 
 class Server:
-    """A server in the running event loop: `open`, `start`, `announce`, and in the end `drain`."""
+    """A server in the running event loop: `open`, `start`, `announce`, and at the end `drain`."""
 
     model: Model
-    """What answers now; there once the server is open."""
+    """The model that answers; set once the server is open."""
     address: str
-    """Where it listens, as clients write it; there once the server is open."""
+    """Where it listens, as clients write it; set once the server is open."""
 
     def __init__(self, config: Config, *, shares_port: bool = False) -> None:
         """Prepare; nothing is loaded or opened yet.
 
         Args:
             config: its settings.
-            shares_port: whether other processes may listen on the port, too. The kernel then spreads
-                connections over them.
+            shares_port: whether other processes may listen on the port, too. The kernel then distributes
+                connections among them.
         """
         self._config = config
         self._shares_port = shares_port
         self._tokens: TokenFile | None = None
-        self.registry = CollectorRegistry()
+        self.registry = process_registry()
         self._watchers: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
@@ -168,10 +161,7 @@ class Server:
             StartError: see `serve`.
         """
         config = self._config
-        disable_created_metrics()
         registry = self.registry
-        for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=registry)
         self._traces = traces = _traces(config)
         self._metrics = metrics = (traces.metrics if traces else Metrics)(
             registry, lambda: self._batcher.queue_depth
@@ -213,7 +203,7 @@ class Server:
             model, self._batcher, metrics, limits, resources, streams
         )
         self._grpc = grpc.aio.server(
-            # Counted first, so that what the gate refuses is counted, too.
+            # Counts first, so that calls that the gate refuses are counted, too.
             interceptors=[
                 GrpcMetrics(registry, SERVICES),
                 *self._gate(),
@@ -229,7 +219,7 @@ class Server:
         self.address = listener.open_port(self._grpc, config)
 
     async def start(self) -> None:
-        """Listen and answer calls. The health says NOT_SERVING until `announce`."""
+        """Listen and answer calls. The health is NOT_SERVING until `announce`."""
         for name in HEALTH_NAMES:
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._grpc.start()
@@ -246,18 +236,18 @@ class Server:
             asyncio.create_task(it, name=getattr(it, "__qualname__", None)) for it in watching
         ]
         for watcher in self._watchers:
-            watcher.add_done_callback(tell_of_death)
-        # What was imported stays: looking through it again would hold up every stream for 40 ms.
+            watcher.add_done_callback(log_failure)
+        # The garbage collector skips what was imported: to scan it would block every stream for 40 ms.
         gc.collect()
         gc.freeze()
 
     async def announce(self) -> None:
-        """Say that the server serves."""
+        """Set the health to SERVING."""
         for name in HEALTH_NAMES:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     def swapped(self, model: Model) -> None:
-        """See `model_watch.ModelListener`."""
+        """See `watch.ModelListener`."""
         self.model = model
         self._batcher.serve(model)
         self._service.serve(model)
@@ -265,21 +255,21 @@ class Server:
         self._metrics.model_changed("swapped")
 
     def refused(self) -> None:
-        """See `model_watch.ModelListener`."""
+        """See `watch.ModelListener`."""
         self._metrics.model_changed("refused")
 
     def stands_refused(self, is_refused: bool) -> None:
-        """See `model_watch.ModelListener`."""
+        """See `watch.ModelListener`."""
         self._metrics.model_stands_refused(is_refused)
 
     async def drain(self) -> None:
-        """Answer what was accepted, send callers elsewhere, close the port; all within the timeout."""
+        """Answer what was accepted, send clients elsewhere and close the port, all within the timeout."""
         end = perf_counter() + self._config.drain_timeout
         await self._health.enter_graceful_shutdown()
         grace = self._config.drain_timeout
         await self._service.drain(grace - min(STOP_SECONDS, grace / 4))
-        # Streams have their answers; unary calls take milliseconds. What else is open (a watch on the
-        # health, a stream never configured) has no end of its own and would use up any time given.
+        # Streams have their answers, and unary calls take milliseconds. Other open calls (a watch on the
+        # health, a stream that was never configured) would use up any time they are given.
         await self._grpc.stop(min(STOP_SECONDS, max(0.0, end - perf_counter())))
         for watcher in self._watchers:
             watcher.cancel()
@@ -289,7 +279,7 @@ class Server:
             await asyncio.to_thread(self._traces.close)
 
     def _gate(self) -> list[grpc.aio.ServerInterceptor]:
-        """Let in only callers with tokens, where there is a file of them."""
+        """Give the interceptor that lets in only callers with tokens, if there is a file of tokens."""
         path = self._config.tokens
         if path is None:
             return []
@@ -301,7 +291,7 @@ class Server:
 
 
 def _traces(config: Config) -> "Traces | None":
-    """Make what traces need; None where they are off, and then nothing of it is imported."""
+    """Make what traces need; None, and nothing is imported, if they are off."""
     if config.traces == "off":
         return None
     try:
@@ -310,10 +300,10 @@ def _traces(config: Config) -> "Traces | None":
         return Traces(exporter(config.traces), config.trace_ratio)
     except ImportError as missing:
         raise StartError(
-            f"traces: {config.traces} needs what pip install 'inkstream-server[otel]' brings: {missing}"
+            f"traces: {config.traces} needs OpenTelemetry ({missing}): pip install 'inkstream-server[otel]'"
         ) from missing
     except Exception as error:
-        said = ", ".join(sorted(name for name in os.environ if name.startswith("OTEL_")))
+        names = ", ".join(sorted(name for name in os.environ if name.startswith("OTEL_")))
         raise StartError(
-            f"traces: OpenTelemetry refuses what its variables say ({error}): mend or unset {said or 'them'}"
+            f"traces: OpenTelemetry refuses its variables ({error}): correct or unset {names or 'them'}"
         ) from error

@@ -1,6 +1,14 @@
 """Serves the HTTP pages of a process."""
 
-from prometheus_client import CollectorRegistry, make_wsgi_app, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    make_wsgi_app,
+    start_http_server,
+)
 
 from inkstream_server.config import Config
 from inkstream_server.errors import StartError
@@ -34,3 +42,12 @@ class MetricsPage:
         """Close the port. Takes up to half a second."""
         self._server.shutdown()
         self._server.server_close()
+
+
+def process_registry() -> CollectorRegistry:
+    """Give a registry with the metrics of this process, `process_*` and `python_*`."""
+    disable_created_metrics()
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    return registry

@@ -9,21 +9,14 @@ import signal
 from collections.abc import Iterable
 from time import perf_counter
 
-from prometheus_client import (
-    CollectorRegistry,
-    GCCollector,
-    Metric,
-    PlatformCollector,
-    ProcessCollector,
-    disable_created_metrics,
-)
+from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from inkstream_server import logs
 from inkstream_server.config import Config
 from inkstream_server.process import affinity
-from inkstream_server.process.metrics_page import MetricsPage
+from inkstream_server.process.metrics_page import MetricsPage, process_registry
 from inkstream_server.process.ready_file import write_ready_file
 from inkstream_server.workers import shared_port
 from inkstream_server.workers.metric_sums import MetricSums, report
@@ -48,7 +41,7 @@ def supervise(config: Config) -> None:
     """
     logs.configure(config.log_format, config.log_level)
     if config.pin:
-        affinity.require_cores(config.workers)
+        affinity.cores(config.workers)
     with shared_port.held(config.host, config.port) as port:
         asyncio.run(_live(config, port))
 
@@ -131,12 +124,8 @@ async def _report_for_ever(slot: WorkerSlot) -> None:
 
 
 def _registry(slots: list[WorkerSlot], sums: MetricSums) -> CollectorRegistry:
-    disable_created_metrics()
-    own = CollectorRegistry()
-    for collector in (ProcessCollector, PlatformCollector, GCCollector):
-        collector(registry=own)
     registry = CollectorRegistry()
-    registry.register(_Page(slots, sums, own, asyncio.get_running_loop()))
+    registry.register(_Page(slots, sums, process_registry(), asyncio.get_running_loop()))
     return registry
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 
 import structlog
-from inkstream_server.server import tell_of_death
+from inkstream_server.server import log_failure
 
 
 async def test_a_watcher_that_dies_is_told_of_and_one_that_is_stopped_is_not() -> None:
@@ -16,7 +16,7 @@ async def test_a_watcher_that_dies_is_told_of_and_one_that_is_stopped_is_not() -
         dying = asyncio.create_task(watch(OSError("no such file")), name="tokens")
         stopped = asyncio.create_task(watch(None), name="store")
         for watcher in (dying, stopped):
-            watcher.add_done_callback(tell_of_death)
+            watcher.add_done_callback(log_failure)
         await asyncio.wait([dying])
         stopped.cancel()
         await asyncio.wait([stopped])
