@@ -5,7 +5,6 @@ import gc
 import os
 import signal
 from collections.abc import Coroutine
-from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -176,9 +175,9 @@ class Server:
         except ModelError as error:
             raise StartError(str(error)) from error
         metrics.serving(model)
-        self._batcher = (traces.batcher if traces else Batcher)(
+        self._batcher = Batcher(
             model,
-            metrics,
+            [metrics, traces.batches] if traces else [metrics],
             max_batch=config.max_batch,
             max_queue=config.max_queue,
             linger=config.linger_ms / 1000,
@@ -190,8 +189,6 @@ class Server:
             PenLimits(pens=config.max_pens, points_per_stream=config.max_points),
             QuietTimes(config.quiet_ms / 1000, config.short_quiet_ms / 1000),
         )
-        if traces:
-            resources = replace(resources, renderer=traces.renderer(self._batcher, metrics.ink))
         streams = OpenStreams(
             StreamLimits(
                 streams=config.max_streams,

@@ -9,12 +9,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
-from typing import Protocol
 
 from inkstream_server.batching.admission import Admission, Overloaded
-from inkstream_server.batching.blocks import Block, Part, frames_of
+from inkstream_server.batching.blocks import Answer, Block, Part, frames_of
 from inkstream_server.batching.fair_queue import QUANTUM, FairQueue, Flow, Priority
 from inkstream_server.batching.linger import BusyMeter, Linger
+from inkstream_server.batching.observer import Observer
 from inkstream_server.batching.results import (
     Batch,
     DeadlineExpired,
@@ -23,7 +23,7 @@ from inkstream_server.batching.results import (
     checked_batch,
     failure_of,
 )
-from inkstream_server.engines import Frames, Probabilities
+from inkstream_server.engines import Frames
 
 TURN_SECONDS = 0.002
 """How long batches may follow one another before the loop hears the streams again. Were it to hear them after
@@ -33,30 +33,17 @@ StreamFlow = Flow[Block]
 """What one stream has in the queue."""
 
 
-class Observer(Protocol):
-    """Watches batches. Called in the event loop, so it must be quick and must not raise."""
-
-    def computed(self, batch: Batch, waits: Sequence[tuple[float, int]]) -> None:
-        """Note a batch: for each block in it the seconds it waited and the rows it had."""
-        ...
-
-    def failed(self, error: BaseException, rows: int) -> None:
-        """Note a batch that the engine did not compute."""
-        ...
-
-
 class Batcher:
     """One queue and one engine, for all streams of a process.
 
-    Every block that was accepted is answered exactly once: with its shares, or with `DeadlineExpired` or
-    `EngineFailed`; a block whose future was cancelled is dropped before it costs anything. To be used from
-    one event loop.
+    Frames enter by `submit` alone, and every block that it accepts is answered exactly once. A block whose
+    answer was cancelled is dropped before it costs anything. Use it from one event loop.
     """
 
     def __init__(
         self,
         network: Network,
-        observer: Observer,
+        observers: Sequence[Observer],
         *,
         max_batch: int,
         max_queue: int,
@@ -67,13 +54,13 @@ class Batcher:
 
         Args:
             network: computes, until another is served.
-            observer: told of every batch.
-            max_batch: most frames a batch; lowered to what the engine takes.
+            observers: watch all frames.
+            max_batch: most frames in a batch; lowered to what the engine takes.
             max_queue: most frames that may wait; see `Admission.admit`.
-            linger: most seconds that blocks wait for company while the process is busy.
-            is_busy: tells whether the process is; None to look at its processor time.
+            linger: most seconds that blocks wait for others while the process is busy.
+            is_busy: whether the process is busy; None to look at its processor time.
         """
-        self._observer = observer
+        self._observers = observers
         self._most_rows = max_batch
         self.serve(network)
         self._admission = Admission(max_queue)
@@ -82,7 +69,7 @@ class Batcher:
             linger, is_busy or BusyMeter().is_busy, lambda: self._queue.rows, self._dispatch
         )
         self._is_swept = False
-        # When the loop came round to the queue, and what it did there if more waited.
+        # When the last batch was taken off the queue, and its rows if more waited.
         self._now = 0.0
         self._emptied: tuple[float, int] | None = None
         self._scheduled = False
@@ -90,7 +77,7 @@ class Batcher:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
     def serve(self, network: Network) -> None:
-        """Compute with this network from the next batch on; what waits stays, and a batch is never split."""
+        """Compute with this network from the next batch on. What waits stays; no batch is split."""
         self._network = network
         self._max_batch = min(self._most_rows, network.engine.max_rows)
 
@@ -106,28 +93,57 @@ class Batcher:
         priority: Priority = Priority.TENSOR,
         *,
         deadline: float | None = None,
-    ) -> asyncio.Future[list[Share]]:
-        """Queue a block.
+        asked: float | None = None,
+        at_once: bool = False,
+        joins: Answer | None = None,
+    ) -> Answer:
+        """Have frames computed: at once, with a block that waits, or as a block of their own.
 
         Args:
-            frames: shape (n, 784), n >= 1, C-contiguous; must not change until answered. A block larger
-                than a batch is computed in several.
-            flow: what its stream has in the queue; None for a stream of its own.
-            priority: its class.
+            frames: shape (n, 784), n >= 1, C-contiguous; must not change until answered. More frames than
+                fit a batch are computed in several.
+            flow: what their stream has in the queue; None for a stream of their own.
+            priority: their class.
             deadline: when the answer becomes worthless, on the clock of `time.perf_counter`, in seconds.
+            asked: when the frames were asked for, on the same clock, for observers; None for now.
+            at_once: whether the caller can use the answer when this returns. The frames are then computed
+                in place if queueing them would gain nothing: a caller who waits for each answer gets it a
+                third sooner.
+            joins: an earlier answer of this flow that may cover these frames, too. They then wait with its
+                block if that is the last one and has not begun: a future, a place in the queue and an
+                answer for each message cost a busy server a third of its time.
 
-        Returns: a future of the block's shares, in the order of its rows. Cancelling it withdraws the
-            block and harms no other. It fails with `DeadlineExpired` or `EngineFailed`.
+        Returns: the answer to the frames; done if they were computed at once, and `joins` itself if they wait
+            with that block. Cancelling it withdraws the block and harms no other.
 
         Raises:
             Overloaded: the queue is full, or the deadline cannot be met; see `Admission.admit`.
         """
-        now, flow = perf_counter(), flow or Flow()
-        if self._queue.rows or len(frames) > self._admission.max_rows:
-            self._admit(flow, priority, len(frames), deadline, now)
+        now, rows, flow = perf_counter(), len(frames), flow or Flow()
+        if (
+            joins is not None
+            and deadline is None
+            and self._extend(joins, frames, flow, priority, now)
+        ):
+            for observer in self._observers:
+                observer.submitted(joins, rows, priority, asked)
+            return joins
+        at_once = at_once and self._computes_at_once(rows, deadline, now)
+        if not at_once and (self._queue.rows or rows > self._admission.max_rows):
+            try:
+                self._admit(flow, priority, rows, deadline, now)
+            except Overloaded as error:
+                for observer in self._observers:
+                    observer.refused(error, rows, priority, asked)
+                raise
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[list[Share]] = loop.create_future()
-        block = Block([frames], len(frames), deadline, now, answer, [])
+        answer: Answer = loop.create_future()
+        block = Block([frames], rows, deadline, now, answer)
+        for observer in self._observers:
+            observer.submitted(answer, rows, priority, asked)
+        if at_once:
+            self._compute(self._network, [(block, 0, rows)], rows, [frames])
+            return answer
         self._queue.push(block, flow, priority)
         self._linger.came()
         if not self._linger.pays(deadline) or self._queue.rows >= self._max_batch:
@@ -136,81 +152,9 @@ class Batcher:
             self._linger.begin(loop)
         return answer
 
-    def extend(self, answer: asyncio.Future[list[Share]], frames: Frames, flow: StreamFlow) -> bool:
-        """Have images wait with the last block of their stream, if it has not begun.
-
-        A future, a place in the queue and an answer for each message cost a busy server a third of its time.
-
-        Args:
-            answer: what `submit` gave for that block. Its shares will cover these frames, too.
-            frames: see `submit`.
-            flow: what the stream has in the queue.
-
-        Returns: whether they do; else they are to be submitted.
-        """
-        blocks = flow.blocks[Priority.TENSOR]
-        rows = self._queue.rows + len(frames)
-        if not blocks or rows > self._admission.max_rows:
-            return False
-        block = blocks[-1]
-        if block.answer is not answer or block.taken or block.deadline is not None:
-            return False
-        if answer.done() or block.rows + len(frames) > QUANTUM:
-            return False
-        block.add(frames, perf_counter())
-        self._queue.grow(flow, Priority.TENSOR, len(frames))
-        self._linger.came()
-        if rows >= self._max_batch:
-            self._schedule(asyncio.get_running_loop())
-        return True
-
     def answer_written(self, seconds: float) -> None:
         """Note how long transport took to take an answer, for the estimate of waits."""
         self._admission.written(seconds)
-
-    def compute_now(self, frames: Frames, *, deadline: float | None = None) -> list[Share] | None:
-        """Compute a block at once where queueing it would gain nothing: without a future or another turn.
-
-        That is so when nobody waits, the engine may run in place, and waiting for company does not pay.
-        A caller who waits for each answer gets it a third sooner.
-
-        Args:
-            frames: see `submit`.
-            deadline: see `submit`; it is taken for granted that it has not passed.
-
-        Returns: the block's shares; None where it is to be submitted instead.
-
-        Raises:
-            EngineFailed: see `submit`.
-        """
-        network = self._network
-        rows = len(frames)
-        if self._queue.rows or self._working is not None or self._linger.pays(deadline):
-            return None
-        if rows > self._max_batch or rows > network.engine.in_place_rows:
-            return None
-        started = perf_counter()
-        try:
-            probabilities = network.engine.infer([frames])
-            batch = checked_batch(network, probabilities, rows, started)
-        except Exception as error:
-            self._observer.failed(error, rows)
-            raise failure_of(error) from error
-        self._observer.computed(batch, [(0.0, rows)])
-        return [Share(batch, 0, rows)]
-
-    def _admit(
-        self, flow: StreamFlow, priority: Priority, rows: int, deadline: float | None, now: float
-    ) -> None:
-        try:
-            self._admission.admit(self._queue, flow, priority, rows, deadline, now)
-        except Overloaded:
-            if self._is_swept:
-                raise
-            # Once between two batches: what was withdrawn must keep nobody out.
-            self._is_swept = True
-            self._queue.sweep(lambda block: block.answer.done())
-            self._admission.admit(self._queue, flow, priority, rows, deadline, now)
 
     @property
     def working_on(self) -> object | None:
@@ -226,6 +170,50 @@ class Batcher:
                 self._dispatch(perf_counter())
                 await asyncio.sleep(0)
         self._thread.shutdown()
+
+    def _extend(
+        self, joins: Answer, frames: Frames, flow: StreamFlow, priority: Priority, now: float
+    ) -> bool:
+        """Add frames to the last block of their stream if it waits for `joins`; says whether."""
+        blocks = flow.blocks[priority]
+        rows = self._queue.rows + len(frames)
+        if not blocks or rows > self._admission.max_rows:
+            return False
+        block = blocks[-1]
+        if block.answer is not joins or block.taken or block.deadline is not None:
+            return False
+        if joins.done() or block.rows + len(frames) > QUANTUM:
+            return False
+        block.add(frames, now)
+        self._queue.grow(flow, priority, len(frames))
+        self._linger.came()
+        if rows >= self._max_batch:
+            self._schedule(asyncio.get_running_loop())
+        return True
+
+    def _computes_at_once(self, rows: int, deadline: float | None, now: float) -> bool:
+        """Whether queueing so many rows would gain nothing, and the engine may run in place."""
+        return (
+            not self._queue.rows
+            and self._working is None
+            and rows <= self._max_batch
+            and rows <= self._network.engine.in_place_rows
+            and not self._linger.pays(deadline)
+            and (deadline is None or now < deadline)
+        )
+
+    def _admit(
+        self, flow: StreamFlow, priority: Priority, rows: int, deadline: float | None, now: float
+    ) -> None:
+        try:
+            self._admission.admit(self._queue, flow, priority, rows, deadline, now)
+        except Overloaded:
+            if self._is_swept:
+                raise
+            # Once between two batches: what was withdrawn must keep nobody out.
+            self._is_swept = True
+            self._queue.sweep(lambda block: block.answer.done())
+            self._admission.admit(self._queue, flow, priority, rows, deadline, now)
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         if not self._scheduled and self._working is None:
@@ -253,14 +241,7 @@ class Batcher:
                 self._working = loop.create_task(self._run_in_thread(network, parts, rows, frames))
                 self._working.add_done_callback(self._thread_is_free)
                 return
-            started = perf_counter()
-            try:
-                probabilities = network.engine.infer(frames)
-            # An engine is foreign code: whatever it raises is this batch's answer, not the loop's end.
-            except Exception as error:  # noqa: BLE001
-                self._fail(parts, rows, error)
-            else:
-                self._answer(network, parts, frames, probabilities, started)
+            self._compute(network, parts, rows, frames)
             if not self._queue.rows:
                 return
             now = perf_counter()
@@ -269,17 +250,31 @@ class Batcher:
                 self._schedule(loop)
                 return
 
+    def _compute(
+        self, network: Network, parts: list[Part], rows: int, frames: list[Frames]
+    ) -> None:
+        """Run a batch in place, and answer its blocks."""
+        started = perf_counter()
+        try:
+            batch = checked_batch(network, network.engine.infer(frames), rows, started)
+        # An engine is foreign code: whatever it raises is this batch's answer, not the loop's end.
+        except Exception as error:  # noqa: BLE001
+            self._fail(parts, error, started)
+        else:
+            self._answer(parts, batch)
+
     async def _run_in_thread(
         self, network: Network, parts: list[Part], rows: int, frames: list[Frames]
     ) -> None:
         started = perf_counter()
         loop = asyncio.get_running_loop()
         try:
-            probabilities = await loop.run_in_executor(self._thread, network.engine.infer, frames)
-        except Exception as error:  # noqa: BLE001 (as in _dispatch)
-            self._fail(parts, rows, error)
+            inferred = await loop.run_in_executor(self._thread, network.engine.infer, frames)
+            batch = checked_batch(network, inferred, rows, started)
+        except Exception as error:  # noqa: BLE001 (as in _compute)
+            self._fail(parts, error, started)
         else:
-            self._answer(network, parts, frames, probabilities, started)
+            self._answer(parts, batch)
 
     def _thread_is_free(self, task: asyncio.Task[None]) -> None:
         self._working = None
@@ -313,22 +308,9 @@ class Batcher:
         )
         return True
 
-    def _answer(
-        self,
-        network: Network,
-        parts: list[Part],
-        frames: list[Frames],
-        probabilities: Probabilities,
-        started: float,
-    ) -> None:
-        try:
-            batch = checked_batch(network, probabilities, sum(map(len, frames)), started)
-        except ValueError as wrong:
-            self._fail(parts, sum(map(len, frames)), wrong)
-            return
-        self._observer.computed(
-            batch, [(started - block.arrived, stop - start) for block, start, stop in parts]
-        )
+    def _answer(self, parts: list[Part], batch: Batch) -> None:
+        for observer in self._observers:
+            observer.computed(batch, parts)
         row = 0
         for block, start, stop in parts:
             block.shares.append(Share(batch, row, row + stop - start))
@@ -336,8 +318,9 @@ class Batcher:
             if stop == block.rows and not block.answer.done():
                 block.answer.set_result(block.shares)
 
-    def _fail(self, parts: list[Part], rows: int, cause: BaseException) -> None:
-        self._observer.failed(cause, rows)
+    def _fail(self, parts: list[Part], cause: BaseException, started: float) -> None:
+        for observer in self._observers:
+            observer.failed(cause, parts, started)
         for block, _, _ in parts:
             if not block.answer.done():
                 block.answer.set_exception(failure_of(cause))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,10 @@ from inkstream_server.engines import Frames
 SMALL_ROWS = 8
 """Blocks of fewer frames on average are joined before they are computed: a copy of 784 bytes costs less than
 doing each step of a batch once more."""
+
+
+Answer = asyncio.Future[list[Share]]
+"""What a block becomes: its shares, in the order of its rows; or a `DeadlineExpired` or `EngineFailed`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -26,9 +30,9 @@ class Block:
     """When the answer becomes worthless, on the clock of `time.perf_counter`, in seconds."""
     arrived: float
     """When they were submitted, on the same clock: the mean of all."""
-    answer: asyncio.Future[list[Share]]
-    shares: list[Share]
-    """What is known of the answer."""
+    answer: Answer
+    shares: list[Share] = field(default_factory=list)
+    """The part of the answer that is known."""
     taken: int = 0
     """Rows that went into a batch."""
 

@@ -7,6 +7,8 @@ import numpy as np
 from inkstream.v1 import error_pb2
 from prometheus_client import CollectorRegistry, Gauge
 
+from inkstream_server.batching.blocks import Part
+from inkstream_server.batching.observer import Observer
 from inkstream_server.batching.results import Batch
 from inkstream_server.confidence import image_warnings
 from inkstream_server.metrics.clients import ClientMetrics
@@ -50,8 +52,8 @@ SwapOutcome = Literal["swapped", "refused"]
 CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
 
 
-class Metrics:
-    """All metrics of a server, but those of gRPC. Satisfies `batching.Observer`.
+class Metrics(Observer):
+    """All metrics of a server, but those of gRPC.
 
     Histograms count items, however they are packed: a message of 64 frames counts as 64. Only
     `inkstream_batch_size` counts batches, so that sum / count is the mean batch.
@@ -221,13 +223,13 @@ class Metrics:
         self.ink.unanswered[outcome].inc()
         self.ended("ink", "cancelled" if outcome == "cleared" else outcome, 1)
 
-    def computed(self, batch: Batch, waits: Sequence[tuple[float, int]]) -> None:
-        """See `batching.Observer`."""
+    def computed(self, batch: Batch, parts: Sequence[Part]) -> None:
+        """See `Observer`."""
         rows = len(batch.probabilities)
         self._batch_size.observe(rows)
         self._inference.observe(batch.seconds, rows)
-        for seconds, items in waits:
-            self._queue.observe(seconds, items)
+        for block, start, stop in parts:
+            self._queue.observe(batch.started - block.arrived, stop - start)
         if rows == 1:
             self._confidence.observe(batch.confidences[0])
             self._predictions[batch.digits[0]].inc()
@@ -237,8 +239,8 @@ class Metrics:
             if count:
                 self._predictions[digit].inc(count)
 
-    def failed(self, error: BaseException, rows: int) -> None:
-        """See `batching.Observer`."""
+    def failed(self, error: BaseException, parts: Sequence[Part], started: float) -> None:
+        """See `Observer`."""
         self._failed_batches.inc()
 
 

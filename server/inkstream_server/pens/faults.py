@@ -56,7 +56,7 @@ class InkFault(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaultReply:
-    """Reports one fault when its turn to leave comes. Satisfies `wire.response.Reply`."""
+    """Reports one fault when its turn to leave comes. Satisfies `streams.outbox.Reply`."""
 
     items = 1
     error: error_pb2.ItemError

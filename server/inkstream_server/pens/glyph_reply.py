@@ -16,7 +16,7 @@ from inkstream_server.metrics.items import Metrics
 from inkstream_server.pens.renderer import RenderJob
 from inkstream_server.pens.stability import stability
 from inkstream_server.pens.wanted import State, Wanted
-from inkstream_server.wire.response import Response, refuse
+from inkstream_server.wire.response import Response, shared_error
 
 _STATES: Final[dict[State, ink_pb2.GlyphState]] = {
     "interim": ink_pb2.GLYPH_STATE_INTERIM,
@@ -27,7 +27,7 @@ _STATES: Final[dict[State, ink_pb2.GlyphState]] = {
 
 @dataclass(slots=True, eq=False)
 class GlyphReply:
-    """One answer to one glyph. Satisfies `wire.response.Reply`, and counts itself when it leaves."""
+    """One answer to one glyph. Satisfies `streams.outbox.Reply`, and counts itself when it leaves."""
 
     items = 1
     pen: int
@@ -85,7 +85,7 @@ class GlyphReply:
                 self.metrics.glyph_unanswered("overloaded" if overloaded else "failed")
             return
         wanted.glyph.revision += 1
-        result = response.glyphs.add(
+        result = ink_pb2.GlyphResult(
             pen=self.pen,
             glyph=wanted.glyph.number,
             revision=wanted.glyph.revision,
@@ -94,6 +94,7 @@ class GlyphReply:
             box=wanted.box,
         )
         fill(result, self.job.share, self.options, wanted.state, self._asked)
+        response.glyphs.append(result)
         self._count(result.reject_reason)
 
     def withdraw(self) -> None:
@@ -122,7 +123,7 @@ class GlyphReply:
     def _error(self, failure: Exception) -> error_pb2.ItemError:
         """A final answer's error ends the glyph; a provisional answer's names the last stroke, too."""
         wanted = self.wanted
-        (error,) = refuse([0], failure).errors()
+        (error,) = shared_error([0], failure).errors()
         stroke = 0
         if wanted.state == "provisional":
             stroke = wanted.strokes[-1] if wanted.strokes else 0

@@ -17,12 +17,12 @@ from inkstream_server.batching.fair_queue import Flow
 from inkstream_server.clock import Clock
 from inkstream_server.pens.due_timer import DueTimer
 from inkstream_server.pens.faults import NO_ROOM_MS, FaultReply, InkFault
+from inkstream_server.pens.glyph_reply import GlyphReply
 from inkstream_server.pens.pen import Pen
 from inkstream_server.pens.pen_replies import PenReplies
 from inkstream_server.pens.resources import InkResources
 from inkstream_server.pens.settings import read_settings
 from inkstream_server.pens.strokes import Glyph
-from inkstream_server.wire.response import Reply
 
 EVENTS_PER_TURN = 256
 """Events of one message after which other streams get their turn: about a millisecond."""
@@ -44,7 +44,7 @@ class InkSession:
     def __init__(
         self,
         resources: InkResources,
-        put: Callable[[Reply], None],
+        put: Callable[[GlyphReply | FaultReply], None],
         clock: Clock | None,
         flow: StreamFlow | None = None,
         allowance: Allowance | None = None,

@@ -7,11 +7,13 @@ and no stream holds up another.
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from time import perf_counter
 
 from inkstream_server.batching.admission import Overloaded
 from inkstream_server.batching.batcher import Batcher, StreamFlow
+from inkstream_server.batching.blocks import Answer
 from inkstream_server.batching.fair_queue import Priority
 from inkstream_server.batching.results import EngineFailed, Share
 from inkstream_server.ink import model_frame
@@ -41,7 +43,10 @@ class RenderJob:
     """The row that answers the glyph; None where the model is not asked, or has no answer."""
     failure: Exception | None = field(default=None, init=False)
     """Why there is no answer."""
-    _answer: asyncio.Future[list[Share]] | None = field(default=None, init=False)
+    _answer: Answer | None = field(default=None, init=False)
+    # For the batcher's observers: who asked for the glyph, and when.
+    _context: Context = field(default_factory=copy_context, init=False)
+    _asked: float = field(default_factory=perf_counter, init=False)
     _listeners: list[Callable[[], None]] = field(default_factory=list, init=False)
 
     def on_settled(self, listener: Callable[[], None]) -> None:
@@ -69,7 +74,13 @@ class RenderJob:
             self._settle()
             return seconds
         try:
-            self._answer = batcher.submit(frame.reshape(1, -1), self.flow, self.priority)
+            self._answer = self._context.run(
+                batcher.submit,
+                frame.reshape(1, -1),
+                self.flow,
+                self.priority,
+                asked=self._asked,
+            )
         except Overloaded as full:
             self.failure = full
             self._settle()
@@ -77,7 +88,7 @@ class RenderJob:
             self._answer.add_done_callback(self._answered)
         return seconds
 
-    def _answered(self, answer: asyncio.Future[list[Share]]) -> None:
+    def _answered(self, answer: Answer) -> None:
         if answer.cancelled() or self.is_settled:
             return
         failure = answer.exception()

@@ -9,7 +9,7 @@ from inkstream_server.access.allowance import Allowance
 from inkstream_server.batching.batcher import Batcher
 from inkstream_server.batching.fair_queue import Flow
 from inkstream_server.metrics.items import Metrics
-from inkstream_server.streams.tensor_reply import TensorReply, ration
+from inkstream_server.streams.tensor_reply import ration, reply_to
 from inkstream_server.wire import tensors
 from inkstream_server.wire.columns import results
 from inkstream_server.wire.response import Response
@@ -48,19 +48,17 @@ async def recognize_tensors(
     metrics.accepted("tensor", arrival.items)
     if allowance is not None:
         arrival.errors += ration(arrival, allowance)
-    due = TensorReply(arrival.items, arrived, options, metrics, arrival.errors)
-    # All wait at once: one group's turn must not cost the next one its deadline.
-    due.submit(arrival.groups, batcher, Flow())
+    reply = reply_to(arrival, arrived, batcher, metrics, options, Flow())
     try:
-        await due.ready()
+        await reply.ready()
     except asyncio.CancelledError:
-        due.withdraw()
+        reply.withdraw()
         raise
-    told = Response()
-    due.append(told)
-    response = RecognizeResponse(errors=told.errors)
-    for refusal in told.refusals:
-        response.errors.extend(refusal.errors())
-    for serialised in results(told.columns):
+    answered = Response()
+    reply.append(answered)
+    response = RecognizeResponse(errors=answered.errors)
+    for shared in answered.shared_errors:
+        response.errors.extend(shared.errors())
+    for serialised in results(answered.columns):
         response.tensors.add().MergeFromString(serialised)
     return response

@@ -61,7 +61,7 @@ class Drainable(Protocol):
         ...
 
     @property
-    def owes(self) -> bool:
+    def has_unanswered(self) -> bool:
         """Whether anything is unanswered."""
         ...
 
@@ -158,7 +158,7 @@ class Lifetime:
     def _look(self) -> None:
         """End the stream if nothing has happened since the last IDLE_LOOKS looks."""
         messages = self._session.messages
-        if messages != self._seen or self._session.owes:
+        if messages != self._seen or self._session.has_unanswered:
             self._seen = messages
             self._quiet_looks = 0
         else:

@@ -1,29 +1,50 @@
-"""What a stream owes its caller: kept in the order of arrival, written when complete. Reads nothing.
+"""The replies of a stream, in the order of arrival: written when they are complete. Reads nothing.
 
-Answers that are complete by the time the writer comes round leave in one message. Where nothing waits no
-writer is needed: whoever has an answer begins to write it, and goes on. What is left of such a write is over
-by the next message, or else whoever wants to write next waits for it.
+Replies that are complete when the writer runs leave in one message. When the stream is idle, no writer is
+needed: whoever has a complete reply starts the write itself, and goes on. The next write waits for it.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from math import inf
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from inkstream_server.metrics.clients import ClientFigures
 from inkstream_server.metrics.items import Metrics
 from inkstream_server.streams.eager_write import EagerWrite
-from inkstream_server.wire.columns import Columns, stream_message
-from inkstream_server.wire.response import Reply, Response
+from inkstream_server.wire.response import Response
 
 Write = Callable[[bytes], Coroutine[Any, Any, None]]
 """Hands a serialised `StreamRecognizeResponse` to the transport; waits while the caller does not keep up."""
 
 
+class Reply(Protocol):
+    """The answer to something that a stream brought."""
+
+    items: int
+    """Its weight in the stream's window."""
+
+    def is_complete(self) -> bool:
+        """Whether it can be written."""
+        ...
+
+    async def ready(self) -> None:
+        """Wait until it may be complete. Cancelling harms nothing."""
+        ...
+
+    def append(self, response: Response) -> None:
+        """Add it to a response, and count it; only when complete."""
+        ...
+
+    def withdraw(self) -> None:
+        """Give it up: it will never be written."""
+        ...
+
+
 class Outbox:
-    """A first-in-first-out of what is due to one caller.
+    """A first-in-first-out of the replies to one caller.
 
     Items count against the window from when they are put in until they are written.
     """
@@ -41,74 +62,69 @@ class Outbox:
         Args:
             write: called for one message at a time.
             window: items unanswered at once, from which on the outbox is full.
-            metrics: counts who waits for room.
-            client: counts what the caller is answered.
-            written: told after each write how many seconds the transport took.
+            metrics: counts readers that wait for room.
+            client: counts answers to this kind of client.
+            written: called after each write of the writer with the seconds that transport took.
         """
         self._write = write
         self._window = window
         self._metrics = metrics
         self._client = client
         self._written = written
-        self._due: deque[Reply] = deque()
+        self._replies: deque[Reply] = deque()
         self._items = 0
         self._is_ended = False
         self._is_closed = False
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._writing_since = inf
-        self._begun: EagerWrite | None = None
-        self._begun_items = 0
+        self._eager: EagerWrite | None = None
+        self._eager_items = 0
 
     @property
-    def owes(self) -> bool:
-        """Whether anything is unanswered, or not yet written."""
-        return bool(self._due or self._items)
+    def is_empty(self) -> bool:
+        """Whether everything is answered, and every answer written."""
+        return not self._replies and not self._items
 
     @property
     def last(self) -> Reply | None:
-        """What came last, if it still waits."""
-        return self._due[-1] if self._due else None
+        """The reply that was put in last, if it still waits."""
+        return self._replies[-1] if self._replies else None
 
-    def put(self, due: Reply) -> None:
-        """Owe this after everything else; after `close` it is withdrawn."""
+    def put(self, reply: Reply) -> None:
+        """Have a reply leave after all others; after `close` it is withdrawn."""
         if self._is_closed:
-            # Of a caller who is gone: the final answers of digits in the making.
-            due.withdraw()
+            # The caller is gone. A pen's open glyphs get their final answers all the same.
+            reply.withdraw()
             return
-        self._due.append(due)
-        self._items += due.items
+        self._replies.append(reply)
+        self._items += reply.items
         self._wake.set()
 
-    def put_first(self, due: Reply) -> None:
-        """Owe this before everything else; it must weigh nothing."""
-        self._due.appendleft(due)
+    def put_first(self, reply: Reply) -> None:
+        """Have a reply leave before all others; it must weigh nothing."""
+        self._replies.appendleft(reply)
         self._wake.set()
 
     def grow(self, items: int) -> None:
-        """Note that what came last has so many items more."""
+        """Note that the last reply has so many items more."""
         self._items += items
 
     def is_idle(self) -> bool:
-        """Tell whether nothing waits and no write is under way: `write_now` may be called.
+        """Whether nothing waits and no write is under way, so that `write_now` may be called.
 
-        Raises: what is wrong with the transport, if a write that was begun has failed.
+        Raises: what is wrong with the transport, if an eager write has failed.
         """
-        return not self._due and self._is_free()
+        return not self._replies and self._is_free()
 
-    def write_now(self, columns: Sequence[Columns], items: int, arrived: float) -> None:
-        """Begin to write an answer, and do not wait; only when idle.
-
-        Args:
-            columns: the answer.
-            items: how many it answers.
-            arrived: when they did, on the clock of `time.perf_counter`, in seconds.
-        """
-        self._client.answer(columns)
-        self._writing_since = arrived
-        self._begun_items = items
-        self._items += items
-        self._begun = EagerWrite(self._write(stream_message(columns)))
+    def write_now(self, reply: Reply) -> None:
+        """Start to write a complete reply, and do not wait; only when idle."""
+        response = Response()
+        reply.append(response)
+        message = self._counted(response)
+        self._eager_items = reply.items
+        self._items += reply.items
+        self._eager = EagerWrite(self._write(message))
 
     @property
     def is_full(self) -> bool:
@@ -118,15 +134,15 @@ class Outbox:
     async def has_room(self) -> None:
         """Wait until the window has room again."""
         while self.is_full:
-            if self._begun is not None:
-                await self._end_begun()
+            if self._eager is not None:
+                await self._end_eager()
                 continue
             self._room.clear()
             with self._metrics.held_streams.track_inprogress():
                 await self._room.wait()
 
     def held_seconds(self, now: float) -> float:
-        """Tell how long the caller has not read what is being written; -inf where nothing is.
+        """Give how long the caller has not read what is being written; -inf if nothing is.
 
         Args:
             now: on the clock of `time.perf_counter`, in seconds.
@@ -135,53 +151,51 @@ class Outbox:
         return now - self._writing_since
 
     def end(self) -> None:
-        """Let `run` return when all that is due has been written: no more will be put in."""
+        """Let `run` return when all replies have been written: no more will be put in."""
         self._is_ended = True
         self._wake.set()
 
     def close(self) -> None:
-        """Withdraw what is due, and let everybody who waits here go."""
+        """Withdraw all replies, and wake everything that waits here."""
         self._is_closed = True
-        # What will never be written is dropped by the batcher.
-        for due in self._due:
-            due.withdraw()
-        self._due.clear()
+        # The batcher drops what will never be written.
+        for reply in self._replies:
+            reply.withdraw()
+        self._replies.clear()
         self._room.set()
         self._wake.set()
 
     def give_up(self) -> None:
-        """Give up a write that was begun; after `close`."""
-        if self._begun is not None:
-            self._begun.close()
+        """Give up an eager write; after `close`."""
+        if self._eager is not None:
+            self._eager.close()
 
     async def run(self) -> None:
-        """Write what is due, in order, until `end` or `close`.
+        """Write replies, in order, until `end` or `close`.
 
         Raises: what is wrong with the transport.
         """
         while True:
-            if not self._due:
+            if not self._replies:
                 if self._is_ended or self._is_closed:
-                    await self._end_begun()
+                    await self._end_eager()
                     return
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            await self._due[0].ready()
-            await self._end_begun()
+            await self._replies[0].ready()
+            await self._end_eager()
             response = Response()
             items = 0
-            while self._due and self._due[0].is_complete():
-                due = self._due.popleft()
-                due.append(response)
-                items += due.items
-            message = response.to_bytes()
+            while self._replies and self._replies[0].is_complete():
+                reply = self._replies.popleft()
+                reply.append(response)
+                items += reply.items
+            message = self._counted(response)
             if not message:
                 # An interim was replaced while it waited, or its batch failed.
                 self._leave(items)
                 continue
-            self._client.answer(response.columns, response.glyphs, response.refused)
-            self._writing_since = perf_counter()
             try:
                 await self._write(message)
                 self._written(perf_counter() - self._writing_since)
@@ -189,18 +203,26 @@ class Outbox:
                 self._writing_since = inf
                 self._leave(items)
 
+    def _counted(self, response: Response) -> bytes:
+        """Serialise a response that is written now, and count what it answers."""
+        message = response.to_bytes()
+        if message:
+            self._client.answer(response.columns, response.glyphs, response.error_count)
+            self._writing_since = perf_counter()
+        return message
+
     def _is_free(self) -> bool:
-        """Tell whether no write is under way, once what is left of a write that was begun is settled."""
-        if self._begun is not None and self._begun.settle():
-            self._begun = None
+        """Whether no write is under way; settles an eager write that can go on."""
+        if self._eager is not None and self._eager.settle():
+            self._eager = None
             self._writing_since = inf
-            self._leave(self._begun_items)
+            self._leave(self._eager_items)
         return self._writing_since == inf
 
-    async def _end_begun(self) -> None:
-        """Wait until nothing is left of a write that was begun."""
-        while self._begun is not None:
-            await self._begun.rest()
+    async def _end_eager(self) -> None:
+        """Wait until no eager write is under way."""
+        while self._eager is not None:
+            await self._eager.rest()
             self._is_free()
 
     def _leave(self, items: int) -> None:

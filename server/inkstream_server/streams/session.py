@@ -15,16 +15,14 @@ from inkstream.v1.recognition_service_pb2 import Draining, StreamRecognizeReques
 from inkstream_server.access.allowance import Allowance
 from inkstream_server.batching.batcher import Batcher, StreamFlow
 from inkstream_server.batching.fair_queue import Flow
-from inkstream_server.batching.results import EngineFailed
 from inkstream_server.clock import Clock
-from inkstream_server.metrics.items import Metrics, count_warnings
+from inkstream_server.metrics.items import Metrics
 from inkstream_server.pens.ink_session import InkSession
 from inkstream_server.pens.resources import InkResources
 from inkstream_server.streams.outbox import Outbox
-from inkstream_server.streams.tensor_reply import TensorReply, ration
+from inkstream_server.streams.tensor_reply import ration, reply_to
 from inkstream_server.wire import tensors
-from inkstream_server.wire.columns import columns_of
-from inkstream_server.wire.response import Response, refuse
+from inkstream_server.wire.response import Response
 
 DRAIN_IDLE_SECONDS = 0.25
 """How long a draining stream may be silent before the server ends it: five packets of a live pen."""
@@ -83,7 +81,7 @@ class _DrainingReply:
         return
 
     def append(self, response: Response) -> None:
-        response.say_draining(self.draining)
+        response.draining = self.draining
 
     def withdraw(self) -> None:
         return
@@ -149,9 +147,9 @@ class Session:
         return self._messages
 
     @property
-    def owes(self) -> bool:
+    def has_unanswered(self) -> bool:
         """Whether anything is unanswered, or not yet written."""
-        return self._outbox.owes
+        return not self._outbox.is_empty
 
     @property
     def was_cut(self) -> bool:
@@ -276,43 +274,23 @@ class Session:
         self._last_sequence = arrival.last_sequence
         if self._allowance is not None:
             arrival.errors += ration(arrival, self._allowance)
-        is_alone = not arrival.errors and len(arrival.groups) == 1 and self._outbox.is_idle()
-        # Not before: a stream whose write has failed accepts nothing any more.
+        # Raises if an eager write has failed. Nothing is counted as accepted after that.
+        is_idle = self._outbox.is_idle()
         self._metrics.accepted("tensor", arrival.items)
-        if is_alone and self._answer_now(arrival.groups[0], arrived):
-            return
-        if self._joins_last(arrival, arrived):
-            return
-        due = TensorReply(arrival.items, arrived, self._options, self._metrics, arrival.errors)
-        due.submit(arrival.groups, self._batcher, self._flow)
-        self._outbox.put(due)
-
-    def _joins_last(self, arrival: tensors.Arrival, arrived: float) -> bool:
-        """Have a message wait, and be answered, with the one before it, if nothing speaks against it."""
         last = self._outbox.last
-        if arrival.errors or len(arrival.groups) != 1 or not isinstance(last, TensorReply):
-            return False
-        if not last.takes(arrival.groups[0], self._batcher, self._flow, arrived):
-            return False
-        self._outbox.grow(arrival.items)
-        return True
-
-    def _answer_now(self, group: tensors.Group, arrived: float) -> bool:
-        """Compute frames and begin to write their answer, if nobody waits for the engine; tells whether."""
-        deadline = arrived + group.deadline_ms / 1000 if group.deadline_ms else None
-        try:
-            shares = self._batcher.compute_now(group.frames, deadline=deadline)
-        except EngineFailed as failure:
-            due = TensorReply(len(group.sequences), arrived, self._options, self._metrics, [])
-            due.refusals.append(refuse(group.sequences, failure))
-            self._outbox.put(due)
-            return True
-        if shares is None:
-            return False
-        columns = columns_of(group.sequences, shares, self._options, arrived)
-        count_warnings(columns, self._metrics)
-        items = len(group.sequences)
-        self._metrics.handed_over("tensor", perf_counter() - arrived, items)
-        self._metrics.ended("tensor", "ok", items)
-        self._outbox.write_now(columns, items, arrived)
-        return True
+        reply = reply_to(
+            arrival,
+            arrived,
+            self._batcher,
+            self._metrics,
+            self._options,
+            self._flow,
+            last=last,
+            at_once=is_idle,
+        )
+        if reply is last:
+            self._outbox.grow(arrival.items)
+        elif is_idle and reply.is_complete():
+            self._outbox.write_now(reply)
+        else:
+            self._outbox.put(reply)

@@ -1,7 +1,5 @@
-"""The answer that a stream owes to tensors: waits for its batches and becomes columns."""
+"""The reply to tensors: submits them, waits for their batches, counts them, and writes them."""
 
-import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -10,16 +8,18 @@ from inkstream.v1 import error_pb2, tensor_pb2
 from inkstream_server.access.allowance import Allowance
 from inkstream_server.batching.admission import Overloaded
 from inkstream_server.batching.batcher import Batcher, StreamFlow
-from inkstream_server.batching.results import DeadlineExpired, EngineFailed, Share
+from inkstream_server.batching.blocks import Answer
+from inkstream_server.batching.results import DeadlineExpired, EngineFailed
 from inkstream_server.metrics.items import OUTCOME_OF_CODE, Metrics, count_warnings
+from inkstream_server.streams.outbox import Reply
 from inkstream_server.wire.columns import columns_of
-from inkstream_server.wire.response import Refusal, Response, refuse
-from inkstream_server.wire.tensors import Arrival, Group
+from inkstream_server.wire.response import Response, SharedError, shared_error
+from inkstream_server.wire.tensors import Arrival
 
 
 @dataclass(slots=True, eq=False)
 class TensorReply:
-    """The answer to a message of tensors, or to several that wait together, as far as it is known.
+    """The answer to a message of tensors, or to several whose frames wait together, as far as it is known.
 
     Satisfies `Reply`.
     """
@@ -30,40 +30,33 @@ class TensorReply:
     metrics: Metrics
     errors: list[error_pb2.ItemError]
     """Of frames that were wrong, each in its own way."""
-    blocks: list[tuple[list[int], asyncio.Future[list[Share]]]] = field(default_factory=list)
-    refusals: list[Refusal] = field(default_factory=list)
+    blocks: list[tuple[list[int], Answer]] = field(default_factory=list)
+    """The frames that the batcher accepted, by their numbers."""
+    refused: list[SharedError] = field(default_factory=list)
+    """Of frames that it did not."""
     later: list[tuple[float, int]] = field(default_factory=list)
     """When each further message arrived, and its items."""
 
-    def submit(self, groups: Sequence[Group], batcher: Batcher, flow: StreamFlow) -> None:
-        """Have a message's frames computed; those that the batcher refuses are answered with that."""
-        for group in groups:
-            deadline = self.arrived + group.deadline_ms / 1000 if group.deadline_ms else None
-            try:
-                answer = batcher.submit(group.frames, flow, deadline=deadline)
-            except Overloaded as full:
-                self.refusals.append(refuse(group.sequences, full))
-            else:
-                self.blocks.append((group.sequences, answer))
+    @property
+    def shareable(self) -> Answer | None:
+        """The answer that may cover further messages, too; None for none.
 
-    def takes(self, group: Group, batcher: Batcher, flow: StreamFlow, arrived: float) -> bool:
-        """Take a further message, all of it good, if it can wait with what waits; tells whether.
-
-        Not where callers want more than digits and confidences, or set deadlines: each message has its own.
+        If callers want more than digits and confidences, each message has an answer of its own.
         """
-        if self.options is not None or group.deadline_ms or len(self.blocks) != 1:
-            return False
-        sequences, answer = self.blocks[0]
-        if not batcher.extend(answer, group.frames, flow):
-            return False
-        sequences += group.sequences
-        self.items += len(group.sequences)
-        self.later.append((arrived, len(group.sequences)))
-        return True
+        return self.blocks[0][1] if self.options is None and len(self.blocks) == 1 else None
+
+    def extend(self, sequences: list[int], arrived: float) -> None:
+        """Cover a further message, whose frames wait with those of this one."""
+        self.blocks[0][0].extend(sequences)
+        self.items += len(sequences)
+        self.later.append((arrived, len(sequences)))
 
     def is_complete(self) -> bool:
         """See `Reply`."""
-        return all(answer.done() for _, answer in self.blocks)
+        for _, answer in self.blocks:  # noqa: SIM110 (asked of every message, and all() is slower)
+            if not answer.done():
+                return False
+        return True
 
     async def ready(self) -> None:
         """See `Reply`."""
@@ -76,37 +69,89 @@ class TensorReply:
 
     def append(self, response: Response) -> None:
         """See `Reply`."""
-        refusals = [*self.refusals]
+        metrics, shared_errors = self.metrics, self.refused
         for sequences, answer in self.blocks:
             failure = answer.exception()
             if failure is None:
                 columns = columns_of(sequences, answer.result(), self.options, self.arrived)
-                count_warnings(columns, self.metrics)
+                count_warnings(columns, metrics)
                 response.columns += columns
             elif isinstance(failure, DeadlineExpired | EngineFailed):
-                refusals.append(refuse(sequences, failure))
+                shared_errors.append(shared_error(sequences, failure))
             else:
                 raise failure
-        response.refusals += refusals
-        response.errors.extend(self.errors)
-        if self.items:
-            now, first = perf_counter(), self.items
-            for arrived, items in self.later:
-                self.metrics.handed_over("tensor", now - arrived, items)
-                first -= items
-            self.metrics.handed_over("tensor", now - self.arrived, first)
+        first = good = self.items
+        now = perf_counter()
+        for arrived, items in self.later:
+            metrics.handed_over("tensor", now - arrived, items)
+            first -= items
+        metrics.handed_over("tensor", now - self.arrived, first)
+        if shared_errors or self.errors:
+            response.shared_errors += shared_errors
+            response.errors += self.errors
             ended = [(error.code, 1) for error in self.errors]
-            ended += [(refusal.error.code, len(refusal.sequences)) for refusal in refusals]
-            self.metrics.ended("tensor", "ok", self.items - sum(items for _, items in ended))
+            ended += [(shared.error.code, len(shared.sequences)) for shared in shared_errors]
             for code, items in ended:
-                self.metrics.ended("tensor", OUTCOME_OF_CODE[code], items)
+                metrics.ended("tensor", OUTCOME_OF_CODE[code], items)
+                good -= items
+        metrics.ended("tensor", "ok", good)
 
     def withdraw(self) -> None:
         """See `Reply`."""
         for _, answer in self.blocks:
             answer.cancel()
-        if self.items:
-            self.metrics.ended("tensor", "cancelled", self.items)
+        self.metrics.ended("tensor", "cancelled", self.items)
+
+
+def reply_to(
+    arrival: Arrival,
+    arrived: float,
+    batcher: Batcher,
+    metrics: Metrics,
+    options: tensor_pb2.AnswerOptions | None,
+    flow: StreamFlow,
+    *,
+    last: Reply | None = None,
+    at_once: bool = False,
+) -> TensorReply:
+    """Have a message's frames computed. Frames that the batcher refuses are answered with that.
+
+    Args:
+        arrival: the message.
+        arrived: when it came, on the clock of `time.perf_counter`, in seconds.
+        batcher: computes.
+        metrics: counts.
+        options: what answers hold beside digits and confidences; None for nothing.
+        flow: what the stream has in the batcher's queue.
+        last: the reply before this one, if it still waits.
+        at_once: whether a complete reply can be written at once.
+
+    Returns: the reply to the message. It is `last` if the frames wait with those of that one.
+    """
+    is_single = len(arrival.groups) == 1
+    can_join = is_single and not arrival.errors
+    mate = last if can_join and isinstance(last, TensorReply) else None
+    joins = mate.shareable if mate is not None else None
+    blocks: list[tuple[list[int], Answer]] = []
+    refused: list[SharedError] = []
+    for group in arrival.groups:
+        try:
+            answer = batcher.submit(
+                group.frames,
+                flow,
+                deadline=arrived + group.deadline_ms / 1000 if group.deadline_ms else None,
+                # Groups that are queued can share a batch.
+                at_once=at_once and is_single,
+                joins=joins,
+            )
+        except Overloaded as full:
+            refused.append(shared_error(group.sequences, full))
+            continue
+        if mate is not None and answer is joins:
+            mate.extend(group.sequences, arrived)
+            return mate
+        blocks.append((group.sequences, answer))
+    return TensorReply(arrival.items, arrived, options, metrics, arrival.errors, blocks, refused)
 
 
 def ration(arrival: Arrival, allowance: Allowance) -> list[error_pb2.ItemError]:

@@ -3,7 +3,6 @@
 import os
 import sys
 import threading
-from functools import partial
 
 from inkstream import __version__
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
@@ -11,10 +10,9 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
-from inkstream_server.tracing.batches import TracedBatcher
+from inkstream_server.tracing.batches import BatchTracer
 from inkstream_server.tracing.calls import CallTracer
 from inkstream_server.tracing.exemplars import TracedMetrics
-from inkstream_server.tracing.glyphs import TracedEasel
 
 CLOSE_SECONDS = 1.0
 """How long the last spans may take to leave when the server stops, though their collector be gone."""
@@ -45,10 +43,8 @@ class Traces:
         tracer = self._provider.get_tracer("inkstream_server", __version__)
         self.calls = CallTracer(tracer)
         """Makes the spans of calls."""
-        self.batcher = partial(TracedBatcher, tracer)
-        """Makes a `Batcher` that makes spans."""
-        self.renderer = TracedEasel
-        """Makes an `GlyphRenderer` to go with it."""
+        self.batches = BatchTracer(tracer)
+        """Makes the spans of items and batches."""
         self.metrics = TracedMetrics
         """Makes `Metrics` that name traces."""
 

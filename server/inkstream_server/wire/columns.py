@@ -158,17 +158,21 @@ def stream_message(columns: Sequence[Columns]) -> bytes:
 def _joined(group: Sequence[Columns]) -> bytes:
     """Join answers of one model. A packed field may come in several runs: readers join them."""
     parts = [entry.packed for entry in group]
-    if any(entry.reasons for entry in group):
-        parts += _padded(_REJECT_REASONS, [(entry.rows, entry.reasons) for entry in group])
-    if any(entry.warnings for entry in group):
-        parts += _padded(_WARNINGS, [(entry.rows, entry.warnings) for entry in group])
+    rows = [entry.rows for entry in group]
+    reasons, warnings = [entry.reasons for entry in group], [entry.warnings for entry in group]
+    if any(reasons):
+        parts += _padded(_REJECT_REASONS, rows, reasons)
+    if any(warnings):
+        parts += _padded(_WARNINGS, rows, warnings)
     parts.append(_model_version(group[0].label))
     return b"".join(parts)
 
 
-def _padded(tag: bytes, runs: Sequence[tuple[int, list[int] | None]]) -> tuple[bytes, bytes, bytes]:
+def _padded(
+    tag: bytes, rows: Sequence[int], runs: Sequence[list[int] | None]
+) -> tuple[bytes, bytes, bytes]:
     """Write a column of numbers below 128 that some runs of rows have and others lack."""
-    column = b"".join(bytes(rows) if values is None else bytes(values) for rows, values in runs)
+    column = b"".join([bytes(run or count) for count, run in zip(rows, runs, strict=True)])
     return tag, varint(len(column)), column
 
 

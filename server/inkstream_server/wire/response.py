@@ -1,11 +1,10 @@
-"""From what the batcher answered to one message: results as columns, refusals as item errors."""
+"""From what the batcher answered to one message: results as columns, shared_errors as item errors."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Final, Protocol
+from typing import Final
 
-from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from inkstream.v1 import error_pb2, ink_pb2
 from inkstream.v1.recognition_service_pb2 import Draining, StreamRecognizeResponse
 
@@ -26,7 +25,7 @@ _SEQUENCE: Final = b"\x08"
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class SharedError:
     """Items that end alike: with one error, but for the number that each of them says."""
 
     sequences: Sequence[int]
@@ -60,75 +59,49 @@ class Refusal:
         return b"".join(parts)
 
 
+@dataclass(slots=True)
 class Response:
     """A message down a stream while it is put together: most of it by hand, the rest by protobuf."""
 
-    def __init__(self) -> None:
-        """Begin with nothing to say."""
-        self.columns: list[Columns] = []
-        """Answers to tensors."""
-        self.refusals: list[Refusal] = []
-        """Tensors that were refused together."""
-        self._rest = StreamRecognizeResponse()
+    columns: list[Columns] = field(default_factory=list)
+    """Answers to tensors."""
+    shared_errors: list[SharedError] = field(default_factory=list)
+    """Errors of tensors that were refused together."""
+    errors: list[error_pb2.ItemError] = field(default_factory=list)
+    """Items that could not be recognised, each with an error of its own."""
+    glyphs: list[ink_pb2.GlyphResult] = field(default_factory=list)
+    """Answers to ink."""
+    draining: Draining | None = None
+    """Tells the caller to go elsewhere."""
 
     @property
-    def glyphs(self) -> "RepeatedCompositeFieldContainer[ink_pb2.GlyphResult]":
-        """Answers to ink."""
-        return self._rest.glyphs
-
-    @property
-    def errors(self) -> "RepeatedCompositeFieldContainer[error_pb2.ItemError]":
-        """Items that could not be recognised, each with an error of its own."""
-        return self._rest.errors
-
-    @property
-    def refused(self) -> int:
+    def error_count(self) -> int:
         """How many items have an error."""
-        return len(self._rest.errors) + sum(len(it.sequences) for it in self.refusals)
-
-    def say_draining(self, draining: Draining) -> None:
-        """Tell of a drain."""
-        self._rest.draining.CopyFrom(draining)
+        count = len(self.errors)
+        for shared in self.shared_errors:
+            count += len(shared.sequences)
+        return count
 
     def to_bytes(self) -> bytes:
         """Give the message as it is sent; empty if there is nothing to say.
 
         Serialised messages joined end to end are the message that has the fields of both.
         """
-        message = self._rest.SerializeToString()
-        for refusal in self.refusals:
-            message += refusal.stream_fields()
-        return stream_message(self.columns) + message if self.columns else message
+        message = stream_message(self.columns) if self.columns else b""
+        if self.errors or self.glyphs or self.draining:
+            message += StreamRecognizeResponse(
+                errors=self.errors, glyphs=self.glyphs, draining=self.draining
+            ).SerializeToString()
+        for shared in self.shared_errors:
+            message += shared.stream_fields()
+        return message
 
 
-def refuse(sequences: Sequence[int], failure: Exception) -> Refusal:
+def shared_error(sequences: Sequence[int], failure: Exception) -> SharedError:
     """Turn what the batcher raised for a block into an error for all of its items."""
     code = _CODE_OF_EXCEPTION[type(failure)]
     retry = failure.retry_after_ms if isinstance(failure, Overloaded) else 0
-    return Refusal(
+    return SharedError(
         sequences,
         error_pb2.ItemError(code=code, message=str(failure), retry_after_ms=retry),
     )
-
-
-class Reply(Protocol):
-    """One entry of a stream's first-in-first-out."""
-
-    items: int
-    """Its weight in the stream's window."""
-
-    def is_complete(self) -> bool:
-        """Whether it can be written."""
-        ...
-
-    async def ready(self) -> None:
-        """Wait until it may be complete. Cancelling harms nothing."""
-        ...
-
-    def append(self, response: Response) -> None:
-        """Add it to a response, and count it; only when complete."""
-        ...
-
-    def withdraw(self) -> None:
-        """Give it up: it will never be written."""
-        ...

@@ -143,7 +143,7 @@ class Workshop:
         self.registry = CollectorRegistry()
         self.metrics = Metrics(self.registry, lambda: self.batcher.queue_depth)
         self.batcher = Batcher(
-            network(self.engine), self.metrics, max_batch=max_batch, max_queue=max_queue
+            network(self.engine), [self.metrics], max_batch=max_batch, max_queue=max_queue
         )
 
     def value(self, name: str, **labels: str) -> float:

@@ -13,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inkstream_server.batching import batcher as batching
 from inkstream_server.batching import linger as linger_module
-from inkstream_server.batching.admission import QueueFull, WouldBeLate
+from inkstream_server.batching.admission import Overloaded, QueueFull, WouldBeLate
 from inkstream_server.batching.batcher import Batcher, StreamFlow
-from inkstream_server.batching.blocks import Block
+from inkstream_server.batching.blocks import Answer, Block, Part
 from inkstream_server.batching.fair_queue import QUANTUM, Flow, Priority
-from inkstream_server.batching.results import Batch, DeadlineExpired, EngineFailed, Share
+from inkstream_server.batching.observer import Observer
+from inkstream_server.batching.results import Batch, DeadlineExpired, EngineFailed
 from inkstream_server.confidence.rejection import RejectRule
 from inkstream_server.engines import Frames, Probabilities
 
@@ -34,23 +35,36 @@ from tests.unit.server.builders import (
     will_not_complain,
 )
 
-Answer = asyncio.Future[list[Share]]
 
-
-class Notes:
-    """An observer that keeps what it is told."""
+class Notes(Observer):
+    """An observer that keeps what it sees."""
 
     def __init__(self) -> None:
+        self.submitted_rows: list[int] = []
+        self.refused_rows: list[int] = []
         self.sizes: list[int] = []
         self.waits: list[tuple[float, int]] = []
         self.failed_rows: list[int] = []
 
-    def computed(self, batch: Batch, waits: Sequence[tuple[float, int]]) -> None:
-        self.sizes.append(len(batch.probabilities))
-        self.waits += waits
+    def submitted(self, answer: Answer, rows: int, priority: Priority, asked: float | None) -> None:
+        self.submitted_rows.append(rows)
 
-    def failed(self, error: BaseException, rows: int) -> None:
-        self.failed_rows.append(rows)
+    def refused(
+        self, error: Overloaded, rows: int, priority: Priority, asked: float | None
+    ) -> None:
+        self.refused_rows.append(rows)
+
+    def computed(self, batch: Batch, parts: Sequence[Part]) -> None:
+        assert not any(
+            block.answer.done() and not block.answer.cancelled() for block, _, _ in parts
+        )
+        self.sizes.append(len(batch.probabilities))
+        self.waits += [
+            (batch.started - block.arrived, stop - start) for block, start, stop in parts
+        ]
+
+    def failed(self, error: BaseException, parts: Sequence[Part], started: float) -> None:
+        self.failed_rows.append(sum(stop - start for _, start, stop in parts))
 
 
 def answered(answer: Answer) -> list[int]:
@@ -66,13 +80,9 @@ def answered(answer: Answer) -> list[int]:
 class Submit:
     rows: int
     deadline: float | None
-
-
-@dataclass(frozen=True)
-class Extend:
-    """More frames for the last block, or a block of their own if they may not wait with it."""
-
-    rows: int
+    at_once: bool
+    joins: bool
+    """Whether the frames may wait with the last block."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +101,7 @@ class Rest:
     """Wait for the oldest answer that is due."""
 
 
-Step = Submit | Extend | Cancel | Turn | Rest
+Step = Submit | Cancel | Turn | Rest
 LONG_AGO, FAR_OFF = 0.0, 1e12
 
 steps = st.lists(
@@ -100,8 +110,9 @@ steps = st.lists(
             Submit,
             st.integers(1, 40),
             st.sampled_from([None, None, None, FAR_OFF, LONG_AGO]),
+            st.booleans(),
+            st.booleans(),
         ),
-        st.builds(Extend, st.integers(1, 40)),
         st.builds(Cancel, st.integers(0, 50)),
         st.just(Turn()),
         st.just(Rest()),
@@ -120,7 +131,7 @@ async def play(
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
     notes = Notes()
-    batcher = Batcher(network(engine), notes, max_batch=max_batch, max_queue=max_queue)
+    batcher = Batcher(network(engine), [notes], max_batch=max_batch, max_queue=max_queue)
     numbers = count(1)
     flow: StreamFlow = Flow()
     blocks: list[tuple[Submit, list[int], Answer]] = []
@@ -128,21 +139,31 @@ async def play(
     for step in script:
         if isinstance(step, Submit):
             ids = [next(numbers) for _ in range(step.rows)]
-            waiting = batcher.queue_depth
+            waiting, refused = batcher.queue_depth, len(notes.refused_rows)
+            last = blocks[-1] if blocks else None
+            joins = last[2] if last is not None and step.joins else None
             try:
-                answer = batcher.submit(numbered(ids), flow, deadline=step.deadline)
+                answer = batcher.submit(
+                    numbered(ids), flow, deadline=step.deadline, at_once=step.at_once, joins=joins
+                )
             except QueueFull:
                 assert waiting + step.rows > max_queue
+                assert notes.refused_rows[refused:] == [step.rows]
+                continue
+            assert notes.submitted_rows[-1] == step.rows
+            assert batcher.queue_depth <= max_queue
+            if last is not None and answer is joins:
+                assert step.deadline is last[0].deadline is None
+                assert batcher.queue_depth == waiting + step.rows
+                last[1].extend(ids)
+                continue
+            blocks.append((step, ids, answer))
+            if answer.done():
+                assert step.at_once
+                assert step.deadline != LONG_AGO
+                assert waiting == batcher.queue_depth == 0
             else:
-                assert batcher.queue_depth <= max_queue
-                blocks.append((step, ids, answer))
-        elif isinstance(step, Extend) and blocks:
-            submitted, mates, answer = blocks[-1]
-            ids = [next(numbers) for _ in range(step.rows)]
-            if batcher.extend(answer, numbered(ids), flow):
-                assert submitted.deadline is None
-                assert batcher.queue_depth <= max_queue
-                mates += ids
+                assert batcher.queue_depth == waiting + step.rows
         elif isinstance(step, Cancel) and blocks:
             victim = step.victim % len(blocks)
             if blocks[victim][2].cancel():
@@ -196,6 +217,7 @@ def test_whatever_happens_every_block_is_answered_once_with_its_own_rows(
     assert computed == sorted(set(computed)), "a row twice, or out of order"
     assert all(len(batch) <= max_batch for batch in engine.batches)
     assert sum(notes.sizes) + sum(notes.failed_rows) == len(computed)
+    assert sum(notes.submitted_rows) == sum(len(ids) for _, ids, _ in blocks)
     assert len(notes.failed_rows) == len(failing.keys() & set(range(len(engine.batches))))
     assert sum(rows for _, rows in notes.waits) == sum(notes.sizes)
     assert all(seconds >= 0 for seconds, _ in notes.waits)
@@ -382,7 +404,7 @@ async def gather(blocks: int, *, linger: float, is_busy: bool) -> Notes:
     notes = Notes()
     batcher = Batcher(
         network(NumberEngine()),
-        notes,
+        [notes],
         max_batch=64,
         max_queue=1000,
         linger=linger,
@@ -412,7 +434,7 @@ async def test_a_full_batch_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(linger_module, "QUIET_LOOKS", 1_000_000)
     batcher = Batcher(
         network(NumberEngine()),
-        Notes(),
+        [Notes()],
         max_batch=4,
         max_queue=1000,
         linger=PATIENCE_SECONDS,
@@ -441,7 +463,7 @@ async def test_small_blocks_are_computed_as_one_and_bytes_never_beside_floats() 
             seen.append([(len(block), block.dtype.name) for block in blocks])
             return super().infer(blocks)
 
-    batcher = Batcher(network(Watched()), notes, max_batch=64, max_queue=1000)
+    batcher = Batcher(network(Watched()), [notes], max_batch=64, max_queue=1000)
     alike = [batcher.submit(numbered([number]).astype(np.float32)) for number in (1, 2, 3)]
     await asyncio.wait_for(asyncio.gather(*alike), PATIENCE_SECONDS)
     mixed = [batcher.submit(numbered([4]).astype(np.float32)), batcher.submit(numbered([4]))]
@@ -459,7 +481,7 @@ async def test_small_blocks_are_computed_as_one_and_bytes_never_beside_floats() 
 async def test_waiting_for_company_costs_no_block_its_deadline() -> None:
     batcher = Batcher(
         network(NumberEngine()),
-        Notes(),
+        [Notes()],
         max_batch=64,
         max_queue=1000,
         linger=PATIENCE_SECONDS,
@@ -504,7 +526,7 @@ async def test_a_swapped_engine_bounds_its_batches_by_what_it_takes_itself() -> 
 async def test_frames_that_wait_with_others_of_their_stream_share_their_answer() -> None:
     workshop, flow = Workshop(), Flow[Block]()
     answer = workshop.batcher.submit(numbered([1]), flow)
-    assert workshop.batcher.extend(answer, numbered([2, 3]), flow)
+    assert workshop.batcher.submit(numbered([2, 3]), flow, joins=answer) is answer
     assert workshop.batcher.queue_depth == 3
     await asyncio.wait([answer])
     assert answered(answer) == [1, 2, 3]
@@ -512,7 +534,8 @@ async def test_frames_that_wait_with_others_of_their_stream_share_their_answer()
 
 
 @pytest.mark.parametrize(
-    "reason", ["begun", "a deadline", "not the last", "cancelled", "too large", "another stream"]
+    "reason",
+    ["begun", "a deadline", "not the last", "cancelled", "too large", "another stream", "pressed"],
 )
 async def test_frames_do_not_wait_with_a_block_that_is(reason: str) -> None:
     engine, flow = GatedEngine(), Flow[Block]()
@@ -530,18 +553,22 @@ async def test_frames_do_not_wait_with_a_block_that_is(reason: str) -> None:
         block.cancel()
     more = numbered([*range(4, 4 + (QUANTUM if reason == "too large" else 1))])
     whose = Flow[Block]() if reason == "another stream" else flow
+    deadline = FAR_OFF if reason == "pressed" else None
     depth = batcher.queue_depth
-    assert not batcher.extend(block, more, whose)
-    assert batcher.queue_depth == depth
+    other = batcher.submit(more, whose, deadline=deadline, joins=block)
+    assert other is not block
+    assert batcher.queue_depth == depth + len(more)
     engine.release(9)
     await batcher.close()
+    assert answered(other)[0] == 4
 
 
 async def test_frames_that_would_fill_the_queue_beyond_its_limit_do_not_wait_with_others() -> None:
     workshop, flow = Workshop(max_queue=4), Flow[Block]()
     answer = workshop.batcher.submit(numbered([1, 2, 3]), flow)
-    assert not workshop.batcher.extend(answer, numbered([4, 5]), flow)
-    assert workshop.batcher.extend(answer, numbered([4]), flow)
+    with pytest.raises(QueueFull):
+        workshop.batcher.submit(numbered([4, 5]), flow, joins=answer)
+    assert workshop.batcher.submit(numbered([4]), flow, joins=answer) is answer
     await asyncio.wait([answer])
     assert answered(answer) == [1, 2, 3, 4]
 
@@ -550,8 +577,8 @@ async def test_a_block_that_grew_is_cut_where_the_batch_is_full() -> None:
     workshop, flow = Workshop(max_batch=4), Flow[Block]()
     answer = workshop.batcher.submit(numbered([1, 2, 3]), flow)
     for number in (4, 5, 6):
-        assert workshop.batcher.extend(answer, numbered([number]), flow)
-    assert workshop.batcher.extend(answer, numbered([7, 8, 9]).astype(np.float32), flow)
+        workshop.batcher.submit(numbered([number]), flow, joins=answer)
+    workshop.batcher.submit(numbered([7, 8, 9]).astype(np.float32), flow, joins=answer)
     await asyncio.wait([answer])
     assert answered(answer) == [*range(1, 10)]
     assert [len(batch) for batch in workshop.engine.batches] == [4, 4, 1]
@@ -559,28 +586,28 @@ async def test_a_block_that_grew_is_cut_where_the_batch_is_full() -> None:
 
 async def test_a_lone_block_is_computed_at_once() -> None:
     notes = Notes()
-    batcher = Batcher(network(NumberEngine()), notes, max_batch=8, max_queue=100)
-    shares = batcher.compute_now(numbered([5, 6]))
-    assert shares is not None
-    (share,) = shares
-    assert numbers_answered(share.batch.probabilities[share.start : share.stop]) == [5, 6]
-    assert (notes.sizes, notes.waits) == ([2], [(0.0, 2)])
+    batcher = Batcher(network(NumberEngine()), [notes], max_batch=8, max_queue=100)
+    answer = batcher.submit(numbered([5, 6]), at_once=True)
+    assert answered(answer) == [5, 6]
+    assert (notes.submitted_rows, notes.sizes) == ([2], [2])
     await batcher.close()
 
 
 async def test_nothing_is_computed_at_once_past_those_who_wait() -> None:
     workshop = Workshop()
     waiting = workshop.batcher.submit(numbered([1]))
-    assert workshop.batcher.compute_now(numbered([2])) is None
-    await asyncio.wait([waiting])
-    assert workshop.engine.batches == [[1]]
+    other = workshop.batcher.submit(numbered([2]), at_once=True)
+    assert not other.done()
+    await asyncio.wait([waiting, other])
+    assert workshop.engine.batches == [[1, 2]]
     gated = GatedEngine()
     batcher = Workshop(gated).batcher
     working = batcher.submit(numbered([1]))
     await gated.begun()
-    assert batcher.compute_now(numbered([2])) is None
-    gated.release()
-    await asyncio.wait([working])
+    other = batcher.submit(numbered([2]), at_once=True)
+    assert not other.done()
+    gated.release(2)
+    await asyncio.wait([working, other])
 
 
 @pytest.mark.parametrize(("rows", "in_place_rows"), [(9, 256), (2, 1), (1, 0)])
@@ -588,7 +615,17 @@ async def test_what_does_not_fit_a_batch_in_place_is_not_computed_at_once(
     rows: int, in_place_rows: int
 ) -> None:
     workshop = Workshop(NumberEngine(in_place_rows), max_batch=8)
-    assert workshop.batcher.compute_now(numbered([*range(rows)])) is None
+    answer = workshop.batcher.submit(numbered([*range(rows)]), at_once=True)
+    assert workshop.engine.batches == []
+    await asyncio.wait([answer])
+    assert answered(answer) == [*range(rows)]
+
+
+async def test_what_has_expired_is_not_computed_at_once() -> None:
+    workshop = Workshop()
+    answer = workshop.batcher.submit(numbered([1]), deadline=LONG_AGO, at_once=True)
+    with pytest.raises(DeadlineExpired):
+        await answer
     assert workshop.engine.batches == []
 
 
@@ -596,27 +633,27 @@ async def test_what_does_not_fit_a_batch_in_place_is_not_computed_at_once(
 async def test_a_failure_of_what_is_computed_at_once_is_told_and_noted(failure: Failure) -> None:
     engine, notes = NumberEngine(), Notes()
     engine.failures = {0: failure}
-    batcher = Batcher(network(engine), notes, max_batch=8, max_queue=100)
+    batcher = Batcher(network(engine), [notes], max_batch=8, max_queue=100)
     with pytest.raises(EngineFailed, match="the engine failed") as failed:
-        batcher.compute_now(numbered([1, 2]))
+        batcher.submit(numbered([1, 2]), at_once=True).result()
     assert failed.value.__cause__ is not None
     assert (notes.failed_rows, notes.sizes) == ([2], [])
-    assert batcher.compute_now(numbered([3])) is not None
+    assert answered(batcher.submit(numbered([3]), at_once=True)) == [3]
 
 
 async def test_a_busy_process_computes_at_once_only_after_a_wait_that_brought_nobody() -> None:
     batcher = Batcher(
         network(NumberEngine()),
-        Notes(),
+        [Notes()],
         max_batch=64,
         max_queue=1000,
         linger=PATIENCE_SECONDS,
         is_busy=lambda: True,
     )
-    assert batcher.compute_now(numbered([1])) is None
-    alone = batcher.submit(numbered([1]))
+    alone = batcher.submit(numbered([1]), at_once=True)
+    assert not alone.done()
     await asyncio.wait([alone])
-    assert batcher.compute_now(numbered([2])) is not None
+    assert batcher.submit(numbered([2]), at_once=True).done()
     await batcher.close()
 
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inkstream_server.batching.blocks import Answer, Block, Part
 from inkstream_server.batching.results import Batch
 from inkstream_server.metrics.items import KINDS, OUTCOMES
 from inkstream_server.model_store.store import Model
@@ -30,6 +33,12 @@ def a_batch(digits: list[int], confidence: float = 0.75, seconds: float = 0.01) 
     return Batch("digits/1", probabilities, 0.0, seconds)
 
 
+def part_that_waited(seconds: float, rows: int) -> Part:
+    """All of a block that waited so long for a batch that started at 0."""
+    nobody = cast(Answer, None)
+    return Block([], rows, None, -seconds, nobody), 0, rows
+
+
 def test_every_name_that_was_fixed_is_there_before_the_first_item() -> None:
     families = {family.name for family in Workshop().registry.collect()}
     assert families >= NAMES
@@ -47,7 +56,7 @@ def test_every_way_to_end_is_there_before_it_happens() -> None:
 
 def test_batch_sizes_have_a_bucket_for_each_power_of_two() -> None:
     workshop = Workshop()
-    workshop.metrics.computed(a_batch([1] * 5), [(0.0, 5)])
+    workshop.metrics.computed(a_batch([1] * 5), [part_that_waited(0.0, 5)])
     for bound, count in (("1.0", 0), ("4.0", 0), ("8.0", 1), ("256.0", 1), ("+Inf", 1)):
         assert workshop.value("inkstream_batch_size_bucket", le=bound) == count
 
@@ -56,7 +65,8 @@ def test_batch_sizes_have_a_bucket_for_each_power_of_two() -> None:
 def test_batches_add_up_item_by_item(batches: list[list[int]]) -> None:
     workshop = Workshop()
     for digits in batches:
-        workshop.metrics.computed(a_batch(digits), [(0.5, 1), (0.25, len(digits) - 1)])
+        parts = [part_that_waited(0.5, 1), part_that_waited(0.25, len(digits) - 1)]
+        workshop.metrics.computed(a_batch(digits), parts)
     items = sum(map(len, batches))
     value = workshop.value
     assert value("inkstream_batch_size_count") == len(batches)
@@ -88,7 +98,7 @@ def test_a_message_weighs_what_it_carries() -> None:
 
 def test_a_failed_batch_is_counted_and_adds_no_prediction() -> None:
     workshop = Workshop()
-    workshop.metrics.failed(RuntimeError("broken"), 9)
+    workshop.metrics.failed(RuntimeError("broken"), [], 0.0)
     assert workshop.value("inkstream_failed_batches_total") == 1
     assert workshop.value("inkstream_batch_size_count") == 0
 

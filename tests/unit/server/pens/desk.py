@@ -10,7 +10,8 @@ from inkstream.v1 import error_pb2, ink_pb2
 from inkstream_server.pens.ink_session import InkSession
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.resources import InkResources
-from inkstream_server.wire.response import Reply, Response
+from inkstream_server.streams.outbox import Reply
+from inkstream_server.wire.response import Response
 
 from tests.patience import PATIENCE_SECONDS
 from tests.unit.server.builders import NumberEngine, Workshop

@@ -17,7 +17,7 @@ class Idler:
 
     def __init__(self, *, stubborn: bool = False) -> None:
         self.messages = 0
-        self.owes = False
+        self.has_unanswered = False
         self.graces: list[float] = []
         self.drained = asyncio.Event()
         self._stubborn = stubborn
@@ -49,7 +49,7 @@ class Scene:
 
 async def test_a_stream_that_is_too_old_is_drained_with_a_grace() -> None:
     idler = Idler()
-    idler.owes = True
+    idler.has_unanswered = True
     scene = Scene(idler)
     async with scene.running() as lifetime:
         scene.clock.advance(899)
@@ -63,7 +63,7 @@ async def test_streams_that_began_together_do_not_end_together() -> None:
     ends = set()
     for _ in range(20):
         idler = Idler()
-        idler.owes = True
+        idler.has_unanswered = True
         scene = Scene(idler)
         async with scene.running() as lifetime:
             while lifetime.ending is None:
@@ -97,7 +97,7 @@ async def test_a_stream_that_brings_something_now_and_then_is_not_idle() -> None
 
 async def test_a_stream_that_is_owed_something_is_not_idle() -> None:
     idler = Idler()
-    idler.owes = True
+    idler.has_unanswered = True
     scene = Scene(idler)
     async with scene.running() as lifetime:
         scene.clock.advance(800)

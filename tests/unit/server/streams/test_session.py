@@ -310,7 +310,7 @@ async def test_messages_that_wait_together_are_one_block_and_each_item_is_counte
     engine = GatedEngine()
     async with stream(engine) as scene:
         await five_wait(scene, engine)
-        assert len(scene.session._outbox._due) == 2
+        assert len(scene.session._outbox._replies) == 2
         scene.wire.send([6, 7, 7])  # One of them is refused, so this one answers for itself.
         scene.wire.send([8])
         await turns()
@@ -332,7 +332,7 @@ async def test_messages_whose_callers_want_timings_do_not_share_a_block() -> Non
         scene.wire.send([1])
         scene.wire.send([2])
         await turns()
-        assert len(scene.session._outbox._due) == 3
+        assert len(scene.session._outbox._replies) == 3
         engine.release(3)
         await scene.wire.until(3)
 
@@ -399,8 +399,8 @@ async def test_a_stream_whose_failures_nobody_reads_ends_without_complaint() -> 
         assert engine.failed == {2}
         reader = scene.session._reader
         assert reader is not None
-        dues = [it for it in scene.session._outbox._due if isinstance(it, TensorReply)]
-        (block,) = (block for due in dues for block in due.blocks)
+        replies = [it for it in scene.session._outbox._replies if isinstance(it, TensorReply)]
+        (block,) = (block for reply in replies for block in reply.blocks)
         scene.run.cancel()
         await asyncio.wait([scene.run])
         assert scene.run.cancelled()

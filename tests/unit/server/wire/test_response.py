@@ -111,7 +111,7 @@ def test_shares_of_one_model_form_one_group_and_a_new_model_begins_another() -> 
 def test_a_failure_becomes_one_error_an_item_with_its_code(
     failure: Exception, code: error_pb2.ErrorCode, outcome: str
 ) -> None:
-    errors = answers.refuse([3, 4], failure).errors()
+    errors = answers.shared_error([3, 4], failure).errors()
     assert [(error.sequence, error.code, error.message) for error in errors] == [
         (3, code, str(failure)),
         (4, code, str(failure)),
@@ -120,9 +120,9 @@ def test_a_failure_becomes_one_error_an_item_with_its_code(
 
 
 def test_only_an_overloaded_server_says_when_to_try_again() -> None:
-    assert answers.refuse([1], QueueFull("full", 250)).error.retry_after_ms == 250
-    assert answers.refuse([1], WouldBeLate("late", 400)).error.retry_after_ms == 400
-    assert answers.refuse([1], DeadlineExpired("late")).error.retry_after_ms == 0
+    assert answers.shared_error([1], QueueFull("full", 250)).error.retry_after_ms == 250
+    assert answers.shared_error([1], WouldBeLate("late", 400)).error.retry_after_ms == 400
+    assert answers.shared_error([1], DeadlineExpired("late")).error.retry_after_ms == 0
 
 
 @given(
@@ -132,13 +132,13 @@ def test_only_an_overloaded_server_says_when_to_try_again() -> None:
 def test_errors_written_by_hand_are_those_that_protobuf_writes(
     sequences: list[int], failure: Exception
 ) -> None:
-    response, refusal = answers.Response(), answers.refuse(sequences, failure)
-    response.refusals += [refusal, refusal]
-    response.errors.add(sequence=1, field="x")
+    response, shared = answers.Response(), answers.shared_error(sequences, failure)
+    response.shared_errors += [shared, shared]
+    response.errors.append(error_pb2.ItemError(sequence=1, field="x"))
     read = StreamRecognizeResponse.FromString(response.to_bytes())
-    by_protobuf = [*response.errors, *refusal.errors(), *refusal.errors()]
+    by_protobuf = [*response.errors, *shared.errors(), *shared.errors()]
     assert [*read.errors] == by_protobuf
-    assert response.refused == len(by_protobuf)
+    assert response.error_count == len(by_protobuf)
 
 
 def test_every_outcome_of_an_error_is_one_that_is_counted() -> None:

@@ -1,0 +1,42 @@
+"""What watches frames on their way through the batcher: metrics, and traces where they are on."""
+
+from collections.abc import Sequence
+
+from inkstream_server.batching.admission import Overloaded
+from inkstream_server.batching.blocks import Answer, Part
+from inkstream_server.batching.fair_queue import Priority
+from inkstream_server.batching.results import Batch
+
+
+class Observer:
+    """Watches a batcher, and does nothing by itself: override what is to be seen.
+
+    Called in the batcher's event loop, so a method must be quick and must not raise.
+    """
+
+    def submitted(self, answer: Answer, rows: int, priority: Priority, asked: float | None) -> None:
+        """Note frames that were accepted. Called in the context of the code that submitted them.
+
+        Args:
+            answer: what their block becomes; frames that wait with a block share its answer.
+            rows: how many frames.
+            priority: their class.
+            asked: when they were asked for, see `Batcher.submit`; None for now.
+        """
+
+    def refused(
+        self, error: Overloaded, rows: int, priority: Priority, asked: float | None
+    ) -> None:
+        """Note frames that were refused, see `submitted`."""
+
+    def computed(self, batch: Batch, parts: Sequence[Part]) -> None:
+        """Note a batch, and which rows of which blocks are in it. Their answers are not set yet."""
+
+    def failed(self, error: BaseException, parts: Sequence[Part], started: float) -> None:
+        """Note a batch that the engine did not compute, see `computed`.
+
+        Args:
+            error: what went wrong.
+            parts: which rows of which blocks were in it.
+            started: when the engine began, on the clock of `time.perf_counter`, in seconds.
+        """
