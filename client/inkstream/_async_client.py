@@ -114,8 +114,8 @@ class AsyncClient(ClientBase[AsyncPen]):
         Waits only while the client's `buffer` is full. Cancelling it, or its future, harms no other image.
         """
         self._settle()
-        sink = LoopFuture()
-        parcel = parcel_of(frames_of(image).single(), sink, deadline)
+        waiter = LoopFuture()
+        parcel = parcel_of(frames_of(image).single(), waiter, deadline)
         try:
             async with asyncio.timeout(deadline):
                 await self._put_when_room(parcel)
@@ -123,7 +123,7 @@ class AsyncClient(ClientBase[AsyncPen]):
             raise DeadlineExceeded(
                 "the deadline passed before there was room to send the image"
             ) from late
-        return sink.future
+        return waiter.future
 
     async def recognize_ink(
         self, ink: Ink, *, alternatives: int = 3, deadline: float | None = None

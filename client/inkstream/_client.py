@@ -149,9 +149,9 @@ class Client(ClientBase[Pen]):
             Overloaded: the buffer is full, and `when_full` is "raise" or this is a callback.
             DeadlineExceeded: the deadline passed before there was room.
         """
-        sink = ThreadFuture()
-        self._put_when_room(parcel_of(frames_of(image).single(), sink, deadline))
-        return sink.future
+        waiter = ThreadFuture()
+        self._put_when_room(parcel_of(frames_of(image).single(), waiter, deadline))
+        return waiter.future
 
     def recognize_ink(
         self, ink: Ink, *, alternatives: int = 3, deadline: float | None = None

@@ -1,6 +1,6 @@
-"""The addresses of a client: whose turn it is, a channel to each, and unary calls to the first that answers.
+"""Chooses which of a client's addresses to use, opens a channel to it, and makes unary calls.
 
-Knows nothing of streams. Lives in one event loop, and so do all its methods.
+Knows nothing of streams. All methods run in one event loop.
 """
 
 from __future__ import annotations
@@ -21,43 +21,43 @@ from inkstream.v1 import recognition_service_pb2_grpc as service
 
 
 class Channels:
-    """Channels to a client's targets, each opened when it is first used."""
+    """Channels to a client's targets. Each opens when it is first used."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
         self._open: dict[str, grpc.aio.Channel] = {}
-        # Clients of one list of addresses begin at different ones.
+        # Clients with the same list start at different addresses.
         self._turn = random.randrange(len(options.targets))  # noqa: S311 - spreads load
 
     @property
     def address(self) -> str:
-        """The target whose turn it is."""
+        """The current target."""
         return self._after(0)
 
     @property
     def place(self) -> str:
-        """The same for error messages, with the proxy on the way there."""
+        """The current target for error messages, with the proxy on the way there."""
         return place_of(self.address)
 
     def turn(self) -> None:
-        """Let the next target have its turn: this one fails, or stops."""
+        """Make the next target the current one, because this one fails or drains."""
         self._turn += 1
 
     def stream(self) -> Any:
-        """Begin a `StreamRecognize` call to the target whose turn it is."""
+        """Begin a `StreamRecognize` call to the current target."""
         stub = self._stub(self.address)
         return stub.StreamRecognize(metadata=self._options.call_metadata)
 
     async def ask(self, method: str, request: Any, seconds: float | None) -> Any:
-        """Make a unary call to the target whose turn it is, or else to the first other one that answers.
+        """Make a unary call to the current target or, if that fails, to the next ones in turn.
 
         Args:
-            method: its name in the contract.
+            method: the name of the method in the contract.
             request: its message.
-            seconds: how long it may take, over all targets; None for no limit.
+            seconds: the time limit over all targets; None for no limit.
 
         Raises:
-            InkstreamError: none answered, or one answered with an error that others would give, too.
+            InkstreamError: all targets failed, or one returned an error that no other target would avoid.
         """
         targets = len(self._options.targets)
         end = None if seconds is None else time.monotonic() + seconds
@@ -74,7 +74,7 @@ class Channels:
         raise AssertionError("there is at least one target")
 
     async def close(self) -> None:
-        """Disconnect; what is under way fails."""
+        """Disconnect; calls under way fail."""
         while self._open:
             _, channel = self._open.popitem()
             await channel.close()
@@ -90,7 +90,7 @@ class Channels:
         return service.RecognitionServiceStub(channel)
 
     def _new_channel(self, target: str) -> grpc.aio.Channel:
-        """A channel to one of the targets, connected when it is first used."""
+        """Open a channel to one of the targets; it connects when it is first used."""
         tls, arguments = self._options.tls, self._options.channel_arguments(target)
         own = own_grpc(tls)
         channel: grpc.aio.Channel

@@ -1,7 +1,7 @@
-"""Keeps a client connected: one stream after the other, at whichever address lives, until nothing is due.
+"""Keeps a client connected: opens one stream after the other as long as something waits or is unanswered.
 
-Lives in one event loop, and so do all its methods. A stream is the business of `_stream_call`; this decides
-what follows it, and loses nothing in between: what a stream did not answer lies in the outboxes again.
+Leaves each stream to `stream` and decides what follows it. Nothing is lost in between: what a stream did not
+answer goes back to the outboxes. All methods run in one event loop.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ from inkstream.v1 import recognition_service_pb2 as wire
 _T = TypeVar("_T")
 
 _EXPIRY_SECONDS = 0.05
-"""How late a deadline may be noticed while there is no stream to notice it."""
+"""Seconds between two checks of deadlines while there is no stream."""
 _log = logging.getLogger("inkstream")
 
 
 class Connection(Inheritable):
-    """Streams of one client: one that is written to, and those that are left and answer what they have.
+    """The streams of one client: the current one, and older ones that still answer what they carried.
 
-    A stream that breaks is followed by another as long as something waits or is unanswered; an idle client
-    opens the next one when it is used.
+    When a stream breaks, another follows as long as something waits or is unanswered. An idle client opens
+    the next stream when it is used.
     """
 
     def __init__(self, options: Options, outbox: Outbox, ink: InkOutbox) -> None:
@@ -53,28 +53,28 @@ class Connection(Inheritable):
         self._ink = ink
         self._channels = Channels(options)
         self._work = asyncio.Event()
-        self._keeping: asyncio.Task[None] | None = None
-        self._leaving: dict[asyncio.Task[InkstreamError | None], StreamCall] = {}
+        self._keeper: asyncio.Task[None] | None = None
+        self._draining: dict[asyncio.Task[InkstreamError | None], StreamCall] = {}
         self._refused = RefusedImages(outbox, options.retry_policy, self.wake)
         self._is_moving = False
         self._is_closing = False
-        self._was_open = False
+        self._has_opened = False
         self._failures = 0
         self._failing_since = 0.0
         self.window = WINDOW_UNTIL_TOLD
-        """Frames that the server lets one stream leave unanswered."""
+        """Frames that may be unanswered on one stream, as the server says."""
 
     def wake(self) -> None:
-        """Look at the outboxes: one of them said so."""
+        """Look at the outboxes again: one of them has something to send."""
         self._work.set()
-        if self._keeping is None:
-            self._keeping = asyncio.create_task(self._keep(), name="inkstream connection")
+        if self._keeper is None:
+            self._keeper = asyncio.create_task(self._keep(), name="inkstream connection")
 
     async def model(self) -> Model:
         """Ask the server to describe the model.
 
         Raises:
-            InkstreamError: the server cannot be reached, or does not serve it.
+            InkstreamError: no server can be reached, or the server has no such model.
         """
         request = wire.GetModelRequest(model=self._options.model)
         response = await self._ask("GetModel", request, self._options.connect_timeout)
@@ -86,13 +86,13 @@ class Connection(Inheritable):
         """Make one unary call.
 
         Raises:
-            InkstreamError: it failed as a whole.
+            InkstreamError: the call failed as a whole.
         """
         response: wire.RecognizeResponse = await self._ask("Recognize", request, deadline)
         return response
 
     async def close(self, grace: float) -> None:
-        """Wait up to `grace` seconds for what is unanswered, fail the rest and disconnect.
+        """Wait up to `grace` seconds for answers, fail what is left and disconnect.
 
         Cancelling it disconnects at once. In a forked child it leaves the parent's connection alone.
         """
@@ -101,61 +101,61 @@ class Connection(Inheritable):
         was_closing, self._is_closing = self._is_closing, True
         self._outbox.close()
         self._ink.close()
-        keeping = self._keeping
+        keeper = self._keeper
         try:
-            if keeping is not None:
+            if keeper is not None:
                 self._work.set()
-                await asyncio.wait([keeping], timeout=grace)
+                await asyncio.wait([keeper], timeout=grace)
         finally:
-            if keeping is not None and not keeping.done():
-                keeping.cancel()
-                await asyncio.wait([keeping])
+            if keeper is not None and not keeper.done():
+                keeper.cancel()
+                await asyncio.wait([keeper])
             self._fail_waiting(ClientClosed("the client was closed before it was sent"))
             await self._channels.close()
             if not was_closing:
-                self._tell(ConnectionState.CLOSED)
+                self._report(ConnectionState.CLOSED)
 
     async def _ask(self, method: str, request: Any, seconds: float | None) -> Any:
         self._outbox.require_open()
         return await self._channels.ask(method, request, seconds)
 
     async def _keep(self) -> None:
-        """Use one stream after the other as long as something is due."""
+        """Use one stream after the other as long as something waits or is unanswered."""
         failure: InkstreamError = ClientClosed("the client was closed before the answer came")
         try:
             while True:
                 if self._has_work() or self._is_moving:
                     await self._use_next()
-                elif self._leaving or self._refused:
-                    # What they give back wakes as well.
+                elif self._draining or self._refused:
+                    # Whatever they put back into the outboxes sets `_work`, too.
                     self._work.clear()
                     await self._work.wait()
                 else:
                     return
         except InkstreamError as error:
             failure = error
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait are told
+        except Exception as error:  # noqa: BLE001 - every caller that waits gets it
             _log.exception("the connection to %s failed", self._channels.address)
             failure = FatalError(
-                f"the client failed by a fault of its own: {error!r}; the log of `inkstream` has the "
-                "traceback, please report it. What was not answered may be sent again"
+                f"the client has a bug: {error!r}; please report it with the traceback that the logger "
+                "`inkstream` wrote. What was not answered may be sent again"
             )
             failure.__cause__ = error
         finally:
-            self._keeping = None
-            leaving = [*self._leaving]
-            for task in leaving:
+            self._keeper = None
+            draining = [*self._draining]
+            for task in draining:
                 task.cancel()
             self._fail_waiting(failure)
-            if leaving:
-                await asyncio.wait(leaving)
+            if draining:
+                await asyncio.wait(draining)
                 self._fail_waiting(failure)
 
     async def _use_next(self) -> None:
-        """Open a stream and use it until it ends or is left for the next; then wait as the policy says.
+        """Open a stream and use it until it ends or drains; if it failed, wait as long as the policy says.
 
         Raises:
-            InkstreamError: there is no point in trying again.
+            InkstreamError: the policy says not to try again.
         """
         self._is_moving = False
         stream = self._new_stream()
@@ -169,13 +169,13 @@ class Connection(Inheritable):
             stream.close()
             raise
         self.window = stream.window
-        self._was_open = True
-        for old in self._leaving.values():
+        self._has_opened = True
+        for old in self._draining.values():
             old.leave_ink()
         self._ink.date()
-        self._tell(ConnectionState.OPEN)
+        self._report(ConnectionState.OPEN)
         using = asyncio.create_task(self._use(stream), name="inkstream stream")
-        left = asyncio.create_task(stream.leaving.wait(), name="inkstream drain")
+        left = asyncio.create_task(stream.draining.wait(), name="inkstream drain")
         try:
             await asyncio.wait({using, left}, return_when=asyncio.FIRST_COMPLETED)
         except BaseException:
@@ -189,14 +189,14 @@ class Connection(Inheritable):
             if broken is not None:
                 await self._failed(stream, broken)
             return
-        self._leaving[using] = stream
-        using.add_done_callback(self._left)
-        self._is_moving = stream.is_owing
-        self._tell(ConnectionState.DRAINING)
+        self._draining[using] = stream
+        using.add_done_callback(self._drained)
+        self._is_moving = stream.has_unanswered
+        self._report(ConnectionState.DRAINING)
         self._channels.turn()
 
     def _new_stream(self) -> StreamCall:
-        self._tell(ConnectionState.CONNECTING)
+        self._report(ConnectionState.CONNECTING)
         return StreamCall(
             self._channels.stream(),
             self._channels.place,
@@ -208,64 +208,64 @@ class Connection(Inheritable):
         )
 
     async def _use(self, stream: StreamCall) -> InkstreamError | None:
-        """Run a stream to its end; gives what was wrong with the end, if anything was."""
+        """Run a stream to its end; gives the error that ended it, or None."""
         error: InkstreamError | None = None
         try:
             await stream.run()
-            if stream.leaving.is_set():
-                pass  # As it should be.
-            elif stream.is_owing:
-                error = ConnectionLost(
-                    f"{stream.address} ended the stream before it had answered everything"
-                )
-            elif not stream.has_carried:
-                error = ServerDraining(f"{stream.address} takes nothing any more")
+            # A stream that drains may end with items unanswered: the next one carries them.
+            if not stream.draining.is_set():
+                if stream.has_unanswered:
+                    error = ConnectionLost(
+                        f"{stream.address} ended the stream before it had answered everything"
+                    )
+                elif not stream.has_carried:
+                    error = ServerDraining(f"{stream.address} accepts no items any more")
         except InkstreamError as broken:
             error = broken
         finally:
             stream.close(error)
         return error
 
-    def _left(self, task: asyncio.Task[InkstreamError | None]) -> None:
-        """A stream that was left has ended: what it did not answer, the next one does."""
-        self._leaving.pop(task, None)
-        if self._keeping is not None:
+    def _drained(self, task: asyncio.Task[InkstreamError | None]) -> None:
+        """A draining stream has ended: the next stream carries what it did not answer."""
+        self._draining.pop(task, None)
+        if self._keeper is not None:
             self._work.set()
 
     async def _failed(self, stream: StreamCall, error: InkstreamError) -> None:
         """A stream broke or did not open: wait until it is time for the next.
 
         Raises:
-            InkstreamError: it is not to be tried again.
+            InkstreamError: the policy says not to try again.
         """
         policy, now = self._options.retry_policy, time.monotonic()
         if not isinstance(error, RETRIED):
-            self._tell(ConnectionState.LOST, error)
+            self._report(ConnectionState.LOST, error)
             raise error
         if stream.has_answered or not self._failures:
             self._failures, self._failing_since = 0, now
         self._failures += 1
         failures, seconds = self._failures, now - self._failing_since
         if not self._has_work():
-            self._tell(ConnectionState.LOST, error)
+            self._report(ConnectionState.LOST, error)
             self._failures = 0
             self._channels.turn()
             return
-        if policy.is_exhausted(failures, seconds, was_open=self._was_open):
+        if policy.is_exhausted(failures, seconds, was_open=self._has_opened):
             if failures > 1:
                 cause, kind = error, type(error)
                 error = kind(f"gave up after {failures} attempts in {seconds:.1f} s: {cause}")
                 error.__cause__ = cause
-            self._tell(ConnectionState.LOST, error)
+            self._report(ConnectionState.LOST, error)
             self._failures = 0
             raise error
         delay = policy.delay(failures, random.random())  # noqa: S311 - spreads load
-        self._tell(ConnectionState.LOST, error, delay)
+        self._report(ConnectionState.LOST, error, delay)
         self._channels.turn()
         await self._while_expiring(asyncio.sleep(delay))
 
     async def _while_expiring(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Wait for something while there is no stream; deadlines go on meanwhile."""
+        """Wait for something while there is no stream, and fail items whose deadline passes."""
         task = asyncio.ensure_future(work)
         try:
             while not (await asyncio.wait({task}, timeout=_EXPIRY_SECONDS))[0]:
@@ -276,10 +276,10 @@ class Connection(Inheritable):
                 task.cancel()
                 await asyncio.wait({task})
             if not task.cancelled():
-                task.exception()  # Somebody has it, or nobody wants it: we were cancelled.
+                task.exception()  # Read it, or asyncio logs that nobody did.
 
     def _has_work(self) -> bool:
-        """Whether something waits; if not, what comes next wakes."""
+        """Whether something waits; if not, the next item calls `wake`."""
         return not self._outbox.rest() or self._ink.seconds_left() is not None
 
     def _fail_waiting(self, error: InkstreamError) -> None:
@@ -287,7 +287,7 @@ class Connection(Inheritable):
         self._outbox.fail(error)
         self._ink.fail(error)
 
-    def _tell(
+    def _report(
         self,
         state: ConnectionState,
         error: InkstreamError | None = None,
@@ -300,6 +300,5 @@ class Connection(Inheritable):
         event = ConnectionEvent(state, self._channels.address, max(1, attempt), error, delay)
         try:
             on_state(event)
-        except Exception:  # noqa: BLE001 - whatever it raises
-            # As with callbacks of futures: it is the caller's, and must not end the connection.
+        except Exception:  # noqa: BLE001 - an error of the caller's must not end the connection
             _log.exception("on_state failed")

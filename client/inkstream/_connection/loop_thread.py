@@ -1,8 +1,8 @@
-"""The event loop in a thread of its own that runs all sync clients of a process.
+"""Runs one event loop in a thread of its own, for all sync clients of a process.
 
-One for all, kept as long as the process lives: grpc.aio shares a completion queue among loops, and
-closing one with events under way raises "Event loop is closed" in the others. A daemon thread, so a
-client that nobody closed does not keep the process alive. A forked child starts its own.
+The loop runs as long as the process: grpc.aio shares a completion queue among loops, and closing one loop
+with events under way raises "Event loop is closed" in the others. The thread is a daemon, so that a client
+that nobody closed does not keep the process alive. A forked child starts its own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _loop: asyncio.AbstractEventLoop | None = None
 
 
 def shared_loop() -> asyncio.AbstractEventLoop:
-    """The running loop; the first call starts it. From any thread."""
+    """The running loop; the first call starts it. Any thread may call this."""
     global _loop  # noqa: PLW0603 - one for the process is the point
     with _lock:
         if _loop is None:
@@ -32,14 +32,14 @@ def shared_loop() -> asyncio.AbstractEventLoop:
 
 
 def is_shared_loop() -> bool:
-    """Whether the caller runs in the loop's thread, where nothing may wait."""
+    """Whether the caller runs in the thread of the loop, which must not block."""
     return _loop is not None and asyncio._get_running_loop() is _loop
 
 
 def wait_for(coroutine: Coroutine[Any, Any, _T]) -> _T:
-    """Run a coroutine in the loop and wait for what it returns or raises.
+    """Run a coroutine in the loop, and return or raise what it does.
 
-    Interrupting the wait (Ctrl-C) cancels it.
+    Ctrl-C during the wait cancels the coroutine.
     """
     future = asyncio.run_coroutine_threadsafe(coroutine, shared_loop())
     try:

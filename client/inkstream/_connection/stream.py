@@ -1,7 +1,7 @@
-"""One stream from its configuration to its end: writes what waits, hands out what comes, gives back the rest.
+"""One stream from its first message to its end: sends what waits, delivers answers, gives back the rest.
 
-Lives in one event loop, and so do all its methods. What goes into messages is the business of the
-outboxes and exchanges, one for tensors and one for ink; what comes after the stream, of `_connection`.
+Leaves the content of messages to the outboxes and exchanges, and what follows the stream to `connection`. All
+methods run in one event loop.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ Call: TypeAlias = grpc.aio.StreamStreamCall[
 ]
 
 WINDOW_UNTIL_TOLD = 1024
-"""Frames that may be unanswered as long as no server has said how many it takes."""
+"""Frames that may be unanswered until a server has said how many."""
 
 _GATHERED = 64
-"""Parcels and pens that fill a message well enough not to wait for more."""
+"""Parcels and pens that are enough for one message, so that it waits for no more."""
 
 
 class StreamCall:
@@ -52,16 +52,16 @@ class StreamCall:
         work: asyncio.Event,
         on_refusals: Callable[[list[Refusal]], object],
     ) -> None:
-        """Prepare; nothing is sent yet.
+        """Send nothing yet.
 
         Args:
-            call: the stream, just made.
-            address: where it goes, for messages.
-            options: what the client was told.
-            outbox: tensors that wait.
+            call: the gRPC call, not yet used.
+            address: where it goes, for error messages.
+            options: the options of the client.
+            outbox: images that wait.
             ink: ink that waits.
-            work: set when there is something to write.
-            on_refusals: takes frames that the server refused for now.
+            work: set when there is something to send.
+            on_refusals: called with frames that the server refused for now.
         """
         self._call = call
         self.address = address
@@ -72,20 +72,20 @@ class StreamCall:
         self._on_refusals = on_refusals
         self._exchange: Exchange | None = None
         self._pens = InkExchange(ink)
-        self.leaving = asyncio.Event()
-        """Set when the server says that new items belong elsewhere."""
+        self.draining = asyncio.Event()
+        """Set when the server says that it drains: new items go to the next stream."""
         self.window = WINDOW_UNTIL_TOLD
-        """Frames that the server lets the stream leave unanswered."""
+        """Frames that may be unanswered, as the server says."""
         self.has_answered = False
-        """Whether anything was answered: the stream has been of use."""
+        """Whether the server answered any item."""
         self.has_carried = False
         """Whether anything was sent."""
 
     async def open(self) -> None:
-        """Send the configuration and wait for the server's. Cancelling it needs `close` all the same.
+        """Send the configuration and wait for the server's answer. Call `close` even if it is cancelled.
 
         Raises:
-            InkstreamError: the stream is not to be had.
+            InkstreamError: the stream cannot be opened.
         """
         try:
             response = await self._first_response()
@@ -110,10 +110,10 @@ class StreamCall:
         )
 
     async def run(self) -> None:
-        """Use the stream until either side ends it. Cancelling it is fine; so is `leaving` it.
+        """Use the stream until either side ends it. It may be cancelled.
 
         Raises:
-            InkstreamError: it broke.
+            InkstreamError: the stream broke.
         """
         assert self._exchange is not None, "open comes first"
         writing = asyncio.create_task(self._write(self._exchange), name="inkstream writer")
@@ -125,28 +125,28 @@ class StreamCall:
             self._call.cancel()
             writing.cancel()
             await asyncio.wait([writing])
-            # A writer that fails cancels the call, so that all the reader knows is that it was cancelled.
+            # A writer that fails cancels the call, so the reader sees only the cancellation.
             if not writing.cancelled() and (fault := writing.exception()) is not None:
                 raise fault
 
-    def close(self, wreck: InkstreamError | None = None) -> None:
-        """End the stream; what is unanswered goes back to where it came from.
+    def close(self, error: InkstreamError | None = None) -> None:
+        """End the stream and put what is unanswered back into the outboxes.
 
         Args:
-            wreck: how it broke; None where it was ended on purpose.
+            error: how the stream broke; None where it ended on purpose.
         """
         self._call.cancel()
         if self._exchange is not None:
-            self._exchange.give_back(wreck, self._options.retry_policy.resends)
-        self._pens.give_back(wreck, self._options.retry_policy.resends)
+            self._exchange.give_back(error, self._options.retry_policy.resends)
+        self._pens.give_back(error, self._options.retry_policy.resends)
 
     def leave_ink(self) -> None:
-        """Another stream is open: it is told what the pens wrote and gives the answers."""
+        """Give unanswered ink to the stream that was opened after this one, which answers it."""
         self._pens.give_back()
 
     @property
-    def is_owing(self) -> bool:
-        """Whether answers are due."""
+    def has_unanswered(self) -> bool:
+        """Whether the server still has to answer items."""
         exchange = self._exchange
         return (exchange is not None and exchange.unanswered > 0) or self._pens.is_owing
 
@@ -160,51 +160,51 @@ class StreamCall:
         except TimeoutError as late:
             raise unreachable(self.address, f"silent for {seconds:g} s") from late
         except asyncio.InvalidStateError:
-            # The call was over before the write: reading says why.
+            # The call ended before the write; reading gives the reason.
             return await self._next()
 
     async def _write(self, exchange: Exchange) -> None:
-        """Send what waits; what comes while a write is under way goes into the next message."""
+        """Send what waits; what comes during a write goes into the next message."""
         call, outbox = self._call, self._outbox
-        leaving = self.leaving
+        draining = self.draining
         ends_of_call: tuple[type[Exception], ...] = (*rpc_errors(), asyncio.InvalidStateError)
         try:
-            while not leaving.is_set():
+            while not draining.is_set():
                 self._work.clear()
                 if outbox.is_closed and not self._has_work():
                     break
                 await self._gather()
-                if leaving.is_set():
-                    break  # What waits is for the next stream.
+                if draining.is_set():
+                    break  # The next stream sends what waits.
                 images = exchange.next_message(time.monotonic())
                 if images is not None:
                     self.has_carried = True
                     await call.write(images)
-                    if leaving.is_set():
+                    if draining.is_set():
                         break
                 ink = self._pens.next_message(at_once=outbox.is_closed)
                 if ink is not None:
                     self.has_carried = True
                     await call.write(ink)
-                # Packing drops what nobody waits for any more: that may have been the last of it.
+                # Packing drops abandoned items, so nothing may be left now.
                 is_over = outbox.is_closed and not self._has_work()
                 if images is None and ink is None and not is_over:
                     await self._rest(self._ink.seconds_left())
             await call.done_writing()
         except ends_of_call:
-            # The call is over. The reader learns why, and tells.
+            # The call ended; the reader raises the reason.
             return
         except BaseException:
             call.cancel()
             raise
 
     async def _gather(self) -> None:
-        """Let others add to the next message as long as every turn of the loop brings more.
+        """Let callers add to the next message as long as every turn of the loop brings more.
 
-        Callers that were answered together come back together, one after the other: a turn costs
-        them microseconds, a message of their own a quarter of a millisecond. Threads get the
-        interpreter meanwhile, because the loop lets go of it once a turn. (32 threads of
-        `Client.recognize`: 5.5 k calls a second without it, 25 k with it.)
+        Callers that were answered together send their next items together, one after the other. A turn of
+        the loop costs microseconds, a message of its own a quarter of a millisecond. Threads run meanwhile,
+        because the loop releases the interpreter once a turn. (32 threads of `Client.recognize`: 5.5 k calls
+        a second without this, 25 k with it.)
         """
         waiting = 0
         while waiting < (now := len(self._outbox) + len(self._ink)) < _GATHERED:
@@ -223,12 +223,12 @@ class StreamCall:
             alarm.cancel()
 
     async def _read(self, exchange: Exchange) -> None:
-        """Hand out answers until the server has no more."""
+        """Deliver answers until the server ends the stream."""
         while (response := await self._next()) is not None:
             if response.HasField("draining"):
-                # Before the answers beside it: what they free is for the next stream.
+                # Before the answers in the same message: the room that they make is for the next stream.
                 self._pens.is_leaving = self._options.retry_policy.attempts != 0
-                self.leaving.set()
+                self.draining.set()
             exchange.receive(response)
             if response.glyphs or response.errors:
                 self._pens.receive(response)
@@ -237,11 +237,11 @@ class StreamCall:
                     self._on_refusals(refusals)
             if not self.has_answered:
                 self.has_answered = bool(response.tensors or response.glyphs or response.errors)
-            if self._has_work() or self.leaving.is_set():
+            if self._has_work() or self.draining.is_set():
                 self._work.set()
 
     async def _next(self) -> wire.StreamRecognizeResponse | None:
-        """The next response; None where the server ended the stream well."""
+        """The next response; None where the server ended the stream without an error."""
         response = await self._call.read()
         return response if isinstance(response, wire.StreamRecognizeResponse) else None
 

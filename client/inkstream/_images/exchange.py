@@ -1,6 +1,6 @@
-"""The bookkeeping of a stream: packs frames into messages and matches answers to who asked.
+"""Packs the frames of one stream into messages, and matches answers to the callers that wait.
 
-Pure: it knows neither sockets nor event loops.
+Knows neither sockets nor event loops.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from inkstream._exceptions import InkstreamError, ProtocolError, RetryableError, from_item_error
 from inkstream._images.frames import UINT8_FRAME
-from inkstream._images.outbox import Outbox, Parcel, Sink
+from inkstream._images.outbox import Outbox, Parcel, Waiter
 from inkstream._options.retry import RETRIED_ITEMS
 from inkstream._results.images import Answers
 from inkstream.v1 import recognition_service_pb2 as wire
@@ -25,11 +25,11 @@ class Refusal:
     parcel: Parcel
     """What to send again."""
     error: RetryableError
-    """Why it was refused; `retry_after` says when to send it again."""
+    """The server's reason; `retry_after` says when to send it again."""
 
 
 class Exchange:
-    """One stream's frames under way, from the message that carries them to their answers."""
+    """The frames under way on one stream, from the message that carries them to their answers."""
 
     def __init__(
         self,
@@ -42,32 +42,31 @@ class Exchange:
         """Start with nothing under way.
 
         Args:
-            outbox: where frames come from, and go back to.
-            window: frames that may be unanswered.
-            max_frames_per_message: frames that one message may carry.
-            item_retries: refusals of one frame that are kept in `refusals` rather than handed over.
+            outbox: gives the frames, and takes back those that are not answered.
+            window: the most frames that may be unanswered.
+            max_frames_per_message: the most frames in one message.
+            item_retries: how often one frame may be refused before its caller gets the error.
         """
         self._outbox = outbox
         self._item_retries = item_retries
         self.refusals: list[Refusal] = []
-        """What was refused and is to be sent again; whoever sees to it takes it out."""
+        """Frames to send again; the caller of `receive` takes them out."""
         self._window = max(1, window)
         self._max_frames = max(1, max_frames_per_message)
         self._next_sequence = 1
         self._runs: deque[_Run] = deque()
         self.unanswered = 0
-        """Frames sent and not yet answered; never more than the window."""
+        """Frames sent and not yet answered; at most the window."""
 
     def next_message(self, now: float) -> wire.StreamRecognizeRequest | None:
-        """Pack what waits into the next message; None when there is nothing, or no room for it.
+        """Pack what waits into the next message; None if nothing waits or the window is full.
 
         Args:
-            now: the time on the clock of the parcels' `expires`, in seconds.
+            now: the time in seconds, on the clock of `Parcel.expires`.
         """
         room = min(self._window - self.unanswered, self._max_frames)
         if room <= 0:
-            # What comes while nothing waits has to wake the writer all the same: by then there may
-            # be room again.
+            # A parcel that comes into an empty outbox must wake the writer: there may be room by then.
             self._outbox.rest()
             return None
         parcels = self._outbox.take(room, now)
@@ -86,16 +85,16 @@ class Exchange:
         return wire.StreamRecognizeRequest(tensors=tensors)
 
     def receive(self, response: wire.StreamRecognizeResponse) -> None:
-        """Hand what a message answers to those who asked.
+        """Deliver the answers in a message to the callers that wait for them.
 
         Raises:
-            ProtocolError: it answers something that is not under way.
+            ProtocolError: the message answers a frame that is not under way.
         """
         for columns in response.tensors:
             self._deliver(columns)
         for refused in response.errors:
             if refused.WhichOneof("item") != "sequence":
-                continue  # The ink exchange's.
+                continue  # `InkExchange` handles it.
             run = self._run_of(refused.sequence)
             position = self._answered(run, refused.sequence - run.first, 1)
             error = from_item_error(refused)
@@ -106,41 +105,41 @@ class Exchange:
                     parcel.refusals += 1
                     self.refusals.append(Refusal(parcel, error))
                     continue
-            run.sink.fail(position, 1, error)
+            run.waiter.fail(position, 1, error)
 
-    def give_back(self, wreck: InkstreamError | None = None, most_broken: int = 0) -> None:
-        """Put what is under way back into the outbox, in its order, for another stream to carry.
+    def give_back(self, error: InkstreamError | None = None, most_broken: int = 0) -> None:
+        """Put what is under way back into the outbox, in order, for another stream to carry.
 
         Args:
-            wreck: how the stream broke; None where it did not.
-            most_broken: streams that may have broken under one frame; beyond, it fails with `wreck`.
+            error: how the stream broke; None where it did not.
+            most_broken: a frame that more streams than this broke under fails with `error`.
         """
         runs, self._runs = self._runs, deque()
         self.unanswered = 0
         kept = []
         for run in runs:
             for parcel in run.parcels_of(run.position, run.count):
-                parcel.broken_streams += wreck is not None
-                if wreck is not None and parcel.broken_streams > most_broken:
-                    parcel.sink.fail(parcel.position, parcel.count, wreck)
+                parcel.broken_streams += error is not None
+                if error is not None and parcel.broken_streams > most_broken:
+                    parcel.waiter.fail(parcel.position, parcel.count, error)
                 else:
                     kept.append(parcel)
         self._outbox.put_back(kept)
 
     def _track(self, parcels: list[Parcel]) -> None:
-        """Number the frames, neighbours of one sink as one run."""
+        """Number the frames; neighbours with one waiter become one run."""
         last: _Run | None = None
         for parcel in parcels:
             count = parcel.count
             if (
                 last is not None
-                and last.sink is parcel.sink
+                and last.waiter is parcel.waiter
                 and last.position + last.count == parcel.position
             ):
                 last.count += count
                 last.parcels.append(parcel)
             else:
-                last = _Run(self._next_sequence, count, parcel.sink, parcel.position, [parcel])
+                last = _Run(self._next_sequence, count, parcel.waiter, parcel.position, [parcel])
                 self._runs.append(last)
             self._next_sequence += count
             self.unanswered += count
@@ -159,26 +158,26 @@ class Exchange:
             count = min(run.count - skipped, rows - row)
             if sequences[row : row + count] != list(range(sequence, sequence + count)):
                 count = 1
-            sink = run.sink
+            waiter = run.waiter
             position = self._answered(run, skipped, count)
-            sink.deliver(position, answers, row, row + count)
+            waiter.deliver(position, answers, row, row + count)
             row += count
 
     def _run_of(self, sequence: int) -> _Run:
-        # Servers answer in order, so this is nearly always the first.
+        # Servers answer in order, so it is nearly always the first run.
         for run in self._runs:
             if 0 <= sequence - run.first < run.count:
                 return run
         raise ProtocolError(f"the server answered item {sequence}, which is not under way")
 
     def _answered(self, run: _Run, skipped: int, count: int) -> int:
-        """Strike frames off a run; returns the sink's position of the first of them."""
+        """Take answered frames out of a run; returns the waiter's position of the first of them."""
         position = run.position + skipped
         rest = run.count - skipped - count
         self.unanswered -= count
         if skipped and rest:
             behind = skipped + count
-            after = _Run(run.first + behind, rest, run.sink, run.position + behind, run.parcels)
+            after = _Run(run.first + behind, rest, run.waiter, run.position + behind, run.parcels)
             self._runs.insert(self._runs.index(run) + 1, after)
         if skipped:
             run.count = skipped
@@ -192,22 +191,22 @@ class Exchange:
 
 
 class _Run:
-    """Frames under way with consecutive sequences and one sink."""
+    """Frames under way with consecutive sequences and one waiter."""
 
-    __slots__ = ("count", "first", "parcels", "position", "sink")
+    __slots__ = ("count", "first", "parcels", "position", "waiter")
 
     def __init__(
-        self, first: int, count: int, sink: Sink, position: int, parcels: list[Parcel]
+        self, first: int, count: int, waiter: Waiter, position: int, parcels: list[Parcel]
     ) -> None:
         self.first = first
         self.count = count
-        self.sink = sink
+        self.waiter = waiter
         self.position = position
         self.parcels = parcels
-        """What holds its frames, by rising position; frames that were answered included."""
+        """The parcels with its frames, by rising position; they may hold answered frames, too."""
 
     def parcels_of(self, position: int, count: int) -> Iterator[Parcel]:
-        """The `count` frames from the sink's `position` on, as what can be sent again."""
+        """The `count` frames from the waiter's `position` on, as parcels that can be sent again."""
         for parcel in self.parcels:
             begin = max(parcel.position, position)
             end = min(parcel.position + parcel.count, position + count)
@@ -216,7 +215,7 @@ class _Run:
 
 
 def _deadlines_ms(parcels: list[Parcel], now: float) -> list[int]:
-    """The column of deadlines: none, one for all, or one a frame."""
+    """The column of deadlines: empty, one for all frames, or one for each."""
     deadlines = [
         0 if parcel.expires is None else max(1, round((parcel.expires - now) * 1000))
         for parcel in parcels

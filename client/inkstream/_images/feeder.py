@@ -1,7 +1,7 @@
-"""Feeds what a caller iterates to a client and yields the results in order.
+"""Feeds a client from an iterable of images and yields the results in order.
 
-The feeder runs beside the reader, so that a live source that pauses holds no result back, and stays
-a bounded number of images ahead of it, so that an endless source fills no memory.
+The feeder runs beside the reader, so that a live source that pauses delays no result. It stays a bounded
+number of images ahead of the reader, so that an endless source does not fill the memory.
 """
 
 from __future__ import annotations
@@ -25,38 +25,38 @@ from inkstream._images.outbox import Parcel, parcel_of
 from inkstream._images.waiters import Failed, OrderedResults, Piece, Rows
 
 _SLICE = 256
-"""Images taken from an array at once: as many as fill a message well."""
+"""Images taken from an array at once; they fill a message well."""
 _TURN = 64
-"""Images that an async feeder hands over before it lets others run."""
+"""Images that an async feeder sends before it yields to other tasks."""
 
 
 class _Feeder:
-    """Turns images into parcels of one flow, numbered from 0."""
+    """Turns images into parcels with one waiter, with positions from 0."""
 
     def __init__(
-        self, put: Callable[[Parcel], None], flow: OrderedResults, deadline: float | None
+        self, put: Callable[[Parcel], None], waiter: OrderedResults, deadline: float | None
     ) -> None:
         self._put = put
-        self._flow = flow
+        self._waiter = waiter
         self._deadline = deadline
         self.position = 0
-        """Images handed over, those that the client itself refused included."""
+        """The number of images so far, including invalid ones."""
 
     def feed(self, images: Images) -> None:
-        """Hand over an image, or an array of them."""
+        """Send an image, or an array of images."""
         try:
             frames = frames_of(images)
         except InvalidImage as error:
-            self._flow.fail(self.position, 1, error)
+            self._waiter.fail(self.position, 1, error)
             self.position += 1
             return
         if frames.count:
-            self._put(parcel_of(frames, self._flow, self._deadline, self.position))
+            self._put(parcel_of(frames, self._waiter, self._deadline, self.position))
             self.position += frames.count
 
 
 def _slices(images: Iterable[Any]) -> Iterable[Any]:
-    """An array that needs no check a pixel as larger slices; anything else as it is."""
+    """Give an array whose pixels need no check as larger slices, and anything else as it is."""
     if not isinstance(images, np.ndarray):
         return images
     if images.shape in IMAGE_SHAPES:
@@ -67,7 +67,7 @@ def _slices(images: Iterable[Any]) -> Iterable[Any]:
 
 
 def _unpack(piece: Piece, return_exceptions: bool) -> Iterable[Any] | None:
-    """What a piece of the flow holds for the caller; None at the end."""
+    """The values in a piece for the caller; None at the end."""
     match piece:
         case Rows():
             return piece.answers.rows(piece.start, piece.stop)
@@ -79,7 +79,7 @@ def _unpack(piece: Piece, return_exceptions: bool) -> Iterable[Any] | None:
 
 
 class _Pace:
-    """Holds a feeder thread back until the reader has come near enough."""
+    """Keeps a feeder thread from running too far ahead of the reader."""
 
     def __init__(self, ahead: Callable[[], int]) -> None:
         self._ahead = ahead
@@ -88,9 +88,9 @@ class _Pace:
         self._is_stopped = False
 
     def wait(self, position: int) -> int:
-        """Wait until the image at `position` may go; returns up to where the others may.
+        """Wait until the image at `position` may be sent; returns the position up to which others may.
 
-        0 when nobody reads any more.
+        Returns 0 when the reader has stopped.
         """
         with self._changed:
             while self._read + self._ahead() <= position and not self._is_stopped:
@@ -98,13 +98,13 @@ class _Pace:
             return 0 if self._is_stopped else self._read + self._ahead()
 
     def advance(self, count: int) -> None:
-        """The reader is done with `count` more images."""
+        """The reader has read `count` more images."""
         with self._changed:
             self._read += count
             self._changed.notify()
 
     def stop(self) -> None:
-        """Nobody reads any more."""
+        """The reader has stopped."""
         with self._changed:
             self._is_stopped = True
             self._changed.notify()
@@ -120,23 +120,23 @@ def stream_by_thread(
 ) -> Iterator[Any]:
     """Yield results in order while a thread feeds the images. See `Client.stream`."""
     pieces: queue.SimpleQueue[Piece] = queue.SimpleQueue()
-    flow = OrderedResults(pieces.put)
+    waiter = OrderedResults(pieces.put)
     pace = _Pace(ahead)
 
     def feed() -> None:
-        feeder = _Feeder(put, flow, deadline)
+        feeder = _Feeder(put, waiter, deadline)
         error: BaseException | None = None
         allowed = 0
         try:
             for each in _slices(images):
                 if feeder.position >= allowed:
                     allowed = pace.wait(feeder.position)
-                if flow.is_abandoned:
+                if waiter.is_abandoned:
                     return
                 feeder.feed(each)
         except BaseException as raised:  # noqa: BLE001 - the reader raises it in its turn
             error = raised
-        flow.end(feeder.position, error)
+        waiter.end(feeder.position, error)
 
     threading.Thread(target=feed, name="inkstream feeder", daemon=True).start()
     pid = os.getpid()
@@ -148,7 +148,7 @@ def stream_by_thread(
             pace.advance(piece.count)
     finally:
         if os.getpid() == pid:
-            flow.is_abandoned = True
+            waiter.is_abandoned = True
             pace.stop()
 
 
@@ -169,10 +169,10 @@ async def stream_by_task(
         pieces.append(piece)
         has_pieces.set()
 
-    flow = OrderedResults(emit)
+    waiter = OrderedResults(emit)
 
     async def feed() -> None:
-        feeder = _Feeder(put, flow, deadline)
+        feeder = _Feeder(put, waiter, deadline)
         error: BaseException | None = None
         try:
             async for each in _each(images):
@@ -184,7 +184,7 @@ async def stream_by_task(
             raise
         except BaseException as raised:  # noqa: BLE001 - the reader raises it in its turn
             error = raised
-        flow.end(feeder.position, error)
+        waiter.end(feeder.position, error)
 
     feeding = asyncio.create_task(feed(), name="inkstream feeder")
     pid = os.getpid()
@@ -204,7 +204,7 @@ async def stream_by_task(
             has_room.set()
     finally:
         if os.getpid() == pid:
-            flow.is_abandoned = True
+            waiter.is_abandoned = True
             feeding.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await feeding

@@ -1,7 +1,7 @@
-"""What waits to be sent: parcels of frames, each with somebody who waits for its answers.
+"""Holds the images that wait to be sent, as parcels of frames with one waiter each.
 
-Work is handed around in parcels, so what is done once a parcel costs nothing a frame when a caller
-brings many. Knows neither sockets nor event loops.
+Work is done once a parcel, so a caller that brings many frames pays little for each. Knows neither sockets
+nor event loops.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from inkstream._options.checks import require_deadline
 from inkstream._results.images import Answers
 
 
-class Sink(Protocol):
-    """Who waits for answers. Numbers its frames by `position`, from 0, as it hands them over.
+class Waiter(Protocol):
+    """Waits for answers. Its frames have positions, from 0 in the order in which they are sent.
 
-    Every position is answered exactly once, by one of the two methods, in the thread that runs the
-    connection; neither may raise or block.
+    Every position gets exactly one call of `deliver` or `fail`, in the thread of the connection. Neither may
+    raise or block.
     """
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether nobody waits any more: frames that have not been sent yet stay behind."""
+        """Whether the caller has given up: frames that were not sent yet are dropped."""
 
     def deliver(self, position: int, answers: Answers, start: int, stop: int) -> None:
-        """Rows `start` to `stop` answer the positions from `position` on."""
+        """Take rows `start` to `stop` as the answers to the positions from `position` on."""
 
     def fail(self, position: int, count: int, error: InkstreamError) -> None:
-        """`count` positions from `position` on get no result."""
+        """Take an error for `count` positions from `position` on."""
 
 
 class Parcel:
-    """Frames of one kind that one sink waits for."""
+    """Frames of one kind with one waiter."""
 
     __slots__ = (
         "broken_streams",
@@ -52,7 +52,7 @@ class Parcel:
         "frame_bytes",
         "position",
         "refusals",
-        "sink",
+        "waiter",
     )
 
     def __init__(
@@ -60,7 +60,7 @@ class Parcel:
         frame_bytes: int,
         buffer: bytes | memoryview,
         count: int,
-        sink: Sink,
+        waiter: Waiter,
         *,
         position: int = 0,
         expires: float | None = None,
@@ -68,17 +68,17 @@ class Parcel:
         self.frame_bytes = frame_bytes
         self.buffer = buffer
         self.count = count
-        self.sink = sink
+        self.waiter = waiter
         self.position = position
         self.expires = expires
-        """When an answer becomes worthless, on the clock that `take` and `pack` are given."""
+        """The deadline in seconds, on the clock of `take`."""
         self.broken_streams = 0
-        """Streams that broke while they carried it."""
+        """How many streams broke while they carried it."""
         self.refusals = 0
-        """Times that a server refused it and it was kept to be sent again."""
+        """How often a server refused it for now."""
 
     def part(self, skip: int, count: int) -> Parcel:
-        """`count` frames from the one at `skip` on, without copying them."""
+        """Give `count` frames from the one at `skip` on, without a copy."""
         if not skip and count == self.count:
             return self
         start = skip * self.frame_bytes
@@ -86,7 +86,7 @@ class Parcel:
             self.frame_bytes,
             memoryview(self.buffer)[start : start + count * self.frame_bytes],
             count,
-            self.sink,
+            self.waiter,
             position=self.position + skip,
             expires=self.expires,
         )
@@ -95,13 +95,13 @@ class Parcel:
 
 
 class Outbox(Inheritable):
-    """Parcels that wait to be sent. Any thread may put, one takes."""
+    """Parcels that wait to be sent. Any thread may put; only the loop of the connection takes."""
 
     def __init__(self, most_frames: int) -> None:
         """Start empty.
 
         Args:
-            most_frames: frames that may wait before `put_if_room` takes no more.
+            most_frames: the most frames that may wait before `put_if_room` takes no more.
         """
         super().__init__()
         self._most_frames = most_frames
@@ -116,10 +116,10 @@ class Outbox(Inheritable):
         return len(self._parcels)
 
     def put(self, parcel: Parcel) -> bool:
-        """Append a parcel; returns whether the taker has to be woken.
+        """Append a parcel; returns whether to wake the taker.
 
         Raises:
-            ClientClosed: the outbox was closed.
+            ClientClosed: the client was closed.
         """
         with self._lock:
             self.require_open()
@@ -129,13 +129,13 @@ class Outbox(Inheritable):
         return was_asleep
 
     def put_if_room(self, parcel: Parcel, on_room: Callable[[], None] | None) -> bool | None:
-        """As `put`, but returns None, and takes nothing, where too much waits already.
+        """Append a parcel as `put` does; returns None, and takes nothing, where too much waits already.
 
-        A parcel larger than the whole buffer goes when nothing else waits.
+        A parcel larger than the whole buffer is taken when nothing else waits.
 
         Args:
             parcel: what to append.
-            on_room: called once, in the taker's thread, when trying again makes sense; None not to ask.
+            on_room: called once, in the taker's thread, when there is room to try again; None for no call.
         """
         with self._lock:
             self.require_open()
@@ -149,19 +149,19 @@ class Outbox(Inheritable):
         return was_asleep
 
     def put_back(self, parcels: Iterable[Parcel]) -> None:
-        """Put what was taken before all that waits; whoever does wakes the taker.
+        """Put parcels that were taken back to the front. The caller wakes the taker.
 
-        Takes them even where there is no room, and when closed: they were accepted before.
+        They need no room and an open client: they were accepted before.
         """
         with self._lock:
             self._parcels.extendleft(reversed([*parcels]))
             self._frames = sum(parcel.count for parcel in self._parcels)
 
     def take(self, room: int, now: float) -> list[Parcel]:
-        """Take parcels of one kind of frame, `room` frames at most, in the order they came.
+        """Take parcels of one kind of frame, at most `room` frames, in order.
 
-        Leaves abandoned parcels behind and fails expired ones. Where nothing is left, the next
-        `put` says that the taker has to be woken.
+        Drops abandoned parcels and fails expired ones. If nothing is left, the next `put` asks to wake the
+        taker.
         """
         taken: list[Parcel] = []
         expired: list[Parcel] = []
@@ -170,7 +170,7 @@ class Outbox(Inheritable):
             while parcels and room:
                 parcel = parcels[0]
                 count = parcel.count
-                if parcel.sink.is_abandoned:
+                if parcel.waiter.is_abandoned:
                     parcels.popleft()
                 elif parcel.expires is not None and parcel.expires <= now:
                     expired.append(parcels.popleft())
@@ -186,19 +186,19 @@ class Outbox(Inheritable):
                 self._frames -= count
             self._is_asleep = not parcels and not taken
             calls = self._room_made()
-        # Outside the lock: a future's callback may put the next parcel.
+        # Outside the lock, because the callback of a future may put the next parcel.
         _expire(expired)
         for call in calls:
             call()
         return taken
 
     def expire(self, now: float) -> None:
-        """Fail what has expired and drop what nobody waits for, while nothing can be sent."""
+        """Fail expired parcels and drop abandoned ones, while there is no stream."""
         expired: list[Parcel] = []
         kept: deque[Parcel] = deque()
         with self._lock:
             for parcel in self._parcels:
-                if parcel.sink.is_abandoned:
+                if parcel.waiter.is_abandoned:
                     self._frames -= parcel.count
                 elif parcel.expires is not None and parcel.expires <= now:
                     self._frames -= parcel.count
@@ -212,13 +212,13 @@ class Outbox(Inheritable):
             call()
 
     def rest(self) -> bool:
-        """Whether nothing waits; if so, the next `put` says that the taker has to be woken."""
+        """Whether nothing waits; if so, the next `put` asks to wake the taker."""
         with self._lock:
             self._is_asleep = not self._parcels
             return self._is_asleep
 
     def close(self) -> None:
-        """Refuse what comes from now on."""
+        """Refuse parcels from now on."""
         with self._lock:
             self.is_closed = True
             calls, self._on_room = self._on_room, deque()
@@ -232,14 +232,14 @@ class Outbox(Inheritable):
         self.is_closed = True
 
     def fail(self, error: InkstreamError) -> None:
-        """Fail everything that waits; the next `put` says that the taker has to be woken."""
+        """Fail everything that waits; the next `put` asks to wake the taker."""
         with self._lock:
             parcels, self._parcels = self._parcels, deque()
             self._frames = 0
             self._is_asleep = True
             calls = self._room_made()
         for parcel in parcels:
-            parcel.sink.fail(parcel.position, parcel.count, error)
+            parcel.waiter.fail(parcel.position, parcel.count, error)
         for call in calls:
             call()
 
@@ -254,28 +254,28 @@ class Outbox(Inheritable):
             raise ClientClosed("the client is closed: make a new one")
 
     def _room_made(self) -> list[Callable[[], None]]:
-        """Whom to tell that there is room: as many as may find some, the others in their turn."""
+        """The callbacks of as many callers as there is room for; the others come later."""
         room = self._most_frames - self._frames
         return [self._on_room.popleft() for _ in range(min(room, len(self._on_room)))]
 
 
 def _expire(parcels: list[Parcel]) -> None:
     for parcel in parcels:
-        parcel.sink.fail(
+        parcel.waiter.fail(
             parcel.position,
             parcel.count,
             DeadlineExceeded("the deadline passed before there was an answer"),
         )
 
 
-def parcel_of(frames: Frames, sink: Sink, deadline: float | None, position: int = 0) -> Parcel:
-    """Address frames to a sink.
+def parcel_of(frames: Frames, waiter: Waiter, deadline: float | None, position: int = 0) -> Parcel:
+    """Make a parcel of frames that a waiter sends.
 
     Raises:
-        InvalidRequest: the deadline is no number of seconds above 0.
+        InvalidRequest: the deadline is not a number of seconds above 0.
     """
     require_deadline(deadline)
     expires = None if deadline is None else time.monotonic() + deadline
     return Parcel(
-        frames.frame_bytes, frames.buffer, frames.count, sink, position=position, expires=expires
+        frames.frame_bytes, frames.buffer, frames.count, waiter, position=position, expires=expires
     )

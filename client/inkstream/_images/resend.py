@@ -1,4 +1,4 @@
-"""Images that a server refused for now, until it is time to send them again; see `item_retries`."""
+"""Holds images that a server refused for now, until it is time to send them again; see `item_retries`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from inkstream._options.retry import RetryPolicy
 
 
 class RefusedImages:
-    """Holds refused images and puts each back into the outbox after the time that its server named."""
+    """Puts each refused image back into the outbox after its retry-after."""
 
     def __init__(self, outbox: Outbox, policy: RetryPolicy, wake: Callable[[], None]) -> None:
         self._outbox = outbox
@@ -24,13 +24,13 @@ class RefusedImages:
         self._held: dict[int, tuple[asyncio.TimerHandle, list[Parcel]]] = {}
 
     def __len__(self) -> int:
-        """Groups of images that are held."""
+        """The number of groups of images that are held."""
         return len(self._held)
 
     def hold(self, refusals: list[Refusal]) -> None:
-        """Hold what was refused; fails what would be sent again after its deadline only."""
+        """Hold refused images; fail those whose deadline passes before their retry-after."""
         now = time.monotonic()
-        # Later than named rather than earlier, and not all clients at once.
+        # Never before the retry-after, and not all clients at once.
         chance = random.random()  # noqa: S311 - spreads load, guards nothing
         by_delay: dict[float, list[Parcel]] = {}
         for refusal in refusals:
@@ -38,7 +38,7 @@ class RefusedImages:
             delay = error.retry_after or self._policy.first_delay
             delay *= 1.0 + self._policy.jitter * chance
             if parcel.expires is not None and parcel.expires <= now + delay:
-                parcel.sink.fail(parcel.position, parcel.count, error)
+                parcel.waiter.fail(parcel.position, parcel.count, error)
             else:
                 by_delay.setdefault(delay, []).append(parcel)
         for delay, parcels in by_delay.items():
@@ -47,7 +47,7 @@ class RefusedImages:
             self._held[number] = (alarm, parcels)
 
     def release_all(self) -> None:
-        """Put everything back now."""
+        """Put all images back now."""
         for alarm, parcels in self._held.values():
             alarm.cancel()
             self._outbox.put_back(parcels)

@@ -1,6 +1,6 @@
-"""Who waits for answers, and how: for a fixed number of them, for one as a future, or for a flow.
+"""Waits for the answers to images: for a fixed number, for one as a future, or for a stream in order.
 
-Thread-neutral: what differs between the sync and the async client is passed in as a callable.
+Both clients use it: what differs between threads and tasks is passed in as a callable.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from inkstream._results.images import Answers, Result
 
 
 class Collector:
-    """Waits for a fixed number of answers and then calls `done`, once."""
+    """Waits for a fixed number of answers, then calls `done` once."""
 
     __slots__ = ("_done", "_errors", "_missing", "_results", "is_abandoned")
 
@@ -31,20 +31,20 @@ class Collector:
         self.is_abandoned = False
 
     def deliver(self, position: int, answers: Answers, start: int, stop: int) -> None:
-        """See `Sink`."""
+        """See `Waiter`."""
         self._results[position : position + stop - start] = answers.rows(start, stop)
         self._count_down(stop - start)
 
     def fail(self, position: int, count: int, error: InkstreamError) -> None:
-        """See `Sink`."""
+        """See `Waiter`."""
         self._errors[position] = error
         self._count_down(count)
 
     def outcome(self) -> list[Result]:
-        """The results in order, once `done` was called.
+        """Give the results in order, after `done` was called.
 
         Raises:
-            InkstreamError: of the first image that got no result.
+            InkstreamError: the error of the first image that has no result.
         """
         if self._errors:
             raise self._errors[min(self._errors)]
@@ -80,7 +80,7 @@ class _Future(concurrent.futures.Future[Result]):
 
 
 class ThreadFuture:
-    """Waits for one answer and passes it to a `concurrent.futures.Future`."""
+    """Waits for one answer and sets it in a `concurrent.futures.Future`."""
 
     __slots__ = ("future",)
 
@@ -93,18 +93,18 @@ class ThreadFuture:
         return self.future.cancelled()
 
     def deliver(self, position: int, answers: Answers, start: int, stop: int) -> None:
-        """See `Sink`."""
+        """See `Waiter`."""
         if self.future.set_running_or_notify_cancel():
             self.future.set_result(answers.rows(start, stop)[0])
 
     def fail(self, position: int, count: int, error: InkstreamError) -> None:
-        """See `Sink`."""
+        """See `Waiter`."""
         if self.future.set_running_or_notify_cancel():
             self.future.set_exception(error)
 
 
 class LoopFuture:
-    """Waits for one answer and passes it to a future of the running event loop."""
+    """Waits for one answer and sets it in a future of the running event loop."""
 
     __slots__ = ("future",)
 
@@ -117,19 +117,19 @@ class LoopFuture:
         return self.future.cancelled()
 
     def deliver(self, position: int, answers: Answers, start: int, stop: int) -> None:
-        """See `Sink`."""
+        """See `Waiter`."""
         if not self.future.done():
             self.future.set_result(answers.rows(start, stop)[0])
 
     def fail(self, position: int, count: int, error: InkstreamError) -> None:
-        """See `Sink`."""
+        """See `Waiter`."""
         if not self.future.done():
             self.future.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Results that follow each other, not yet made."""
+    """Results of neighbouring images, still as columns."""
 
     answers: Answers
     start: int
@@ -143,7 +143,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Images that follow each other and got no result, for one reason."""
+    """Neighbouring images that have no result, for one reason."""
 
     count: int
     error: InkstreamError
@@ -151,20 +151,20 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Nothing follows."""
+    """The end of the stream."""
 
     count: int
     error: BaseException | None
-    """What the caller's iterable raised instead of ending."""
+    """The error that the caller's iterable raised; None if it ended."""
 
 
 Piece: TypeAlias = Rows | Failed | End
 
 
 class OrderedResults:
-    """Waits for any number of answers and emits them in order of position, as pieces.
+    """Waits for any number of answers and emits them as pieces, in order of position.
 
-    Servers answer in order, but images that the client itself refuses are known at once.
+    Servers answer in order, but the client fails invalid images at once.
     """
 
     __slots__ = ("_early", "_emit", "_lock", "_next", "is_abandoned")
@@ -177,15 +177,15 @@ class OrderedResults:
         self.is_abandoned = False
 
     def deliver(self, position: int, answers: Answers, start: int, stop: int) -> None:
-        """See `Sink`."""
+        """See `Waiter`."""
         self._put(position, Rows(answers, start, stop))
 
     def fail(self, position: int, count: int, error: InkstreamError) -> None:
-        """See `Sink`."""
+        """See `Waiter`."""
         self._put(position, Failed(count, error))
 
     def end(self, position: int, error: BaseException | None) -> None:
-        """Say that `position` images were handed over, and none will follow."""
+        """End the stream after `position` images."""
         self._put(position, End(0, error))
 
     def _put(self, position: int, piece: Piece) -> None:

@@ -27,7 +27,7 @@ WINDOW, MAX_FRAMES = 7, 4
 
 
 class Ledger:
-    """A sink that remembers what each of its positions got."""
+    """A waiter that remembers what each of its positions got."""
 
     def __init__(self) -> None:
         self.is_abandoned = False
@@ -92,18 +92,18 @@ class AnyInterleaving(RuleBasedStateMachine):
         super().__init__()
         self.outbox = Outbox(1 << 16)
         self.exchange = Exchange(self.outbox, window=WINDOW, max_frames_per_message=MAX_FRAMES)
-        self.sinks = [Ledger() for _ in range(3)]
+        self.waiters = [Ledger() for _ in range(3)]
         self.under_way: list[tuple[int, int]] = []
         self.last_sequence = 0
         self.must_wake = True
 
     @rule(
-        sink=st.integers(0, 2),
+        waiter=st.integers(0, 2),
         count=st.integers(1, 9),
         kind=st.sampled_from([UINT8_FRAME, FLOAT32_FRAME]),
     )
-    def somebody_puts(self, sink: int, count: int, kind: int) -> None:
-        woken = self.outbox.put(self.sinks[sink].parcel(count, kind))
+    def somebody_puts(self, waiter: int, count: int, kind: int) -> None:
+        woken = self.outbox.put(self.waiters[waiter].parcel(count, kind))
         assert woken or not self.must_wake, "the writer sleeps on"
         self.must_wake = False
 
@@ -139,10 +139,10 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.under_way, self.last_sequence = [], 0
         self.must_wake = False  # The connection looks at the outbox itself.
 
-    @rule(sink=st.integers(0, 2))
-    def somebody_leaves(self, sink: int) -> None:
-        self.sinks[sink].is_abandoned = True
-        self.sinks[sink] = Ledger()
+    @rule(waiter=st.integers(0, 2))
+    def somebody_leaves(self, waiter: int) -> None:
+        self.waiters[waiter].is_abandoned = True
+        self.waiters[waiter] = Ledger()
 
     @invariant()
     def the_window_holds(self) -> None:
@@ -154,21 +154,21 @@ class AnyInterleaving(RuleBasedStateMachine):
             answered, self.under_way = self.under_way, []
             if answered:
                 self.exchange.receive(results(answered))
-        for sink in self.sinks:
-            assert sorted(sink.answers) == list(range(sink.put)), "each exactly once"
-            for position, answer in sink.answers.items():
+        for waiter in self.waiters:
+            assert sorted(waiter.answers) == list(range(waiter.put)), "each exactly once"
+            for position, answer in waiter.answers.items():
                 assert isinstance(answer, InvalidImage) or answer == position % 10
 
 
 def test_what_comes_after_a_full_window_was_answered_wakes_the_writer(
     outbox: Outbox, exchange: Exchange
 ) -> None:
-    sink = Ledger()
-    outbox.put(sink.parcel(WINDOW))
+    waiter = Ledger()
+    outbox.put(waiter.parcel(WINDOW))
     frames = [frame for _ in range(2) for frame in frames_in(tensors_of(exchange.next_message(0)))]
     assert exchange.next_message(0) is None
     exchange.receive(results(frames))
-    assert outbox.put(sink.parcel(1))
+    assert outbox.put(waiter.parcel(1))
 
 
 AnyInterleaving.TestCase.settings = settings(
@@ -188,21 +188,21 @@ def exchange(outbox: Outbox) -> Exchange:
 
 
 def test_what_is_given_up_fails_once_under_way_or_not(outbox: Outbox, exchange: Exchange) -> None:
-    sink = Ledger()
-    outbox.put(sink.parcel(6))
+    waiter = Ledger()
+    outbox.put(waiter.parcel(6))
     exchange.next_message(0.0)
     broken = ProtocolError("broken")
     exchange.give_back()
     outbox.fail(broken)
-    assert sink.answers == dict.fromkeys(range(6), broken)
+    assert waiter.answers == dict.fromkeys(range(6), broken)
     assert exchange.unanswered == 0
-    assert outbox.put(sink.parcel(1)), "the next one wakes the writer"
+    assert outbox.put(waiter.parcel(1)), "the next one wakes the writer"
 
 
 def test_bytes_and_floats_do_not_share_a_message(outbox: Outbox, exchange: Exchange) -> None:
-    sink = Ledger()
+    waiter = Ledger()
     for kind in (UINT8_FRAME, FLOAT32_FRAME, UINT8_FRAME):
-        outbox.put(sink.parcel(1, kind))
+        outbox.put(waiter.parcel(1, kind))
     messages = [tensors_of(exchange.next_message(0.0)) for _ in range(3)]
     assert [message.WhichOneof("frames") for message in messages] == ["uint8", "float32", "uint8"]
 
@@ -228,9 +228,9 @@ def test_a_future_that_expires_may_put_the_next_parcel(outbox: Outbox, exchange:
 
 
 def test_deadlines_are_one_a_frame_where_they_differ(outbox: Outbox, exchange: Exchange) -> None:
-    sink = Ledger()
-    outbox.put(sink.parcel(2, expires=1.5))
-    outbox.put(sink.parcel(1))
+    waiter = Ledger()
+    outbox.put(waiter.parcel(2, expires=1.5))
+    outbox.put(waiter.parcel(1))
     message = tensors_of(exchange.next_message(1.0))
     assert list(message.deadlines_ms) == [500, 500, 0]
 
