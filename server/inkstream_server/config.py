@@ -38,23 +38,16 @@ ENGINES = {
 """Every engine by its name in `--engine`."""
 
 
-def _setting(
-    default: object,
-    unit: str,
-    about: str,
-    *,
-    group: str = "",
-    between: tuple[float, float] | None = None,
-) -> Any:
+def _setting(value: tuple[object, ...], about: str, *, group: str = "") -> Any:
     """Describe a setting once, for flags, help, checks and the reference page.
 
     Args:
-        default: the value where none is set.
-        unit: what the value counts. "a|b" lists the only values, "flag" is on or off.
+        value: the default, the unit, and the least and most value if it is a number. The unit "a|b" lists the
+            only values, "flag" is on or off.
         about: what the setting does and when to change it, in sentences.
         group: heading of this setting and of those after it; only the first of a group names it.
-        between: least and most value that is allowed.
     """
+    default, unit, *between = value
     metadata = {"unit": unit, "help": about, "group": group, "between": between}
     return field(default=default, metadata=metadata)
 
@@ -68,258 +61,203 @@ class Config:
     """
 
     host: str = _setting(
-        "127.0.0.1",
-        "address",
+        ("127.0.0.1", "address"),
         "Address to listen on. An address that other machines can reach needs --tls-cert or "
         "--insecure-listen.",
         group="Serving",
     )
     port: int = _setting(
-        50051, "port", "Port to listen on. 0 picks a free port.", between=(0, 65535)
+        (50051, "port", 0, 65535),
+        "Port to listen on. 0 picks a free port.",
     )
     metrics_host: str = _setting(
-        "127.0.0.1",
-        "address",
+        ("127.0.0.1", "address"),
         "Address of the HTTP pages: /metrics for Prometheus and / for people. Change it if Prometheus runs "
         "on another machine. The pages have no access control.",
     )
     metrics_port: int = _setting(
-        9464, "port", "Port of the HTTP pages. 0 picks a free port.", between=(0, 65535)
+        (9464, "port", 0, 65535),
+        "Port of the HTTP pages. 0 picks a free port.",
     )
     tls_cert: Path | None = _setting(
-        None,
-        "PEM file",
+        (None, "PEM file"),
         "Certificate chain of the server. Turns on TLS. The server reads the file again when it changes.",
         group="Security",
     )
-    tls_key: Path | None = _setting(None, "PEM file", "Private key of the certificate.")
+    tls_key: Path | None = _setting(
+        (None, "PEM file"),
+        "Private key of the certificate.",
+    )
     tls_client_ca: Path | None = _setting(
-        None,
-        "PEM file",
+        (None, "PEM file"),
         "Certificate authority of the clients. Only clients with a certificate from it may connect (mutual "
         "TLS).",
     )
     tokens: Path | None = _setting(
-        None,
-        "file",
+        (None, "file"),
         "Tokens that the server accepts, a line each, made by `inkstream-server token`. Calls without one "
         "of them are refused. The server reads the file again when it changes.",
     )
     insecure_listen: bool = _setting(
-        False,
-        "flag",
+        (False, "flag"),
         "Listen without TLS on an address that others can reach. Anyone on the network can then read and "
         "change the traffic. Use it only on networks that you trust, for example behind a proxy.",
     )
     max_connections: int = _setting(
-        16_384,
-        "connections",
+        (16_384, "connections", 1, 1_000_000),
         "Most connections that may be open. The server closes further ones. Raise it for more devices; an "
         "idle device with a stream takes some 56 kB.",
-        between=(1, 1_000_000),
     )
     max_streams: int = _setting(
-        16_384,
-        "streams",
+        (16_384, "streams", 1, 1_000_000),
         "Most streams that may be open. The server refuses further ones. Raise it together with "
         "--max-connections.",
-        between=(1, 1_000_000),
     )
     max_streams_per_connection: int = _setting(
-        1024,
-        "streams",
+        (1024, "streams", 1, 1_000_000),
         "Most calls that one connection may have open. Further ones wait. Raise it if a proxy sends more "
         "streams over one connection.",
-        between=(1, 1_000_000),
     )
     max_stream_idle: float = _setting(
-        900.0,
-        "seconds",
+        (900.0, "seconds", 0.1, 31_536_000),
         "How long a stream may be idle, with nothing sent and no answer pending, before the server ends it. "
         "Raise it for devices that pause longer and cannot open another stream.",
-        between=(0.1, 31_536_000),
     )
     max_stream_age: float = _setting(
-        86_400.0,
-        "seconds",
+        (86_400.0, "seconds", 0.1, 31_536_000),
         "How long a stream may be open. Each stream ends up to a tenth earlier, at random. Lower it so that "
         "streams move to new hosts sooner.",
-        between=(0.1, 31_536_000),
     )
     max_header_bytes: int = _setting(
-        8192,
-        "bytes",
+        (8192, "bytes", 1024, 2**20),
         "Most bytes in the headers of a call, its token included. Raise it for long tokens.",
-        between=(1024, 2**20),
     )
     model: str = _setting(
-        "digits",
-        "name[/version]",
+        ("digits", "name[/version]"),
         "Model to serve. Without a version it is the newest one, or the one that the store pins.",
         group="Model",
     )
     model_store: Path = _setting(
-        BUNDLED, "folder", "Folder of models, as <name>/<version>/{model.*, card.json}."
+        (BUNDLED, "folder"),
+        "Folder of models, as <name>/<version>/{model.*, card.json}.",
     )
     model_poll: float = _setting(
-        2.0,
-        "seconds",
+        (2.0, "seconds", 0, 3600),
         "How often to look for another version. The server tries a version whose files are the same at two "
         "looks in a row, and swaps it in. Raise it if listing the folder is slow. 0 never looks, as if "
         "--model named a version.",
-        between=(0, 3600),
     )
     model_timeout: float = _setting(
-        60.0,
-        "seconds",
+        (60.0, "seconds", 0.1, 3600),
         "How long the trial of a version may take. A separate process of low priority loads and tries it; a "
         "version that takes longer is refused. Raise it for the keras engine on a busy machine.",
-        between=(0.1, 3600),
     )
     engine: str = _setting(
-        "litert",
-        "|".join(ENGINES),
+        ("litert", "|".join(ENGINES)),
         "Engine that computes the answers. keras is the reference, and many times slower.",
     )
     workers: int = _setting(
-        1,
-        "processes",
+        (1, "processes", 1, 256),
         "Number of processes that serve, best one for each core. A connection stays with one process, so "
         "more processes do not help a single client.",
         group="Process",
-        between=(1, 256),
     )
     pin: bool = _setting(
-        False,
-        "flag",
+        (False, "flag"),
         "Keep each process on a core of its own. Use it if nothing else runs on the machine.",
     )
     max_restarts: int = _setting(
-        5,
-        "times",
+        (5, "times", 0, 100),
         "How often in a row a worker is restarted that dies within a minute of its start. After that the "
         "server stops. 0 leaves restarts to whatever started the server.",
-        between=(0, 100),
     )
     stuck_timeout: float = _setting(
-        30.0,
-        "seconds",
+        (30.0, "seconds", 0, 3600),
         "How long the event loop may be blocked, or the engine busy with one batch. After that the process "
         "ends with exit code 70, so that it can be restarted. Raise it for a slower engine. 0 waits for "
         "ever.",
-        between=(0, 3600),
     )
     max_batch: int = _setting(
-        256,
-        "items",
+        (256, "items", 1, 256),
         "Most items in a batch. Lower it so that a batch delays the next one less.",
-        between=(1, 256),
         group="Batching",
     )
     linger_ms: float = _setting(
-        8.0,
-        "milliseconds",
+        (8.0, "milliseconds", 0, 1000),
         "Longest time that a batch waits to grow while the process is busy. A batch does not wait if all "
         "callers pause or the server is idle. 0 never waits.",
-        between=(0, 1000),
     )
     max_queue: int = _setting(
-        16384,
-        "items",
+        (16384, "items", 1, 10_000_000),
         "Most items that may wait in the queue, over all streams. Further ones are refused. At 100,000 "
         "items a second the default is a wait of 0.16 s; lower it to refuse earlier.",
-        between=(1, 10_000_000),
     )
     window: int = _setting(
-        4096,
-        "items",
+        (4096, "items", 1, 1_000_000),
         "Most unanswered items of one stream. At this number the server stops reading the stream until it "
         "has answered some. Lower it to bound the memory of a stream.",
-        between=(1, 1_000_000),
         group="Streams",
     )
     stall_timeout: float = _setting(
-        30.0,
-        "seconds",
+        (30.0, "seconds", 0.01, 3600),
         "How long a client may leave answers unread before the server ends its stream. Raise it for clients "
         "that pause.",
-        between=(0.01, 3600),
     )
     max_frames_per_message: int = _setting(
-        1024,
-        "items",
+        (1024, "items", 1, 65536),
         "Most frames in one message. Raise it for clients that pack more.",
-        between=(1, 65536),
     )
     max_message_bytes: int = _setting(
-        4 * 1024 * 1024,
-        "bytes",
+        (4 * 1024 * 1024, "bytes", 4096, 2**30),
         "Largest message that the server reads. 1024 float frames take 3.2 MB. Raise it together with "
         "--max-frames-per-message.",
-        between=(4096, 2**30),
     )
     quiet_ms: int = _setting(
-        QUIET_MS,
-        "milliseconds",
+        (QUIET_MS, "milliseconds", 1, 60_000),
         "Pause after which a digit of a pen is final. Raise it for slow writers. A pen may choose its own.",
-        between=(1, 60_000),
         group="Ink",
     )
     short_quiet_ms: int = _setting(
-        0,
-        "milliseconds",
+        (0, "milliseconds", 0, 60_000),
         "Pause after which a digit is final that people rarely continue: 0 2 3 6 8 9. At most --quiet-ms. "
         "Raise it if such digits are cut short. 0 stands for 250, or for --quiet-ms if that is not 600.",
-        between=(0, 60_000),
     )
     max_pens: int = _setting(
-        4096,
-        "pens",
+        (4096, "pens", 1, 1_000_000),
         "Most pens that one stream may have open. Raise it for a gateway with more writers.",
-        between=(1, 1_000_000),
     )
     max_points: int = _setting(
-        1_000_000,
-        "points",
+        (1_000_000, "points", 1, 100_000_000),
         "Most points that the open digits of one stream may hold. A million take 16 MB. Lower it to bound "
         "the memory of a stream.",
-        between=(1, 100_000_000),
     )
     drain_timeout: float = _setting(
-        10.0,
-        "seconds",
+        (10.0, "seconds", 0, 3600),
         "How long streams may continue after SIGTERM before the server ends them. Raise it for clients that "
         "leave slowly. Whatever stops the server must wait longer than this.",
-        between=(0, 3600),
         group="Stopping",
     )
     log_format: str = _setting(
-        "text",
-        "text|json",
+        ("text", "text|json"),
         "Format of the log on stderr. Use json if a machine reads it.",
         group="Watching",
     )
     log_level: str = _setting(
-        "info",
-        "debug|info|warning|error",
+        ("info", "debug|info|warning|error"),
         "Lowest level that is logged. debug adds a line when a stream begins and when it ends.",
     )
     traces: str = _setting(
-        "off",
-        "off|console|otlp",
+        ("off", "off|console|otlp"),
         "Where the spans of calls, items and batches go: to stdout, or to the collector that "
         "OpenTelemetry's variables OTEL_* name. Needs inkstream-server[otel].",
     )
     trace_ratio: float = _setting(
-        0.001,
-        "part",
+        (0.001, "part", 0, 1),
         "Share of the calls that are traced, unless the caller's trace context decides. A stream is one "
         "call, and each of its messages is a span.",
-        between=(0, 1),
     )
     ready_file: Path | None = _setting(
-        None,
-        "file",
+        (None, "file"),
         "File that the server writes when it is ready: one JSON object with address, metrics and pid. Use "
         "it in scripts that start a server.",
     )
