@@ -125,9 +125,7 @@ class PenBase:
         if self._coder is None:
             raise InvalidInk("up: the tip is up already")
         self._coder = None
-        event = ink_pb2.InkEvent(pen=self.number)
-        event.stroke_end.SetInParent()
-        if self._outbox.end_stroke(self._journal, event):
+        if self._outbox.end_stroke(self._journal):
             self._wake()
 
     def stroke(self, points: npt.ArrayLike) -> int:
@@ -163,9 +161,7 @@ class PenBase:
             self.up()
         if self._has_ink:
             self._has_ink = False
-            event = ink_pb2.InkEvent(pen=self.number)
-            event.glyph_end.SetInParent()
-            self._put(event)
+            self._put(ink_pb2.InkEvent(pen=self.number, glyph_end={}))
 
     def erase(self, stroke: int) -> None:
         """Remove a stroke: its digit is recognised again without it.
@@ -186,9 +182,7 @@ class PenBase:
         if stroke == self._strokes:
             # If it is being drawn, the rest of it does not count.
             self._coder = None
-        event = ink_pb2.InkEvent(pen=self.number)
-        event.stroke_remove.stroke = stroke
-        self._put(event)
+        self._put(ink_pb2.InkEvent(pen=self.number, stroke_remove={"stroke": stroke}))
 
     def clear(self) -> None:
         """Remove all ink without a final result; it gets none.
@@ -199,9 +193,7 @@ class PenBase:
         self._require_open()
         self._coder = None
         self._has_ink = False
-        event = ink_pb2.InkEvent(pen=self.number)
-        event.clear.SetInParent()
-        self._put(event)
+        self._put(ink_pb2.InkEvent(pen=self.number, clear={}))
 
     def close(self) -> None:
         """Write no more: an open digit gets its final result. Does not wait; may be called again.
@@ -211,19 +203,21 @@ class PenBase:
         if self._journal.is_closed or self._outbox.is_inherited:
             return
         self._coder = None
-        event = ink_pb2.InkEvent(pen=self.number)
-        event.close.SetInParent()
-        if self._outbox.finish(self._journal, event):
+        if self._outbox.close_pen(self._journal):
             self._wake()
         self.recheck()
 
-    def deliver(self, result: GlyphResult) -> None:
-        """For the connection: a result arrives."""
-        self._take(result)
-
-    def fail(self, error: InkstreamError) -> None:
-        """For the connection: something gets no result."""
-        self._take(error)
+    def deliver(self, item: GlyphResult | InkstreamError) -> None:
+        """For the connection: a result arrives, or the error of something that gets none."""
+        if self._on_result is None:
+            self._inbox.append(item)
+        else:
+            try:
+                self._on_result(item)
+            except Exception:  # noqa: BLE001 - whatever it raises
+                # As with callbacks of futures: an error of the caller's must not end the stream.
+                _log.exception("on_result of pen %d failed", self.number)
+        self.recheck()
 
     def recheck(self) -> None:
         """For the connection: check again whether a result is due."""
@@ -279,17 +273,6 @@ class PenBase:
         self._writer = self._current()
         if self._outbox.put(self._journal, event):
             self._wake()
-        self.recheck()
-
-    def _take(self, item: GlyphResult | InkstreamError) -> None:
-        if self._on_result is None:
-            self._inbox.append(item)
-        else:
-            try:
-                self._on_result(item)
-            except Exception:  # noqa: BLE001 - whatever it raises
-                # As with callbacks of futures: an error of the caller's must not end the stream.
-                _log.exception("on_result of pen %d failed", self.number)
         self.recheck()
 
     def _current(self) -> object:

@@ -70,12 +70,11 @@ class InkExchange:
                 if not item.glyph and not item.stroke:
                     del self._pens[item.pen]
                 if error is not None:
-                    journal.reader.fail(error)
+                    journal.reader.deliver(error)
                 settled.setdefault(journal, []).extend(strokes)
         for journal, strokes in settled.items():
             self._settle(journal, strokes)
-            if strokes:
-                journal.reader.recheck()
+            journal.reader.recheck()
 
     @property
     def is_owing(self) -> bool:

@@ -7,7 +7,7 @@ until the final answer that holds it, and can repeat to the next stream all that
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from inkstream._exceptions import InkstreamError, RetryableError, from_item_error
@@ -19,6 +19,7 @@ from inkstream._pens.written import (
     joined,
     kind_of,
     stroke_begun,
+    stroke_removed,
     whole_strokes,
 )
 from inkstream._results.glyphs import GlyphResult
@@ -34,70 +35,49 @@ _REMEMBERED = 8
 class Reader(Protocol):
     """Receives a pen's results. Called in the thread of the connection; may not raise or block."""
 
-    def deliver(self, result: GlyphResult) -> None:
-        """Take an answer to one digit."""
-
-    def fail(self, error: InkstreamError) -> None:
-        """Take an error: part of the pen's ink, or all of it, gets no answer."""
+    def deliver(self, item: GlyphResult | InkstreamError) -> None:
+        """Take an answer to one digit, or an error: part of the pen's ink, or all of it, gets no answer."""
 
     def recheck(self) -> None:
         """Check again whether an answer is still to come."""
 
 
+@dataclass(slots=True, eq=False)
 class PenJournal:
     """The state of one pen, guarded by the outbox's lock: only the outbox calls it or changes it.
 
     Others hold it as a handle and read its `number`, `reader` and `is_closed`, which no answer changes.
     """
 
-    __slots__ = (
-        "_at",
-        "erased",
-        "erasures",
-        "glyphs",
-        "glyphs_before",
-        "glyphs_seen",
-        "is_closed",
-        "is_cut",
-        "is_timed",
-        "number",
-        "opening",
-        "reader",
-        "stroke",
-        "unanswered",
-        "waiting",
-    )
-
-    def __init__(self, number: int, opening: ink_pb2.PenOpen, reader: Reader) -> None:
-        self.number = number
-        self.opening = opening
-        """What opens the pen on a stream."""
-        self.reader = reader
-        self.waiting: list[Waiting] = []
-        """What has not left yet."""
-        self.unanswered: dict[int, SentStroke] = {}
-        """Strokes that belong to no final answer yet, in the order of writing."""
-        self.erased: dict[int, int] = {}
-        """Erased strokes whose digit still gets its final answer, each with the digit's number or a lower
-        one; 0 where no answer has named the digit yet."""
-        self.erasures: set[int] = set()
-        """Strokes without a final answer whose erasure waits to be sent."""
-        self.stroke = 0
-        """The stroke that is open; 0 for none, or for one that the server has given up."""
-        self.is_closed = False
-        self.is_timed = False
-        """Whether the writer gives the times of strokes, on a clock of its own."""
-        self.is_cut = False
-        """Whether the stream's server stopped in the middle of a digit: the next stream answers it and all
-        that follows."""
-        self.glyphs: dict[int, OpenGlyph] = {}
-        """Digits that were answered, but not finally."""
-        self.glyphs_before = 0
-        """Digits that the pen had on earlier streams."""
-        self.glyphs_seen = 0
-        """The greatest number of a digit so far."""
-        self._at = 0
-        """The last stroke whose beginning has left; 0 for none on this stream."""
+    number: int
+    opening: ink_pb2.PenOpen
+    """What opens the pen on a stream."""
+    reader: Reader
+    waiting: list[Waiting] = field(default_factory=list)
+    """What has not left yet."""
+    unanswered: dict[int, SentStroke] = field(default_factory=dict)
+    """Strokes that belong to no final answer yet, in the order of writing."""
+    erased: dict[int, int] = field(default_factory=dict)
+    """Erased strokes whose digit still gets its final answer, each with the digit's number or a lower one;
+    0 where no answer has named the digit yet."""
+    erasures: set[int] = field(default_factory=set)
+    """Strokes without a final answer whose erasure waits to be sent."""
+    stroke: int = 0
+    """The stroke that is open; 0 for none, or for one that the server has given up."""
+    is_closed: bool = False
+    is_timed: bool = False
+    """Whether the writer gives the times of strokes, on a clock of its own."""
+    is_cut: bool = False
+    """Whether the stream's server stopped in the middle of a digit: the next stream answers it and all that
+    follows."""
+    glyphs: dict[int, OpenGlyph] = field(default_factory=dict)
+    """Digits that were answered, but not finally."""
+    glyphs_before: int = 0
+    """Digits that the pen had on earlier streams."""
+    glyphs_seen: int = 0
+    """The greatest number of a digit so far."""
+    _at: int = 0
+    """The last stroke whose beginning has left; 0 for none on this stream."""
 
     @property
     def is_pending(self) -> bool:
@@ -118,23 +98,15 @@ class PenJournal:
 
     def sent(self, event: Waiting) -> None:
         """Something leaves: keep what another stream would need."""
-        if isinstance(event, Run):
-            if (stroke := self.unanswered.get(self._at)) is not None:
-                stroke.sent.append(event)
-            return
-        kind = event.WhichOneof("event")
+        kind = kind_of(event)
         if kind == "stroke_begin":
-            self._at = event.stroke_begin.stroke
-        elif kind == "stroke_remove":
-            self.erasures.discard(event.stroke_remove.stroke)
-            return
+            self._at = stroke_begun(event)
+        if kind == "stroke_remove":
+            self.erasures.discard(stroke_removed(event))
         elif kind == "glyph_end":
             self._end_glyph_before(self._at + 1)
-            return
-        elif kind != "stroke_end":
-            return
-        if (stroke := self.unanswered.get(self._at)) is not None:
-            stroke.sent.append(event)
+        elif kind in ("stroke_begin", "points", "stroke_end") and self._at in self.unanswered:
+            self.unanswered[self._at].sent.append(event)
 
     def answered(
         self, answer: ink_pb2.GlyphResult, now: float, *, is_leaving: bool
@@ -208,8 +180,7 @@ class PenJournal:
         """These strokes are answered, or will never be; if one is open, it is over."""
         for number in strokes:
             self.erased.pop(number, None)
-            stroke = self.unanswered.pop(number, None)
-            if stroke is not None and stroke.ends_glyph:
+            if (stroke := self.unanswered.pop(number, None)) and stroke.ends_glyph:
                 self._end_glyph_before(number)
             if number == self.stroke:
                 self.stroke = 0
@@ -255,16 +226,16 @@ class PenJournal:
             owner = owners.get(number, 0)
             if 0 < before < owner:
                 # The server that is gone saw a pause, or a gap, that the next one may not see.
-                again.append(self._event("glyph_end"))
+                again.append(ink_pb2.InkEvent(pen=self.number, glyph_end={}))
             before = owner
             again += joined(stroke.sent)
             if stroke.ends_glyph:
-                again.append(self._event("glyph_end"))
+                again.append(ink_pb2.InkEvent(pen=self.number, glyph_end={}))
             stroke.is_resent |= bool(stroke.sent)
             stroke.sent = []
             stroke.ends_glyph = False
         if self.is_closed and not any(kind_of(event) == "close" for event in waiting):
-            waiting.append(self._event("close"))
+            waiting.append(ink_pb2.InkEvent(pen=self.number, close={}))
         self.waiting = whole_strokes(again + waiting)
         self._at = 0
         for glyph in self.glyphs.values():
@@ -290,9 +261,7 @@ class PenJournal:
 
         They will arrive together, so the server's clock cannot show the pauses between them.
         """
-        if self.is_timed:
-            return
-        if sum(1 for event in self.waiting if stroke_begun(event)) < 2:
+        if self.is_timed or sum(1 for event in self.waiting if stroke_begun(event)) < 2:
             return
         stroke: SentStroke | None = None
         runs: list[Run] = []
@@ -349,13 +318,8 @@ class PenJournal:
 
     def _end_glyph_before(self, number: int) -> None:
         """A digit ended after a stroke that is gone, so it ends after the one before, if there is one."""
-        before = None
-        for earlier, stroke in self.unanswered.items():
-            if earlier >= number:
-                break
-            before = stroke
-        if before is not None:
-            before.ends_glyph = True
+        if before := max((it for it in self.unanswered if it < number), default=0):
+            self.unanswered[before].ends_glyph = True
 
     def _keep_erased(self, waiting: list[Waiting]) -> None:
         """The stream is gone: the next one hears of an erased stroke only if that waits."""
@@ -373,15 +337,8 @@ class PenJournal:
                 is_torn = False
             elif is_torn and kind in ("points", "stroke_end"):
                 continue
-            elif kind == "stroke_remove" and not isinstance(event, Run):
-                stroke = event.stroke_remove.stroke
-                if stroke in self.erasures and stroke not in begun:
-                    self.erasures.discard(stroke)
-                    continue
+            elif (stroke := stroke_removed(event)) in self.erasures and stroke not in begun:
+                self.erasures.discard(stroke)
+                continue
             kept.append(event)
         return kept
-
-    def _event(self, kind: str) -> ink_pb2.InkEvent:
-        event = ink_pb2.InkEvent(pen=self.number)
-        getattr(event, kind).SetInParent()
-        return event

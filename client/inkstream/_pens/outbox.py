@@ -94,7 +94,7 @@ class InkOutbox(Inheritable):
             ClientClosed: the outbox was closed.
         """
         with self._lock:
-            self.require_open()
+            self._require_open()
             journal = PenJournal(next(self._numbers), opening, reader)
             self._open[journal.number] = journal
         return journal
@@ -107,9 +107,8 @@ class InkOutbox(Inheritable):
             InvalidInk: these are more points than may wait at all.
             Overloaded: too many points wait already.
         """
-        event = ink_pb2.InkEvent(pen=journal.number)
-        event.stroke_begin.stroke = stroke
-        event.stroke_begin.time_ms = time_ms
+        begin = {"stroke": stroke, "time_ms": time_ms}
+        event = ink_pb2.InkEvent(pen=journal.number, stroke_begin=begin)
         with self._lock:
             self._require_room(len(first[0]))
             journal.unanswered[stroke] = SentStroke(self._clock())
@@ -147,7 +146,7 @@ class InkOutbox(Inheritable):
             ClientClosed: the outbox was closed.
         """
         with self._lock:
-            self.require_open()
+            self._require_open()
             if event.HasField("stroke_remove"):
                 journal.erase([event.stroke_remove.stroke])
             elif event.HasField("clear"):
@@ -155,19 +154,19 @@ class InkOutbox(Inheritable):
             journal.waiting.append(event)
             return self._added(journal, is_urgent=True)
 
-    def end_stroke(self, journal: PenJournal, event: ink_pb2.InkEvent) -> bool:
+    def end_stroke(self, journal: PenJournal) -> bool:
         """End the open stroke, if it is not over; otherwise as `put`."""
         with self._lock:
             if not journal.stroke:
                 return False
-            self.require_open()
+            self._require_open()
             if (stroke := journal.unanswered.get(journal.stroke)) is not None:
                 stroke.lifted = self._clock()
             journal.stroke = 0
-            journal.waiting.append(event)
+            journal.waiting.append(ink_pb2.InkEvent(pen=journal.number, stroke_end={}))
             return self._added(journal, is_urgent=True)
 
-    def finish(self, journal: PenJournal, event: ink_pb2.InkEvent) -> bool:
+    def close_pen(self, journal: PenJournal) -> bool:
         """End a pen; returns whether the caller must wake the taker. Nothing of the pen may follow."""
         with self._lock:
             journal.is_closed = True
@@ -175,7 +174,7 @@ class InkOutbox(Inheritable):
             self._open.pop(journal.number, None)
             if self.is_closed:
                 return False
-            journal.waiting.append(event)
+            journal.waiting.append(ink_pb2.InkEvent(pen=journal.number, close={}))
             return self._added(journal, is_urgent=True)
 
     def take(
@@ -266,9 +265,7 @@ class InkOutbox(Inheritable):
                 journal.requeue_unanswered()
                 if journal.waiting:
                     self._due = 0.0
-                is_pending = journal.is_pending
-            if not is_pending:
-                journal.reader.recheck()
+            journal.reader.recheck()
 
     def seconds_left(self) -> float | None:
         """Seconds until something is due, None if nothing waits.
@@ -326,7 +323,7 @@ class InkOutbox(Inheritable):
         with self._changing(journal):
             lost = journal.forget_sent()
         if lost:
-            journal.reader.fail(error)
+            journal.reader.deliver(error)
         self.settle(journal, lost)
         journal.reader.recheck()
 
@@ -342,8 +339,12 @@ class InkOutbox(Inheritable):
             else:
                 self._ready.pop(journal, None)
 
+    def _require_open(self) -> None:
+        if self.is_closed:
+            raise ClientClosed("the client is closed: make a new one")
+
     def _require_room(self, points: int) -> None:
-        self.require_open()
+        self._require_open()
         if points > self._most_points:
             raise InvalidInk(
                 f"points: expected at most {self._most_points} at once (ink_buffer), got {points}; "

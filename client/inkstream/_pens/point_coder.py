@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from inkstream.ink import Ink, InvalidInk
 
+_Points: TypeAlias = npt.NDArray[np.float64]
 Columns: TypeAlias = tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[int]]
 """dx, dy, dt_ms and pressure; the last two are empty if the stroke has none."""
 
@@ -28,18 +29,6 @@ _LATEST_MS = 1 << 53
 
 class StrokeCoder:
     """Codes the points of one stroke as they come."""
-
-    __slots__ = (
-        "_before",
-        "_counts",
-        "_t",
-        "_x",
-        "_y",
-        "has_pressure",
-        "has_time",
-        "shift_ms",
-        "time_ms",
-    )
 
     def __init__(
         self,
@@ -97,7 +86,7 @@ class StrokeCoder:
         self._x, self._y = across, along
         return columns
 
-    def points(self, table: npt.NDArray[np.float64]) -> Columns:
+    def points(self, table: _Points) -> Columns:
         """Code many points.
 
         Args:
@@ -153,44 +142,29 @@ class StrokeCoder:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """How to convert a whole ink to counts."""
-
-    counts_per_unit: float
-    """A power of 2, so that scaling rounds nothing."""
-    origin: tuple[float, float] = (0.0, 0.0)
-    """Subtracted first."""
-
-    def apply(self, points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Convert points of shape (n, 2) to counts, not yet rounded."""
-        return (points - self.origin) * self.counts_per_unit
-
-
-def scale_for(strokes: Sequence[npt.NDArray[np.float64]]) -> Scale:
+def scale_for(strokes: Sequence[_Points]) -> tuple[float, _Points]:
     """Choose counts so fine that rounding never shows in a digit's picture.
 
     Large enough whole numbers stay as they are; other ink gets at least 4,096 counts on its longest side.
 
     Args:
         strokes: each float64 of shape (n, 2), finite.
+
+    Returns: counts per unit, a power of 2, so that scaling rounds nothing; and the point to subtract first.
     """
-    strokes = [stroke for stroke in strokes if len(stroke)]
-    if not strokes:
-        return Scale(1.0)
-    points = np.concatenate(strokes)
+    zero = np.zeros(2)
+    points = np.concatenate([np.empty((0, 2)), *strokes])
+    if not len(points):
+        return 1.0, zero
     low, high = points.min(axis=0), points.max(axis=0)
     # Halved before they are subtracted: the difference of two floats may be too large for a float.
     half = float((high / 2 - low / 2).max())
     if half >= 4 and np.abs(points).max() <= FARTHEST / 4 and (points == np.rint(points)).all():
-        return Scale(1.0)
+        return 1.0, zero
     if not half > 0:
-        return Scale(1.0, (float(low[0]), float(low[1])))
-    finer = 12 - math.frexp(half)[1]
-    counts = math.ldexp(1.0, min(finer, 1000))
-    if np.abs(points).max() * counts <= FARTHEST / 4:
-        return Scale(counts)
-    return Scale(counts, (float(low[0]), float(low[1])))
+        return 1.0, low
+    counts = math.ldexp(1.0, min(12 - math.frexp(half)[1], 1000))
+    return counts, zero if np.abs(points).max() * counts <= FARTHEST / 4 else low
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +175,7 @@ class Fitted:
     """The unit of the strokes; None if it is unknown, or the wire has no name for it."""
     counts_per_unit: float
     """Counts of the wire per unit."""
-    strokes: list[npt.NDArray[np.float64]]
+    strokes: list[_Points]
     """Each of shape (n, 2), in units, y as the ink has it."""
 
 
@@ -213,12 +187,11 @@ def fit(ink: Ink) -> Fitted:
     """
     if not isinstance(ink, Ink):
         raise InvalidInk(f"ink: expected an Ink, got {type(ink).__name__}; Ink(strokes) makes one")
-    strokes = ink.arrays()
-    scale = scale_for(strokes)
-    if ink.units != "count" and 1e-9 <= scale.counts_per_unit <= 1e9:
-        moved = [stroke - scale.origin for stroke in strokes]
-        return Fitted(ink.units, scale.counts_per_unit, moved)
-    return Fitted(None, 1.0, [scale.apply(stroke) for stroke in strokes])
+    counts, origin = scale_for(ink.arrays())
+    strokes = [stroke - origin for stroke in ink.arrays()]
+    if ink.units != "count" and 1e-9 <= counts <= 1e9:
+        return Fitted(ink.units, counts, strokes)
+    return Fitted(None, 1.0, [stroke * counts for stroke in strokes])
 
 
 def _whole_ms(t: float) -> int:

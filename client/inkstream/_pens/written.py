@@ -38,26 +38,24 @@ Waiting: TypeAlias = Run | ink_pb2.InkEvent
 """What becomes one event of a message."""
 
 
+@dataclass(slots=True)
 class SentStroke:
     """A stroke that has no final answer yet."""
 
-    __slots__ = ("began", "broken_streams", "ends_glyph", "errors", "is_resent", "lifted", "sent")
-
-    def __init__(self, began: float) -> None:
-        self.began = began
-        """When it began, on the outbox's clock, in seconds."""
-        self.lifted: float | None = None
-        """When it ended; None while the pen is down."""
-        self.sent: list[Waiting] = []
-        """What of it has left: its beginning, its points, its end."""
-        self.ends_glyph = False
-        """Whether the writer ended the digit after it, and that has left, too."""
-        self.is_resent = False
-        """Whether an earlier stream carried it, too."""
-        self.errors: frozenset[tuple[str, int]] = frozenset()
-        """Fields and codes of errors about it that the reader has."""
-        self.broken_streams = 0
-        """Streams that broke while they carried it."""
+    began: float
+    """When it began, on the outbox's clock, in seconds."""
+    lifted: float | None = None
+    """When it ended; None while the pen is down."""
+    sent: list[Waiting] = field(default_factory=list)
+    """What of it has left: its beginning, its points, its end."""
+    ends_glyph: bool = False
+    """Whether the writer ended the digit after it, and that has left, too."""
+    is_resent: bool = False
+    """Whether an earlier stream carried it, too."""
+    errors: frozenset[tuple[str, int]] = frozenset()
+    """Fields and codes of errors about it that the reader has."""
+    broken_streams: int = 0
+    """Streams that broke while they carried it."""
 
     def repeats(self, field: str, code: int) -> bool:
         """Note an error about it; returns whether the reader has it from an earlier stream."""
@@ -101,6 +99,11 @@ def kind_of(event: Waiting) -> str | None:
 def stroke_begun(event: Waiting) -> int:
     """The stroke that it begins; 0 for none."""
     return 0 if isinstance(event, Run) else event.stroke_begin.stroke
+
+
+def stroke_removed(event: Waiting) -> int:
+    """The stroke that it erases; 0 for none."""
+    return 0 if isinstance(event, Run) else event.stroke_remove.stroke
 
 
 def whole_strokes(waiting: list[Waiting]) -> list[Waiting]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from inkstream.ink._errors import InvalidInk
 from inkstream.ink._ink import Ink, Stroke
-from inkstream.ink._numerals import spelled
+from inkstream.ink._numerals import rows_of
 
 _UNITS = {"mm": "mm", "px": "px", "count": "dev"}
 #: Characters that XML 1.0 cannot hold.
@@ -47,7 +47,7 @@ def lines_of(inks: Iterable[Ink]) -> Iterator[str]:
                 yield f'<annotation type="{kind}">{_escaped(text)}</annotation>'
         for stroke, name in zip(ink.strokes, referred, strict=False):
             reference = "" if name == referred[0] else f' contextRef="#{name}"'
-            yield f"<trace{reference}>{_trace(stroke)}</trace>"
+            yield f"<trace{reference}>{', '.join(rows_of(stroke))}</trace>"
         yield "</traceGroup>"
     yield "</ink>"
 
@@ -77,12 +77,6 @@ def _context(ink: Ink, stroke: Stroke) -> str:
         )
         resolution = f"<channelProperties>{resolution}</channelProperties>"
     return f"<inkSource><traceFormat>{channels}</traceFormat>{rate}{resolution}</inkSource>"
-
-
-def _trace(stroke: Stroke) -> str:
-    columns = [stroke.x, stroke.y, stroke.t_ms, stroke.pressure]
-    cells = [map(spelled, column.tolist()) for column in columns if column is not None]
-    return ", ".join(map(" ".join, zip(*cells, strict=True)))
 
 
 def _escaped(text: str) -> str:

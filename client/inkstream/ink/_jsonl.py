@@ -18,22 +18,8 @@ from inkstream.ink._ink import Column, Ink, Stroke
 from inkstream.ink._limits import Limits
 from inkstream.ink._lines import Source
 
-_OWN = frozenset(
-    [
-        "strokes",
-        "y",
-        "label",
-        "writer",
-        "contrib",
-        "index",
-        "pps",
-        "xppmm",
-        "yppmm",
-        "units",
-        "t",
-        "pressure",
-    ]
-)
+_FACTS = {"label", "writer", "contrib", "index", "pps", "xppmm", "yppmm", "units"}
+_OWN = _FACTS | {"strokes", "y", "t", "pressure"}
 
 
 def read(source: Source) -> Iterator[Ink]:

@@ -18,7 +18,7 @@ import numpy as np
 from inkstream.ink._errors import InvalidInk
 from inkstream.ink._ink import Column, Ink, Stroke
 from inkstream.ink._lines import Source
-from inkstream.ink._numerals import spelled
+from inkstream.ink._numerals import rows_of
 
 #: `.SEGMENT DIGIT 0 ? "8"`: hierarchy, delineation, quality, label; the last two may be absent.
 _SEGMENT = re.compile(r'(\S+)(?:\s+(\S+))?(?:\s+(\S+))?(?:\s+"(.*)")?\s*')
@@ -268,12 +268,7 @@ def lines_of(inks: Iterable[Ink]) -> Iterator[str]:
             yield f".COMMENT {ink.label} {ink.writer} {ink.index}"
         for stroke in ink.with_y("up").strokes:
             yield ".PEN_DOWN"
-            cells = [
-                map(spelled, column.tolist())
-                for column in (stroke.x, stroke.y, stroke.t_ms, stroke.pressure)
-                if column is not None
-            ]
-            yield from map(" ".join, zip(*cells, strict=True))
+            yield from rows_of(stroke)
             yield ".PEN_UP"
 
 

@@ -50,11 +50,11 @@ class Writer:
         self.is_down = False
         self.journal: PenJournal = outbox.new_pen(ink_pb2.PenOpen(unit=ink_pb2.UNIT_PIXEL), self)
 
-    def deliver(self, result: GlyphResult) -> None:
-        self.results.append(result)
-
-    def fail(self, error: InkstreamError) -> None:
-        self.errors.append(error)
+    def deliver(self, item: GlyphResult | InkstreamError) -> None:
+        if isinstance(item, InkstreamError):
+            self.errors.append(item)
+        else:
+            self.results.append(item)
 
     def recheck(self) -> None:
         self.looks += 1
@@ -74,9 +74,7 @@ class Writer:
 
     def end(self) -> bool:
         self.is_down = False
-        event = ink_pb2.InkEvent(pen=self.journal.number)
-        event.stroke_end.SetInParent()
-        return self.outbox.end_stroke(self.journal, event)
+        return self.outbox.end_stroke(self.journal)
 
     def stroke(self, points: int = 1) -> None:
         self.begin(points)
@@ -85,27 +83,22 @@ class Writer:
     def erase(self, stroke: int) -> bool:
         self.is_down &= stroke != self.strokes
         self.taken_back.add(stroke)
-        event = ink_pb2.InkEvent(pen=self.journal.number)
-        event.stroke_remove.stroke = stroke
-        return self.outbox.put(self.journal, event)
+        erasure = ink_pb2.InkEvent(pen=self.journal.number, stroke_remove={"stroke": stroke})
+        return self.outbox.put(self.journal, erasure)
 
     def clear(self) -> bool:
         self.is_down = False
         self.taken_back.update(self.journal.unanswered)
-        event = ink_pb2.InkEvent(pen=self.journal.number)
-        event.clear.SetInParent()
-        return self.outbox.put(self.journal, event)
+        return self.outbox.put(self.journal, ink_pb2.InkEvent(pen=self.journal.number, clear={}))
 
     def end_glyph(self) -> bool:
         self.ends += 1
-        event = ink_pb2.InkEvent(pen=self.journal.number)
-        event.glyph_end.SetInParent()
-        return self.outbox.put(self.journal, event)
+        return self.outbox.put(
+            self.journal, ink_pb2.InkEvent(pen=self.journal.number, glyph_end={})
+        )
 
     def close(self) -> bool:
-        event = ink_pb2.InkEvent(pen=self.journal.number)
-        event.close.SetInParent()
-        return self.outbox.finish(self.journal, event)
+        return self.outbox.close_pen(self.journal)
 
 
 def steps(points: int) -> Columns:
@@ -771,7 +764,7 @@ def test_a_reader_gets_the_error_before_nothing_is_pending(
     writer = Writer(outbox)
     pending: list[bool] = []
     monkeypatch.setattr(
-        writer, "fail", lambda _: pending.append(outbox.is_pending([writer.journal]))
+        writer, "deliver", lambda _: pending.append(outbox.is_pending([writer.journal]))
     )
     writer.stroke()
     exchange.next_message(at_once=True)

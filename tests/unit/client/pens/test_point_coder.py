@@ -143,8 +143,8 @@ _STROKES = st.lists(
 def test_any_ink_becomes_counts_that_fit_the_wire_and_show_its_shape(
     strokes: list[np.ndarray],
 ) -> None:
-    scale = scale_for(strokes)
-    counts = [scale.apply(stroke) for stroke in strokes if len(stroke)]
+    counts_per_unit, origin = scale_for(strokes)
+    counts = [(stroke - origin) * counts_per_unit for stroke in strokes if len(stroke)]
     if not counts:
         return
     whole = np.rint(np.concatenate(counts))
@@ -157,4 +157,5 @@ def test_any_ink_becomes_counts_that_fit_the_wire_and_show_its_shape(
 
 def test_whole_numbers_of_some_size_stay_as_they_are() -> None:
     points = np.array([[100.0, 500], [120, 100]])
-    assert np.array_equal(scale_for([points]).apply(points), points)
+    counts_per_unit, origin = scale_for([points])
+    assert (counts_per_unit, origin.tolist()) == (1.0, [0.0, 0.0])
