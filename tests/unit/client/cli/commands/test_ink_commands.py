@@ -30,7 +30,7 @@ from rich.console import Console
 
 from tests.unit.client.fake_server import FakeServer
 from tests.unit.client.ink.inks import seven
-from tests.unit.client.ink.test_tablet import LAYOUT, at, recorded
+from tests.unit.client.tablet.test_tablet import LAYOUT, at, recorded
 
 Run = Callable[..., Result]
 
