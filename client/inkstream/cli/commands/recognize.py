@@ -54,8 +54,8 @@ def recognize(
     inverts dark ink on a light ground, evens out uneven light, crops the ink, scales it to 20 pixels and
     centres it. It reports these steps on stderr.
 
-    If the model rejects an image, the line begins with "rejected" and the reason; the digit that follows is
-    the best guess. The exit code is 0 all the same, and 2 if a file cannot be read.
+    If the model rejects an image, the answer begins with "rejected" and the reason, and then gives the best
+    guess. A rejection does not change the exit code; it is 2 if a file cannot be read.
 
     \b
     Examples:
