@@ -146,7 +146,7 @@ def test_what_is_no_digit_says_so_and_shows_none(browser: Browser, board: Runnin
     turns = np.linspace(0, 10 * np.pi, 120)
     coil = np.stack([80 + 14 * turns / 2, 160 + 40 * np.sin(turns)], axis=1)
     write(page, [coil])
-    expect(page.locator(".tag.final.doubt .said")).to_contain_text("not a digit")
+    expect(page.locator(".tag.final.doubt .note")).to_contain_text("not a digit")
     expect(page.locator(".tag b")).to_have_count(0)
     assert read(page) == "?"
     page.close()

@@ -71,7 +71,7 @@ def auroc(digits: Array, others: Array) -> float:
 
     Args:
         digits: scores (n,) of digits.
-        others: scores (m,) of what is none.
+        others: scores (m,) of images without a digit.
     """
     _require(digits, others)
     ordered = np.sort(others)
@@ -85,7 +85,7 @@ def false_positive_rate(digits: Array, others: Array, kept: float = 0.95) -> flo
 
     Args:
         digits: scores (n,) of digits.
-        others: scores (m,) of what is none.
+        others: scores (m,) of images without a digit.
         kept: share of digits at or above the threshold, more than 0 and at most 1.
     """
     _require(digits, others)

@@ -1,4 +1,4 @@
-"""Plays recorded or simulated ink as if somebody wrote it.
+"""Writes recorded or simulated ink in real time, as a pen does.
 
 Leaves showing the answers to `display`.
 """
