@@ -1,11 +1,11 @@
-"""How commands reach a server: --server, and what it takes to be let in there."""
+"""The options by which commands reach a server: its address, the model, TLS and the token."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,46 +20,39 @@ DEFAULT_SERVER = "localhost:50051"
 
 _file = click.Path(path_type=Path, exists=True, dir_okay=False)
 
-
 PATIENT = RetryPolicy(item_retries=100)
-"""For commands that have time: what the server refuses for now, by load or a limit, is sent again."""
+"""For commands that have time: they send again what the server refuses for now."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """A server, and what it takes to be let in."""
+    """What a command was given to reach a server."""
 
     address: str
-    """Where it is; "" where a command starts one of its own."""
+    """One or several addresses, as in `Client`; "" if the command starts its own server."""
     tls: Tls | None = None
     token: str = field(default="", repr=False)
     token_without_tls: bool = False
     model: str = ""
-    """Name of the model that is asked for; "" for the server's default."""
+    """Name of the model; "" for the server's default."""
 
     def options(self) -> dict[str, Any]:
         """The same as arguments of a client."""
-        return {
-            "address": self.address,
-            "tls": self.tls,
-            "token": self.token,
-            "token_without_tls": self.token_without_tls,
-            "model": self.model,
-        }
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 def server_option(
     command: Callable[..., Any], *, default: str | None = DEFAULT_SERVER
 ) -> Callable[..., Any]:
-    """Adds --server, --model and what belongs to them, passed as one `ServerOptions` named `server`.
+    """Add the options of this module to a command, which gets one `ServerOptions` as its argument `server`.
 
     Args:
-        command: what gets it.
-        default: of --server; None for a command that starts a server of its own without.
+        command: the function of the command.
+        default: the default of --server; None if the command starts its own server without it.
     """
 
     @functools.wraps(command)
-    def reaching(
+    def with_server(
         *args: Any,
         server: str | None,
         model: str,
@@ -75,17 +68,17 @@ def server_option(
             return command(*args, server=ServerOptions("", model=model), **rest)
         encrypted = tls or tls_ca or tls_cert or tls_key
         if bool(tls_cert) != bool(tls_key):
-            raise InvalidRequest("--tls-cert, --tls-key: go together, as one is the other's key")
+            raise InvalidRequest("--tls-cert, --tls-key: go together: pass both or none")
         if token_file and not encrypted and not token_without_tls:
             raise InvalidRequest(
-                "--token-file: a token goes over TLS only: add --tls or --tls-ca, or --token-without-tls "
-                "where nobody can listen"
+                "--token-file: a token goes over TLS only: add --tls or --tls-ca, or add "
+                "--token-without-tls if the network is trusted"
             )
         with _flags_named():
             certificates = Tls.from_files(tls_ca, tls_cert, tls_key) if encrypted else None
         token = _token(token_file) if token_file else ""
-        reach = ServerOptions(server, certificates, token, token_without_tls, model)
-        return command(*args, server=reach, **rest)
+        given = ServerOptions(server, certificates, token, token_without_tls, model)
+        return command(*args, server=given, **rest)
 
     options = (
         click.option(
@@ -96,14 +89,14 @@ def server_option(
             callback=_server_address,
             show_default=True,
             show_envvar=True,
-            help="Address of the server. If one of several fails, the client takes the next."
-            + ("" if default else " Without it the command starts and stops its own."),
+            help="Connect to this server. If one of several fails, the client takes the next."
+            + ("" if default else " Without it the command starts and stops its own server."),
         ),
         click.option(
             "--model",
             default="",
             metavar="NAME",
-            help="Name of the model. Without it the server uses its default.",
+            help="Ask for the model of this name. Without it the server uses its default.",
         ),
         click.option(
             "--tls", is_flag=True, help="Use TLS, and trust the root certificates that gRPC ships."
@@ -115,14 +108,14 @@ def server_option(
             show_envvar=True,
             help="Use TLS, and trust the certificates in this PEM file.",
         ),
-        click.option("--tls-cert", type=_file, help="Certificate of the client, for mutual TLS."),
-        click.option("--tls-key", type=_file, help="Private key of --tls-cert."),
+        click.option("--tls-cert", type=_file, help="Present this certificate, for mutual TLS."),
+        click.option("--tls-key", type=_file, help="Use this private key with --tls-cert."),
         click.option(
             "--token-file",
             type=_file,
             envvar="INKSTREAM_TOKEN_FILE",
             show_envvar=True,
-            help="File that holds the token for the server, and nothing else.",
+            help="Send the token in this file to the server. The file holds nothing else.",
         ),
         click.option(
             "--token-without-tls",
@@ -131,15 +124,15 @@ def server_option(
         ),
     )
     for option in reversed(options):
-        reaching = option(reaching)
-    return reaching
+        with_server = option(with_server)
+    return with_server
 
 
 def _server_address(_: click.Context, __: click.Parameter, address: str | None) -> str | None:
-    """The callback of an option that takes an address, or nothing.
+    """Check an address, if one was given.
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: it is no address.
     """
     if address is not None:
         with _flags_named():
@@ -153,12 +146,12 @@ _FLAGS = {
     "certificate": "--tls-cert",
     "key": "--tls-key",
 }
-"""How the command line calls what the library blames."""
+"""The flag for each argument that the library names in errors."""
 
 
 @contextmanager
 def _flags_named() -> Iterator[None]:
-    """Let errors name the flag that was given rather than the library's argument."""
+    """Have errors name the flag rather than the library's argument."""
     try:
         yield
     except InvalidRequest as error:
@@ -170,12 +163,12 @@ def _token(file: Path) -> str:
     """Read a token.
 
     Raises:
-        InvalidRequest: the file holds none.
+        InvalidRequest: the file holds no token.
     """
     try:
         token = file.read_text("ascii").strip()
     except UnicodeDecodeError:
         token = ""
     if not token:
-        raise InvalidRequest(f"--token-file: {file} holds no token")
+        raise InvalidRequest(f"--token-file: {file} holds no token in ASCII")
     return token

@@ -1,4 +1,4 @@
-"""Runs a server of one's own for as long as a `with` block, and reads its metrics."""
+"""Runs a server in a process of its own as long as a `with` block lasts, and reads metrics pages."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ class ServerProcess:
     """A server that is ready."""
 
     address: str
-    """Where it answers, HOST:PORT."""
+    """Its address, HOST:PORT."""
     metrics_url: str
-    """Where its metrics are."""
+    """The URL of its metrics page."""
 
 
 @contextmanager
 def server_process() -> Iterator[ServerProcess]:
-    """Start `python -m inkstream_server` on free ports; stop it at the end, however that comes.
+    """Start `python -m inkstream_server` on free ports, and stop it at the end of the block in any case.
 
-    In the main thread only, where signals are dealt with.
+    Call it in the main thread, where Python handles signals.
 
     Raises:
-        FatalError: it did not become ready; the message ends with its last words.
+        FatalError: the server did not become ready; the message ends with its last output.
     """
     with tempfile.TemporaryDirectory(prefix="inkstream-") as folder:
         ready, log = Path(folder, "ready.json"), Path(folder, "log")
@@ -52,7 +52,7 @@ def server_process() -> Iterator[ServerProcess]:
         with _terminable(), log.open("wb") as output:
             try:
                 with _signals_held():
-                    process = subprocess.Popen(  # noqa: S603 - no shell, and the words are ours
+                    process = subprocess.Popen(  # noqa: S603 - no shell, and no word of a user's
                         command, stdin=subprocess.DEVNULL, stdout=output, stderr=output
                     )
                 yield _wait_until_ready(process, ready, log)
@@ -63,7 +63,7 @@ def server_process() -> Iterator[ServerProcess]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM unwind the stack as Ctrl-C does, so that the server is not left behind."""
+    """Have SIGTERM unwind the stack as Ctrl-C does, so that the server stops, too."""
 
     def unwind(number: int, _: FrameType | None) -> None:
         sys.exit(128 + number)
@@ -77,7 +77,7 @@ def _terminable() -> Iterator[None]:
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Keep Ctrl-C and SIGTERM until the block is done: within Popen they would orphan the child."""
+    """Delay Ctrl-C and SIGTERM until the end of the block: during Popen they would orphan the child."""
     held: list[int] = []
     before = {
         number: signal.signal(number, lambda number, _: held.append(number))
@@ -96,30 +96,30 @@ def _wait_until_ready(process: subprocess.Popen[bytes], ready: Path, log: Path) 
     until = time.monotonic() + _START_S
     while time.monotonic() < until:
         try:
-            # Waits a moment, and at once knows if the server is gone.
+            # Waits for a moment, but not if the server has ended.
             process.wait(_LOOK_S)
         except subprocess.TimeoutExpired:
-            if (said := _read_ready(ready)) is not None:
-                return said
+            if (server := _read_ready(ready)) is not None:
+                return server
         else:
-            raise FatalError(f"the server ended with {process.returncode}: {_last_words(log)}")
-    raise FatalError(f"the server was not ready after {_START_S:g} s: {_last_words(log)}")
+            raise FatalError(f"the server ended with {process.returncode}: {_last_output(log)}")
+    raise FatalError(f"the server was not ready after {_START_S:g} s: {_last_output(log)}")
 
 
 def _read_ready(ready: Path) -> ServerProcess | None:
-    """What the ready file says; None while it is absent or half written."""
+    """Read the ready file; None while it is absent or half written."""
     try:
-        said = json.loads(ready.read_text())
+        places = json.loads(ready.read_text())
     except (FileNotFoundError, ValueError):
         return None
-    return ServerProcess(said["address"], said["metrics"])
+    return ServerProcess(places["address"], places["metrics"])
 
 
-def _last_words(log: Path) -> str:
-    words = log.read_text(errors="replace").strip()
-    if "No module named inkstream_server" in words:
+def _last_output(log: Path) -> str:
+    output = log.read_text(errors="replace").strip()
+    if "No module named inkstream_server" in output:
         return "the package inkstream-server is not installed; try: pip install inkstream-server"
-    return words[-2000:] or "it said nothing"
+    return output[-2000:] or "it wrote no output"
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -133,10 +133,10 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def scrape(url: str) -> dict[str, float]:
-    """Samples of a metrics page in Prometheus' text format, labels as part of the name.
+    """Read a metrics page in Prometheus' text format; gives values by name, labels included.
 
     Raises:
-        FatalError: the page cannot be had.
+        FatalError: the page cannot be read.
     """
     if not url.startswith(("http://", "https://")):
         raise FatalError(f"{url}: expected the http address of a metrics page")
@@ -148,6 +148,6 @@ def scrape(url: str) -> dict[str, float]:
     except (urllib.error.URLError, OSError) as error:
         proxy = "" if direct else urllib.request.getproxies().get(urlsplit(url).scheme, "")
         way = f" through the proxy {proxy.rpartition('@')[2]}" if proxy else ""
-        raise FatalError(f"no metrics at {url}{way}: {error}") from error
+        raise FatalError(f"cannot read metrics at {url}{way}: {error}") from error
     samples = (line.rpartition(" ") for line in lines if line and not line.startswith("#"))
     return {name: float(value) for name, _, value in samples}

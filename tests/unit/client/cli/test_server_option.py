@@ -56,7 +56,7 @@ def test_a_token_without_tls_is_refused_in_flags(tmp_path: Path) -> None:
 def test_a_file_without_a_token_is_refused(tmp_path: Path) -> None:
     (empty := tmp_path / "token").write_text("\n")
     assert said("model", "--token-without-tls", "--token-file", empty) == (
-        f"Error: --token-file: {empty} holds no token"
+        f"Error: --token-file: {empty} holds no token in ASCII"
     )
 
 
