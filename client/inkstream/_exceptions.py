@@ -133,18 +133,17 @@ _BY_CODE: dict[int, type[InkstreamError]] = {
 
 
 def from_item_error(
-    refused: error_pb2.ItemError, *, invalid: Callable[[str], InputError] | None = None
+    refused: error_pb2.ItemError, *, invalid: Callable[[str], InputError] = InvalidImage
 ) -> InkstreamError:
     """Make the exception for an item that the server answered with an error.
 
     Args:
         refused: the error.
-        invalid: the exception for a malformed item; None for InvalidImage.
+        invalid: the exception for a malformed item.
     """
     kind = _BY_CODE.get(refused.code, ProtocolError)
-    error = ((invalid or InvalidImage) if kind is InvalidRequest else kind)(
-        refused.message or f"the server refused the item with code {refused.code} and no message"
-    )
+    message = refused.message or f"the server refused the item with code {refused.code}, no message"
+    error = (invalid if kind is InvalidRequest else kind)(message)
     if isinstance(error, InputError):
         error.field = refused.field
     if isinstance(error, RetryableError) and refused.retry_after_ms:

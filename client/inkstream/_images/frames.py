@@ -44,7 +44,9 @@ _PREPARE = "inkstream.pictures.prepare"
 _ONE = (28, 28)
 IMAGE_SHAPES = (_ONE, (28, 28, 1), (784,))
 """What one image may look like."""
-_SHAPES = "(28, 28) for one image, or (N, 28, 28), (N, 28, 28, 1) or (N, 784) for several"
+_SHAPES = (
+    "(28, 28) for one image, or (N, 28, 28), (N, 28, 28, 1), (N, 1, 28, 28) or (N, 784) for several"
+)
 _SLIGHTLY = 0.1
 """How far rounding and resampling carry floats beyond 0 and 1."""
 
@@ -96,23 +98,19 @@ def frames_of(images: Images) -> Frames:
             "np.frombuffer(pixels, np.uint8).reshape(-1, 28, 28) makes images of raw pixels"
         )
     array = _as_array(images)
-    if array.dtype.kind in "USO":
+    kind = array.dtype.kind
+    if kind not in "biuf":
+        each = f"{_PREPARE}(picture) makes an image of each picture or file"
         raise InvalidImage(
-            f"images: expected numbers, got an array of {array.dtype}; "
-            f"{_PREPARE}(picture) makes an image of each picture or file"
+            "images: expected integers from 0 to 255, floats from 0 to 1 or bools, got an array of "
+            f"{array.dtype}; {each if kind in 'USO' else 'use images.astype(np.float32)'}"
         )
     is_single, count = _count(array)
-    kind = array.dtype.kind
     if kind == "f":
         _check_floats(array)
         return Frames(FLOAT32_FRAME, array.astype(_WIRE_FLOAT).tobytes(), count, is_single)
     if kind == "b":
         array = array * np.uint8(255)
-    elif kind not in "iu":
-        raise InvalidImage(
-            f"images: expected integers from 0 to 255, floats from 0 to 1 or bools, got {array.dtype}; "
-            "use images.astype(np.float32)"
-        )
     elif array.dtype != _UINT8:
         _check_integers(array)
         array = array.astype(_UINT8)

@@ -38,11 +38,12 @@ def takes(
             owner: _Owner, /, *args: _Given.args, **kwargs: _Given.kwargs
         ) -> _Returned:
             try:
-                signature.bind(*args, **kwargs)
+                chosen = options(*args, **kwargs)
             except TypeError as error:
                 name = type(owner).__name__ + f".{method.__name__}".removesuffix(".__init__")
-                raise TypeError(f"{name}: {error}{_advice(kwargs, signature.parameters)}") from None
-            return method(owner, options(*args, **kwargs))
+                wrong = str(error).removeprefix(f"{options.__qualname__}.__init__() ")
+                raise TypeError(f"{name}: {wrong}{_advice(kwargs, signature.parameters)}") from None
+            return method(owner, chosen)
 
         own = inspect.signature(method)
         owner = next(iter(own.parameters.values()))

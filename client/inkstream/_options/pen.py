@@ -22,12 +22,11 @@ OnResult: TypeAlias = Callable[[GlyphResult | InkstreamError], object]
 """Called with every result and every error of a pen."""
 
 _UNITS = {
-    "px": ink_pb2.UNIT_PIXEL,
-    "mm": ink_pb2.UNIT_MILLIMETRE,
-    None: ink_pb2.UNIT_UNSPECIFIED,
+    "px": (ink_pb2.UNIT_PIXEL, 16.0),
+    "mm": (ink_pb2.UNIT_MILLIMETRE, 100.0),
+    None: (ink_pb2.UNIT_UNSPECIFIED, 16.0),
 }
-_COUNTS_PER_UNIT = {"px": 16.0, "mm": 100.0, None: 16.0}
-"""Finer than any device resolves; a digit of 10 px still has 160 counts."""
+"""On the wire, and the default of `counts_per_unit`: finer than any device resolves."""
 _DIRECTIONS = {"down": ink_pb2.Y_DIRECTION_DOWN, "up": ink_pb2.Y_DIRECTION_UP}
 
 
@@ -76,9 +75,10 @@ class PenOptions:
         Raises:
             InvalidRequest: the area or a box is no rectangle, or the number of a box is out of range.
         """
+        unit, counts_per_unit = _UNITS[self.units]
         opening = ink_pb2.PenOpen(
-            unit=_UNITS[self.units],
-            counts_per_unit=self.counts_per_unit or _COUNTS_PER_UNIT[self.units],
+            unit=unit,
+            counts_per_unit=self.counts_per_unit or counts_per_unit,
             y_direction=_DIRECTIONS[self.y],
             quiet_ms=self.quiet_ms or 0,
             short_quiet_ms=self.short_quiet_ms or 0,

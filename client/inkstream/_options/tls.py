@@ -43,10 +43,8 @@ class Tls:
                 belongs to another certificate.
             OSError: a file cannot be read.
         """
-        contents = [Path(path).read_bytes() if path else None for path in (ca, certificate, key)]
-        for name, path, pem in zip(
-            ("ca", "certificate"), (ca, certificate), contents, strict=False
-        ):
+        pems = [Path(path).read_bytes() if path else None for path in (ca, certificate, key)]
+        for name, path, pem in (("ca", ca, pems[0]), ("certificate", certificate, pems[1])):
             if pem is not None and not _holds_certificate(pem):
                 raise InvalidRequest(f"{name}: {path} holds no certificate in PEM")
         if certificate and key:
@@ -60,7 +58,7 @@ class Tls:
                     f"key: {key} holds no key in PEM, without a passphrase, of the certificate in "
                     f"{certificate} ({error.reason or error})"
                 ) from error
-        return cls(*contents)
+        return cls(*pems)
 
     def __post_init__(self) -> None:
         if (self.certificate_chain is None) != (self.private_key is None):
