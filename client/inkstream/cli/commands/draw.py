@@ -1,4 +1,4 @@
-"""`inkstream draw`: shows ink beside the 28x28 that the model sees of it."""
+"""`inkstream draw`: shows ink beside the 28x28 that the model sees."""
 
 from __future__ import annotations
 
@@ -39,38 +39,40 @@ _COLUMNS = 28
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="The first to draw, from 0.",
+    help="Number of the first ink to draw, from 0.",
 )
 @click.option(
-    "--count", type=click.IntRange(1, 100), default=1, show_default=True, help="How many to draw."
+    "--count",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="How many inks to draw.",
 )
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write a PNG instead of drawing in the terminal.",
+    help="Write a PNG with a labelled grid instead of drawing in the terminal.",
 )
-@click.option("--ink-only", is_flag=True, help="Leave out what the model sees.")
+@click.option("--ink-only", is_flag=True, help="Do not draw what the model sees.")
 def draw(file: Path, index: int, count: int, output: Path | None, ink_only: bool) -> None:
-    """Draw ink of FILE beside the 28x28 that the model sees of it.
+    """Draw the ink in FILE beside the 28x28 pixels that the model sees.
 
-    FILE holds UNIPEN, InkML or JSON Lines, gzipped or not. The 28x28 is drawn by the very code that the
-    server uses, so the package inkstream-server has to be installed here; --ink-only does without.
+    FILE holds UNIPEN, InkML or JSON Lines, gzipped or not. The code of the server draws the 28x28, so the
+    package inkstream-server must be installed here. --ink-only works without it.
 
     \b
     Examples:
-      inkstream draw digits.jsonl
+      inkstream draw examples/digits.jsonl
       inkstream draw pendigits-orig.tra.gz --index 40 --count 5 --output digits.png
       inkstream draw digits.inkml --ink-only
     """
     if output is not None and output.suffix.lower() != ".png":
-        raise InvalidRequest(
-            f"--output: a PNG is written, got the name {output.name!r}: end it in .png"
-        )
+        raise InvalidRequest(f"--output: expected a name that ends in .png, got {output.name!r}")
     inks = list(islice(read(file), index, index + count))
     if not inks:
         if not index:
-            raise InvalidInk("no ink in it: nothing to draw", str(file))
-        raise InvalidInk(f"--index: there is no glyph {index}, counted from 0", str(file))
+            raise InvalidInk("the file has no ink: nothing to draw", str(file))
+        raise InvalidInk(f"--index: there is no ink {index}, counted from 0", str(file))
     frames = [None if ink_only else _seen_by_model(ink) for ink in inks]
     if output is not None:
         _write_png(output, index, inks, frames)
@@ -93,7 +95,7 @@ def _seen_by_model(ink: Ink) -> _Frame:
         if missing.name is None or missing.name.partition(".")[0] != "inkstream_server":
             raise
         raise FatalError(
-            "the 28x28 is drawn by the package inkstream-server, which is not installed; "
+            "the package inkstream-server draws what the model sees, and it is not installed; "
             "try: pip install inkstream-server, or pass --ink-only"
         ) from None
     fitted = fit(ink)
@@ -103,11 +105,16 @@ def _seen_by_model(ink: Ink) -> _Frame:
 
 
 def _beside(ink: Ink, frame: _Frame | None, console: Console) -> Table:
-    """Both pictures for the terminal."""
+    """Give the pictures for the terminal."""
     table = Table.grid(padding=(0, 3))
-    seen = Text() if frame is None else half_blocks(frame, console)
-    table.add_row(Text(dots(ink, _COLUMNS, utf=_is_utf(console)), no_wrap=True), seen)
-    table.add_row("as written", "" if frame is None else _caption(frame))
+    is_utf = console.encoding.lower().startswith("utf")
+    written = Text(dots(ink, _COLUMNS, utf=is_utf), no_wrap=True)
+    if frame is None:
+        table.add_row(written)
+        table.add_row("as written")
+    else:
+        table.add_row(written, half_blocks(frame, console))
+        table.add_row("as written", _caption(frame))
     return table
 
 
@@ -126,10 +133,6 @@ def _facts(ink: Ink) -> str:
     strokes, points = len(ink.strokes), sum(map(len, ink.strokes))
     facts.append(f"{strokes} stroke{'s' * (strokes != 1)}, {points} points")
     return ", ".join(facts)
-
-
-def _is_utf(console: Console) -> bool:
-    return console.encoding.lower().startswith("utf")
 
 
 def _write_png(

@@ -1,4 +1,4 @@
-"""Draws ink for people to look at. What models see is drawn by the server, and not quite so."""
+"""Draws ink for people to look at. What a model sees is drawn by the server, and looks a little different."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from inkstream.cli.writing.pen_simulator import draw_strokes
 from inkstream.ink import Ink
 
 _COLOURS = ((31, 78, 161), (192, 57, 43), (39, 135, 70), (142, 68, 173), (211, 120, 0))
-"""Of the strokes, in the order of writing."""
+"""Colours of the strokes, in the order of writing."""
 _FINER = 4
-"""Pixels drawn for one that is shown: Pillow's lines have hard edges."""
+"""Pixels drawn for each that is shown, since Pillow's lines have hard edges."""
 _BRAILLE = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """Bits of a Braille character's dots, from U+2800 on (Unicode, Braille Patterns)."""
 _SMALLEST = 1e-12
-"""Longest side of a dot."""
+"""Longest side of ink that is a dot."""
 _MOST_POINTS = 400
-"""Points of a thumbnail; more cannot be seen."""
+"""Points of a thumbnail; nobody sees more."""
 _CAPTION = 28
 """Pixels of a caption's height in a grid."""
 _GAP = 20
@@ -31,42 +31,36 @@ _GAP = 20
 
 def thumbnail(ink: Ink) -> npt.NDArray[np.uint8]:
     """Draw ink the way MNIST's digits look; uint8 of shape (28, 28), ink high. About a millisecond."""
-    strokes = _upright(ink)
+    strokes = _fitted(ink, 17.6)
     if not strokes:
         return np.zeros((28, 28), np.uint8)
-    low, extent = _extent(strokes)
     step = max(1, sum(map(len, strokes)) // _MOST_POINTS)
-    placed = [(stroke[::step] - low) * (17.6 / extent) + 1.2 for stroke in strokes]
+    thinned = [stroke[::step] + 1.2 for stroke in strokes]
     # A dot is a line from itself to itself.
-    return draw_strokes([np.repeat(s, 2, axis=0) if len(s) == 1 else s for s in placed], 2.4)
+    return draw_strokes([np.repeat(s, 2, axis=0) if len(s) == 1 else s for s in thinned], 2.4)
 
 
 def portrait(ink: Ink, side: int) -> Image.Image:
     """Draw ink as it was written: a colour for each stroke, a ring where it begins.
 
     Args:
-        ink: any; what is too long for the square is scaled to fit.
+        ink: any; it is scaled to fit.
         side: pixels of the square.
     """
-    big = Image.new("RGB", (side * _FINER, side * _FINER), "white")
-    strokes = _upright(ink)
-    if strokes:
-        low, extent = _extent(strokes)
-        margin, pen = side * _FINER * 0.08, max(2, side * _FINER // 90)
-        scale = (side * _FINER - 2 * margin) / extent
-        size = np.concatenate(strokes).max(axis=0) - low
-        offset = margin + (extent - size) * scale / 2
-        brush = ImageDraw.Draw(big)
-        for number, stroke in enumerate(strokes):
-            colour = _COLOURS[number % len(_COLOURS)]
-            points = [(x, y) for x, y in ((stroke - low) * scale + offset).tolist()]
-            brush.line(points, colour, pen, "curve")
-            for x, y in points:
-                brush.ellipse((x - pen, y - pen, x + pen, y + pen), colour)
-            x, y = points[0]
-            ring = pen * 3
-            brush.ellipse((x - ring, y - ring, x + ring, y + ring), None, colour, max(1, pen // 2))
-    return big.resize((side, side), Image.Resampling.LANCZOS)
+    large = side * _FINER
+    picture = Image.new("RGB", (large, large), "white")
+    brush = ImageDraw.Draw(picture)
+    margin, pen = large * 0.08, max(2, large // 90)
+    for number, stroke in enumerate(_fitted(ink, large - 2 * margin)):
+        colour = _COLOURS[number % len(_COLOURS)]
+        points = [(x, y) for x, y in (stroke + margin).tolist()]
+        brush.line(points, colour, pen, "curve")
+        for x, y in points:
+            brush.ellipse((x - pen, y - pen, x + pen, y + pen), colour)
+        x, y = points[0]
+        ring = pen * 3
+        brush.ellipse((x - ring, y - ring, x + ring, y + ring), None, colour, max(1, pen // 2))
+    return picture.resize((side, side), Image.Resampling.LANCZOS)
 
 
 def grid(cells: Sequence[Sequence[tuple[str, Image.Image]]]) -> Image.Image:
@@ -98,27 +92,21 @@ def _strip(caption: str, width: int) -> Image.Image:
 
 
 def dots(ink: Ink, columns: int, *, utf: bool = True) -> str:
-    """Draw ink as lines of text, `columns` wide and half as many high.
+    """Draw ink as lines of text, half as many as they have columns.
 
     Args:
-        ink: any.
+        ink: any; it is scaled to fit.
         columns: width in characters, even.
-        utf: draw with Braille's dots, eight a character; else with one number sign a character.
+        utf: draw with Braille's dots, eight a character; else with a number sign a character.
     """
     across, along = (2, 4) if utf else (1, 1)
     grid = np.zeros((columns // 2 * along, columns * across), bool)
-    strokes = _upright(ink)
-    if strokes:
-        height, width = grid.shape
-        # Characters are twice as high as wide: Braille's dots are as far apart both ways.
-        shape = np.array([1.0, 1.0 if utf else 0.5])
-        low, extent = _extent(strokes)
-        scale = (min(width, height / shape[1]) - 1) / extent * shape
-        size = (np.concatenate(strokes).max(axis=0) - low) * scale
-        offset = (np.array([width - 1, height - 1]) - size) / 2
-        for stroke in strokes:
-            x, y = np.rint(_filled((stroke - low) * scale + offset)).astype(int).T
-            grid[y, x] = True
+    height, width = grid.shape
+    # Characters are twice as high as wide; Braille's dots are as far apart both ways.
+    shape = np.array([1.0, (height - 1) / (width - 1)])
+    for stroke in _fitted(ink, width - 1):
+        x, y = np.rint(_filled(stroke * shape)).astype(int).T
+        grid[y, x] = True
     cells = grid.reshape(columns // 2, along, columns, across).swapaxes(1, 2)
     if not utf:
         return "\n".join("".join(" #"[int(cell.any())] for cell in row) for row in cells)
@@ -128,7 +116,7 @@ def dots(ink: Ink, columns: int, *, utf: bool = True) -> str:
 
 
 def _filled(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Points of a line, so dense that none of its cells is left out."""
+    """Give points of a line, so dense that it misses no cell."""
     steps = np.diff(points, axis=0)
     counts = np.maximum(np.ceil(2 * np.abs(steps).max(axis=1, initial=0)).astype(int), 1)
     pieces = [
@@ -138,14 +126,15 @@ def _filled(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.concatenate([*pieces, points[-1:]])
 
 
-def _upright(ink: Ink) -> list[npt.NDArray[np.float64]]:
-    """Strokes that have points, y down; as a pen would write them, so that no coordinate is huge or tiny."""
-    return [points for points in fit(ink.with_y("down")).strokes if len(points)]
-
-
-def _extent(strokes: list[npt.NDArray[np.float64]]) -> tuple[npt.NDArray[np.float64], float]:
-    """The corner with the smallest x and y, and the longest side; 1 for a dot."""
+def _fitted(ink: Ink, side: float) -> list[npt.NDArray[np.float64]]:
+    """Give strokes that have points, y down, as large as a square from 0 to `side` and in its middle."""
+    # Coordinates as a pen would write them are neither huge nor tiny.
+    strokes = [points for points in fit(ink.with_y("down")).strokes if len(points)]
+    if not strokes:
+        return []
     points = np.concatenate(strokes)
     low = points.min(axis=0)
-    extent = float((points.max(axis=0) - low).max())
-    return low, extent if extent > _SMALLEST else 1.0
+    size = points.max(axis=0) - low
+    extent = float(size.max())
+    scale = side / extent if extent > _SMALLEST else 1.0
+    return [(stroke - low) * scale + (side - size * scale) / 2 for stroke in strokes]

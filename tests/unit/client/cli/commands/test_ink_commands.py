@@ -217,7 +217,7 @@ def test_draw_without_the_servers_package_says_what_to_install(
 def test_draw_beyond_the_end_is_said(run: Run, sevens: Path) -> None:
     shown = run("draw", sevens, "--index", 3)
     assert shown.exit_code == 2
-    assert "no glyph 3" in shown.stderr
+    assert "no ink 3" in shown.stderr
 
 
 def test_draw_of_no_ink_is_said(run: Run, tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_draw_of_no_ink_is_said(run: Run, tmp_path: Path) -> None:
     file.touch()
     shown = run("draw", file)
     assert shown.exit_code == 2
-    assert "no ink in it" in shown.stderr
+    assert "has no ink" in shown.stderr
 
 
 def test_a_picture_that_would_not_be_what_its_name_says_is_refused(
@@ -233,7 +233,7 @@ def test_a_picture_that_would_not_be_what_its_name_says_is_refused(
 ) -> None:
     shown = run("draw", sevens, "--output", tmp_path / "a.jpg")
     assert shown.exit_code == 2
-    assert "end it in .png" in shown.stderr
+    assert "ends in .png" in shown.stderr
     assert not (tmp_path / "a.jpg").exists()
 
 
