@@ -124,12 +124,10 @@ class GlyphReply:
         """A final answer's error ends the glyph; a provisional answer's names the last stroke, too."""
         wanted = self.wanted
         (error,) = shared_error([0], failure).errors()
-        stroke = 0
+        error.ink.pen, error.ink.glyph = self.pen, wanted.glyph.number
         if wanted.state == "provisional":
-            stroke = wanted.strokes[-1] if wanted.strokes else 0
+            error.ink.stroke = wanted.strokes[-1] if wanted.strokes else 0
             error.message += "; the final answer will be tried again"
-        item = error_pb2.InkItem(pen=self.pen, glyph=wanted.glyph.number, stroke=stroke)
-        error.ink.CopyFrom(item)
         return error
 
 

@@ -1,12 +1,11 @@
 """All pens of one stream: hands each pen its events and its time, and queues the replies it asks for.
 
 Counts what arrives; replies count what leaves. Leaves the rules of glyphs to `pen`, the making of replies to
-`pen_replies`, and sending to the stream's session.
+`open_pen`, and sending to the stream's session.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 
 from inkstream.v1 import ink_pb2
@@ -18,24 +17,13 @@ from inkstream_server.clock import Clock
 from inkstream_server.pens.due_timer import DueTimer
 from inkstream_server.pens.faults import NO_ROOM_MS, FaultReply, InkFault
 from inkstream_server.pens.glyph_reply import GlyphReply
+from inkstream_server.pens.open_pen import OpenPen
 from inkstream_server.pens.pen import Pen
-from inkstream_server.pens.pen_replies import PenReplies
 from inkstream_server.pens.resources import InkResources
 from inkstream_server.pens.settings import read_settings
-from inkstream_server.pens.strokes import Glyph
 
 EVENTS_PER_TURN = 256
 """Events of one message after which other streams get their turn: about a millisecond."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _OpenPen:
-    """A pen with what the stream keeps beside it."""
-
-    number: int
-    pen: Pen
-    timer: DueTimer
-    replies: PenReplies
 
 
 class InkSession:
@@ -64,7 +52,7 @@ class InkSession:
         self._clock: Clock = clock or asyncio.get_running_loop()
         self._flow: StreamFlow = flow or Flow()
         self._allowance = allowance
-        self._pens: dict[int, _OpenPen] = {}
+        self._pens: dict[int, OpenPen] = {}
         self._points = 0
 
     async def take(self, message: ink_pb2.InkEvents, room: Callable[[], Awaitable[None]]) -> None:
@@ -109,26 +97,15 @@ class InkSession:
         except InkFault as fault:
             self._refuse(number, fault)
             return
-        self._pens[number] = _OpenPen(
-            number,
-            Pen(settings, limits),
-            DueTimer(self._clock, partial(self._ring, number)),
-            PenReplies(
-                number, settings, self._resources, self._flow, partial(self._recognized, number)
-            ),
-        )
+        timer = DueTimer(self._clock, partial(self._ring, number))
+        pen = Pen(settings, limits)
+        self._pens[number] = OpenPen(number, pen, timer, settings, self._resources, self._flow)
         self._metrics.ink.open_pens.inc()
 
     def _ring(self, number: int) -> None:
         self._act(self._pens[number], None, self._clock.time())
 
-    def _recognized(self, number: int, glyph: Glyph, edition: int, digit: int) -> None:
-        open_pen = self._pens.get(number)
-        if open_pen is not None:
-            open_pen.pen.recognized(glyph, edition, digit)
-            open_pen.timer.set(open_pen.pen.due())
-
-    def _act(self, open_pen: _OpenPen, event: ink_pb2.InkEvent | None, now: float) -> None:
+    def _act(self, open_pen: OpenPen, event: ink_pb2.InkEvent | None, now: float) -> None:
         """Take one event of a pen, or None where only time has passed."""
         try:
             if event is None:
@@ -141,7 +118,7 @@ class InkSession:
         else:
             self._settle(open_pen, now)
 
-    def _apply(self, open_pen: _OpenPen, event: ink_pb2.InkEvent, now: float) -> None:
+    def _apply(self, open_pen: OpenPen, event: ink_pb2.InkEvent, now: float) -> None:
         """Have a pen do what an event says.
 
         Raises:
@@ -178,14 +155,14 @@ class InkSession:
         else:
             raise InkFault("event", "expected something that the pen did, got nothing")
 
-    def _close(self, open_pen: _OpenPen, now: float) -> None:
+    def _close(self, open_pen: OpenPen, now: float) -> None:
         open_pen.pen.end_glyph(now)
         self._settle(open_pen, now)
         open_pen.timer.cancel()
         del self._pens[open_pen.number]
         self._metrics.ink.open_pens.dec()
 
-    def _settle(self, open_pen: _OpenPen, now: float) -> None:
+    def _settle(self, open_pen: OpenPen, now: float) -> None:
         """Count what has changed, queue the replies that the pen asks for, and set its timer."""
         wanted, opened, points, due = open_pen.pen.take_changes()
         self._points += points
@@ -193,7 +170,7 @@ class InkSession:
             self._metrics.accepted("ink", opened)
         for one in wanted:
             opened -= one.state in ("final", "dropped")
-            reply = open_pen.replies.reply_to(one, now)
+            reply = open_pen.reply_to(one, now)
             if reply is None:
                 self._metrics.glyph_unanswered("cleared")
             else:

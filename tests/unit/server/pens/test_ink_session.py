@@ -71,7 +71,7 @@ async def test_a_final_answer_is_that_of_the_last_provisional_one_and_costs_no_i
 
 async def test_a_pen_at_rest_holds_no_batch() -> None:
     desk = await written([opened(), *stroke(1)])
-    drawn = desk.session._pens[1].replies._drawn
+    drawn = desk.session._pens[1]._drawn
     assert drawn is not None
     assert drawn[2].share is not None
     batch = weakref.ref(drawn[2].share.batch)

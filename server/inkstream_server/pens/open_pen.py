@@ -1,14 +1,15 @@
-"""Makes the replies that one pen asks for, and has each edition of a glyph drawn once.
+"""One open pen of a stream: makes the replies that it asks for, and has each edition of a glyph drawn once.
 
-Leaves the order and the counting of replies to the stream and to `GlyphReply`.
+Leaves the order of replies to the stream, and their counting to `GlyphReply`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from inkstream_server.batching.batcher import StreamFlow
 from inkstream_server.batching.fair_queue import Priority
+from inkstream_server.pens.due_timer import DueTimer
 from inkstream_server.pens.glyph_reply import GlyphReply, read
+from inkstream_server.pens.pen import Pen
 from inkstream_server.pens.renderer import RenderJob
 from inkstream_server.pens.resources import InkResources
 from inkstream_server.pens.settings import PenSettings
@@ -22,17 +23,17 @@ or a 2, too, and a longer wait costs less than a digit that is torn in two."""
 
 
 @dataclass(slots=True, eq=False)
-class PenReplies:
-    """The replies of one pen."""
+class OpenPen:
+    """A pen with its timer and its replies."""
 
     number: int
-    """The caller's number of the pen."""
+    """The caller's number."""
+    pen: Pen
+    timer: DueTimer
     settings: PenSettings
     resources: InkResources
     flow: StreamFlow
     """What the pen's stream has in the batcher's queue."""
-    on_recognized: Callable[[Glyph, int, int], None]
-    """Called with a glyph, its edition and its digit when a provisional answer is sure."""
     _drawn: tuple[Glyph, int, RenderJob] | None = field(default=None, init=False)
     """The last job of the open glyph, with its glyph and edition."""
     _interim: GlyphReply | None = field(default=None, init=False)
@@ -58,14 +59,8 @@ class PenReplies:
         if wanted.state == "final":
             quiet_seconds = now - wanted.inked
             self._drawn = None  # Drop the reference, or an idle pen keeps its batch in memory.
-        reply = GlyphReply(
-            self.number,
-            wanted,
-            job,
-            self.settings.answers,
-            self.resources.metrics,
-            quiet_seconds,
-        )
+        answers, metrics = self.settings.answers, self.resources.metrics
+        reply = GlyphReply(self.number, wanted, job, answers, metrics, quiet_seconds)
         if wanted.state == "interim":
             self._interim = reply
         return reply
@@ -85,15 +80,17 @@ class PenReplies:
         )
         self._drawn = (wanted.glyph, wanted.edition, job)
         if wanted.state == "provisional":
-            job.on_settled(lambda: self._report(wanted, job))
+            job.on_settled(lambda: self._use(wanted, job))
         self.resources.renderer.add(self, job)
         return job
 
-    def _report(self, wanted: Wanted, job: RenderJob) -> None:
-        """Report what a provisional answer says, if it is sure enough to shorten the quiet time."""
+    def _use(self, wanted: Wanted, job: RenderJob) -> None:
+        """Shorten the quiet time if a provisional answer is sure enough."""
         if job.share is None:
             return
         reading = read(job.share)
         lasts = stability("provisional", reading.digit, reading.confidence) >= SURE
         if lasts and not reading.reason:
-            self.on_recognized(wanted.glyph, wanted.edition, reading.digit)
+            # A pen that was closed since is never due, so that its timer stays off.
+            self.pen.recognized(wanted.glyph, wanted.edition, reading.digit)
+            self.timer.set(self.pen.due())
