@@ -44,13 +44,6 @@ def selected(points: Points, starts: Starts, keep: NDArray[np.bool_]) -> tuple[P
     return points[keep], tuple((np.cumsum(counts) - counts).tolist())
 
 
-def of_finite_points(points: Points, starts: Starts, farthest: float) -> tuple[Points, Starts]:
-    """Drop points that are not finite, or have a coordinate of `farthest` or more."""
-    x, y = np.abs(points).T
-    # NaN compares as false.
-    return selected(points, starts, (x < farthest) & (y < farthest))
-
-
 def joined(points: Points, starts: Starts, gap: float) -> Starts:
     """Join strokes that begin within `gap` of the end of the stroke before; give the starts that are left.
 

@@ -79,9 +79,10 @@ def normalize(
     if not starts:
         return None
     low, high = _boxes(points, starts)
-    # False for NaN, too.
+    # Comparisons with NaN are false.
     if not (low.min() > -_FARTHEST and high.max() < _FARTHEST):
-        points, starts = columns.of_finite_points(points, starts, _FARTHEST)
+        x, y = np.abs(points).T
+        points, starts = columns.selected(points, starts, (x < _FARTHEST) & (y < _FARTHEST))
         if not starts:
             return None
         low, high = _boxes(points, starts)

@@ -33,21 +33,17 @@ class InkFault(Exception):
         self.stroke = stroke
         self.retry_after_ms = retry_after_ms
 
-    @property
-    def code(self) -> error_pb2.ErrorCode:
-        """The code that the caller gets."""
-        if self.retry_after_ms:
-            return error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED
-        return error_pb2.ERROR_CODE_INVALID_ARGUMENT
-
     def __str__(self) -> str:
         return f"{self.field}: {self.message}"
 
     def to_error(self, pen: int) -> error_pb2.ItemError:
         """Give the error that the caller of `pen` gets."""
+        code = error_pb2.ERROR_CODE_INVALID_ARGUMENT
+        if self.retry_after_ms:
+            code = error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED
         return error_pb2.ItemError(
             ink=error_pb2.InkItem(pen=pen, glyph=self.glyph, stroke=self.stroke),
-            code=self.code,
+            code=code,
             field=self.field,
             message=str(self),
             retry_after_ms=self.retry_after_ms,

@@ -12,7 +12,6 @@ from inkstream.v1 import ink_pb2
 
 from inkstream_server.access.allowance import Allowance
 from inkstream_server.batching.batcher import StreamFlow
-from inkstream_server.batching.fair_queue import Flow
 from inkstream_server.clock import Clock
 from inkstream_server.pens.due_timer import DueTimer
 from inkstream_server.pens.faults import NO_ROOM_MS, FaultReply, InkFault
@@ -34,8 +33,8 @@ class InkSession:
         resources: InkResources,
         put: Callable[[GlyphReply | FaultReply], None],
         clock: Clock | None,
-        flow: StreamFlow | None = None,
-        allowance: Allowance | None = None,
+        flow: StreamFlow,
+        allowance: Allowance | None,
     ) -> None:
         """Start without pens.
 
@@ -43,14 +42,14 @@ class InkSession:
             resources: what the pens of all streams share.
             put: queues a reply; called in the order in which replies are to leave.
             clock: tells quiet times; None for the running event loop's.
-            flow: what the stream has in the batcher's queue; None for one of the pens' own.
+            flow: what the stream has in the batcher's queue.
             allowance: how many strokes the caller may send; None for any number.
         """
         self._resources = resources
         self._metrics = resources.metrics
         self._put = put
         self._clock: Clock = clock or asyncio.get_running_loop()
-        self._flow: StreamFlow = flow or Flow()
+        self._flow = flow
         self._allowance = allowance
         self._pens: dict[int, OpenPen] = {}
         self._points = 0

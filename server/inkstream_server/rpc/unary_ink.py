@@ -43,8 +43,9 @@ async def recognize_ink(
             retry_ms = allowance.retry_after_ms()
             raise InkFault("ink.strokes", allowance.exhausted(), retry_after_ms=retry_ms)
     except InkFault as fault:
-        metrics.ended("ink", OUTCOME_OF_CODE[fault.code], 1)
-        return fault.to_error(0)
+        error = fault.to_error(0)
+        metrics.ended("ink", OUTCOME_OF_CODE[error.code], 1)
+        return error
     metrics.ink.points.inc(sum(map(len, job.ink)))
     numbers = tuple(range(1, len(ink.strokes) + 1))
     wanted = Wanted(Glyph(1, 0.0), "final", 0, job.ink, numbers, 0, 0.0)

@@ -1,4 +1,3 @@
-import time
 from pathlib import Path
 from random import Random
 
@@ -9,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inkstream_server.engines.litert import LiteRTEngine
 from inkstream_server.ink import normalize, rasterize, tensor_of
+from inkstream_server.ink.simplify import MOST_POINTS
+from inkstream_server.ink.strays import MOST_STROKES
 from numpy.typing import NDArray
 
 from tests.unit.server.ink import glyphs
@@ -169,18 +170,17 @@ def test_a_thinner_pen_leaves_less_ink(strokes: Strokes, width: float) -> None:
     assert frame_of(strokes, width=width).sum() < frame_of(strokes).sum()
 
 
-def test_a_hundred_thousand_points_cost_milliseconds() -> None:
+def test_of_a_hundred_thousand_points_few_are_drawn() -> None:
     random = np.random.default_rng(0)
     scribble = np.cumsum(random.normal(0, 1, (100_000, 2)), axis=0)
     blot = random.uniform(0, 1, (100_000, 2))
     taps = [random.uniform(0, 1, (100, 2)) for _ in range(1000)]
     for strokes in ([scribble], [blot], taps):
-        times = []
-        for _ in range(3):
-            began = time.perf_counter()
-            assert tensor_of(strokes, y_up=False) is not None
-            times.append(time.perf_counter() - began)
-        assert min(times) < 0.1
+        glyph = normalize(strokes, y_up=False)
+        assert glyph is not None
+        assert len(glyph.strokes) <= MOST_STROKES
+        assert sum(map(len, glyph.strokes)) <= MOST_POINTS
+        assert rasterize(glyph).any()
 
 
 @glyphs.needs_data

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 
 from inkstream.v1 import error_pb2, ink_pb2
+from inkstream_server.batching.fair_queue import Flow
 from inkstream_server.pens.ink_session import InkSession
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.resources import InkResources
@@ -65,7 +66,7 @@ class Desk:
         self.clock = HandClock()
         self.due: list[Reply] = []
         resources = InkResources.over(self.workshop.batcher, self.workshop.metrics, limits)
-        self.session = InkSession(resources, self.due.append, self.clock)
+        self.session = InkSession(resources, self.due.append, self.clock, Flow(), None)
         self.glyphs: list[ink_pb2.GlyphResult] = []
         self.errors: list[error_pb2.ItemError] = []
 

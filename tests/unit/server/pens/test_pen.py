@@ -473,8 +473,9 @@ def test_a_stream_without_room_for_points_says_that_later_there_may_be() -> None
     hand.begin(1)
     hand.columns([1, 1], [1, 1], room=1)
     (fault,) = hand.faults
-    assert fault.code == error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED
-    assert fault.to_error(3).retry_after_ms > 0
+    error = fault.to_error(3)
+    assert error.code == error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED
+    assert error.retry_after_ms > 0
 
 
 def test_a_glyph_takes_so_many_strokes_and_refuses_the_next_by_its_number() -> None:
