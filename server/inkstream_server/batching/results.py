@@ -50,7 +50,7 @@ class Batch:
         started: float,
         seconds: float,
         rule: RejectRule = ACCEPT_ALL,
-        doubts: list[int] | None = None,
+        warnings: list[int] | None = None,
     ) -> None:
         """Find the answers, once for all who share the batch.
 
@@ -60,7 +60,7 @@ class Batch:
             started: when the engine began, on the clock of `time.perf_counter`, in seconds.
             seconds: how long the engine took.
             rule: when its model's answers are rejected.
-            doubts: what does not look like a digit's image, see `image_warnings`.
+            warnings: what does not look like a digit's image, see `image_warnings`.
 
         Raises:
             ValueError: there is a NaN or an infinity among the probabilities.
@@ -70,7 +70,7 @@ class Batch:
         self.started = started
         self.seconds = seconds
         self.rule = rule
-        self.doubts = doubts
+        self.warnings = warnings
         self.digits: list[int]
         """Most probable digit of every row."""
         self.best: NDArray[np.float32]
@@ -131,8 +131,8 @@ def checked_batch(
     shape = getattr(probabilities, "shape", None)
     if shape != (rows, DIGITS):
         raise ValueError(f"expected shape ({rows}, {DIGITS}), got {shape}")
-    doubts = image_warnings(network.engine.pixels)
-    return Batch(network.label, probabilities, started, seconds, network.rule, doubts)
+    warnings = image_warnings(network.engine.pixels)
+    return Batch(network.label, probabilities, started, seconds, network.rule, warnings)
 
 
 def failure_of(cause: BaseException) -> EngineFailed:

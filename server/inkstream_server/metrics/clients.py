@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from inkstream_server import logs
 from inkstream_server.metrics.counters import Count, ItemCounter
-from inkstream_server.wire.columns import Columns
+from inkstream_server.wire.packed_results import PackedResults
 
 MOST_LABELS = 32
 """Labels that one process counts apart; every further label counts as OTHER."""
@@ -85,13 +85,13 @@ class ClientFigures:
 
     def answer(
         self,
-        columns: Sequence[Columns],
+        results: Sequence[PackedResults],
         glyphs: Sequence[ink_pb2.GlyphResult] = (),
         errors: int = 0,
     ) -> None:
         """Count the answers in a message."""
         self._refused.inc(errors)
-        for entry in columns:
+        for entry in results:
             self._answered.inc(entry.rows)
             if entry.reasons or entry.warnings:
                 doubts = zip_longest(entry.reasons or (), entry.warnings or (), fillvalue=0)

@@ -16,7 +16,7 @@ from inkstream_server.metrics.counters import ItemCounter
 from inkstream_server.metrics.histograms import LATENCY_BUCKETS, ItemHistogram
 from inkstream_server.metrics.ink import InkMetrics, Unanswered
 from inkstream_server.model_store.store import Model
-from inkstream_server.wire.columns import Columns
+from inkstream_server.wire.packed_results import PackedResults
 
 Kind = Literal["tensor", "ink"]
 """What an item is: one frame, or one glyph."""
@@ -258,9 +258,9 @@ def show_certificate(registry: CollectorRegistry, ends: Callable[[], float]) -> 
     ).set_function(ends)
 
 
-def count_warnings(columns: Sequence[Columns], metrics: Metrics) -> None:
+def count_warnings(results: Sequence[PackedResults], metrics: Metrics) -> None:
     """Count the reasons not to trust answers, and the warnings about images."""
-    for entry in columns:
+    for entry in results:
         for reason in filter(None, entry.reasons or ()):
             metrics.rejected(reason)
         for mask in filter(None, entry.warnings or ()):

@@ -11,7 +11,7 @@ from inkstream_server.batching.fair_queue import Flow
 from inkstream_server.metrics.items import Metrics
 from inkstream_server.streams.tensor_reply import ration, reply_to
 from inkstream_server.wire import tensors
-from inkstream_server.wire.columns import results
+from inkstream_server.wire.packed_results import serialize
 from inkstream_server.wire.response import Response
 
 
@@ -59,6 +59,6 @@ async def recognize_tensors(
     response = RecognizeResponse(errors=answered.errors)
     for shared in answered.shared_errors:
         response.errors.extend(shared.errors())
-    for serialised in results(answered.columns):
+    for serialised in serialize(answered.results):
         response.tensors.add().MergeFromString(serialised)
     return response

@@ -1,4 +1,4 @@
-"""Begins a coroutine in place, where a task would begin it a turn of the event loop later."""
+"""Starts a write in place, where a task would start it one turn of the event loop later."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -7,10 +7,33 @@ from typing import Any
 
 
 class EagerWrite:
-    """A coroutine that has run until it had to wait. Nobody is woken when it could go on: ask `settle`.
+    """A coroutine that has run until it had to wait, and that only its owner's calls move on.
 
-    For a write to a fast peer, which is as good as done when it is begun: this saves the wake-up of a task
-    at the beginning and another at the end.
+    For a write to a fast peer, which is done, or as good as done, when it has started. It saves two wake-ups
+    of a task, one at the start and one at the end.
+
+    How it works: a task drives a coroutine by `send(None)`, and gets the future that the coroutine waits
+    for; when the future is done, the task's wake-up calls `send(None)` again. Here the constructor makes the
+    first call, and `settle` makes the others, if the future is done by then.
+
+    What must hold, and why:
+
+    * **No wake-up.** Nothing resumes the coroutine when its future is done. So the owner calls `settle`
+      before it needs the result, and `rest` when it cannot go on without it. Until then the message is on
+      its way all the same: gRPC's core sends it, and only Python code behind the wait has not run.
+    * **Only futures.** The coroutine may wait for futures of the running loop, or yield None as
+      `asyncio.sleep(0)` does. A None counts as done.
+    * **No task of its own.** The coroutine runs in the task that calls, and in its context. So it must not
+      use `asyncio.timeout`, a `TaskGroup`, or anything else that cancels `asyncio.current_task()`.
+    * **Cancelling is safe.** `rest` waits by `asyncio.wait`, which does not cancel the future when it is
+      cancelled itself. The next `settle` or `rest` goes on from there.
+    * **Errors once.** What the coroutine raises goes to the call that drove it there: the constructor,
+      `settle` or `rest`. After that it is over, and `settle` returns True.
+    * **One at a time.** The owner starts no other write before this one is over: gRPC takes one write of a
+      stream at a time.
+    * **An end in any case.** The owner calls `close` when it gives the stream up. If the future is done, the
+      coroutine must run on: gRPC frees a write's buffer in the lines behind the wait (grpc#43360). If not,
+      the coroutine is closed where it waits, and the failure of the future is read later.
     """
 
     def __init__(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -21,40 +44,37 @@ class EagerWrite:
         self._go_on()
 
     def settle(self) -> bool:
-        """Go on if that is possible without waiting; tells whether the coroutine is over.
+        """Run the coroutine on, as far as it goes without waiting; give whether it is over.
 
-        Raises: what it raises, once.
+        Raises: what the coroutine raises, once.
         """
         while not self._is_over and (self._waits_for is None or self._waits_for.done()):
             self._go_on()
         return self._is_over
 
     async def rest(self) -> None:
-        """Wait until it is over. Cancelling this leaves it where it is.
+        """Wait until the coroutine is over. Cancelling leaves the coroutine where it waits.
 
-        Raises: what it raises, once.
+        Raises: what the coroutine raises, once.
         """
         while not self.settle():
             assert self._waits_for is not None
             await asyncio.wait([self._waits_for])
 
     def close(self) -> None:
-        """Let it come to its end if that takes no waiting, else give it up where it waits.
-
-        A write that is done but given up would leave its buffer behind for ever (grpc#43360).
-        """
-        with suppress(Exception, asyncio.CancelledError):  # Nobody is there to be told.
+        """End the coroutine: run it on if that takes no waiting, else close it where it waits."""
+        with suppress(
+            Exception, asyncio.CancelledError
+        ):  # The stream is given up, and its errors with it.
             if self.settle():
                 return
         self._is_over = True
         self._coroutine.close()
         if self._waits_for is not None:
-            # Nobody else looks at what it waited for; unread, a failure of it would be logged.
             self._waits_for.add_done_callback(_read)
 
     def _go_on(self) -> None:
         try:
-            # What a coroutine yields to its task is the future that it waits for.
             self._waits_for = self._coroutine.send(None)
         except StopIteration:
             self._is_over = True
@@ -64,5 +84,6 @@ class EagerWrite:
 
 
 def _read(waited_for: asyncio.Future[Any]) -> None:
+    """Read a future's failure, so that asyncio does not log it as one that nobody saw."""
     if not waited_for.cancelled():
         waited_for.exception()

@@ -207,7 +207,7 @@ class Outbox:
         """Serialise a response that is written now, and count what it answers."""
         message = response.to_bytes()
         if message:
-            self._client.answer(response.columns, response.glyphs, response.error_count)
+            self._client.answer(response.results, response.glyphs, response.error_count)
             self._writing_since = perf_counter()
         return message
 

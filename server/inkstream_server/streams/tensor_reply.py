@@ -12,7 +12,7 @@ from inkstream_server.batching.blocks import Answer
 from inkstream_server.batching.results import DeadlineExpired, EngineFailed
 from inkstream_server.metrics.items import OUTCOME_OF_CODE, Metrics, count_warnings
 from inkstream_server.streams.outbox import Reply
-from inkstream_server.wire.columns import columns_of
+from inkstream_server.wire.packed_results import pack_results
 from inkstream_server.wire.response import Response, SharedError, shared_error
 from inkstream_server.wire.tensors import Arrival
 
@@ -73,9 +73,9 @@ class TensorReply:
         for sequences, answer in self.blocks:
             failure = answer.exception()
             if failure is None:
-                columns = columns_of(sequences, answer.result(), self.options, self.arrived)
-                count_warnings(columns, metrics)
-                response.columns += columns
+                results = pack_results(sequences, answer.result(), self.options, self.arrived)
+                count_warnings(results, metrics)
+                response.results += results
             elif isinstance(failure, DeadlineExpired | EngineFailed):
                 shared_errors.append(shared_error(sequences, failure))
             else:

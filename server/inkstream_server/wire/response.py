@@ -1,4 +1,4 @@
-"""From what the batcher answered to one message: results as columns, shared_errors as item errors."""
+"""From what the batcher answered to one message: results, and errors of items."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from inkstream.v1.recognition_service_pb2 import Draining, StreamRecognizeRespon
 
 from inkstream_server.batching.admission import Overloaded, QueueFull, WouldBeLate
 from inkstream_server.batching.results import DeadlineExpired, EngineFailed
-from inkstream_server.wire.columns import BYTE, Columns, stream_message, varint
+from inkstream_server.wire.packed_results import BYTE, PackedResults, stream_message, varint
 
 _CODE_OF_EXCEPTION: Final[dict[type[Exception], error_pb2.ErrorCode]] = {
     QueueFull: error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED,
@@ -63,7 +63,7 @@ class SharedError:
 class Response:
     """A message down a stream while it is put together: most of it by hand, the rest by protobuf."""
 
-    columns: list[Columns] = field(default_factory=list)
+    results: list[PackedResults] = field(default_factory=list)
     """Answers to tensors."""
     shared_errors: list[SharedError] = field(default_factory=list)
     """Errors of tensors that were refused together."""
@@ -87,7 +87,7 @@ class Response:
 
         Serialised messages joined end to end are the message that has the fields of both.
         """
-        message = stream_message(self.columns) if self.columns else b""
+        message = stream_message(self.results) if self.results else b""
         if self.errors or self.glyphs or self.draining:
             message += StreamRecognizeResponse(
                 errors=self.errors, glyphs=self.glyphs, draining=self.draining

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inkstream.v1 import error_pb2, ink_pb2
 from inkstream_server.metrics.clients import MOST_LABELS, OTHER, UNNAMED, ClientMetrics
-from inkstream_server.wire.columns import Columns
+from inkstream_server.wire.packed_results import PackedResults
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
@@ -38,7 +38,7 @@ def test_labels_are_bounded_whatever_clients_call_themselves(labels: list[str]) 
 
 def test_who_comes_too_late_is_counted_with_the_others_and_nobody_is_lost() -> None:
     scene = Scene()
-    answer = [Columns("digits/1", 3, b"", None, None)]
+    answer = [PackedResults("digits/1", 3, b"", None, None)]
     for number in range(2 * MOST_LABELS):
         scene.clients.of(f"device-{number}").answer(answer)
     assert scene.value("items_total", client="device-0", outcome="ok") == 3
@@ -66,8 +66,8 @@ def test_a_message_is_counted_by_what_it_answers() -> None:
     client = scene.clients.of("tablet")
     client.answer(
         [
-            Columns("digits/1", 4, b"", [TRUSTED, UNSURE, UNSURE, TRUSTED], [2, 2, 0, 0]),
-            Columns("digits/1", 2, b"", None, None),
+            PackedResults("digits/1", 4, b"", [TRUSTED, UNSURE, UNSURE, TRUSTED], [2, 2, 0, 0]),
+            PackedResults("digits/1", 2, b"", None, None),
         ],
         [
             ink_pb2.GlyphResult(state=ink_pb2.GLYPH_STATE_PROVISIONAL),

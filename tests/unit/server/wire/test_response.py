@@ -11,7 +11,7 @@ from inkstream_server.batching.admission import QueueFull, WouldBeLate
 from inkstream_server.batching.results import Batch, DeadlineExpired, EngineFailed, Share
 from inkstream_server.metrics.items import OUTCOME_OF_CODE, OUTCOMES
 from inkstream_server.wire import response as answers
-from inkstream_server.wire.columns import columns_of
+from inkstream_server.wire.packed_results import pack_results
 
 
 def batch(rows: int = 6, label: str = "digits/1", seed: int = 0) -> Batch:
@@ -27,7 +27,7 @@ def pack(
     wanted = tensor_pb2.AnswerOptions(**options)  # type: ignore[arg-type]
     response = answers.Response()
     numbers = range(first, first + rows)
-    response.columns += columns_of(numbers, shares, wanted if options else None, arrived)
+    response.results += pack_results(numbers, shares, wanted if options else None, arrived)
     return [*StreamRecognizeResponse.FromString(response.to_bytes()).tensors]
 
 

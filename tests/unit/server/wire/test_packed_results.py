@@ -10,7 +10,13 @@ from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
 from inkstream_server.batching.results import Batch, Share
 from inkstream_server.confidence.image_warnings import NO_INK
 from inkstream_server.confidence.rejection import RejectRule
-from inkstream_server.wire.columns import Columns, columns_of, results, stream_message, varint
+from inkstream_server.wire.packed_results import (
+    PackedResults,
+    pack_results,
+    serialize,
+    stream_message,
+    varint,
+)
 
 numbers = st.integers(0, 2**64 - 1)
 
@@ -32,7 +38,7 @@ def expected(
         sorted(range(10), key=row.__getitem__, reverse=True)[: options.top_k]
         for row in probabilities
     ]
-    masks = [batch.doubts[row] if batch.doubts else 0 for row in rows]
+    masks = [batch.warnings[row] if batch.warnings else 0 for row in rows]
     reasons = [batch.reasons[row] if batch.reasons else 0 for row in rows]
     reasons = [
         error_pb2.REJECT_REASON_NO_INK if mask & NO_INK else reason
@@ -85,7 +91,7 @@ def test_columns_by_hand_are_what_protobuf_makes_of_the_same_answers(
     answer: tuple[list[int], Share], wanted: tensor_pb2.AnswerOptions
 ) -> None:
     sequences, share = answer
-    columns = columns_of(sequences, [share], wanted if wanted.ByteSize() else None, 10.0)
+    columns = pack_results(sequences, [share], wanted if wanted.ByteSize() else None, 10.0)
     made = StreamRecognizeResponse.FromString(stream_message(columns))
     assert made == StreamRecognizeResponse(tensors=[expected(sequences, share, wanted)])
     assert made.SerializeToString(deterministic=True) == StreamRecognizeResponse(
@@ -97,12 +103,12 @@ def test_columns_by_hand_are_what_protobuf_makes_of_the_same_answers(
 def test_answers_that_leave_together_keep_every_row_its_columns(
     parts: list[tuple[list[int], Share]],
 ) -> None:
-    columns: list[Columns] = []
+    columns: list[PackedResults] = []
     for sequences, share in parts:
-        columns += columns_of(sequences, [share], None, 10.0)
+        columns += pack_results(sequences, [share], None, 10.0)
     made = StreamRecognizeResponse.FromString(stream_message(columns)).tensors
     assert [it.SerializeToString() for it in made] == [
-        tensor_pb2.TensorResults.FromString(it).SerializeToString() for it in results(columns)
+        tensor_pb2.TensorResults.FromString(it).SerializeToString() for it in serialize(columns)
     ]
     rows = []
     for group in made:
@@ -140,6 +146,6 @@ def test_answers_that_leave_together_keep_every_row_its_columns(
 
 def test_a_block_that_took_several_batches_is_numbered_through() -> None:
     batch = Batch("digits/1", np.full((3, 10), 0.1, np.float32), 0.0, 0.0)
-    columns = columns_of([5, 6, 9], [Share(batch, 2, 3), Share(batch, 0, 2)], None, 0.0)
+    columns = pack_results([5, 6, 9], [Share(batch, 2, 3), Share(batch, 0, 2)], None, 0.0)
     (group,) = StreamRecognizeResponse.FromString(stream_message(columns)).tensors
     assert [*group.sequences] == [5, 6, 9]

@@ -26,7 +26,7 @@ _TENSORS_OF_STREAM: Final = b"\x12"
 
 
 @dataclass(slots=True)
-class Columns:
+class PackedResults:
     """Answers to some frames, made by one model."""
 
     label: str
@@ -48,12 +48,12 @@ def sequences_column(sequences: Sequence[int]) -> bytes:
     return tensor_pb2.TensorResults(sequences=sequences).SerializeToString()
 
 
-def columns_of(
+def pack_results(
     sequences: Sequence[int],
     shares: Sequence[Share],
     options: tensor_pb2.AnswerOptions | None,
     arrived: float,
-) -> list[Columns]:
+) -> list[PackedResults]:
     """Write answers, one entry a share.
 
     Args:
@@ -77,7 +77,7 @@ def _of_share(
     share: Share,
     options: tensor_pb2.AnswerOptions | None,
     arrived: float,
-) -> Columns:
+) -> PackedResults:
     batch, start, stop = share.batch, share.start, share.stop
     rows = stop - start
     packed = b"".join(
@@ -93,10 +93,10 @@ def _of_share(
     )
     if options is not None:
         packed += _options_of(share, options, arrived)
-    if batch.reasons is None and batch.doubts is None:
-        return Columns(batch.label, rows, packed, None, None)
+    if batch.reasons is None and batch.warnings is None:
+        return PackedResults(batch.label, rows, packed, None, None)
     reasons = batch.reasons[start:stop] if batch.reasons else [0] * rows
-    masks = batch.doubts[start:stop] if batch.doubts else [0] * rows
+    masks = batch.warnings[start:stop] if batch.warnings else [0] * rows
     if any(masks):
         # No ink is decided by rule, whatever the network reads in nothing.
         reasons = [
@@ -104,7 +104,7 @@ def _of_share(
             for mask, reason in zip(masks, reasons, strict=True)
         ]
         masks = [mask & ~NO_INK for mask in masks]
-    return Columns(
+    return PackedResults(
         batch.label,
         rows,
         packed,
@@ -134,10 +134,10 @@ def _options_of(share: Share, options: tensor_pb2.AnswerOptions, arrived: float)
     return group.SerializeToString()
 
 
-def results(columns: Sequence[Columns]) -> list[bytes]:
-    """Join columns into serialised `TensorResults`, one for each run of answers of one model."""
-    groups: list[list[Columns]] = []
-    for entry in columns:
+def serialize(results: Sequence[PackedResults]) -> list[bytes]:
+    """Join results into serialised `TensorResults`, one for each run of answers of one model."""
+    groups: list[list[PackedResults]] = []
+    for entry in results:
         if groups and groups[-1][0].label == entry.label:
             groups[-1].append(entry)
         else:
@@ -145,17 +145,19 @@ def results(columns: Sequence[Columns]) -> list[bytes]:
     return [_joined(group) for group in groups]
 
 
-def stream_message(columns: Sequence[Columns]) -> bytes:
+def stream_message(results: Sequence[PackedResults]) -> bytes:
     """Write answers as the field `tensors` of a `StreamRecognizeResponse`."""
-    if len(columns) == 1:
-        body = _joined(columns)
+    if len(results) == 1:
+        body = _joined(results)
         return b"".join((_TENSORS_OF_STREAM, varint(len(body)), body))
     return b"".join(
-        part for body in results(columns) for part in (_TENSORS_OF_STREAM, varint(len(body)), body)
+        part
+        for body in serialize(results)
+        for part in (_TENSORS_OF_STREAM, varint(len(body)), body)
     )
 
 
-def _joined(group: Sequence[Columns]) -> bytes:
+def _joined(group: Sequence[PackedResults]) -> bytes:
     """Join answers of one model. A packed field may come in several runs: readers join them."""
     parts = [entry.packed for entry in group]
     rows = [entry.rows for entry in group]
