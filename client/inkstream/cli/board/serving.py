@@ -181,9 +181,7 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         body = self.rfile.read(int(length))
         if len(body) < int(length):
-            self._refuse(
-                400, "body", f"{len(body)} bytes", f"send {length} bytes, as Content-Length says"
-            )
+            self._refuse(400, "body", f"{len(body)} bytes", f"send the announced {length} bytes")
             return None
         return body
 
@@ -193,9 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Send a page its messages until it closes."""
         after = self._query("after") or "0"
         if not (after.isascii() and after.isdigit() and len(after) < 16):
-            raise Malformed(
-                "after", after, "send the number of the last answer, or leave the field out"
-            )
+            raise Malformed("after", after, "send the number of the last answer, or no number")
         try:
             sheet, resumed = self.server.sheets.open(name)
         except NoRoom:
@@ -214,11 +210,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send_messages(self, sheet: Sheet, reader: int, after: int, resumed: bool) -> None:
         self.send_response(200)
-        for header in (
-            *PAGE_HEADERS,
-            ("Content-Type", "text/event-stream"),
-            ("Connection", "close"),
-        ):
+        stream = (("Content-Type", "text/event-stream"), ("Connection", "close"))
+        for header in (*PAGE_HEADERS, *stream):
             self.send_header(*header)
         self.end_headers()
         hello = {**self.server.greeting(), "batch": sheet.last_batch, "resumed": resumed}

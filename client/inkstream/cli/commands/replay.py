@@ -14,7 +14,7 @@ from inkstream import AsyncClient, InkstreamError, InvalidInk
 from inkstream.cli.display.replay_report import Row, report, summary
 from inkstream.cli.server_option import ServerOptions, server_option
 from inkstream.cli.terminal import count_option, notice, print_json, progress_bar, stdout
-from inkstream.cli.writing.player import write_patiently
+from inkstream.cli.writing.player import write_glyph
 from inkstream.ink import Ink, read
 
 _PAUSE_SECONDS = 0.3
@@ -169,7 +169,7 @@ async def _replay(
 
 async def _row(client: AsyncClient, file: Path, index: int, ink: Ink, speed: float | None) -> Row:
     try:
-        written = await write_patiently(client, ink, speed=speed)
+        written = await write_glyph(client, ink, speed=speed)
     except InvalidInk as error:
         notice(f"{file}[{index}]: {error}")
         return Row.unread(file, index, ink, "INVALID_INK")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Protocol
@@ -28,8 +27,8 @@ _LEAST_RATE = 30.0
 _LONG_QUIET_MS = 60_000
 """The longest quiet time: the recorded ink, not a pause, decides what belongs together."""
 
-OnAnswer = Callable[[GlyphResult, float], object]
-"""Called with every answer, and the seconds since the last pen-up."""
+_TRIES = 5
+"""Attempts to write one ink while the server is busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +41,33 @@ class Written:
     """Time from the last pen-up to the final answer."""
 
 
-async def write_glyph(
-    client: AsyncClient,
-    ink: Ink,
-    *,
-    speed: float | None = None,
-    on_answer: OnAnswer | None = None,
-) -> Written:
-    """Write one ink with a pen of its own, into a box of its own, and wait for the final answer.
+async def write_glyph(client: AsyncClient, ink: Ink, *, speed: float | None = None) -> Written:
+    """Write one ink with a pen of its own, and wait for the final answer.
+
+    If the server is busy, the ink is written again after the retry-after.
 
     Args:
         client: its stream is used.
         ink: one digit; empty strokes are skipped.
         speed: 1 for the recorded pace, 2 for twice that; None to send all at once.
-        on_answer: called with every answer, provisional ones included.
 
     Raises:
         InvalidInk: the server rejects the ink.
         InkstreamError: there is no final answer for another reason.
     """
+    for _ in range(_TRIES - 1):
+        try:
+            return await _write_once(client, ink, speed)
+        except InkstreamError as error:
+            wait = getattr(error, "retry_after", None)
+            if wait is None:
+                raise
+            await asyncio.sleep(wait)
+    return await _write_once(client, ink, speed)
+
+
+async def _write_once(client: AsyncClient, ink: Ink, speed: float | None) -> Written:
+    """Write one ink into a box of its own."""
     fitted = fit(ink)
     strokes = [
         (stroke, points)
@@ -78,62 +85,26 @@ async def write_glyph(
         short_quiet_ms=_LONG_QUIET_MS,
         alternatives=0,
     )
-    lifted = perf_counter()
     final: GlyphResult | None = None
-
-    async def listen() -> None:
-        nonlocal final
+    async with pen:
+        before: Stroke | None = None
+        for stroke, points in strokes:
+            if speed is None:
+                pen.stroke(points)
+            else:
+                if before is not None:
+                    await asyncio.sleep(pause_seconds(before, stroke) / speed)
+                times = point_seconds(stroke, ink.points_per_second)
+                await draw_stroke(pen, points, times / speed)
+            before = stroke
+        lifted = perf_counter()
+        pen.close()
         async for answer in pen:
-            if on_answer is not None:
-                on_answer(answer, perf_counter() - lifted)
             if answer.is_final:
                 final = answer
-
-    async with pen:
-        if speed is None:
-            for _, points in strokes:
-                pen.stroke(points)
-            lifted = perf_counter()
-            pen.close()
-            await listen()
-        else:
-            listening = asyncio.create_task(listen())
-            try:
-                before: Stroke | None = None
-                for stroke, points in strokes:
-                    if before is not None:
-                        await asyncio.sleep(pause_seconds(before, stroke) / speed)
-                    await draw_stroke(
-                        pen, points, point_seconds(stroke, ink.points_per_second) / speed
-                    )
-                    lifted = perf_counter()
-                    before = stroke
-                pen.close()
-                await listening
-            finally:
-                listening.cancel()
     if final is None:
         raise ProtocolError("the server ended a pen without a final answer")
     return Written(final, perf_counter() - lifted)
-
-
-async def write_patiently(
-    client: AsyncClient, ink: Ink, *, speed: float | None = None, tries: int = 5
-) -> Written:
-    """Write one ink as `write_glyph` does, and write it again after the retry-after of a busy server.
-
-    Raises:
-        InkstreamError: the error of the last try.
-    """
-    while True:
-        tries -= 1
-        try:
-            return await write_glyph(client, ink, speed=speed)
-        except InkstreamError as error:
-            wait = getattr(error, "retry_after", None)
-            if wait is None or not tries:
-                raise
-            await asyncio.sleep(wait)
 
 
 class Tip(Protocol):

@@ -15,15 +15,16 @@ from inkstream.ink import Ink, InvalidInk, read
 
 _PENDIGITS = Path("pendigits", "pendigits-orig.tra.gz")
 """UCI's pendigits with the original strokes, below the folder INKSTREAM_DATA."""
+_MOST_DRAWN = 2000
+"""Largest number of drawn images; each takes a quarter of a millisecond."""
 _Bytes = npt.NDArray[np.uint8]
 
 
-def labelled_digits(count: int, *, may_draw_at_most: int = 2000) -> tuple[_Bytes, _Bytes, str]:
+def labelled_digits(count: int) -> tuple[_Bytes, _Bytes, str]:
     """Give the first images of MNIST's test set, or drawn ones if MNIST is neither here nor on its mirror.
 
     Args:
         count: largest number of images.
-        may_draw_at_most: largest number of drawn images; each takes a quarter of a millisecond.
 
     Returns: images, uint8 of shape (N, 28, 28); labels, uint8 of shape (N,); and a sentence that says why
         they are drawn, else "".
@@ -31,7 +32,7 @@ def labelled_digits(count: int, *, may_draw_at_most: int = 2000) -> tuple[_Bytes
     try:
         images, labels = mnist.load("test")
     except mnist.DatasetUnavailable as missing:
-        images, labels = draw_digits(min(count, may_draw_at_most))
+        images, labels = draw_digits(min(count, _MOST_DRAWN))
         return images, labels, f"Digits are drawn by a pen simulator, not real: {missing}"
     return images[:count], labels[:count], ""
 
