@@ -64,7 +64,7 @@ class AsyncClient(ClientBase[AsyncPen]):
                 await self._put_when_room(parcel)
                 await answered
         except TimeoutError as late:
-            raise DeadlineExceeded(f"no answer within {deadline:g} s") from late
+            raise DeadlineExceeded(f"no answer within {deadline:g} s; allow more time") from late
         finally:
             collector.is_abandoned = True
         results = collector.outcome()
@@ -120,9 +120,7 @@ class AsyncClient(ClientBase[AsyncPen]):
             async with asyncio.timeout(deadline):
                 await self._put_when_room(parcel)
         except TimeoutError as late:
-            raise DeadlineExceeded(
-                "the deadline passed before there was room to send the image"
-            ) from late
+            raise self._no_room() from late
         return waiter.future
 
     async def recognize_ink(

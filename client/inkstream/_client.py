@@ -78,7 +78,7 @@ class Client(ClientBase[Pen]):
         try:
             left = -1.0 if parcel.expires is None else max(0.0, parcel.expires - time.monotonic())
             if not answered.acquire(timeout=left):
-                raise DeadlineExceeded(f"no answer within {deadline:g} s")
+                raise DeadlineExceeded(f"no answer within {deadline:g} s; allow more time")
         finally:
             collector.is_abandoned = True
         results = collector.outcome()
@@ -213,9 +213,7 @@ class Client(ClientBase[Pen]):
             while (woken := self._outbox.put_if_room(parcel, has_room.set)) is None:
                 left = None if parcel.expires is None else parcel.expires - time.monotonic()
                 if not has_room.wait(left):
-                    raise DeadlineExceeded(
-                        "the deadline passed before there was room to send the image"
-                    )
+                    raise self._no_room()
                 has_room.clear()
         if woken:
             self._wake()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Generic, TypeVar
 
 from inkstream._connection.connection import Connection
-from inkstream._exceptions import Overloaded, ProtocolError, from_item_error
+from inkstream._exceptions import DeadlineExceeded, Overloaded, ProtocolError, from_item_error
 from inkstream._images.outbox import Outbox
 from inkstream._options.arguments import takes
 from inkstream._options.checks import require_deadline
@@ -151,7 +151,9 @@ class ClientBase(Generic[PenT]):
         for refused in response.errors:
             raise from_item_error(refused, invalid=InvalidInk)
         if not response.HasField("glyph"):
-            raise ProtocolError("the server answered ink with neither a result nor an error")
+            raise ProtocolError(
+                "the server answered ink with neither a result nor an error; is it as new as this client?"
+            )
         return GlyphResult.from_wire(response.glyph, timed=self._options.timings)
 
     def _wake(self) -> None:
@@ -162,6 +164,11 @@ class ClientBase(Generic[PenT]):
         return Overloaded(
             f"buffer: {self._options.buffer} images wait to be sent, as the server is away or does not keep "
             'up; send fewer, raise buffer, or choose when_full="wait"'
+        )
+
+    def _no_room(self) -> DeadlineExceeded:
+        return DeadlineExceeded(
+            "no room to send the image in time; allow more time, or raise buffer"
         )
 
     def _images_ahead(self) -> int:

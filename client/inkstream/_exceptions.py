@@ -208,11 +208,9 @@ _UNREACHABLE = (
 #: How gRPC words a write that meets the end of its call; the server's status is lost then.
 _TORN = "Internal error from Core"
 #: How a call ends when its server stops.
-_STOPS = frozenset({grpc.StatusCode.CANCELLED, grpc.StatusCode.ABORTED})
+_STOPS = (grpc.StatusCode.CANCELLED, grpc.StatusCode.ABORTED)
 #: How an open stream ends when its connection breaks or its server vanishes.
-_BREAKS = frozenset(
-    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL}
-)
+_BREAKS = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL)
 
 _ADVICE: dict[type[InkstreamError], str] = {
     AccessDenied: "; pass the `token` that the server knows (`--token-file`), or `tls` with a certificate "
