@@ -7,7 +7,7 @@ from inkstream_server.access.allowance import Allowance, Quota
 
 
 class Wristwatch:
-    """Tells the time that a test sets."""
+    """Gives the time that a test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -16,14 +16,14 @@ class Wristwatch:
         return self.now
 
 
-def test_what_has_no_limit_is_given_whole() -> None:
+def test_without_a_limit_all_items_are_granted() -> None:
     allowance = Allowance(Quota())
     assert allowance.take(10**9) == 10**9
     assert allowance.open_stream()
     assert allowance.retry_after_ms() == 0
 
 
-def test_a_caller_who_rested_may_send_one_second_at_once_and_no_more() -> None:
+def test_after_a_pause_a_burst_of_one_second_is_granted_and_no_more() -> None:
     watch = Wristwatch()
     allowance = Allowance(Quota(items_per_second=10), watch)
     watch.now += 60
@@ -31,7 +31,7 @@ def test_a_caller_who_rested_may_send_one_second_at_once_and_no_more() -> None:
 
 
 @pytest.mark.parametrize(("waited", "granted"), [(0.499, 1), (0.5, 2)])
-def test_what_is_told_to_wait_is_there_after_the_wait_and_not_before(
+def test_the_items_are_granted_after_the_retry_time_and_not_before(
     waited: float, granted: int
 ) -> None:
     watch = Wristwatch()
@@ -42,7 +42,7 @@ def test_what_is_told_to_wait_is_there_after_the_wait_and_not_before(
     assert allowance.take(2) == granted
 
 
-def test_nobody_is_told_to_wait_for_more_than_a_full_bucket() -> None:
+def test_the_retry_time_is_at_most_that_of_a_full_bucket() -> None:
     allowance = Allowance(Quota(items_per_second=4), Wristwatch())
     allowance.take(4)
     assert allowance.retry_after_ms(1000) == 1000
@@ -52,7 +52,7 @@ def test_nobody_is_told_to_wait_for_more_than_a_full_bucket() -> None:
     rate=st.integers(1, 1000),
     steps=st.lists(st.tuples(st.floats(0, 3), st.integers(0, 2000)), max_size=40),
 )
-def test_nobody_gets_more_than_the_rate_and_one_bucket(
+def test_no_more_than_the_rate_and_one_bucket_is_granted(
     rate: int, steps: list[tuple[float, int]]
 ) -> None:
     watch = Wristwatch()
@@ -74,7 +74,7 @@ def test_streams_are_counted_until_they_are_closed() -> None:
     assert allowance.streams == 2
 
 
-def test_other_limits_hold_at_once_and_close_no_stream() -> None:
+def test_new_limits_hold_at_once_and_close_no_stream() -> None:
     watch = Wristwatch()
     allowance = Allowance(Quota(streams=2, items_per_second=100), watch)
     allowance.open_stream()

@@ -21,7 +21,7 @@ def files(tmp_path: Path) -> CertificateFiles:
     return CertificateFiles(certificate, key, ca)
 
 
-def test_files_that_stay_give_nothing_new(files: CertificateFiles) -> None:
+def test_unchanged_files_give_no_new_certificates(files: CertificateFiles) -> None:
     assert Certificates(files).renewed() is None
 
 
@@ -32,7 +32,7 @@ def test_a_renewal_is_given_once(files: CertificateFiles) -> None:
     assert certificates.renewed() is None
 
 
-def test_a_renewal_half_way_is_passed_over_and_given_when_it_is_whole(
+def test_an_incomplete_renewal_is_skipped_until_it_is_complete(
     files: CertificateFiles, capsys: pytest.CaptureFixture[str]
 ) -> None:
     logs.configure("text", "info")
@@ -48,7 +48,7 @@ def test_a_renewal_half_way_is_passed_over_and_given_when_it_is_whole(
     assert 'event="certificates renewed"' in given
 
 
-def test_a_file_that_is_away_keeps_what_there_was(files: CertificateFiles) -> None:
+def test_a_missing_file_keeps_the_old_certificates(files: CertificateFiles) -> None:
     certificates = Certificates(files)
     content = files.key.read_bytes()
     files.key.unlink()
@@ -75,7 +75,7 @@ def test_an_authority_is_renewed_as_well(files: CertificateFiles) -> None:
         ("ca.pem", b"-----", "tls_client_ca: .*ca.pem holds no certificate"),
     ],
 )
-def test_what_cannot_be_used_is_named_before_a_client_comes(
+def test_unusable_files_are_named_at_the_start(
     files: CertificateFiles, name: str, content: bytes | None, said: str
 ) -> None:
     path = files.certificate.parent / name
@@ -87,7 +87,7 @@ def test_what_cannot_be_used_is_named_before_a_client_comes(
         Certificates(files)
 
 
-def test_the_end_of_a_certificate_is_known_and_that_of_a_broken_file_is_not(
+def test_the_end_of_a_certificate_is_read_and_is_nan_for_a_broken_file(
     files: CertificateFiles,
 ) -> None:
     assert expiry(files.certificate) == datetime(3000, 1, 1, tzinfo=UTC).timestamp()

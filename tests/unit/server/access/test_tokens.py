@@ -20,13 +20,13 @@ def file(tmp_path: Path) -> Path:
 
 
 def replace(file: Path, *lines: str) -> None:
-    """Write a file as a careful operator does."""
+    """Write a file and rename it into place."""
     unfinished = file.with_suffix(".new")
     unfinished.write_text("\n".join(lines))
     unfinished.replace(file)
 
 
-def test_the_line_that_is_stored_names_the_token_and_its_limits_and_does_not_hold_it() -> None:
+def test_the_line_has_the_name_and_limits_but_not_the_token() -> None:
     token, line = make("school-7", Quota(streams=4, items_per_second=200))
     secret = token.partition(".")[2]
     assert len(secret) == 43
@@ -44,12 +44,12 @@ def test_two_tokens_of_one_name_differ() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a.b", "#a", "ä", "a" * 65, "a\n"])
-def test_a_name_that_would_spoil_the_line_is_refused(name: str) -> None:
+def test_a_name_with_other_characters_is_refused(name: str) -> None:
     with pytest.raises(TokenError, match="name: expected 1 to 64 letters"):
         make(name, Quota())
 
 
-def test_remarks_and_empty_lines_say_nothing() -> None:
+def test_comments_and_empty_lines_are_skipped() -> None:
     grants = read(["# who may call", "", "  # indented", f"a {DIGEST}  streams=3  "])
     assert [*grants] == ["a"]
 
@@ -67,7 +67,7 @@ def test_remarks_and_empty_lines_say_nothing() -> None:
         (f"b {DIGEST}", "line 2: the name 'b' appears twice"),
     ],
 )
-def test_a_line_that_is_none_is_named_without_its_digest(line: str, said: str) -> None:
+def test_a_wrong_line_is_named_without_its_digest(line: str, said: str) -> None:
     with pytest.raises(TokenError) as refused:
         read([f"b {DIGEST}", line])
     assert str(refused.value).startswith(said)
@@ -82,7 +82,7 @@ def test_any_text_is_read_or_refused(lines: list[str]) -> None:
         return
 
 
-def test_only_the_whole_token_lets_in(file: Path) -> None:
+def test_only_the_whole_token_is_valid(file: Path) -> None:
     token, line = make("a", Quota())
     _, other_line = make("b", Quota())
     replace(file, line, other_line)
@@ -109,7 +109,7 @@ def test_a_file_that_changed_holds_from_the_next_look_on(file: Path) -> None:
     assert tokens.caller(first) is not None
 
 
-def test_who_stays_keeps_what_they_used_and_gets_the_new_limits(file: Path) -> None:
+def test_a_caller_that_stays_keeps_its_usage_and_gets_the_new_limits(file: Path) -> None:
     token, line = make("a", Quota(streams=2))
     replace(file, line)
     tokens = TokenFile(file)
@@ -124,7 +124,7 @@ def test_who_stays_keeps_what_they_used_and_gets_the_new_limits(file: Path) -> N
 
 
 @pytest.mark.parametrize("change", ["removed", "renewed"])
-def test_who_is_gone_or_has_another_token_is_revoked_once(file: Path, change: str) -> None:
+def test_a_token_that_is_gone_or_replaced_is_revoked_once(file: Path, change: str) -> None:
     token, line = make("a", Quota())
     staying, staying_line = make("b", Quota())
     replace(file, line, staying_line)
@@ -133,7 +133,7 @@ def test_who_is_gone_or_has_another_token_is_revoked_once(file: Path, change: st
     for it in (token, staying):
         caller = tokens.caller(it)
         assert caller is not None
-        caller.on_revoked("stream", lambda name=caller.grant.name: told.append(name))  # type: ignore[misc]  # mypy knows no defaults of lambdas
+        caller.on_revoked("stream", lambda name=caller.grant.name: told.append(name))  # type: ignore[misc]  # mypy does not support defaults of lambdas
     replace(file, staying_line, *([make("a", Quota())[1]] if change == "renewed" else []))
     tokens.refresh()
     tokens.refresh()
@@ -141,7 +141,7 @@ def test_who_is_gone_or_has_another_token_is_revoked_once(file: Path, change: st
     assert tokens.caller(token) is None
 
 
-def test_a_stream_that_ended_before_is_not_told(file: Path) -> None:
+def test_a_stream_that_ended_before_is_not_called(file: Path) -> None:
     token, line = make("a", Quota())
     replace(file, line)
     tokens = TokenFile(file)
@@ -187,7 +187,7 @@ def test_a_file_that_cannot_be_used_at_the_start_is_an_error(file: Path) -> None
         TokenFile(file)
 
 
-def test_a_file_beyond_all_measure_is_not_read(file: Path) -> None:
+def test_a_file_that_is_too_large_is_not_read(file: Path) -> None:
     file.touch()
     os.truncate(file, 10**12)
     with pytest.raises(TokenError, match="is larger than"):

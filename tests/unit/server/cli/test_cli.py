@@ -18,7 +18,7 @@ from inkstream_server.errors import StartError
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
-    """The configurations that were to be served; none is."""
+    """The configurations that `serve` got; nothing is served."""
     configs: list[Config] = []
     monkeypatch.setattr(lifecycle, "serve", configs.append)
     return configs
@@ -29,14 +29,14 @@ def call(*arguments: str, **environment: str) -> Result:
     return CliRunner().invoke(main, arguments, env={**unset, **environment})
 
 
-def test_without_arguments_it_says_what_it_is_for() -> None:
+def test_help_says_what_the_command_is_for() -> None:
     said = call("--help").output
     assert "Serve handwritten digit recognition" in said
     assert "inkstream-server serve --port 50051" in said
     assert call("--version").output.strip().endswith(__version__)
 
 
-def test_help_names_every_setting_with_its_variable_and_its_reason() -> None:
+def test_help_describes_every_setting_and_its_variable() -> None:
     said = call("serve", "--help").output
     assert said.index("Run the server") < said.index("Examples:") < said.index("Options:")
     words = " ".join(said.split())
@@ -49,7 +49,7 @@ def test_help_names_every_setting_with_its_variable_and_its_reason() -> None:
 def commands(
     command: click.Command = main, words: str = "inkstream-server"
 ) -> dict[str, click.Command]:
-    """Every command by the words that call it, the groups included."""
+    """Every command and group by the words that call it."""
     found = {words: command}
     if isinstance(command, click.Group):
         context = click.Context(command)
@@ -71,7 +71,7 @@ def test_help_is_whole_sentences_with_an_example(words: str, command: click.Comm
         assert str(text).rstrip().endswith("."), text
 
 
-def test_an_interruption_is_told_from_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_has_its_own_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(config: Config) -> None:
         raise KeyboardInterrupt
 
@@ -82,7 +82,7 @@ def test_an_interruption_is_told_from_what_is_wrong(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
 @pytest.mark.parametrize("words", [("models", "list"), ("--help",)])
-def test_output_that_cannot_be_written_is_said(words: tuple[str, ...]) -> None:
+def test_output_that_cannot_be_written_is_an_error_of_one_line(words: tuple[str, ...]) -> None:
     command = [sys.executable, "-m", "inkstream_server", *words]
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
@@ -108,7 +108,7 @@ def test_every_kind_of_setting_has_a_flag(served: list[Config], tmp_path: Path) 
     assert (config.model, config.log_format) == ("digits/1", "json")
 
 
-def test_a_variable_of_the_environment_sets_what_no_flag_does(served: list[Config]) -> None:
+def test_a_variable_sets_what_no_flag_sets(served: list[Config]) -> None:
     call("serve", INKSTREAM_PORT="7000", INKSTREAM_MAX_BATCH="8", INKSTREAM_READY_FILE="r.json")
     (config,) = served
     assert (config.port, config.max_batch, config.ready_file) == (7000, 8, Path("r.json"))
@@ -123,13 +123,13 @@ def test_a_flag_beats_the_environment(served: list[Config]) -> None:
     ("arguments", "said"),
     [
         (["--max-batch", "1000"], "max_batch: expected 1 to 256, got 1000"),
-        (["--engine", "torch"], "'torch' is not one of 'litert', 'keras'"),
+        (["--engine", "torch"], "'torch' is not one of 'litert'"),
         (["--port", "http"], "'http' is not a valid integer"),
         (["--colour", "red"], "No such option"),
         (["extra"], "unexpected extra argument"),
     ],
 )
-def test_a_bad_value_is_named_with_what_is_wanted(
+def test_a_bad_value_is_named_with_what_is_expected(
     served: list[Config], arguments: list[str], said: str
 ) -> None:
     result = call("serve", *arguments)
@@ -164,7 +164,7 @@ def test_a_bad_value_of_a_flag_is_not_blamed_on_the_environment() -> None:
     assert "INKSTREAM_MAX_BATCH" not in said
 
 
-def test_config_tells_what_is_in_force_and_where_each_value_comes_from() -> None:
+def test_config_shows_each_value_and_its_source() -> None:
     result = call("config", "--json", "--port", "1", INKSTREAM_WINDOW="77")
     shown = json.loads(result.stdout)
     assert list(shown) == [setting.name for setting in settings()]
@@ -195,7 +195,7 @@ def test_config_refuses_what_serve_refuses() -> None:
     ],
 )
 @pytest.mark.parametrize("form", [[], ["--json"]])
-def test_config_says_what_serve_would_refuse_beside_the_settings(
+def test_config_shows_the_errors_of_serve_after_the_settings(
     arguments: list[str], reasons: list[str], form: list[str]
 ) -> None:
     result = call("config", *arguments, *form)
@@ -207,7 +207,7 @@ def test_config_says_what_serve_would_refuse_beside_the_settings(
         assert line.startswith(f"inkstream-server: {reason}")
 
 
-def test_serve_logs_variables_that_set_nothing(served: list[Config]) -> None:
+def test_serve_logs_unknown_variables(served: list[Config]) -> None:
     result = call("serve", "--log-format", "json", INKSTREAM_MAX_BACTH="8", INKSTREAM_ZZZ="secret")
     assert served == [Config(log_format="json")]
     first, second = map(json.loads, result.stderr.splitlines())
@@ -217,7 +217,7 @@ def test_serve_logs_variables_that_set_nothing(served: list[Config]) -> None:
     assert "secret" not in result.output
 
 
-def test_config_names_variables_that_set_nothing() -> None:
+def test_config_names_unknown_variables() -> None:
     said = call("config", INKSTREAM_MAX_BACTH="8").stderr
     assert said == (
         "INKSTREAM_MAX_BACTH: the server has no such setting; did you mean INKSTREAM_MAX_BATCH?\n"

@@ -14,12 +14,10 @@ from inkstream_server.model_store.store import BUNDLED
 
 from tests.damage import UNGUARDED, circle, damage
 
-VERBS = ["list", "verify", "serve", "rollback"]
-
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """A store with digits/1 to digits/3, all the same."""
+    """A store with digits/1 to digits/3, which are equal."""
     for version in ("1", "2", "3"):
         shutil.copytree(BUNDLED / "digits" / "1", tmp_path / "digits" / version)
     return tmp_path
@@ -40,12 +38,6 @@ def spoil(store: Path, version: str, file: str = "model.tflite") -> None:
     path.write_bytes(path.read_bytes() + b"more")
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_help_gives_an_example(verb: str) -> None:
-    said = CliRunner().invoke(main, ["models", verb, "--help"]).output
-    assert f"inkstream-server models {verb}" in said
-
-
 def test_versions_are_listed_with_what_is_served(store: Path) -> None:
     said = call(store, "list").stdout.splitlines()
     assert [line.split()[0] for line in said] == ["model", "digits/1", "digits/2", "digits/3"]
@@ -58,7 +50,7 @@ def test_versions_are_listed_with_what_is_served(store: Path) -> None:
     assert rows[0]["accuracy"] == pytest.approx(0.994)
 
 
-def test_a_card_that_tells_nothing_is_listed_all_the_same(store: Path) -> None:
+def test_a_version_with_an_empty_card_is_listed(store: Path) -> None:
     (store / "digits" / "2" / "card.json").write_text("no card")
     (store / "digits" / "serving").write_text("9")
     rows = asked(store, "list")
@@ -69,7 +61,7 @@ def test_a_card_that_tells_nothing_is_listed_all_the_same(store: Path) -> None:
     ]
 
 
-def test_an_empty_store_is_said_to_be_empty(tmp_path: Path) -> None:
+def test_an_empty_store_is_an_error(tmp_path: Path) -> None:
     assert call(tmp_path, "list").exit_code == 1
     assert call(tmp_path, "verify").exit_code == 1
 
@@ -93,7 +85,7 @@ def test_a_version_whose_file_was_altered_is_found(store: Path, file: str) -> No
     assert call(store, "verify", "digits/1").exit_code == 0
 
 
-def test_a_version_that_crashes_the_engine_is_told_like_any_other_and_never_pinned(
+def test_a_version_that_crashes_the_engine_is_reported_and_never_pinned(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(UNGUARDED)
@@ -111,14 +103,14 @@ def test_a_version_without_one_of_its_files_is_not_sound(store: Path) -> None:
     assert "model.keras: No such file" in result.stdout
 
 
-def test_a_version_is_pinned_and_let_go(store: Path) -> None:
+def test_a_version_is_pinned_and_unpinned(store: Path) -> None:
     assert asked(store, "serve", "digits/1") == {"model": "digits/1", "pinned": True}
     assert model_store.find(store, "digits").name == "1"
     assert call(store, "serve", "digits").stdout == "digits/3 is served (the newest)\n"
     assert model_store.find(store, "digits").name == "3"
 
 
-def test_a_rollback_goes_one_back_each_time_until_there_is_no_more(store: Path) -> None:
+def test_each_rollback_goes_one_version_back_until_the_first(store: Path) -> None:
     assert call(store, "rollback").stdout == "digits/2 is served (pinned)\n"
     assert asked(store, "rollback", "digits")["model"] == "digits/1"
     result = call(store, "rollback")
@@ -127,7 +119,7 @@ def test_a_rollback_goes_one_back_each_time_until_there_is_no_more(store: Path) 
     assert model_store.find(store, "digits").name == "1"
 
 
-def test_who_pins_a_version_of_the_packages_own_store_is_told_that_it_will_not_last(
+def test_a_pin_in_the_bundled_store_prints_a_warning(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "came with the package" not in call(store, "rollback").stderr
@@ -136,7 +128,7 @@ def test_who_pins_a_version_of_the_packages_own_store_is_told_that_it_will_not_l
 
 
 @pytest.mark.parametrize("verb", [["rollback"], ["serve", "digits/2"]])
-def test_what_is_not_sound_is_never_pinned(store: Path, verb: list[str]) -> None:
+def test_an_unsound_version_is_never_pinned(store: Path, verb: list[str]) -> None:
     spoil(store, "2")
     result = call(store, *verb)
     assert result.exit_code == 1
@@ -145,7 +137,7 @@ def test_what_is_not_sound_is_never_pinned(store: Path, verb: list[str]) -> None
 
 
 @pytest.mark.parametrize("verb", [["rollback", "letters"], ["serve", "digits/9"], ["verify", "x"]])
-def test_what_is_not_there_is_said_with_what_is(store: Path, verb: list[str]) -> None:
+def test_a_missing_model_is_refused_with_a_list_of_all(store: Path, verb: list[str]) -> None:
     result = call(store, *verb)
     assert result.exit_code == 1
     assert "digits/1, digits/2, digits/3" in result.stderr

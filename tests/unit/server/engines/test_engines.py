@@ -126,7 +126,7 @@ def test_a_bucket_is_the_smallest_that_holds_the_rows(rows: int) -> None:
 
 
 @pytest.mark.parametrize("rows", [0, -1, 257])
-def test_there_is_no_bucket_for_nothing_nor_for_too_much(rows: int) -> None:
+def test_there_is_no_bucket_for_no_rows_or_too_many(rows: int) -> None:
     with pytest.raises(ValueError, match="expected 1 to 256"):
         bucket_for(rows)
 
@@ -148,7 +148,7 @@ def test_blocks_fill_the_input_end_to_end(blocks: list[tuple[int, bool]]) -> Non
 
 @pytest.fixture(scope="module")
 def unfit(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Models that are no digit models: `wide` takes 32x32, `narrow` gives nine outputs, `bytes` int8."""
+    """Models of other shapes: `wide` takes 32x32, `narrow` has nine outputs, `bytes` takes int8."""
     tf = pytest.importorskip("tensorflow", reason=NO_TENSORFLOW)
     import keras
 
@@ -177,13 +177,13 @@ def unfit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("name", "shape"), [("wide", r"n, 32, 32"), ("narrow", r"n, 9\)"), ("bytes", "int8")]
 )
-def test_litert_refuses_what_is_no_digit_model(unfit: Path, name: str, shape: str) -> None:
+def test_litert_refuses_a_model_of_other_shapes(unfit: Path, name: str, shape: str) -> None:
     with pytest.raises(ValueError, match=rf"expected .*28, 28.* got .*{shape}"):
         LiteRTEngine(unfit / f"{name}.tflite")
 
 
 @pytest.mark.parametrize(("name", "shape"), [("wide", "32, 32"), ("narrow", r", 9\)")])
-def test_keras_refuses_what_is_no_digit_model(unfit: Path, name: str, shape: str) -> None:
+def test_keras_refuses_a_model_of_other_shapes(unfit: Path, name: str, shape: str) -> None:
     with pytest.raises(ValueError, match=rf"expected .*28, 28.* got .*{shape}"):
         keras_engine(unfit / f"{name}.keras")
 

@@ -19,7 +19,7 @@ def archive(path: Path, **members: bytes) -> Path:
 
 
 @pytest.mark.parametrize("path", sorted(BUNDLED.glob("*/*/model.keras")), ids=str)
-def test_what_comes_with_the_package_is_plain(path: Path) -> None:
+def test_the_bundled_models_are_plain(path: Path) -> None:
     require_plain(path)
 
 
@@ -46,7 +46,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused_unopened(tmp_path: Path)
         require_plain(bomb)
 
 
-def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.keras").write_bytes(b"PK\3\4 not a zip")
     with pytest.raises(ValueError, match=r"is no \.keras archive"):
         require_plain(tmp_path / "m.keras")
@@ -74,7 +74,7 @@ def test_an_archive_whose_content_is_damaged_is_refused(tmp_path: Path) -> None:
 
 
 DAMAGE = st.lists(st.tuples(st.integers(0, 10**6), st.binary(min_size=1, max_size=8)), max_size=6)
-"""What is written where, the place taken modulo the length."""
+"""Bytes to write and their places, modulo the length."""
 
 
 @given(damage=DAMAGE, length=st.none() | st.integers(0, 10**6))

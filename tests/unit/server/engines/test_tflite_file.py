@@ -20,29 +20,29 @@ CUSTOM, CALL_ONCE = 32, 129
 
 
 def with_operator(number: int) -> bytes:
-    """Have the first kind of operator be another one."""
+    """Change the first kind of operator."""
     code = Model.GetRootAs(SOUND, 0).OperatorCodes(0)._tab
     at = code.Pos + code.Offset(10)
     return SOUND[:at] + struct.pack("<i", number) + SOUND[at + 4 :]
 
 
 def twice(content: bytes) -> bytes:
-    """Have the last operator give what the one before it gave."""
+    """Let the last operator write the tensor of the one before it."""
     last = Model.GetRootAs(content, 0).Subgraphs(0).Operators(4)
     at = last._tab.Vector(last._tab.Offset(8))
     return content[:at] + struct.pack("<i", last.Inputs(0)) + content[at + 4 :]
 
 
 @pytest.mark.parametrize("file", sorted(BUNDLED.glob("*/*/model.tflite")))
-def test_what_comes_with_the_package_is_plain(file: Path) -> None:
+def test_the_bundled_models_are_plain(file: Path) -> None:
     require_plain(file.read_bytes(), file)
 
 
-def test_operators_have_their_numbers_of_the_schema() -> None:
+def test_operators_have_the_numbers_of_the_schema() -> None:
     assert {name: getattr(BuiltinOperator, name) for name in OPERATORS} == OPERATORS
 
 
-def test_what_plain_layers_are_compiled_to_is_plain() -> None:
+def test_compiled_plain_layers_are_plain() -> None:
     tf = pytest.importorskip(
         "tensorflow", reason="TensorFlow is not installed: pip install -e 'server[keras]'"
     )
@@ -79,7 +79,7 @@ def test_an_operator_that_is_not_on_the_list_is_named(number: int) -> None:
         (SOUND[:8], "is no plain LiteRT model"),
     ],
 )
-def test_what_is_no_model_is_refused(content: bytes, complaint: str) -> None:
+def test_content_that_is_no_model_is_refused(content: bytes, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         require_plain(content, FILE)
 
@@ -113,7 +113,7 @@ def test_a_file_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 @given(
     st.lists(st.tuples(st.integers(0, len(SOUND) - 1), st.integers(0, 255)), max_size=8), st.data()
 )
-def test_any_bytes_are_taken_or_refused(
+def test_any_bytes_are_accepted_or_refused(
     changes: list[tuple[int, int]], data: st.DataObject
 ) -> None:
     changed = bytearray(SOUND[: data.draw(st.integers(0, len(SOUND)))])

@@ -36,7 +36,7 @@ def test_labels_are_bounded_whatever_clients_call_themselves(labels: list[str]) 
     assert all(len(it) <= 32 and it.isascii() for it in scene.labels())
 
 
-def test_who_comes_too_late_is_counted_with_the_others_and_nobody_is_lost() -> None:
+def test_labels_beyond_the_limit_count_as_other() -> None:
     scene = Scene()
     answer = [PackedResults("digits/1", 3, b"", None, None)]
     for number in range(2 * MOST_LABELS):
@@ -47,7 +47,7 @@ def test_who_comes_too_late_is_counted_with_the_others_and_nobody_is_lost() -> N
     assert scene.value("items_total", client=OTHER, outcome="ok") == 3 * MOST_LABELS
 
 
-def test_the_first_who_comes_too_late_is_logged_with_the_limit() -> None:
+def test_the_first_label_beyond_the_limit_is_logged() -> None:
     scene = Scene()
     with capture_logs() as lines:
         scene.clients.of("no short name, and so another")

@@ -16,7 +16,7 @@ def test_a_counter_is_scraped_as_prometheus_clients_own_is() -> None:
     assert generate_latest(ours).splitlines() == wanted
 
 
-def test_every_series_is_there_before_anything_was_counted() -> None:
+def test_every_series_is_present_before_the_first_count() -> None:
     registry = CollectorRegistry()
     ItemCounter("cakes", "Cakes eaten.", registry, ["kind"], ["plum", "nut"])
     assert registry.get_sample_value("cakes_total", {"kind": "nut"}) == 0.0

@@ -25,7 +25,7 @@ REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
 
 
 class Obliging(RecognitionServiceServicer):
-    """Does what the name of the model says."""
+    """Behaves as the name of the model says."""
 
     def __init__(self) -> None:
         self.reached = asyncio.Event()
@@ -101,7 +101,7 @@ async def stub(scene: Scene) -> AsyncIterator[Any]:
 
 
 @pytest.mark.parametrize("service", [SERVICE, HEALTH, REFLECTION], ids=lambda it: it.name)
-def test_every_method_is_there_before_its_first_call(service: Any) -> None:
+def test_every_method_is_present_before_its_first_call(service: Any) -> None:
     registry = CollectorRegistry()
     GrpcMetrics(registry, [SERVICE, HEALTH, REFLECTION])
     types = {(False, False): "unary", (False, True): "server_stream", (True, True): "bidi_stream"}
@@ -126,7 +126,9 @@ async def test_a_unary_call_is_one_message_each_way(scene: Scene, stub: Any) -> 
     assert scene.value("msg_sent_total", "GetModel") == 1
 
 
-async def test_a_stream_is_counted_a_message_in_both_directions(scene: Scene, stub: Any) -> None:
+async def test_each_message_of_a_stream_is_counted_in_both_directions(
+    scene: Scene, stub: Any
+) -> None:
     call = stub.StreamRecognize()
     for number in range(1, 4):
         await call.write(pb.StreamRecognizeRequest())
@@ -164,13 +166,13 @@ async def test_a_stream_that_is_aborted_is_counted_with_its_code(scene: Scene, s
 
 
 @pytest.mark.parametrize("method", ["GetModel", "StreamRecognize"])
-async def test_a_caller_who_goes_away_is_counted_as_cancelled(
+async def test_a_caller_that_disconnects_is_counted_as_cancelled(
     scene: Scene, stub: Any, method: str
 ) -> None:
     if method == "GetModel":
         call = stub.GetModel(pb.GetModelRequest(model="wait"))
     else:
-        # A handler that reads may meet the end of the stream a moment before it is cancelled, and end well.
+        # A handler that reads may see the end of the stream just before it is cancelled, and end with OK.
         call = stub.StreamRecognize()
         await call.write(pb.StreamRecognizeRequest(config=pb.StreamConfig(model="wait")))
     await scene.servicer.reached.wait()

@@ -72,7 +72,7 @@ def test_a_thousand_items_cost_what_one_costs() -> None:
     assert steps_of(1) == steps_of(1000) > 0
 
 
-def test_every_series_is_there_before_the_first_item() -> None:
+def test_every_series_is_present_before_the_first_item() -> None:
     registry = CollectorRegistry()
     histogram = ItemHistogram(
         "seconds", "Some seconds.", BOUNDS, registry, ["kind", "way"], [("a", "up"), ("b", "down")]

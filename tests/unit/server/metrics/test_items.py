@@ -34,17 +34,17 @@ def a_batch(digits: list[int], confidence: float = 0.75, seconds: float = 0.01) 
 
 
 def part_that_waited(seconds: float, rows: int) -> Part:
-    """All of a block that waited so long for a batch that started at 0."""
+    """A whole block that waited `seconds` for a batch that started at 0."""
     nobody = cast(Answer, None)
     return Block([], rows, None, -seconds, nobody), 0, rows
 
 
-def test_every_name_that_was_fixed_is_there_before_the_first_item() -> None:
+def test_every_fixed_name_is_present_before_the_first_item() -> None:
     families = {family.name for family in Workshop().registry.collect()}
     assert families >= NAMES
 
 
-def test_every_way_to_end_is_there_before_it_happens() -> None:
+def test_every_outcome_is_present_before_it_happens() -> None:
     workshop = Workshop()
     for kind in KINDS:
         for outcome in OUTCOMES:
@@ -83,7 +83,7 @@ def test_batches_add_up_item_by_item(batches: list[list[int]]) -> None:
         assert value("inkstream_predictions_total", digit=str(digit)) == found
 
 
-def test_a_message_weighs_what_it_carries() -> None:
+def test_a_message_counts_once_for_each_of_its_items() -> None:
     workshop = Workshop()
     workshop.metrics.handed_over("tensor", 0.003, 64)
     workshop.metrics.ended("tensor", "ok", 60)
@@ -103,7 +103,7 @@ def test_a_failed_batch_is_counted_and_adds_no_prediction() -> None:
     assert workshop.value("inkstream_batch_size_count") == 0
 
 
-async def test_the_queue_is_asked_at_each_scrape() -> None:
+async def test_the_queue_depth_is_read_at_each_scrape() -> None:
     workshop = Workshop()
     assert workshop.value("inkstream_queue_depth") == 0
     workshop.batcher.submit(np.zeros((3, 784), np.uint8))

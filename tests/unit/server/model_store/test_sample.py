@@ -24,7 +24,7 @@ def card_of(engine: Engine, **changes: object) -> str:
 
 
 class Spoiled:
-    """An engine whose answers are altered on the way."""
+    """An engine whose answers a test alters."""
 
     name, max_rows, in_place_rows = "spoiled", 256, 256
 
@@ -42,7 +42,7 @@ def test_the_sample_shows_ten_different_digits_that_a_network_reads(engine: Engi
     frames = model_sample.frames()
     assert frames.shape == (DIGITS, 784)
     assert len({frame.tobytes() for frame in frames}) == DIGITS
-    # A calculator's 4 and 6 look like nobody's handwriting; most are read all the same.
+    # A calculator's 4 and 6 look unlike handwriting; most digits are still recognised.
     assert (engine.infer([frames]).argmax(axis=1) == range(DIGITS)).sum() >= 7
 
 
@@ -71,7 +71,7 @@ def test_the_record_of_another_model_is_noticed(engine: Engine) -> None:
         (lambda answers: np.roll(answers, len(answers) == 1, axis=1), "a frame alone"),
     ],
 )
-def test_what_is_no_probability_or_depends_on_the_batch_is_refused(
+def test_answers_that_are_no_probabilities_or_depend_on_the_batch_are_refused(
     engine: Engine, alter: Any, said: str
 ) -> None:
     with pytest.raises(SampleError, match=said):

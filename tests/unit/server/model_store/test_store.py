@@ -41,7 +41,7 @@ def test_versions_that_are_no_numbers_come_before_numbers(store: Path) -> None:
 
 
 @pytest.mark.parametrize("wanted", ["letters", "digits/3", "", "/", "*", "digits/*", "digits/1/2"])
-def test_an_unknown_model_lists_what_there_is(store: Path, wanted: str) -> None:
+def test_an_unknown_model_is_refused_with_a_list_of_all(store: Path, wanted: str) -> None:
     with pytest.raises(ModelError, match=r"digits/1, digits/10, digits/2") as failure:
         find(store, wanted)
     assert repr(wanted) in str(failure.value)
@@ -75,7 +75,7 @@ def test_a_card_without_its_file_says_which(store: Path) -> None:
 
 
 @pytest.mark.parametrize("card", ["{}", "no json", "[]", '{"files": {"model.tflite": {}}}'])
-def test_a_card_that_states_no_digest_is_refused(store: Path, card: str) -> None:
+def test_a_card_without_a_digest_is_refused(store: Path, card: str) -> None:
     (store / "digits" / "10" / "card.json").write_text(card)
     with pytest.raises(ModelError, match=r"has no sha256 for model\.tflite"):
         load(store, "digits")
@@ -90,7 +90,7 @@ def test_a_file_that_is_no_model_is_refused_by_name(store: Path) -> None:
         load(store, "digits")
 
 
-def test_the_card_is_given_as_its_file_holds_it(store: Path) -> None:
+def test_a_model_has_the_text_of_its_card(store: Path) -> None:
     model = load(store, "digits/1")
     assert model.card_json == (store / "digits" / "1" / "card.json").read_text()
     assert (
@@ -125,7 +125,7 @@ def test_a_pin_names_the_version_that_is_served(store: Path) -> None:
     model_store.pin(store, "digits", None)
 
 
-def test_a_pin_on_what_is_not_there_is_refused_or_told_with_what_mends_it(store: Path) -> None:
+def test_a_pin_to_a_missing_version_is_refused_with_the_fix(store: Path) -> None:
     with pytest.raises(ModelError, match=r"no 'digits/7' in"):
         model_store.pin(store, "digits", "7")
     (store / "digits" / "serving").write_text("7")
@@ -133,7 +133,7 @@ def test_a_pin_on_what_is_not_there_is_refused_or_told_with_what_mends_it(store:
         find(store, "digits")
 
 
-def test_a_pin_without_a_word_or_without_sense_is_told_apart(store: Path) -> None:
+def test_an_empty_pin_is_ignored_and_a_binary_one_is_refused(store: Path) -> None:
     (store / "digits" / "serving").write_text("\n")
     assert find(store, "digits").name == "10"
     (store / "digits" / "serving").write_bytes(b"\xff")
@@ -141,7 +141,7 @@ def test_a_pin_without_a_word_or_without_sense_is_told_apart(store: Path) -> Non
         find(store, "digits")
 
 
-def test_a_rule_that_cannot_be_followed_keeps_a_model_from_being_served(store: Path) -> None:
+def test_a_model_with_an_invalid_rule_is_not_served(store: Path) -> None:
     path = store / "digits" / "10" / "card.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "reject": {"score": "odd"}}))
     with pytest.raises(ModelError, match=r"the card of model digits/10: reject: expected"):
@@ -172,7 +172,7 @@ JSON = st.recursive(
     value=JSON,
 )
 @settings(max_examples=150, deadline=None)
-def test_a_card_that_says_anything_is_taken_or_refused(
+def test_a_card_of_any_content_is_accepted_or_refused(
     tmp_path_factory: pytest.TempPathFactory, path: tuple[str, ...], value: object
 ) -> None:
     folder = tmp_path_factory.getbasetemp() / "digits" / "3"

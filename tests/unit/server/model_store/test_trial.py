@@ -24,19 +24,19 @@ def folder(tmp_path: Path) -> Path:
 
 
 def hang(folder: Path) -> None:
-    """Have whoever reads a version's file wait for ever."""
+    """Make reads of a version's file block for ever."""
     (folder / "model.tflite").unlink()
     os.mkfifo(folder / "model.tflite")
 
 
 def others() -> list[int]:
-    """Find the processes of ours that try a version."""
+    """Find the child processes that try a version."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
             is_trial = b"model_store.trial" in (process / "cmdline").read_bytes()
-        except OSError:  # It has ended meanwhile.
+        except OSError:  # It has ended in between.
             continue
         if parent == os.getpid() and is_trial:
             found.append(int(process.name))
@@ -44,7 +44,7 @@ def others() -> list[int]:
 
 
 def held_by(process: int) -> list[str]:
-    """Say what a process has open."""
+    """Give the files that a process has open."""
     return [str(it.readlink()) for it in Path(f"/proc/{process}/fd").iterdir()]
 
 
@@ -77,7 +77,7 @@ async def test_a_version_that_crashes_the_engine_ends_another_process(
     ("how", "complaint"),
     [(half, "no plain LiteRT model"), (wrong_bias, "built-in sample"), (huge, "cannot be loaded")],
 )
-async def test_what_the_other_process_refuses_is_refused_in_its_words(
+async def test_a_refusal_carries_the_message_of_the_other_process(
     folder: Path, how: Damage, complaint: str
 ) -> None:
     damage(folder, how)
@@ -85,14 +85,14 @@ async def test_what_the_other_process_refuses_is_refused_in_its_words(
         await attempt(folder, "litert", ENOUGH)
 
 
-async def test_a_version_that_takes_too_long_is_given_up(folder: Path) -> None:
+async def test_a_version_that_takes_too_long_is_refused(folder: Path) -> None:
     hang(folder)
     with pytest.raises(ModelError, match=r"digits/2 took more than 1 s to load and try: .*touch"):
         await attempt(folder, "litert", 1.0)
     assert others() == []
 
 
-async def test_the_other_process_stands_back_has_no_sockets_and_ends_with_its_caller(
+async def test_the_other_process_has_low_priority_no_sockets_and_ends_with_its_caller(
     folder: Path,
 ) -> None:
     hang(folder)
@@ -109,7 +109,7 @@ async def test_the_other_process_stands_back_has_no_sockets_and_ends_with_its_ca
     await eventually("the other process has ended", lambda: others() == [])
 
 
-async def test_what_was_changed_after_it_was_tried_is_not_loaded(folder: Path) -> None:
+async def test_a_file_that_changed_after_its_trial_is_not_loaded(folder: Path) -> None:
     tried = await attempt(folder, "litert", ENOUGH)
     damage(folder, no_weights)
     with pytest.raises(ModelError, match=r"model\.tflite was changed after it was tried"):

@@ -14,7 +14,7 @@ from tests.unit.server.builders import NumberEngine
 
 
 class Heard:
-    """What a watch told."""
+    """Records what a watch notified."""
 
     def __init__(self) -> None:
         self.models: list[str] = []
@@ -34,7 +34,7 @@ class Heard:
 
 
 class Desk:
-    """A store of models that are empty folders, broken when they hold a file of that name."""
+    """A store whose models are empty folders, and broken if they hold a file `broken`."""
 
     def __init__(self, store: Path) -> None:
         self.store = store
@@ -81,7 +81,7 @@ async def look(watch: ModelWatch, times: int = 2) -> None:
         await watch.look()
 
 
-async def test_a_newer_version_is_served_once_it_looks_the_same_twice(desk: Desk) -> None:
+async def test_a_newer_version_is_served_once_it_is_the_same_twice(desk: Desk) -> None:
     watch = desk.watch()
     assert (await watch.load_first()).version == "1"
     await look(watch, 3)
@@ -94,7 +94,7 @@ async def test_a_newer_version_is_served_once_it_looks_the_same_twice(desk: Desk
     assert desk.loaded == ["1", "2"], "loaded again though nothing changed"
 
 
-async def test_a_version_is_loaded_beside_the_loop_and_swapped_in_it(desk: Desk) -> None:
+async def test_a_version_is_loaded_in_a_thread_and_swapped_in_the_loop(desk: Desk) -> None:
     watch = desk.watch()
     await watch.load_first()
     desk.loading_threads.clear()
@@ -104,7 +104,7 @@ async def test_a_version_is_loaded_beside_the_loop_and_swapped_in_it(desk: Desk)
     assert threading.get_ident() not in desk.loading_threads
 
 
-async def test_a_version_that_crashes_where_it_is_tried_is_never_loaded_here(desk: Desk) -> None:
+async def test_a_version_that_crashes_its_trial_is_never_loaded(desk: Desk) -> None:
     watch = desk.watch()
     await watch.load_first()
     (desk.publish("2") / "crashes").touch()
@@ -114,7 +114,7 @@ async def test_a_version_that_crashes_where_it_is_tried_is_never_loaded_here(des
     assert (await desk.watch().load_first()).version == "1", "a restart is no better, and no worse"
 
 
-async def test_bundled_models_are_started_with_as_they_are_and_tried_when_swapped_in(
+async def test_bundled_models_are_tried_when_swapped_in_but_not_at_the_start(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_store, "BUNDLED", desk.store)
@@ -126,7 +126,7 @@ async def test_bundled_models_are_started_with_as_they_are_and_tried_when_swappe
     assert (desk.heard.models, desk.tried) == (["digits/2"], ["2"])
 
 
-async def test_a_folder_without_its_card_is_not_looked_into(desk: Desk) -> None:
+async def test_a_folder_without_a_card_is_ignored(desk: Desk) -> None:
     watch = desk.watch()
     await watch.load_first()
     folder = desk.publish("2", is_broken=True)
@@ -146,12 +146,12 @@ async def test_a_broken_version_is_refused_once_and_the_old_one_stays(desk: Desk
     await look(watch, 5)
     assert (desk.heard.models, desk.heard.refusals) == ([], 1)
     assert desk.loaded == ["1", "2"]
-    (folder / "broken").unlink()  # Mended: tried anew.
+    (folder / "broken").unlink()  # Repaired, so that it is tried again.
     await look(watch)
     assert desk.heard.models == ["digits/2"]
 
 
-async def test_the_newest_that_is_sound_is_taken_where_several_came(desk: Desk) -> None:
+async def test_the_newest_sound_version_of_several_is_served(desk: Desk) -> None:
     watch = desk.watch()
     await watch.load_first()
     desk.publish("2")
@@ -160,7 +160,7 @@ async def test_the_newest_that_is_sound_is_taken_where_several_came(desk: Desk) 
     assert (desk.heard.models, desk.heard.refusals) == (["digits/2"], 1)
 
 
-async def test_a_server_starts_with_the_newest_that_is_sound(desk: Desk) -> None:
+async def test_a_server_starts_with_the_newest_sound_version(desk: Desk) -> None:
     desk.publish("2", is_broken=True)
     watch = desk.watch()
     assert (await watch.load_first()).version == "1"
@@ -169,7 +169,7 @@ async def test_a_server_starts_with_the_newest_that_is_sound(desk: Desk) -> None
     assert desk.loaded == ["2", "1"], "the refused one was tried again though nothing changed"
 
 
-async def test_a_refusal_stands_from_the_start_until_what_the_store_wants_is_served(
+async def test_a_refusal_at_the_start_lasts_until_a_sound_version_is_served(
     desk: Desk,
 ) -> None:
     folder = desk.publish("2", is_broken=True)
@@ -183,7 +183,7 @@ async def test_a_refusal_stands_from_the_start_until_what_the_store_wants_is_ser
     assert (desk.heard.models, desk.heard.is_refused) == (["digits/2"], False)
 
 
-async def test_a_refusal_of_a_running_server_stands_until_the_version_is_taken_away(
+async def test_a_refusal_of_a_running_server_lasts_until_the_version_is_removed(
     desk: Desk,
 ) -> None:
     watch = desk.watch()
@@ -235,7 +235,7 @@ async def test_a_server_starts_with_the_pinned_version_or_not_at_all(desk: Desk)
         await desk.watch().load_first()
 
 
-async def test_a_version_that_vanishes_goes_on_being_served(desk: Desk) -> None:
+async def test_a_version_whose_folder_vanishes_is_still_served(desk: Desk) -> None:
     desk.publish("2")
     watch = desk.watch()
     await watch.load_first()
@@ -249,7 +249,7 @@ async def test_a_version_that_vanishes_goes_on_being_served(desk: Desk) -> None:
     assert desk.heard.models == ["digits/3"]
 
 
-async def test_a_store_that_cannot_be_read_is_told_once(
+async def test_a_store_that_cannot_be_read_is_logged_once(
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     watch = desk.watch()
@@ -261,7 +261,7 @@ async def test_a_store_that_cannot_be_read_is_told_once(
     assert desk.heard.models == []
 
 
-async def test_a_server_that_was_given_a_version_never_looks(desk: Desk) -> None:
+async def test_a_server_with_a_version_of_its_own_never_polls(desk: Desk) -> None:
     watch = desk.watch("digits/1")
     assert (await watch.load_first()).version == "1"
     desk.publish("2")

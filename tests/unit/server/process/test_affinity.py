@@ -28,7 +28,7 @@ def test_every_thread_of_a_pinned_process_stays_on_its_core() -> None:
     assert said == "[True, True]"
 
 
-def test_a_core_that_is_not_there_is_refused_with_what_would_mend_it() -> None:
+def test_a_missing_core_is_refused_with_the_fix() -> None:
     said = run(
         "import os; from inkstream_server.process.affinity import pin\n"
         "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"

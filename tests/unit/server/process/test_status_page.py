@@ -25,7 +25,7 @@ def ask(page: MetricsPage, path: str, method: str = "GET") -> http.client.HTTPRe
     return connection.getresponse()
 
 
-def test_people_get_one_page_that_brings_everything_with_it(page: MetricsPage) -> None:
+def test_the_page_for_people_loads_nothing_else(page: MetricsPage) -> None:
     answer = ask(page, "/")
     html = answer.read().decode()
     assert answer.status == 200
@@ -36,7 +36,7 @@ def test_people_get_one_page_that_brings_everything_with_it(page: MetricsPage) -
     assert all(it.startswith("data:") for it in outside), outside
 
 
-def test_browsers_are_told_to_run_nothing_but_the_pages_own_script(page: MetricsPage) -> None:
+def test_the_policy_allows_only_the_pages_own_script(page: MetricsPage) -> None:
     policy = ask(page, "/").headers["Content-Security-Policy"]
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
     assert rules["default-src"] == "'none'"
@@ -53,7 +53,7 @@ def test_readiness_follows_the_server_and_health_does_not(page: MetricsPage) -> 
     assert (ask(page, "/healthz").status, ask(page, "/readyz").status) == (200, 503)
 
 
-def test_what_is_not_there_is_said_and_nothing_is_taken(page: MetricsPage) -> None:
+def test_unknown_paths_and_posts_are_refused_with_the_fix(page: MetricsPage) -> None:
     assert ask(page, "/status.php").status == 404
     assert b"/metrics" in ask(page, "/etc/passwd").read()
     refused = ask(page, "/", "POST")
@@ -61,7 +61,7 @@ def test_what_is_not_there_is_said_and_nothing_is_taken(page: MetricsPage) -> No
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/healthz"])
-def test_every_page_may_be_asked_for_its_head(page: MetricsPage, path: str) -> None:
+def test_every_page_answers_head(page: MetricsPage, path: str) -> None:
     head, whole = ask(page, path, "HEAD"), ask(page, path)
     body = whole.read()
     assert (head.status, head.read()) == (200, b"")

@@ -13,33 +13,33 @@ from inkstream_server.process.watchdog import LOOKS, Stillness, Watchdog
 from tests.patience import PATIENCE_SECONDS, eventually
 
 
-def test_what_stands_still_is_named_at_the_last_look_and_not_before() -> None:
+def test_what_is_stuck_is_named_at_the_last_look_and_not_before() -> None:
     stillness = Stillness("engine")
     assert [stillness.look(7) for _ in range(LOOKS + 1)] == [None] * LOOKS + ["engine"]
 
 
 @given(st.lists(st.integers(0, LOOKS - 1), max_size=20))
-def test_what_moves_now_and_then_is_left_in_peace(pauses: list[int]) -> None:
+def test_slow_progress_is_not_stuck(pauses: list[int]) -> None:
     stillness = Stillness("engine")
     for moves, pause in enumerate(pauses):
         assert [stillness.look(moves) for _ in range(pause + 1)] == [None] * (pause + 1)
 
 
-async def test_a_loop_that_is_held_up_is_noticed_from_outside() -> None:
+async def test_a_blocked_loop_is_noticed() -> None:
     told: queue.Queue[str] = queue.Queue()
     async with watching(Watchdog(0.05, lambda: None, told.put)):
-        # Holds the loop until the watchdog has seen that it is held.
+        # Blocks the loop until the watchdog has noticed it.
         assert told.get(timeout=PATIENCE_SECONDS) == "event loop"
 
 
-async def test_an_engine_that_never_comes_back_is_noticed_while_the_loop_turns() -> None:
+async def test_an_engine_that_never_returns_is_noticed_while_the_loop_runs() -> None:
     told: list[str] = []
     batch = object()
     async with watching(Watchdog(0.5, lambda: batch, told.append)):
         await eventually("the engine is found stuck", lambda: bool(told))
 
 
-async def test_a_watchdog_that_was_cancelled_looks_no_more() -> None:
+async def test_a_cancelled_watchdog_stops_looking() -> None:
     told: list[str] = []
     async with watching(Watchdog(0.05, lambda: None, told.append)):
         pass

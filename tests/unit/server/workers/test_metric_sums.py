@@ -45,7 +45,7 @@ EVENTS = st.lists(
 
 
 @given(EVENTS)
-def test_whatever_lives_and_dies_no_counter_goes_back_and_none_reported_is_lost(
+def test_no_counter_falls_and_no_reported_count_is_lost_when_processes_die(
     events: list[tuple[str, int, float | None]],
 ) -> None:
     sums = MetricSums()
@@ -69,7 +69,7 @@ def test_whatever_lives_and_dies_no_counter_goes_back_and_none_reported_is_lost(
         shown = now
 
 
-def test_counters_and_every_part_of_a_histogram_are_of_all_who_ever_lived() -> None:
+def test_counters_and_histograms_include_dead_processes() -> None:
     sums = MetricSums()
     for worker, latency in enumerate((0.5, 1.5, 1.5)):
         registry = CollectorRegistry()
@@ -84,7 +84,7 @@ def test_counters_and_every_part_of_a_histogram_are_of_all_who_ever_lived() -> N
     assert value(sums, "seconds_sum") == 35
 
 
-def test_an_exemplar_is_the_latest_of_anybodys_whoever_reports_last() -> None:
+def test_the_latest_exemplar_of_all_processes_is_shown() -> None:
     sums = MetricSums()
     registries = [CollectorRegistry() for _ in range(2)]
     for worker, registry in enumerate(registries):
@@ -101,7 +101,7 @@ def test_an_exemplar_is_the_latest_of_anybodys_whoever_reports_last() -> None:
     }
 
 
-def test_gauges_are_summed_over_the_living_only() -> None:
+def test_gauges_are_summed_over_living_processes_only() -> None:
     sums = MetricSums()
     sums.reported(0, gauge("streams", 3))
     sums.reported(1, gauge("streams", 4))
@@ -112,7 +112,7 @@ def test_gauges_are_summed_over_the_living_only() -> None:
     assert ("streams", ()) not in values(sums)
 
 
-def test_what_is_always_one_stays_one_and_the_server_is_as_old_as_its_oldest_process() -> None:
+def test_an_info_stays_one_and_the_start_is_that_of_the_oldest_process() -> None:
     sums = MetricSums()
     for worker, began in enumerate((50.0, 20.0, 90.0)):
         sums.reported(worker, gauge("model_info", 1) + gauge("process_start_time_seconds", began))
@@ -143,7 +143,7 @@ def test_one_process_can_be_asked_for() -> None:
     assert [sums.of(worker, "streams") for worker in (0, 1, 2)] == [3, 4, 0]
 
 
-def test_the_page_of_one_reads_as_its_own_registry_after_a_passage_as_json() -> None:
+def test_the_page_of_one_process_equals_its_registry_after_json() -> None:
     registry = CollectorRegistry()
     Counter("calls", "Calls.", ["code"], registry=registry).labels("OK").inc(2)
     Gauge("streams", "Streams.", registry=registry).set(1)

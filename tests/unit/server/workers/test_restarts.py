@@ -10,7 +10,7 @@ def test_each_restart_in_a_row_waits_twice_as_long_until_there_is_none() -> None
     assert [restarts.pause(lived=1) for _ in range(5)] == [0.1, 0.2, 0.4, 0.8, None]
 
 
-def test_who_lived_long_is_replaced_as_if_it_were_the_first() -> None:
+def test_a_long_run_resets_the_restart_counter() -> None:
     restarts = Restarts(1)
     for _ in range(10):
         assert restarts.pause(lived=STEADY_SECONDS) == 0.1
@@ -22,9 +22,7 @@ def test_without_restarts_the_first_death_is_the_last() -> None:
 
 
 @given(st.lists(st.floats(0, 1e6), max_size=40), st.integers(0, 20))
-def test_no_pause_is_endless_and_no_row_of_deaths_is_longer_than_allowed(
-    lives: list[float], limit: int
-) -> None:
+def test_pauses_and_restarts_in_a_row_are_bounded(lives: list[float], limit: int) -> None:
     restarts = Restarts(limit)
     row = 0
     for lived in lives:

@@ -19,7 +19,7 @@ def listener(port: int, *, shared: bool) -> Iterator[socket.socket]:
         yield it
 
 
-def test_a_held_port_is_shared_with_those_who_share_and_refused_to_others() -> None:
+def test_a_held_port_can_be_shared_and_is_refused_to_others() -> None:
     with held("127.0.0.1", 0) as port:
         with listener(port, shared=True), listener(port, shared=True):
             pass
@@ -27,7 +27,7 @@ def test_a_held_port_is_shared_with_those_who_share_and_refused_to_others() -> N
             pass
 
 
-def test_no_connection_comes_to_who_only_holds_the_port() -> None:
+def test_no_connection_arrives_at_the_socket_that_holds_the_port() -> None:
     with held("127.0.0.1", 0) as port:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port))
@@ -38,7 +38,7 @@ def test_no_connection_comes_to_who_only_holds_the_port() -> None:
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_a_port_that_somebody_listens_on_is_refused_even_if_they_would_share(shared: bool) -> None:
+def test_a_port_in_use_is_refused_even_if_it_is_shared(shared: bool) -> None:
     with listener(0, shared=shared) as other:
         port = other.getsockname()[1]
         said = rf"port: cannot listen on 127.0.0.1:{port} .*choose another --port, or 0"
@@ -63,7 +63,7 @@ def test_all_addresses_of_a_host_are_held(host: str) -> None:
         pass
 
 
-def test_a_host_that_is_not_here_is_named() -> None:
+def test_a_host_of_another_machine_is_named() -> None:
     with (
         pytest.raises(StartError, match=r"host: cannot listen on 192\.0\.2\.1 \("),
         held("192.0.2.1", 0),
