@@ -1,4 +1,4 @@
-"""Gathers what all streams ask for into batches and runs the engine on them.
+"""Gathers the frames of all streams into batches, and runs the engine on them.
 
-Knows arrays and futures; knows nothing of gRPC, ink or message formats.
+Knows arrays and futures. Leaves messages to `wire`, ink to `pens`, and models to `model_store`.
 """

@@ -1,8 +1,8 @@
-"""Gathers what all streams bring into batches. Knows arrays and futures; nothing of gRPC, ink or models.
+"""The one door to the engine: decides whether frames are computed at once, join a block, or queue.
 
-When the engine is idle, a batch starts as soon as the event loop has heard everyone who spoke in this
-turn. While the engine works in a thread, the queue grows, and so does the next batch. Only when the
-process is busy are blocks kept for a moment, so that more come together (`linger.py`).
+When the engine is idle, a batch starts after the event loop has handled all messages of this turn. While the
+engine works in a thread, the queue grows, and so does the next batch. Only in a busy process does a batch
+wait a moment for more blocks (`linger.py`).
 """
 
 import asyncio
@@ -26,8 +26,8 @@ from inkstream_server.batching.results import (
 from inkstream_server.engines import Frames
 
 TURN_SECONDS = 0.002
-"""How long batches may follow one another before the loop hears the streams again. Were it to hear them after
-every batch, a thousand that all have something to say would fill the queue faster than it is emptied."""
+"""How long batches follow one another before the event loop reads streams again. If it read them after every
+batch, a thousand busy streams would fill the queue faster than it empties."""
 
 StreamFlow = Flow[Block]
 """What one stream has in the queue."""
@@ -153,12 +153,12 @@ class Batcher:
         return answer
 
     def answer_written(self, seconds: float) -> None:
-        """Note how long transport took to take an answer, for the estimate of waits."""
+        """Note how long transport took for an answer, for the estimate of waits."""
         self._admission.written(seconds)
 
     @property
     def working_on(self) -> object | None:
-        """What the engine's thread works on, another object for each batch; None while it is idle."""
+        """The batch in the engine's thread, another object for each; None while it is idle."""
         return self._working
 
     async def close(self) -> None:
@@ -210,7 +210,7 @@ class Batcher:
         except Overloaded:
             if self._is_swept:
                 raise
-            # Once between two batches: what was withdrawn must keep nobody out.
+            # Cancelled blocks must not cause a rejection. Once between two batches is enough.
             self._is_swept = True
             self._queue.sweep(lambda block: block.answer.done())
             self._admission.admit(self._queue, flow, priority, rows, deadline, now)
@@ -224,7 +224,7 @@ class Batcher:
         """Run batches in place for a while, or start one in the engine's thread.
 
         Args:
-            expected: when the loop should have come round to this, on the clock of `time.perf_counter`.
+            expected: when the loop should have called this, on the clock of `time.perf_counter`.
         """
         self._scheduled = False
         self._linger.end()
@@ -246,7 +246,7 @@ class Batcher:
                 return
             now = perf_counter()
             if now - began >= TURN_SECONDS:
-                # The loop hears the streams before it goes on.
+                # The loop reads streams before it goes on.
                 self._schedule(loop)
                 return
 
@@ -257,7 +257,7 @@ class Batcher:
         started = perf_counter()
         try:
             batch = checked_batch(network, network.engine.infer(frames), rows, started)
-        # An engine is foreign code: whatever it raises is this batch's answer, not the loop's end.
+        # An engine is foreign code: what it raises answers this batch, and must not end the loop.
         except Exception as error:  # noqa: BLE001
             self._fail(parts, error, started)
         else:
@@ -297,7 +297,7 @@ class Batcher:
         return parts
 
     def _is_over(self, block: Block) -> bool:
-        """Tell whether a block need not be computed any more; see to those that have expired."""
+        """Whether a block need not be computed; answers it if it has expired."""
         if block.answer.done():
             return True
         if block.deadline is None or block.deadline > self._now:

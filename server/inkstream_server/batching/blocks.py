@@ -1,4 +1,4 @@
-"""What goes into a batch and what comes out of it: blocks of frames, and the rows that answer them."""
+"""Blocks: frames that wait together and share an answer; and how the blocks of a batch are joined."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from inkstream_server.batching.results import Share
 from inkstream_server.engines import Frames
 
 SMALL_ROWS = 8
-"""Blocks of fewer frames on average are joined before they are computed: a copy of 784 bytes costs less than
-doing each step of a batch once more."""
+"""Blocks of fewer frames on average are joined before they are computed: copying 784 bytes costs less than
+another round of each step of a batch."""
 
 
 Answer = asyncio.Future[list[Share]]
@@ -21,7 +21,7 @@ Answer = asyncio.Future[list[Share]]
 
 @dataclass(slots=True, eq=False)
 class Block:
-    """Frames that wait together, and how far they are."""
+    """Frames that wait together, and how many of them have been taken into batches."""
 
     frames: list[Frames]
     rows: int
@@ -29,7 +29,7 @@ class Block:
     deadline: float | None
     """When the answer becomes worthless, on the clock of `time.perf_counter`, in seconds."""
     arrived: float
-    """When they were submitted, on the same clock: the mean of all."""
+    """When they were submitted, on the same clock: the mean over all frames."""
     answer: Answer
     shares: list[Share] = field(default_factory=list)
     """The part of the answer that is known."""
@@ -42,7 +42,7 @@ class Block:
         return self.rows - self.taken
 
     def add(self, frames: Frames, now: float) -> None:
-        """Have more frames wait with these, from `now` on."""
+        """Add frames that were submitted `now`."""
         self.frames.append(frames)
         self.rows += len(frames)
         self.arrived += (now - self.arrived) * len(frames) / self.rows

@@ -1,7 +1,7 @@
-"""Orders what waits for the engine: urgent classes first, and within a class every stream in its turn.
+"""Orders what waits for the engine: urgent classes first, and within a class the streams in turn.
 
-Knows rows and whose they are; nothing of time, arrays or futures. One stream alone, with one class, is an
-ordinary first-in-first-out.
+Knows rows and the streams they belong to; nothing of time, arrays or futures. With one stream and one class
+it is an ordinary first-in-first-out.
 """
 
 from collections import deque
@@ -15,21 +15,21 @@ four streams at full speed share each batch, and so that few blocks are cut."""
 
 
 class Priority(IntEnum):
-    """What goes first when not all can."""
+    """Classes, the most urgent first."""
 
     GLYPH = 0
-    """A provisional or final answer to ink: somebody looks at the pen."""
+    """A provisional or final answer to ink: somebody is watching the pen."""
     TENSOR = 1
     """An image."""
     INTERIM = 2
-    """A guess at ink that is still being written; it is replaced by the next one anyway."""
+    """An answer to ink that is still being written; the next one replaces it."""
 
 
 class Block(Protocol):
-    """Rows that came together."""
+    """Rows that were submitted together."""
 
     taken: int
-    """Rows that left the queue already; the queue counts on."""
+    """Rows that have left the queue; the queue adds to it."""
 
     @property
     def rows_left(self) -> int:
@@ -41,7 +41,7 @@ BlockT = TypeVar("BlockT", bound=Block)
 
 
 class Flow(Generic[BlockT]):
-    """What one stream has in a queue. To be made once a stream, and used with one queue."""
+    """What one stream has in a queue. Make one for each stream, and use it with one queue."""
 
     __slots__ = ("blocks", "credit", "rows")
 
@@ -89,8 +89,7 @@ class FairQueue(Generic[BlockT]):
 
         Args:
             room: most rows of it.
-            is_over: tells of the block at the head of its stream whether it need not be computed; then it
-                is dropped.
+            is_over: whether the block at the head of its stream need not be computed; if so, it is dropped.
 
         Returns: blocks, each with the first and last-plus-one of its rows that were taken.
         """
@@ -103,7 +102,7 @@ class FairQueue(Generic[BlockT]):
                 blocks = flow.blocks[priority]
                 credit = flow.credit[priority] or QUANTUM
                 if len(turns) == 1:
-                    credit = room  # Nobody waits for its turn to end.
+                    credit = room  # No other stream waits for a turn.
                 while room and credit and blocks:
                     block = blocks[0]
                     if is_over(block):
@@ -141,14 +140,14 @@ class FairQueue(Generic[BlockT]):
                     flow.credit[priority] = 0
 
     def streams(self, priority: Priority, flow: Flow[BlockT]) -> int:
-        """Count the streams that would share a class if `flow` had something in it, itself included."""
+        """Count the streams that share a class if `flow` is one of them."""
         return len(self._turns[priority]) + (not flow.blocks[priority])
 
     def ahead(self, rows: int, flow: Flow[BlockT], priority: Priority) -> int:
-        """Give the rows that would leave before the last of so many more of a stream, at most.
+        """Give the most rows that can leave before the last of so many more rows of a stream.
 
-        All of more urgent classes and what the stream has waiting itself; of each other stream of its class
-        no more than what it takes in as many turns as the stream needs.
+        These are all rows of more urgent classes, all that the stream has waiting, and of each other stream
+        of its class as many rows as it may take in the turns that this stream needs.
         """
         own = flow.rows[priority]
         others = self.streams(priority, flow) - 1

@@ -1,4 +1,4 @@
-"""What computes a batch, and what its answers have to be: an engine is foreign code and may give anything."""
+"""Batches that were computed, and the shares that blocks have in them. Checks what engines give."""
 
 from dataclasses import dataclass
 from math import isfinite
@@ -18,11 +18,11 @@ class DeadlineExpired(Exception):
 
 
 class EngineFailed(Exception):
-    """The engine raised, or gave an array of the wrong shape; `__cause__` tells more."""
+    """The engine raised, or did not give probabilities of the right shape; see `__cause__`."""
 
 
 class Network(Protocol):
-    """What computes batches, with all that belongs to it: when a model is swapped, all of it is."""
+    """What computes batches. When a model is swapped, all of this is swapped with it."""
 
     @property
     def label(self) -> str:
@@ -36,12 +36,12 @@ class Network(Protocol):
 
     @property
     def rule(self) -> RejectRule:
-        """When its answers are rejected."""
+        """Rejects some of its answers."""
         ...
 
 
 class Batch:
-    """A batch that was computed, shared by all blocks that had rows in it."""
+    """A batch that was computed. All blocks with rows in it share it."""
 
     def __init__(
         self,
@@ -52,15 +52,15 @@ class Batch:
         rule: RejectRule = ACCEPT_ALL,
         warnings: list[int] | None = None,
     ) -> None:
-        """Find the answers, once for all who share the batch.
+        """Find the digits, once for all blocks.
 
         Args:
             label: what computed it, for example "digits/1".
             probabilities: float32 of shape (rows, 10).
             started: when the engine began, on the clock of `time.perf_counter`, in seconds.
             seconds: how long the engine took.
-            rule: when its model's answers are rejected.
-            warnings: what does not look like a digit's image, see `image_warnings`.
+            rule: rejects some of its model's answers.
+            warnings: a mask for each row, see `image_warnings`; None for no warning.
 
         Raises:
             ValueError: there is a NaN or an infinity among the probabilities.
@@ -78,7 +78,7 @@ class Batch:
         self.confidences: list[float]
         """The same as numbers."""
         if len(probabilities) == 1:
-            # A row alone is what a caller waits for: here numbers take a fifth of what arrays take.
+            # Somebody waits for a single row, and for one row numbers take a fifth of the time of arrays.
             (row,) = probabilities.tolist()
             total, most = sum(row), max(row)
             digit = row.index(most)
@@ -90,7 +90,7 @@ class Batch:
             starts = np.arange(0, probabilities.size, probabilities.shape[1])
             self.best = probabilities.ravel().take(starts + digits)
             self.digits, self.confidences = digits.tolist(), self.best.tolist()
-        # One sum tells of any NaN or infinity.
+        # A NaN or infinity among them makes the sum one.
         if not isfinite(total):
             raise ValueError("expected probabilities, got NaN or infinity")
         self.digit_column = bytes(self.digits)
@@ -98,7 +98,7 @@ class Batch:
         self.confidence_column = self.best.astype("<f4", copy=False).tobytes()
         """The confidences as protobuf packs them, four bytes each."""
         self.reasons: list[int] | None = None
-        """Why its model's answers are rejected, see `RejectRule.reasons`."""
+        """Reject reasons, see `RejectRule.reasons`; None if no row is rejected."""
         if min(self.confidences) < rule.trusted_from:
             self.reasons = rule.reasons(probabilities)
 
@@ -115,19 +115,18 @@ class Share:
 def checked_batch(
     network: Network, probabilities: Probabilities, rows: int, started: float
 ) -> Batch:
-    """Make a batch of what a network's engine just gave.
+    """Make a batch of what a network's engine has just computed.
 
     Args:
-        network: whose engine it was.
-        probabilities: what it gave.
-        rows: what it was given.
-        started: when, on the clock of `time.perf_counter`, in seconds.
+        network: the engine's.
+        probabilities: what the engine returned; any object, because an engine is foreign code.
+        rows: how many frames it was given.
+        started: when it began, on the clock of `time.perf_counter`, in seconds.
 
     Raises:
-        ValueError: these are no probabilities of ten digits a row.
+        ValueError: these are not probabilities of ten digits a row.
     """
     seconds = perf_counter() - started
-    # An engine is foreign code: it may give anything, even None.
     shape = getattr(probabilities, "shape", None)
     if shape != (rows, DIGITS):
         raise ValueError(f"expected shape ({rows}, {DIGITS}), got {shape}")
@@ -136,7 +135,7 @@ def checked_batch(
 
 
 def failure_of(cause: BaseException) -> EngineFailed:
-    """Say of a batch that it was not computed, and why."""
+    """Make the error that answers the blocks of a batch that was not computed."""
     failure = EngineFailed(f"the engine failed: {cause}")
     failure.__cause__ = cause
     return failure
