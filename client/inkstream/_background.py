@@ -89,8 +89,7 @@ def _uneven_background(grey: npt.NDArray[np.uint8]) -> _Levels | None:
 
 def _terms(height: int, width: int) -> _Levels:
     """Give the terms of a smooth background, up to squares, in shape (height, width, 6)."""
-    y = np.linspace(-1, 1, height)[:, None] + np.zeros((1, width))
-    x = np.linspace(-1, 1, width)[None, :] + np.zeros((height, 1))
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
 
 

@@ -13,26 +13,14 @@ _LONGEST_DEADLINE = 4_000_000
 
 
 def require_number(
-    name: str,
-    value: Any,
-    least: float,
-    most: float = math.inf,
-    unit: str = "",
-    *,
-    whole: bool = False,
+    name: str, value: Any, least: float, most: float = math.inf, unit: str = "", whole: bool = False
 ) -> None:
     """Require a number, or a whole number, from `least` to `most`.
 
     Raises:
         InvalidRequest: the value is no such number.
     """
-    try:
-        is_good = not isinstance(value, bool) and bool(least <= value <= most)
-        if whole:
-            index(value)
-    except (TypeError, ValueError):
-        is_good = False
-    if not is_good:
+    if not _is_number(value, least, most, whole):
         extent = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
         kind = "whole number" if whole else "number"
         raise InvalidRequest(f"{name}: expected a {kind} {extent}{unit}, got {value!r}")
@@ -44,12 +32,16 @@ def require_deadline(deadline: float | None) -> None:
     Raises:
         InvalidRequest: the value is no such number.
     """
-    try:
-        is_good = deadline is None or bool(0 < deadline <= _LONGEST_DEADLINE)
-    except (TypeError, ValueError):
-        is_good = False
-    if not is_good:
+    if deadline is not None and not (_is_number(deadline, 0, _LONGEST_DEADLINE) and deadline > 0):
         raise InvalidRequest(
             f"deadline: expected seconds above 0 and up to {_LONGEST_DEADLINE:,}, or None for no limit, "
             f"got {deadline!r}"
         )
+
+
+def _is_number(value: Any, least: float, most: float, whole: bool = False) -> bool:
+    try:
+        is_within = not isinstance(value, bool) and bool(least <= value <= most)
+        return is_within and (not whole or index(value) == value)
+    except (TypeError, ValueError):
+        return False
