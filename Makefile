@@ -44,8 +44,8 @@ test: .stamps/dev lint ## Check and test everything (ARGS="-k batcher")
 	@$(BIN)/coverage erase
 	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist worksteal --cov --cov-config=pyproject.toml --cov-report=term $(ARGS)
 
-test-all: test ## Do what `make test` does, then run the tests that take minutes
-	$(BIN)/pytest -m slow $(ARGS)
+test-all: test ## Do what `make test` does, then run slow tests and search longer with Hypothesis
+	$(BIN)/pytest -m "slow or hypothesis" -n $(WORKERS) --dist worksteal --hypothesis-profile thorough $(ARGS)
 
 test-system: .stamps/system ## Test as an operator would: wheels, and programs not ours (ARGS="-k wheels")
 	$(BIN)/pytest tests/system $(ARGS)

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import settings
 from inkstream import mnist as mnist_files
 
-# No verdict of ours is timed: a busy machine is no failure.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# No deadline, because no test may fail when the machine is busy. `make test-all` takes "thorough".
+settings.register_profile("quick", deadline=None, max_examples=60)
+settings.register_profile("thorough", deadline=None, max_examples=600)
+settings.load_profile("quick")
 
 Mnist = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
 """Images (10000, 28, 28) and their labels (10000,)."""

@@ -61,7 +61,14 @@ async def test_killed_servers_cost_no_answer_and_double_none(
         await client.close()
 
 
-@pytest.mark.parametrize("form", ["list", "commas", "ipv4"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "list",
+        pytest.param("commas", marks=pytest.mark.slow),
+        pytest.param("ipv4", marks=pytest.mark.slow),
+    ],
+)
 async def test_a_rolling_restart_of_two_servers_costs_no_answer(
     start_server: StartServer, mnist: Mnist, form: str
 ) -> None:

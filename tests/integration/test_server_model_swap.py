@@ -193,6 +193,7 @@ async def offer_damaged(server: RunningServer, store: Path, ways: Mapping[Damage
         assert "export the model again" in line
 
 
+@pytest.mark.slow
 async def test_damaged_files_whose_cards_agree_are_refused_and_cost_no_item(
     start_server: StartServer, store: Path
 ) -> None:

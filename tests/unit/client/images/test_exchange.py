@@ -171,9 +171,7 @@ def test_what_comes_after_a_full_window_was_answered_wakes_the_writer(
     assert outbox.put(waiter.parcel(1))
 
 
-AnyInterleaving.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None
-)
+AnyInterleaving.TestCase.settings = settings(stateful_step_count=40)
 TestAnyInterleaving = AnyInterleaving.TestCase
 
 

@@ -310,9 +310,7 @@ class AnyInterleaving(RuleBasedStateMachine):
             assert len(told) == len(set(told)), "told twice"
 
 
-AnyInterleaving.TestCase.settings = settings(
-    max_examples=300, stateful_step_count=40, deadline=None
-)
+AnyInterleaving.TestCase.settings = settings(stateful_step_count=40)
 TestAnyInterleaving = AnyInterleaving.TestCase
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from inkstream_server import config
 from inkstream_server.model_store import store as model_store
@@ -171,7 +171,6 @@ JSON = st.recursive(
     ),
     value=JSON,
 )
-@settings(max_examples=150, deadline=None)
 def test_a_card_of_any_content_is_accepted_or_refused(
     tmp_path_factory: pytest.TempPathFactory, path: tuple[str, ...], value: object
 ) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from inkstream.v1 import error_pb2, ink_pb2
 from inkstream_server.pens.ink_session import EVENTS_PER_TURN
@@ -294,7 +294,6 @@ def play(acts: list[Act], pens: tuple[int, ...] = PENS) -> Desk:
     return asyncio.run(_play(acts, pens, limits))
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(ACTS, max_size=50))
 def test_whatever_pens_do_at_once_every_glyph_ends_once_and_its_strokes_are_nobody_elses(
     acts: list[Act],
@@ -331,7 +330,6 @@ def test_whatever_pens_do_at_once_every_glyph_ends_once_and_its_strokes_are_nobo
     assert desk.clock.pending == 0
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(ACTS, max_size=50), st.sampled_from(PENS))
 def test_a_pen_is_answered_as_if_it_were_alone(acts: list[Act], pen: int) -> None:
     together, alone = play(acts), play(acts, (pen,))
@@ -344,7 +342,6 @@ STROKES = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(PENS), STROKES), max_size=6))
 def test_without_erasers_the_strokes_of_final_answers_are_all_ink_in_the_order_of_writing(
     writing: list[tuple[int, list[tuple[int, float]]]],
