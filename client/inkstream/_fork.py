@@ -20,9 +20,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.machinery import ExtensionFileLoader, ModuleSpec
+from importlib.machinery import ExtensionFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 from weakref import WeakSet
 
 _HANDLERS = "GRPC_ENABLE_FORK_SUPPORT"
@@ -149,7 +150,9 @@ def _load_copy() -> ModuleType:
     file = os.memfd_create("inkstream-grpc")
     with Path(native).open("rb") as original, os.fdopen(file, "wb", closefd=False) as copy:
         shutil.copyfileobj(original, copy, 1 << 20)
-    finder = _NativeFinder(f"/proc/{os.getpid()}/fd/{file}")
+    loader = ExtensionFileLoader(_NATIVE, f"/proc/{os.getpid()}/fd/{file}")
+    spec = importlib.util.spec_from_loader(_NATIVE, loader)
+    finder: Any = SimpleNamespace(find_spec=lambda name, *_: spec if name == _NATIVE else None)
     others = _take_modules()
     sys.meta_path.insert(0, finder)
     try:
@@ -167,19 +170,6 @@ def _take_modules() -> dict[str, ModuleType]:
     """Remove gRPC from the loaded modules, so that the next import loads it; gives what was removed."""
     names = [name for name in sys.modules if name == "grpc" or name.startswith("grpc.")]
     return {name: sys.modules.pop(name) for name in names}
-
-
-class _NativeFinder:
-    """Finds gRPC's native code in another file than where it is installed."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def find_spec(self, name: str, path: object, target: object = None) -> ModuleSpec | None:
-        """See `importlib.abc.MetaPathFinder`."""
-        if name != _NATIVE:
-            return None
-        return importlib.util.spec_from_loader(name, ExtensionFileLoader(name, self._path))
 
 
 def keep(made_by_parent: object) -> None:

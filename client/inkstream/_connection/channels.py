@@ -14,7 +14,7 @@ import grpc
 from inkstream._exceptions import from_status
 from inkstream._fork import own_grpc, rpc_errors
 from inkstream._options.client import Options
-from inkstream._options.proxies import proxy_of
+from inkstream._options.proxies import way_to
 from inkstream._options.retry import RETRIED
 from inkstream._options.tls import Tls
 from inkstream.v1 import recognition_service_pb2_grpc as service
@@ -37,7 +37,7 @@ class Channels:
     @property
     def place(self) -> str:
         """The current target for error messages, with the proxy on the way there."""
-        return place_of(self.address)
+        return way_to(self.address)
 
     def turn(self) -> None:
         """Make the next target the current one, because this one fails or drains."""
@@ -68,7 +68,7 @@ class Channels:
             try:
                 return await call(request, timeout=left, metadata=self._options.call_metadata)
             except rpc_errors() as failed:
-                error = from_status(failed, place_of(address))
+                error = from_status(failed, way_to(address))
                 if step == targets - 1 or not isinstance(error, RETRIED):
                     raise error from failed
         raise AssertionError("there is at least one target")
@@ -100,9 +100,3 @@ class Channels:
             credentials = tls.credentials(own) if isinstance(tls, Tls) else tls
             channel = own.aio.secure_channel(target, credentials, options=arguments)
         return channel
-
-
-def place_of(target: str) -> str:
-    """A target for error messages, with the proxy on the way there."""
-    proxy = proxy_of(target)
-    return target if proxy is None else f"{target} through {proxy}"

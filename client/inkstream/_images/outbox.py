@@ -77,6 +77,10 @@ class Parcel:
         self.refusals = 0
         """How often a server refused it for now."""
 
+    def is_expired(self, now: float) -> bool:
+        """Whether the deadline has passed."""
+        return self.expires is not None and self.expires <= now
+
     def part(self, skip: int, count: int) -> Parcel:
         """Give `count` frames from the one at `skip` on, without a copy."""
         if not skip and count == self.count:
@@ -172,7 +176,7 @@ class Outbox(Inheritable):
                 count = parcel.count
                 if parcel.waiter.is_abandoned:
                     parcels.popleft()
-                elif parcel.expires is not None and parcel.expires <= now:
+                elif parcel.is_expired(now):
                     expired.append(parcels.popleft())
                 elif taken and parcel.frame_bytes != taken[0].frame_bytes:
                     break
@@ -186,30 +190,18 @@ class Outbox(Inheritable):
                 self._frames -= count
             self._is_asleep = not parcels and not taken
             calls = self._room_made()
-        # Outside the lock, because the callback of a future may put the next parcel.
-        _expire(expired)
-        for call in calls:
-            call()
+        _finish(expired, _expired(), calls)
         return taken
 
     def expire(self, now: float) -> None:
         """Fail expired parcels and drop abandoned ones, while there is no stream."""
-        expired: list[Parcel] = []
-        kept: deque[Parcel] = deque()
         with self._lock:
-            for parcel in self._parcels:
-                if parcel.waiter.is_abandoned:
-                    self._frames -= parcel.count
-                elif parcel.expires is not None and parcel.expires <= now:
-                    self._frames -= parcel.count
-                    expired.append(parcel)
-                else:
-                    kept.append(parcel)
-            self._parcels = kept
+            waiting = [it for it in self._parcels if not it.waiter.is_abandoned]
+            expired = [it for it in waiting if it.is_expired(now)]
+            self._parcels = deque(it for it in waiting if not it.is_expired(now))
+            self._frames = sum(it.count for it in self._parcels)
             calls = self._room_made()
-        _expire(expired)
-        for call in calls:
-            call()
+        _finish(expired, _expired(), calls)
 
     def rest(self) -> bool:
         """Whether nothing waits; if so, the next `put` asks to wake the taker."""
@@ -238,10 +230,7 @@ class Outbox(Inheritable):
             self._frames = 0
             self._is_asleep = True
             calls = self._room_made()
-        for parcel in parcels:
-            parcel.waiter.fail(parcel.position, parcel.count, error)
-        for call in calls:
-            call()
+        _finish(parcels, error, calls)
 
     def require_open(self) -> None:
         """Do nothing as long as the client is open.
@@ -259,13 +248,18 @@ class Outbox(Inheritable):
         return [self._on_room.popleft() for _ in range(min(room, len(self._on_room)))]
 
 
-def _expire(parcels: list[Parcel]) -> None:
-    for parcel in parcels:
-        parcel.waiter.fail(
-            parcel.position,
-            parcel.count,
-            DeadlineExceeded("the deadline passed before there was an answer"),
-        )
+def _finish(
+    failed: Iterable[Parcel], error: InkstreamError, calls: Iterable[Callable[[], None]]
+) -> None:
+    """Fail parcels and call back. Outside the lock: the callback of a future may put the next parcel."""
+    for parcel in failed:
+        parcel.waiter.fail(parcel.position, parcel.count, error)
+    for call in calls:
+        call()
+
+
+def _expired() -> DeadlineExceeded:
+    return DeadlineExceeded("the deadline passed before there was an answer")
 
 
 def parcel_of(frames: Frames, waiter: Waiter, deadline: float | None, position: int = 0) -> Parcel:

@@ -146,6 +146,6 @@ class Options:
             ("grpc.service_config", json.dumps(config)),
             # Gives each client a connection, and so flow control, of its own.
             ("grpc.use_local_subchannel_pool", 1),
-            ("grpc.enable_http_proxy", int(proxy_of(target) is not None)),
+            ("grpc.enable_http_proxy", int(bool(proxy_of(target)))),
             *self.channel_options,
         ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 _VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
@@ -18,30 +17,22 @@ _LOCAL = ("unix:", "unix-abstract:", "vsock:")
 _SCHEME = re.compile(r"(ipv4:|ipv6:|dns:)(//[^/]*/)?/*")
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
-    """An HTTP proxy that the environment names."""
-
-    variable: str
-    """The environment variable."""
-    address: str
-    """Its host and port, without a user and a password."""
-
-    def __str__(self) -> str:
-        return f"the proxy {self.address} that {self.variable} names and no_proxy can bypass"
+def way_to(target: str) -> str:
+    """A target for error messages: with the proxy on the way there."""
+    return target + (f" through {proxy}" if (proxy := proxy_of(target)) else "")
 
 
-def proxy_of(target: str) -> Proxy | None:
-    """Give the proxy through which gRPC connects to a target; None where it connects directly."""
+def proxy_of(target: str) -> str:
+    """Describe the proxy to a target by its address, without a password, and its variable; "" for none."""
     if target.startswith(_LOCAL):
-        return None
+        return ""
     variable = next((name for name in _VARIABLES if name in os.environ), "")
     try:
         proxy = urlsplit(os.environ.get(variable, ""))
     except ValueError:
-        return None  # gRPC cannot read it either, and connects directly.
+        return ""  # gRPC cannot read it either, and connects directly.
     if proxy.scheme != "http" or not proxy.hostname:
-        return None
+        return ""
     no_proxy = next((name for name in ("no_grpc_proxy", "no_proxy") if name in os.environ), "")
     excepted = os.environ.get(no_proxy, "").split(",")
     hosts = [
@@ -49,8 +40,9 @@ def proxy_of(target: str) -> Proxy | None:
         for place in _SCHEME.sub("", target, count=1).split(",")
     ]
     if all(is_loopback(host) or _is_listed(host, excepted) for host in hosts):
-        return None
-    return Proxy(variable, proxy.netloc.rpartition("@")[2])
+        return ""
+    address = proxy.netloc.rpartition("@")[2]
+    return f"the proxy {address} that {variable} names and no_proxy can bypass"
 
 
 def is_loopback(host: str) -> bool:
