@@ -66,8 +66,9 @@ _is_grpc_dead = False
 
 
 class Inheritable:
-    """Works in the process that made it, and refuses to in children that are forked from that."""
+    """Refuses use once it is closed, and in children that are forked from the process that made it."""
 
+    is_closed = False
     is_inherited = False
     """Whether this is such a child."""
 
@@ -75,8 +76,8 @@ class Inheritable:
         _made.add(self)
 
     def disown(self) -> None:
-        """In the child: refuse further use. Takes no lock: a thread that is gone may have held it."""
-        self.is_inherited = True
+        """In the child: refuse use. Takes no lock: a thread that is gone may have held it."""
+        self.is_closed = self.is_inherited = True
 
     def require_own_process(self) -> None:
         """Do nothing in the process that made this object.
@@ -86,6 +87,16 @@ class Inheritable:
         """
         if self.is_inherited:
             raise inherited()
+
+    def require_open(self) -> None:
+        """Do nothing as long as this object may be used.
+
+        Raises:
+            ClientClosed: the client was closed, or belongs to the parent process.
+        """
+        self.require_own_process()
+        if self.is_closed:
+            raise ClientClosed("the client is closed: make a new one")
 
 
 _made: WeakSet[Inheritable] = WeakSet()

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from inkstream._exceptions import (
-    ClientClosed,
     DeadlineExceeded,
     InkstreamError,
 )
@@ -114,7 +113,6 @@ class Outbox(Inheritable):
         self._frames = 0
         self._on_room: deque[Callable[[], None]] = deque()
         self._is_asleep = True
-        self.is_closed = False
 
     def __len__(self) -> int:
         return len(self._parcels)
@@ -221,7 +219,6 @@ class Outbox(Inheritable):
         """See `Inheritable`."""
         super().disown()
         self._lock = threading.Lock()
-        self.is_closed = True
 
     def fail(self, error: InkstreamError) -> None:
         """Fail everything that waits; the next `put` asks to wake the taker."""
@@ -231,16 +228,6 @@ class Outbox(Inheritable):
             self._is_asleep = True
             calls = self._room_made()
         _finish(parcels, error, calls)
-
-    def require_open(self) -> None:
-        """Do nothing as long as the client is open.
-
-        Raises:
-            ClientClosed: it was closed, or belongs to the parent process.
-        """
-        self.require_own_process()
-        if self.is_closed:
-            raise ClientClosed("the client is closed: make a new one")
 
     def _room_made(self) -> list[Callable[[], None]]:
         """The callbacks of as many callers as there is room for; the others come later."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
 
-from inkstream._exceptions import ClientClosed, InkstreamError, Overloaded
+from inkstream._exceptions import InkstreamError, Overloaded
 from inkstream._fork import Inheritable
 from inkstream._pens.journal import PenJournal, Reader
 from inkstream._pens.point_coder import Columns
@@ -81,7 +81,6 @@ class InkOutbox(Inheritable):
         """Whether the taker sleeps until it is woken."""
         self._wakes_for_urgent = True
         """Whether the taker sleeps, at most until the ink is due."""
-        self.is_closed = False
 
     def __len__(self) -> int:
         """Pens that have something to send."""
@@ -94,7 +93,7 @@ class InkOutbox(Inheritable):
             ClientClosed: the outbox was closed.
         """
         with self._lock:
-            self._require_open()
+            self.require_open()
             journal = PenJournal(next(self._numbers), opening, reader)
             self._open[journal.number] = journal
         return journal
@@ -146,7 +145,7 @@ class InkOutbox(Inheritable):
             ClientClosed: the outbox was closed.
         """
         with self._lock:
-            self._require_open()
+            self.require_open()
             if event.HasField("stroke_remove"):
                 journal.erase([event.stroke_remove.stroke])
             elif event.HasField("clear"):
@@ -159,7 +158,7 @@ class InkOutbox(Inheritable):
         with self._lock:
             if not journal.stroke:
                 return False
-            self._require_open()
+            self.require_open()
             if (stroke := journal.unanswered.get(journal.stroke)) is not None:
                 stroke.lifted = self._clock()
             journal.stroke = 0
@@ -277,16 +276,6 @@ class InkOutbox(Inheritable):
             self._wakes_for_any = self._due is None
             return None if self._due is None else max(0.0, self._due - self._clock())
 
-    def require_open(self) -> None:
-        """Do nothing, as long as the outbox is open.
-
-        Raises:
-            ClientClosed: it was closed.
-        """
-        self.require_own_process()
-        if self.is_closed:
-            raise ClientClosed("the client is closed: make a new one")
-
     def close(self) -> None:
         """Refuse what comes from now on."""
         with self._lock:
@@ -296,7 +285,6 @@ class InkOutbox(Inheritable):
         """See `Inheritable`."""
         super().disown()
         self._lock = threading.Lock()
-        self.is_closed = True
 
     def fail(self, error: InkstreamError) -> None:
         """Nothing that waits will be sent: every pen that waits for an answer gets the error."""
@@ -339,12 +327,8 @@ class InkOutbox(Inheritable):
             else:
                 self._ready.pop(journal, None)
 
-    def _require_open(self) -> None:
-        if self.is_closed:
-            raise ClientClosed("the client is closed: make a new one")
-
     def _require_room(self, points: int) -> None:
-        self._require_open()
+        self.require_open()
         if points > self._most_points:
             raise InvalidInk(
                 f"points: expected at most {self._most_points} at once (ink_buffer), got {points}; "
