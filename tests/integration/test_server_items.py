@@ -194,7 +194,7 @@ REFUSED: list[tuple[str, pb.StreamRecognizeRequest, grpc.StatusCode, str]] = [
         "unknown model",
         pb.StreamRecognizeRequest(config=pb.StreamConfig(model="letters")),
         grpc.StatusCode.NOT_FOUND,
-        "expected 'digits' or nothing, got 'letters'; of its versions 'digits/",
+        "expected 'digits' or nothing, got 'letters'; this server serves only the version 'digits/",
     ),
     (
         "top_k",

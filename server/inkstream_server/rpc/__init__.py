@@ -1,4 +1,4 @@
-"""Takes gRPC calls in and writes their answers out.
+"""Speaks gRPC: opens the port, takes calls, and writes their answers.
 
-Leaves a stream to `streams`, ink to `pens`, and computing to `batching`.
+Leaves the messages of a stream to `streams`, ink to `pens`, and computing to `batching`.
 """

@@ -1,4 +1,4 @@
-"""The event loop that a server runs in: uvloop's where there is one, with a way around a leak of gRPC."""
+"""The server's event loop: uvloop's if it is installed, with a workaround for a leak of gRPC."""
 
 import asyncio
 from typing import TYPE_CHECKING, Any
@@ -14,15 +14,15 @@ else:
         _Base = asyncio.SelectorEventLoop
 
 _OPERATION_FAILED: Any = getattr(cygrpc, "ExecuteBatchError", ())
-"""What gRPC makes of an operation that failed. Not public; where it is called otherwise, the leak is back."""
+"""gRPC's exception for a failed operation. It is not public; if gRPC renames it, the leak is back."""
 
 
 class _Future(asyncio.Future[Any]):
-    """What waits for an operation of a call, among others.
+    """A future that does not raise if an operation of a call fails.
 
-    gRPC frees what it took for an operation only if the future that waits for it does not raise (grpc#43360).
-    An operation fails when its call is over, and nobody needs to be told: a read gives the end of the stream,
-    a write went nowhere, and the handler is cancelled besides.
+    gRPC frees an operation's memory only if the future that waits for it does not raise (grpc#43360). An
+    operation fails when its call is over, which nothing needs to learn from it: a read then gives the end of
+    the stream, and the handler is cancelled in any case.
     """
 
     def set_exception(self, exception: type[BaseException] | BaseException, /) -> None:
@@ -38,5 +38,5 @@ class _Loop(_Base):
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
-    """Make a loop for `asyncio.Runner`."""
+    """Make an event loop, for `asyncio.Runner`."""
     return _Loop()

@@ -1,4 +1,4 @@
-"""The port of a server: who may reach it, how it is encrypted, and what one connection may do."""
+"""The server's port: its address, its encryption, and the bounds on one connection."""
 
 from typing import Final
 
@@ -11,26 +11,26 @@ from inkstream_server.errors import StartError
 from inkstream_server.process.hosts import is_loopback, require_own
 
 HANDSHAKE_MS: Final = 10_000
-"""How long a connection may take over TLS and the first HTTP/2 settings."""
+"""Longest time for TLS and the first HTTP/2 settings of a connection."""
 
 IDLE_CONNECTION_MS: Final = 900_000
 """How long a connection may be open without a call."""
 
 PING_INTERVAL_MS: Final = 10_000
-"""Pings of a client that come closer together, with nothing else, count as strikes. gRPC's default tolerates
-one in five minutes, and then hangs up on clients that keep their connections alive."""
+"""A client's pings that come faster, with no data between them, count as strikes. gRPC's default is five
+minutes, so it disconnects clients that use keepalive."""
 
 PING_STRIKES: Final = 2
-"""Strikes that are overlooked; the next one ends the connection."""
+"""Strikes without a consequence; the next one ends the connection."""
 
 KEEPALIVE_MS: Final = 20_000
-"""Silence after which the server asks whether a client is still there."""
+"""Silence after which the server sends a keepalive ping."""
 
 KEEPALIVE_TIMEOUT_MS: Final = 9_000
-"""What the client gets to answer. A cut cable is noticed within 30 s, both together."""
+"""Timeout of that ping. Together, a cut cable is noticed within 30 s."""
 
 MOST_WAITING_CALLS = 50_000
-"""Calls that may arrive at once; a stream takes about 0.2 ms to be taken up, so all of these 10 s."""
+"""Calls that may wait to be accepted. Accepting one takes about 0.2 ms, so all of them take 10 s."""
 
 
 def options(config: Config, *, shares_port: bool) -> list[tuple[str, int]]:
@@ -38,7 +38,7 @@ def options(config: Config, *, shares_port: bool) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", config.max_message_bytes),
         ("grpc.max_send_message_length", -1),
-        # Both, since between the two gRPC refuses at random.
+        # Both are the same, because between the two gRPC rejects at random.
         ("grpc.max_metadata_size", config.max_header_bytes),
         ("grpc.absolute_max_metadata_size", config.max_header_bytes),
         ("grpc.max_allowed_incoming_connections", config.max_connections),
@@ -50,24 +50,23 @@ def options(config: Config, *, shares_port: bool) -> list[tuple[str, int]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-        # Without it a cut cable was noticed after 60 s: a ping under way for other reasons keeps
-        # keepalive from sending its own, and has a timeout of its own.
+        # Without it a cut cable is noticed after 60 s: another ping under way delays keepalive's, and has a
+        # timeout of its own.
         ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-        # gRPC refuses calls at random, as CANCELLED, while more than 1,000 wait to be taken up, as
-        # when all devices of a site come back at once. A call that waits is a few kB.
+        # By default gRPC rejects calls at random, as CANCELLED, while more than 1,000 wait, for example
+        # when all devices of a site reconnect at once. A waiting call takes a few kB.
         ("grpc.server.max_pending_requests", MOST_WAITING_CALLS),
         ("grpc.server.max_pending_requests_hard_limit", MOST_WAITING_CALLS),
-        # Unasked, two servers on one port would share its connections without a word.
+        # By default, two servers on one port share its connections without an error.
         ("grpc.so_reuseport", int(shares_port)),
     ]
 
 
 def open_port(server: grpc.aio.Server, config: Config) -> str:
-    """Take the port, encrypted where there is a certificate; give the address as clients write it.
+    """Bind the port, with TLS if there is a certificate; give the address as clients write it.
 
     Raises:
-        StartError: the host is elsewhere, the port is taken, a certificate cannot be used, or others
-            could reach a port that is not encrypted and nobody said that they may.
+        StartError: the host is not this machine's, the port is taken, or see `credentials_of`.
     """
     host = f"[{config.host}]" if ":" in config.host else config.host
     credentials = credentials_of(config)
@@ -90,17 +89,17 @@ def open_port(server: grpc.aio.Server, config: Config) -> str:
 
 
 def credentials_of(config: Config) -> grpc.ServerCredentials | None:
-    """Read the certificates; None where nothing is encrypted, and nothing need be.
+    """Read the certificates; None for a port without TLS.
 
     Raises:
-        StartError: a certificate cannot be used, or others could reach a port that is not encrypted and
-            nobody said that they may.
+        StartError: a certificate cannot be used, or the port is neither encrypted nor on loopback, and
+            --insecure-listen is not set.
     """
     if config.tls_cert is None or config.tls_key is None:
         if not config.insecure_listen and not is_loopback(config.host):
             raise StartError(
                 f"host: {config.host} can be reached from elsewhere, and nothing is encrypted: give "
-                "--tls-cert and --tls-key, or listen on 127.0.0.1, or say --insecure-listen where the "
+                "--tls-cert and --tls-key, or listen on 127.0.0.1, or pass --insecure-listen if the "
                 "network is yours"
             )
         return None

@@ -1,4 +1,4 @@
-"""The gRPC face: turns calls into sessions and exceptions into status codes."""
+"""The gRPC service: makes a session of each stream, and a status code of each exception."""
 
 from __future__ import (
     annotations,
@@ -66,12 +66,12 @@ class RecognitionService(RecognitionServiceServicer):
         """Serve `model`, which `batcher` runs.
 
         Args:
-            model: what answers.
+            model: answers calls.
             batcher: computes.
             metrics: counts.
-            limits: what one stream may ask for.
-            resources: what pens write on; None for its defaults.
-            streams: how many may be open and for how long; None for its defaults.
+            limits: bounds on one stream.
+            resources: what all pens share; None for the defaults.
+            streams: bounds the number and the age of streams; None for the defaults.
         """
         self._model = model
         self._batcher = batcher
@@ -87,32 +87,32 @@ class RecognitionService(RecognitionServiceServicer):
     ) -> None:
         """Serve one stream.
 
-        `context.read` and `context.write` are used rather than the iterator: a quarter more messages a
-        second, and reading and writing at the same time.
+        Uses `context.read` and `context.write`, not the iterator: a quarter more messages a second, and
+        reading and writing at the same time.
         """
         logs.about_stream(context.peer(), context.invocation_metadata() or ())
         await self._require_no_drain(context)
         caller = CALLER.get()
-        refusal = self._streams.enter(caller)
-        if refusal is not None:
+        limit = self._streams.enter(caller)
+        if limit is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(REFUSED_SECONDS):
                     await context.read()
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, refusal)
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, limit)
         try:
             with self._metrics.streams.track_inprogress():
-                last_word = await self._serve_stream(context, caller)
-            if last_word is not None:
-                # It waits behind answers that were not read, and gRPC holds those until they are, or their
-                # caller hangs up: so long the stream is counted by the limits.
-                await context.abort(*last_word)
+                status = await self._serve_stream(context, caller)
+            if status is not None:
+                # The status waits behind unread answers, which gRPC holds until the caller reads them or
+                # hangs up. Until then the stream counts against the limits.
+                await context.abort(*status)
         finally:
             self._streams.leave(caller)
 
     async def _serve_stream(
         self, context: StreamContext, caller: Caller | None
     ) -> tuple[grpc.StatusCode, str] | None:
-        """Serve a stream that was let in; gives what to end it with where the server ended it."""
+        """Serve an admitted stream; give the status to end it with if the server ended it."""
         wire = _Wire(context)
         first = await self._first_message(wire, context)
         if first is None:
@@ -127,7 +127,7 @@ class RecognitionService(RecognitionServiceServicer):
         await self._require_model(config.model, context)
         await _require_options(config.answers, "config.answers", context)
         await wire.write(self._opened().SerializeToString())
-        await self._require_no_drain(context)  # It may have begun since the stream did.
+        await self._require_no_drain(context)  # A drain may have started in the meantime.
         session = Session(
             wire,
             self._batcher,
@@ -157,7 +157,7 @@ class RecognitionService(RecognitionServiceServicer):
         finally:
             self._sessions.discard(session)
             logs.get().debug("stream_ended")
-        # Who went when told to has all answers, and nothing is wrong.
+        # A client that left on the drain notice received every answer: the status is OK.
         if lifetime.ending is not None and (session.was_cut or lifetime.has_cut):
             return _STATUS_OF_ENDING[lifetime.ending], WHY[lifetime.ending]
         return None
@@ -219,7 +219,7 @@ class RecognitionService(RecognitionServiceServicer):
         return GetModelResponse(model=_describe(self._model))
 
     async def end_stalled_streams(self, limit: float) -> None:
-        """End streams whose caller reads no answers for `limit` seconds; until cancelled."""
+        """End streams whose caller reads no answer for `limit` seconds; runs until cancelled."""
         while True:
             await asyncio.sleep(limit / 8)
             now = perf_counter()
@@ -227,11 +227,11 @@ class RecognitionService(RecognitionServiceServicer):
                 session.end_if_stalled(limit, now)
 
     def serve(self, model: Model) -> None:
-        """Tell callers of this model from now on. A stream that named a version when it opened goes on."""
+        """Describe this model to callers from now on. Open streams go on, even if they named a version."""
         self._model = model
 
     async def drain(self, grace_seconds: float) -> None:
-        """Refuse new streams, tell the open ones to go elsewhere, and wait until each has its answers."""
+        """Reject new streams, drain the open ones, and wait until each has its answers."""
         self._is_draining = True
         await asyncio.gather(*(session.drain(grace_seconds) for session in self._sessions))
 
@@ -245,8 +245,8 @@ class RecognitionService(RecognitionServiceServicer):
         if wanted not in ("", self._model.name, self._model.label):
             await context.abort(
                 grpc.StatusCode.NOT_FOUND,
-                f"model: expected {self._model.name!r} or nothing, got {wanted!r}; of its versions "
-                f"{self._model.label!r} is served here, and no other",
+                f"model: expected {self._model.name!r} or nothing, got {wanted!r}; this server serves "
+                f"only the version {self._model.label!r}",
             )
 
     def _opened(self) -> StreamRecognizeResponse:
@@ -260,9 +260,9 @@ class RecognitionService(RecognitionServiceServicer):
 
 
 def add_to_server(service: RecognitionService, server: grpc.aio.Server) -> None:
-    """Have a server answer calls by a service.
+    """Register a service with a server.
 
-    Unlike what protobuf generates for it, the answers of a stream are taken as the bytes that they are.
+    Unlike the generated function, it sends the answers of a stream as the bytes that they are.
     """
     handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
         "StreamRecognize": grpc.stream_stream_rpc_method_handler(
@@ -284,7 +284,7 @@ def add_to_server(service: RecognitionService, server: grpc.aio.Server) -> None:
 
 
 class _Wire:
-    """A gRPC stream as `session.Wire`. Counts its messages itself, see `counts_of`."""
+    """A gRPC stream as a `session.Wire`. Counts its messages itself, see `counts_of`."""
 
     def __init__(self, context: StreamContext) -> None:
         context, self._received, self._sent = counts_of(context)
@@ -294,9 +294,9 @@ class _Wire:
     async def read(self) -> StreamRecognizeRequest | None:
         message: Any = await self._read()
         if message is grpc.aio.EOF:
-            # A caller who cancelled looks like one who half-closed until gRPC cancels the handler, a
-            # moment later. What a second read gives comes after that, so the two are told apart; a
-            # handler that returned as if all were well would leak besides (grpc#43360).
+            # A caller that cancelled looks like one that half-closed until gRPC cancels the handler, a
+            # moment later. A second read returns after that, so it tells the two apart. A handler that
+            # returned before would also leak (grpc#43360).
             await self._read()
             return None
         self._received.inc()
@@ -309,7 +309,7 @@ class _Wire:
 
 
 def _allowance() -> Allowance | None:
-    """Give what the caller of this call may use; None for no limit."""
+    """Give the allowance of this call's caller; None for no limit."""
     caller = CALLER.get()
     return caller.allowance if caller is not None else None
 

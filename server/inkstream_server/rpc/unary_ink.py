@@ -31,8 +31,8 @@ async def recognize_ink(
 
     Args:
         ink: as it came.
-        options: what the answer should hold.
-        resources: what draws and counts.
+        options: what the answer holds.
+        resources: draw and count.
         allowance: how many strokes the caller may send; None for any number.
     """
     metrics = resources.metrics
@@ -90,7 +90,7 @@ def _read(ink: ink_pb2.Ink, resources: InkResources) -> RenderJob:
 
 @contextmanager
 def _at(event: str, place: str) -> Iterator[None]:
-    """Have faults name the place in the request in place of the event that a stream would bring."""
+    """Make faults name the place in the request instead of the event of a stream."""
     try:
         yield
     except InkFault as fault:

@@ -29,7 +29,7 @@ async def recognize_tensors(
 
     Args:
         message: as it came; frames without sequences are numbered from 0, in place.
-        options: what answers should hold.
+        options: what answers hold.
         arrived: when it came, on the clock of `time.perf_counter`, in seconds.
         batcher: computes.
         metrics: counts.

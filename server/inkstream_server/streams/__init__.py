@@ -1,4 +1,4 @@
-"""Runs one stream: reads its messages, limits what it may hold, and writes its answers in order.
+"""Runs one stream: reads its messages, bounds what it may hold, and writes its answers in order.
 
-Leaves ink to `pens` and computing to `batching`.
+Leaves gRPC to `rpc`, ink to `pens`, and computing to `batching`.
 """

@@ -1,6 +1,6 @@
-"""How many streams are open and for how long: refuses those beyond a limit, ends those whose time is over.
+"""Limits how many streams are open, and ends streams that are too old or idle, or whose token was revoked.
 
-Knows sessions as something that can be drained, and callers by their tokens; of gRPC nothing.
+Knows sessions as something that can be drained, and callers by their tokens; nothing of gRPC.
 """
 
 import asyncio
@@ -13,31 +13,29 @@ from inkstream_server.access.tokens import Caller
 from inkstream_server.clock import Clock
 
 FIRST_MESSAGE_SECONDS = 10.0
-"""How long a stream may be open before it says what it wants."""
-
+"""How long a stream may be open before its configuration comes."""
 
 GRACE_SECONDS = 5.0
-"""What a caller gets to go elsewhere when a stream has become too old or too quiet."""
+"""Time to drain a stream that is too old or idle."""
 
 REVOKED_SECONDS = 1.0
-"""The same when the token is no longer good: enough for what was accepted to be answered."""
+"""Time to drain a stream whose token was revoked: enough to answer what was accepted."""
 
 IDLE_LOOKS = 4
-"""Looks at a stream within the time it may be idle: it is ended at most a quarter of that time late."""
+"""Checks within the idle time: a stream ends at most a quarter of that time late."""
 
 AGE_SPREAD = 0.1
-"""Share of the age by which streams end earlier, at random: those that began together must not all come
-back together."""
+"""Share of the age by which streams end earlier, at random, so that callers do not reconnect in step."""
 
 Ending = Literal["idle", "age", "revoked"]
 """Why a stream was ended."""
 
 WHY: dict[Ending, str] = {
     "idle": "the stream was idle for too long: open another when there is something to send",
-    "age": "the stream is as old as a stream may become: open another",
-    "revoked": "the token is no longer good: ask whoever gave it for another",
+    "age": "the stream has reached the greatest age: open another",
+    "revoked": "the token was revoked: ask its issuer for another",
 }
-"""The same for people."""
+"""The same as a sentence to the caller."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,17 +45,17 @@ class StreamLimits:
     streams: int = 16_384
     """Streams open at once, of all callers."""
     idle_seconds: float = 900.0
-    """How long a stream may bring nothing and be owed nothing."""
+    """How long a stream may bring no message while nothing is unanswered."""
     age_seconds: float = 86_400.0
-    """How long it may be open."""
+    """How long a stream may be open."""
 
 
 class Drainable(Protocol):
-    """A session, as far as its end goes."""
+    """What this module needs of a session."""
 
     @property
     def messages(self) -> int:
-        """Messages that it has read."""
+        """How many messages it has read."""
         ...
 
     @property
@@ -66,7 +64,7 @@ class Drainable(Protocol):
         ...
 
     async def drain(self, grace_seconds: float) -> None:
-        """Tell its caller to go elsewhere, and answer what was accepted, as far as there is time."""
+        """Send the drain notice, and answer what was accepted, within the grace."""
         ...
 
 
@@ -85,9 +83,11 @@ class OpenStreams:
         self._open = 0
 
     def enter(self, caller: Caller | None) -> str | None:
-        """Count one more stream, unless a limit is in the way; then say which."""
+        """Count one more stream, or give the error for its caller if a limit is reached."""
         if self._open >= self._limits.streams:
-            return f"streams: the server has {self._limits.streams} open, its limit: try another, or later"
+            return (
+                f"streams: the server has {self._limits.streams} open, its limit: try again later"
+            )
         if caller is not None and not caller.allowance.open_stream():
             return (
                 f"streams: token {caller.grant.name!r} has {caller.allowance.quota.streams} open, "
@@ -97,26 +97,26 @@ class OpenStreams:
         return None
 
     def leave(self, caller: Caller | None) -> None:
-        """A stream that was counted is over."""
+        """Count one stream less."""
         self._open -= 1
         if caller is not None:
             caller.allowance.close_stream()
 
     def lifetime(self, session: Drainable, caller: Caller | None) -> "Lifetime":
-        """Give what ends a session when its time is over: `async with` around its run."""
+        """Give a watch that ends a session when its time is over: `async with` around its run."""
         return Lifetime(session, caller, self._limits, self._clock or asyncio.get_running_loop())
 
 
 class Lifetime:
-    """Watches one stream while it runs, in the task that runs it.
+    """Watches one stream from the task that runs it.
 
-    A stream that does not end within its grace, since its caller reads no answers, is cancelled.
+    A stream that does not end within its grace, because its caller reads no answers, is cancelled.
     """
 
     ending: Ending | None = None
     """Why the stream was ended; None if it ended by itself."""
     has_cut = False
-    """Whether the stream was cancelled for that; its caller has yet to be told why."""
+    """Whether the stream was cancelled for that; its caller does not know why yet."""
 
     def __init__(
         self, session: Drainable, caller: Caller | None, limits: StreamLimits, clock: Clock
@@ -156,7 +156,7 @@ class Lifetime:
             await asyncio.wait([self._draining])
 
     def _look(self) -> None:
-        """End the stream if nothing has happened since the last IDLE_LOOKS looks."""
+        """End the stream if nothing has happened within the last IDLE_LOOKS checks."""
         messages = self._session.messages
         if messages != self._seen or self._session.has_unanswered:
             self._seen = messages

@@ -94,7 +94,7 @@ class Outbox:
     def put(self, reply: Reply) -> None:
         """Have a reply leave after all others; after `close` it is withdrawn."""
         if self._is_closed:
-            # The caller is gone. A pen's open glyphs get their final answers all the same.
+            # The caller is gone, but the pens still ask for the final answers of open glyphs.
             reply.withdraw()
             return
         self._replies.append(reply)

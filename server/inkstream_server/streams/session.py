@@ -1,6 +1,6 @@
-"""One stream: reads its messages and has them answered; `outbox.py` writes the answers.
+"""Reads the messages of one stream and turns each into replies. The outbox writes them.
 
-Knows messages and the batcher; of gRPC only that something can be read and something written.
+Knows messages and the batcher; of gRPC only that it can read and write.
 """
 
 import asyncio
@@ -25,28 +25,29 @@ from inkstream_server.wire import tensors
 from inkstream_server.wire.response import Response
 
 DRAIN_IDLE_SECONDS = 0.25
-"""How long a draining stream may be silent before the server ends it: five packets of a live pen."""
+"""How long a draining stream may bring no message before the server ends it: five packets of a live pen."""
 
 LAST_OPERATIONS_SECONDS = 1.0
-"""How long a read and a write may take to come back once their call is over; they do so at once."""
+"""How long a read and a write may take to return when their call is over; they return at once."""
 
 LAST_ANSWERS_SECONDS = 1.0
-"""The last of the grace, in which a stream is not read any more but gets its answers; half of it at most."""
+"""The end of the grace, in which the server no longer reads a stream but answers it; half the grace at
+most."""
 
 
 class ProtocolViolation(Exception):
-    """The caller broke the order of messages; the stream cannot go on. Says what was wrong."""
+    """The caller broke the protocol, so the stream ends. Says what was wrong."""
 
 
 class ReaderStalled(Exception):
-    """The caller has not read its answers for so long that the stream is given up. Says how long."""
+    """The caller has not read its answers for too long, so the stream ends. Says how long."""
 
 
 class Wire(Protocol):
     """The two directions of a stream."""
 
     async def read(self) -> StreamRecognizeRequest | None:
-        """Give the next message; None when the caller will send no more, or is gone."""
+        """Give the next message; None if the caller has half-closed or is gone."""
         ...
 
     def write(self, message: bytes) -> Coroutine[Any, Any, None]:
@@ -59,17 +60,17 @@ class Wire(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one stream may ask of the server."""
+    """Bounds on one stream."""
 
     window: int
-    """Frames unanswered at once; beyond it the stream is not read."""
+    """Most items unanswered at once; the server does not read a stream that has more."""
     max_frames_per_message: int
-    """Frames in one message."""
+    """Most frames in one message."""
 
 
 @dataclass(slots=True, eq=False)
 class _DrainingReply:
-    """Word of a drain. Satisfies `Reply`."""
+    """The drain notice. Satisfies `Reply`."""
 
     draining: Draining
     items: int = 0
@@ -90,9 +91,9 @@ class _DrainingReply:
 class Session:
     """A stream after its configuration.
 
-    A reader puts into the outbox what a writer takes out of it. Where nobody waits, neither in this stream
-    nor for the engine, the reader does it all: it has a message computed and begins to write its answer
-    before it reads on, in the turn of the loop in which the message came.
+    A reader puts replies into the outbox, and a writer takes them out. When the outbox is idle and the
+    batcher computes a message at once, the reader starts the write itself, in the turn of the loop in which
+    the message came.
     """
 
     def __init__(
@@ -113,12 +114,12 @@ class Session:
             wire: the stream.
             batcher: computes.
             metrics: counts.
-            options: what answers to tensors should hold.
-            limits: what the stream may ask for.
-            resources: what the pens of all streams share; None for defaults and an renderer of its own.
+            options: what answers to tensors hold.
+            limits: bounds on the stream.
+            resources: what the pens of all streams share; None for defaults and a renderer of its own.
             clock: tells the quiet times of pens; None for the event loop's.
-            client_label: what the caller's kind of device calls itself.
-            allowance: how many items its caller may send; None for any number.
+            client_label: names the caller's kind of device in metrics.
+            allowance: how many items the caller may send; None for any number.
         """
         self._wire = wire
         self._batcher = batcher
@@ -163,7 +164,7 @@ class Session:
 
         Raises:
             ProtocolViolation: after everything before it was answered.
-            ReaderStalled: after `end_if_stalled` gave it up.
+            ReaderStalled: after `end_if_stalled` ended it.
         """
         self._task = asyncio.current_task()
         reader = self._reader = asyncio.create_task(self._read())
@@ -183,11 +184,11 @@ class Session:
             self._finished.set()
 
     async def _end(self, *tasks: asyncio.Task[None]) -> None:
-        """Withdraw what was not answered, and bring reader and writer to their ends.
+        """Withdraw what was not answered, and end the reader and the writer.
 
-        What they have under way on a call that is over comes back at once. Were they cancelled instead, gRPC
-        would never free it (grpc#43360): some hundred bytes, for each caller who goes away. A call that the
-        server gives up is not over yet, and there is nothing to wait for.
+        If the call is over, their read and write return at once. They are not cancelled before that, because
+        gRPC does not free a cancelled operation (grpc#43360): some hundred bytes for each caller that leaves.
+        If the server itself ends the call, it is not over yet, and they would not return.
         """
         self._is_over = True
         self._outbox.close()
@@ -195,17 +196,17 @@ class Session:
             await asyncio.wait(tasks, timeout=LAST_OPERATIONS_SECONDS)
         for task in tasks:
             task.cancel()
-        # Whatever they raise once the call is over is nobody's business any more.
+        # The call is over: no caller is left for what they raise.
         await asyncio.gather(*tasks, return_exceptions=True)
         self._outbox.give_up()
 
     def end_if_stalled(self, limit: float, now: float) -> None:
-        """Give the stream up if one answer has waited too long for its caller to read.
+        """End the stream if its caller has not read an answer for too long.
 
-        Until then the window bounds what such a stream holds.
+        Until then the window bounds how much memory such a stream holds.
 
         Args:
-            limit: seconds that a write may take.
+            limit: longest time of one write, in seconds.
             now: on the clock of `time.perf_counter`, in seconds.
         """
         waited = self._outbox.held_seconds(now)
@@ -216,21 +217,21 @@ class Session:
             self._task.cancel()
 
     async def drain(self, grace_seconds: float) -> None:
-        """Tell the caller to go elsewhere; stop reading when it half-closes, falls silent or time is up.
+        """Send the drain notice; stop reading when the caller half-closes or pauses, or when time is up.
 
-        Returns when what was read until then has been answered by `run`, or cannot be in time.
+        Returns when `run` has answered what was read until then, or when the grace is over.
         """
         reader = self._reader
         if reader is None:
             return
-        # Before the answers that are due: the sooner callers go elsewhere, the less they wait.
+        # Before all replies that wait: the sooner callers leave, the less they wait.
         self._outbox.put_first(_DrainingReply(Draining(grace_ms=round(grace_seconds * 1000))))
         end = perf_counter() + grace_seconds
         read_until = end - min(LAST_ANSWERS_SECONDS, grace_seconds / 2)
         while not reader.done() and (left := read_until - perf_counter()) > 0:
             seen = self._messages
             await asyncio.wait([reader], timeout=min(DRAIN_IDLE_SECONDS, left))
-            # A reader that the window holds hears nobody: that is not silence.
+            # A reader that waits for room reads nothing, which says nothing about the caller.
             if self._messages == seen and not self._outbox.is_full:
                 break
         reader.cancel()

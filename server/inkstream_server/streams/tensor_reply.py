@@ -155,11 +155,9 @@ def reply_to(
 
 
 def ration(arrival: Arrival, allowance: Allowance) -> list[error_pb2.ItemError]:
-    """Take an arrival's frames out of an allowance; those beyond it leave their groups.
+    """Take an arrival's frames out of an allowance, the first ones first; the rest leave their groups.
 
-    The first frames of a message are the ones that stay.
-
-    Returns: an error for each frame that was cut off, with the time after which there is room again.
+    Returns: an error for each frame beyond the allowance, with a retry-after.
     """
     refused: list[error_pb2.ItemError] = []
     for group in arrival.groups:

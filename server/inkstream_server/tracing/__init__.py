@@ -1,5 +1,5 @@
-"""Traces by OpenTelemetry: a span for each call, each message of items or glyph in it, and each batch.
+"""Makes OpenTelemetry spans of calls, of messages and glyphs, and of batches, as an observer of each.
 
-Where traces are off none of this is imported, and nothing else knows of it. Where they are on, whether a
-call is recorded is decided once, when it begins; the messages of one that is not run as without traces.
+Imported only if traces are on; leaves all work to the rooms that it observes. Whether a call is recorded is
+decided once, when it begins; a call that is not recorded runs as without traces.
 """

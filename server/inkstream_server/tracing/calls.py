@@ -30,16 +30,16 @@ SERVER_FAULTS = frozenset(
         grpc.StatusCode.DATA_LOSS,
     }
 )
-"""Statuses that make the span of a call an error, by OpenTelemetry's conventions for gRPC servers."""
+"""Statuses that make a call's span an error, by OpenTelemetry's conventions for gRPC servers."""
 
 CALL: ContextVar[otel.Context | None] = ContextVar("CALL", default=None)
-"""The recorded call that the running code works for; None where it is not recorded."""
+"""The call that the running code works for; None if it is not recorded."""
 
 
 class CallTracer(grpc.aio.ServerInterceptor):
-    """Makes a span of each call of `RecognitionService`, within the trace that its caller names.
+    """Makes a span of each call of `RecognitionService`, in the trace that its caller names.
 
-    To stand behind the gate: who is refused there leaves no span.
+    Add it behind the gate, so that calls without a good token leave no span.
     """
 
     def __init__(self, tracer: Tracer) -> None:
@@ -69,13 +69,13 @@ class CallTracer(grpc.aio.ServerInterceptor):
         )
 
     async def _traced(self, method: str, behaviour: Any, request: Any, context: Any) -> Any:
-        told = {
+        carrier = {
             key: value
             for key, value in context.invocation_metadata() or ()
             if key in self._propagator.fields and isinstance(value, str)
         }
-        # An empty context: what this task inherited is no caller's trace.
-        parent = self._propagator.extract(told, otel.Context())
+        # An empty context, because a trace that this task inherited is not the caller's.
+        parent = self._propagator.extract(carrier, otel.Context())
         attributes = {"rpc.system.name": "grpc", "rpc.method": method}
         span = self._tracer.start_span(method, parent, SpanKind.SERVER, attributes)
         if not span.is_recording():
@@ -97,7 +97,7 @@ class CallTracer(grpc.aio.ServerInterceptor):
 
 
 def trace_id(span: Span) -> str:
-    """Name a span's trace as logs and exemplars do: 32 hexadecimal digits."""
+    """Give a span's trace id as logs and exemplars show it: 32 hexadecimal digits."""
     return format_trace_id(span.get_span_context().trace_id)
 
 

@@ -1,4 +1,4 @@
-"""Traces that stand for the buckets of a histogram."""
+"""Exemplars: a trace for each bucket of the latency histogram."""
 
 from opentelemetry.trace import get_current_span
 
@@ -7,7 +7,7 @@ from inkstream_server.tracing.calls import CALL, trace_id
 
 
 class TracedMetrics(Metrics):
-    """Metrics whose latency has exemplars: for each bucket the trace of the last recorded item in it."""
+    """Metrics whose latency has exemplars: for each bucket, the trace of the last recorded item in it."""
 
     def handed_over(self, kind: Kind, seconds: float, items: int) -> None:
         """See `Metrics.handed_over`."""

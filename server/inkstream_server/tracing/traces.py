@@ -1,4 +1,4 @@
-"""Makes what a server needs to be traced, and what spans leave by."""
+"""Sets up tracing: what makes spans, and the exporter that sends them."""
 
 import os
 import sys
@@ -15,27 +15,27 @@ from inkstream_server.tracing.calls import CallTracer
 from inkstream_server.tracing.exemplars import TracedMetrics
 
 CLOSE_SECONDS = 1.0
-"""How long the last spans may take to leave when the server stops, though their collector be gone."""
+"""How long a stopping server waits until the last spans are sent."""
 
 
 class Traces:
-    """What a server needs to be traced: what makes spans, and metrics that name their traces."""
+    """What a server adds to be traced: an interceptor, an observer, and metrics with exemplars."""
 
     def __init__(self, exporter: SpanExporter, ratio: float) -> None:
-        """Send spans to an exporter, in batches and from a thread; what does not fit its queue is dropped.
+        """Send spans to an exporter from a thread, in batches. Spans that do not fit its queue are dropped.
 
         Args:
-            exporter: takes them.
-            ratio: which part of the calls is recorded, 0 to 1, where the caller's trace does not decide.
+            exporter: sends them.
+            ratio: share of the calls that is recorded, 0 to 1, unless the caller's trace decides.
         """
         resource = Resource.create(
             {"service.name": "inkstream-server", "service.version": __version__}
         )
         self._provider = TracerProvider(
             sampler=ParentBased(TraceIdRatioBased(ratio)),
-            # What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say comes first.
+            # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES override this.
             resource=resource.merge(OTELResourceDetector().detect()),
-            # A batch has at most 256 items, and each may have a span of its own.
+            # A batch has at most 256 items, each perhaps with a span of its own.
             span_limits=SpanLimits(max_links=256),
             shutdown_on_exit=False,
         )
@@ -46,21 +46,21 @@ class Traces:
         self.batches = BatchTracer(tracer)
         """Makes the spans of items and batches."""
         self.metrics = TracedMetrics
-        """Makes `Metrics` that name traces."""
+        """Makes `Metrics` with exemplars."""
 
     def close(self) -> None:
-        """Send what is left, within `CLOSE_SECONDS`. Blocks."""
+        """Send the last spans; blocks for at most `CLOSE_SECONDS`."""
         closing = threading.Thread(target=self._provider.shutdown, daemon=True)
         closing.start()
         closing.join(CLOSE_SECONDS)
 
 
 def exporter(kind: str) -> SpanExporter:
-    """Make what spans leave by.
+    """Make an exporter.
 
     Args:
-        kind: "console" for a JSON object a line on stdout; "otlp" for OTLP over gRPC, to where
-            OpenTelemetry's own variables say (OTEL_EXPORTER_OTLP_ENDPOINT, ...).
+        kind: "console" for a JSON object a line on stdout; "otlp" for OTLP over gRPC to the endpoint in
+            OpenTelemetry's own variables (OTEL_EXPORTER_OTLP_ENDPOINT, ...).
     """
     if kind == "console":
         return ConsoleSpanExporter(

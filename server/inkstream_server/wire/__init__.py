@@ -1,4 +1,4 @@
 """Translates between messages and arrays, in both directions.
 
-Decides nothing and keeps no state.
+Leaves decisions and state to `streams`, `pens` and `batching`.
 """

@@ -1,8 +1,8 @@
-"""Answers to tensors as bytes: columns of `TensorResults` put together by hand, to be sent as they are.
+"""Answers to tensors as bytes: columns of `TensorResults`, written by hand.
 
-A message of protobuf takes every number from an object, 17 microseconds for 64 images; an array's memory is
-the column already. What is written here is ordinary protobuf: tests compare it with what the library reads
-and writes.
+Protobuf's library takes each number from a Python object, 17 microseconds for 64 images; an array's memory
+already is the column. The bytes are ordinary protobuf: tests compare them with what the library reads and
+writes.
 """
 
 from collections.abc import Sequence
@@ -33,15 +33,15 @@ class PackedResults:
     """The model, as answers name it."""
     rows: int
     packed: bytes
-    """All columns but the next two."""
+    """All columns but the next two, serialised."""
     reasons: list[int] | None
-    """Why rows should not be trusted, a `RejectReason` each; None for no row."""
+    """A `RejectReason` for each row; None if no row is rejected."""
     warnings: list[int] | None
-    """Doubts about the images, a mask each; None for no row."""
+    """A mask of `ImageWarning` for each row; None if no row has one."""
 
 
 def sequences_column(sequences: Sequence[int]) -> bytes:
-    """Write the callers' numbers of rows."""
+    """Write the callers' sequence numbers."""
     if len(sequences) == 1:
         number = varint(sequences[0])
         return _SEQUENCES + BYTE[len(number)] + number
@@ -54,12 +54,12 @@ def pack_results(
     options: tensor_pb2.AnswerOptions | None,
     arrived: float,
 ) -> list[PackedResults]:
-    """Write answers, one entry a share.
+    """Write answers, one entry for each share.
 
     Args:
         sequences: the caller's numbers, one a row of the shares.
         shares: rows of batches, in order.
-        options: what is wanted beside digit and confidence; None for nothing.
+        options: what answers hold beside digits and confidences; None for nothing.
         arrived: when the frames arrived, on the clock of `time.perf_counter`, in seconds.
     """
     if len(shares) == 1:
@@ -98,7 +98,7 @@ def _of_share(
     reasons = batch.reasons[start:stop] if batch.reasons else [0] * rows
     masks = batch.warnings[start:stop] if batch.warnings else [0] * rows
     if any(masks):
-        # No ink is decided by rule, whatever the network reads in nothing.
+        # A rule decides about empty images, whatever the network says.
         reasons = [
             error_pb2.REJECT_REASON_NO_INK if mask & NO_INK else reason
             for mask, reason in zip(masks, reasons, strict=True)
@@ -114,12 +114,12 @@ def _of_share(
 
 
 def _options_of(share: Share, options: tensor_pb2.AnswerOptions, arrived: float) -> bytes:
-    """Write the columns that are asked for beside digits and confidences."""
+    """Write the columns that the options ask for."""
     batch, start, stop = share.batch, share.start, share.stop
     group = tensor_pb2.TensorResults()
     probabilities = batch.probabilities[start:stop]
     if options.top_k:
-        # Stable, so that the first of equals is the digit that argmax names.
+        # Stable, so that among equals the first is argmax's digit.
         best = np.argsort(-probabilities, axis=1, kind="stable")[:, : options.top_k]
         group.top_digits.extend(best.ravel().tolist())
         group.top_confidences.extend(
@@ -135,7 +135,7 @@ def _options_of(share: Share, options: tensor_pb2.AnswerOptions, arrived: float)
 
 
 def serialize(results: Sequence[PackedResults]) -> list[bytes]:
-    """Join results into serialised `TensorResults`, one for each run of answers of one model."""
+    """Join results into serialised `TensorResults`, one for each run of results of one model."""
     groups: list[list[PackedResults]] = []
     for entry in results:
         if groups and groups[-1][0].label == entry.label:
@@ -146,7 +146,7 @@ def serialize(results: Sequence[PackedResults]) -> list[bytes]:
 
 
 def stream_message(results: Sequence[PackedResults]) -> bytes:
-    """Write answers as the field `tensors` of a `StreamRecognizeResponse`."""
+    """Write results as the field `tensors` of a `StreamRecognizeResponse`."""
     if len(results) == 1:
         body = _joined(results)
         return b"".join((_TENSORS_OF_STREAM, varint(len(body)), body))

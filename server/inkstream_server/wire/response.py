@@ -1,4 +1,4 @@
-"""From what the batcher answered to one message: results, and errors of items."""
+"""One message down a stream: results and errors, as bytes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,14 +26,14 @@ _SEQUENCE: Final = b"\x08"
 
 @dataclass(frozen=True, slots=True)
 class SharedError:
-    """Items that end alike: with one error, but for the number that each of them says."""
+    """An error of several items, the same for each but for its sequence number."""
 
     sequences: Sequence[int]
     error: error_pb2.ItemError
-    """What they end with; names no item."""
+    """The error, without a number."""
 
     def errors(self) -> list[error_pb2.ItemError]:
-        """Write it out, item by item."""
+        """Give it as an error for each item."""
         errors = []
         for sequence in self.sequences:
             error = error_pb2.ItemError(sequence=sequence)
@@ -44,7 +44,7 @@ class SharedError:
     def stream_fields(self) -> bytes:
         """Write the field `errors` of a `StreamRecognizeResponse`, once an item.
 
-        By hand, since who is refused must cost less than who is served: 64 items take a sixth of the time.
+        Written by hand, because a rejection must cost less than an answer: 64 items take a sixth of the time.
         """
         alike = self.error.SerializeToString()
         parts: list[bytes] = []
@@ -61,18 +61,18 @@ class SharedError:
 
 @dataclass(slots=True)
 class Response:
-    """A message down a stream while it is put together: most of it by hand, the rest by protobuf."""
+    """A `StreamRecognizeResponse` in the making. Large fields are written by hand, the rest by protobuf."""
 
     results: list[PackedResults] = field(default_factory=list)
     """Answers to tensors."""
     shared_errors: list[SharedError] = field(default_factory=list)
-    """Errors of tensors that were refused together."""
+    """Errors of tensors that failed together."""
     errors: list[error_pb2.ItemError] = field(default_factory=list)
     """Items that could not be recognised, each with an error of its own."""
     glyphs: list[ink_pb2.GlyphResult] = field(default_factory=list)
     """Answers to ink."""
     draining: Draining | None = None
-    """Tells the caller to go elsewhere."""
+    """The drain notice, if it is due."""
 
     @property
     def error_count(self) -> int:
@@ -83,9 +83,9 @@ class Response:
         return count
 
     def to_bytes(self) -> bytes:
-        """Give the message as it is sent; empty if there is nothing to say.
+        """Serialise the message; empty if it has no field.
 
-        Serialised messages joined end to end are the message that has the fields of both.
+        In protobuf, serialised messages joined end to end are one message with the fields of all.
         """
         message = stream_message(self.results) if self.results else b""
         if self.errors or self.glyphs or self.draining:
@@ -98,7 +98,7 @@ class Response:
 
 
 def shared_error(sequences: Sequence[int], failure: Exception) -> SharedError:
-    """Turn what the batcher raised for a block into an error for all of its items."""
+    """Make the error of a block's items from the exception that the batcher raised for it."""
     code = _CODE_OF_EXCEPTION[type(failure)]
     retry = failure.retry_after_ms if isinstance(failure, Overloaded) else 0
     return SharedError(

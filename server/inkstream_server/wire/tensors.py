@@ -1,4 +1,4 @@
-"""From the wire to arrays: reads `Tensors` messages and tells good frames from bad ones, by id."""
+"""Reads `Tensors` messages into arrays, and makes an error of each bad frame."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ _ROUNDING = 1e-6
 
 
 class TooManyFrames(Exception):
-    """A message is larger than was agreed; the message says by how much.
+    """A message has more frames than the server allows; says how many.
 
-    It is refused whole rather than frame by frame: 4 MB of numbers alone would be four million errors.
+    It is rejected as a whole: 4 MB of sequence numbers alone would be four million errors.
     """
 
 
@@ -28,25 +28,25 @@ class Group:
     """Frames of one message that share a deadline."""
 
     sequences: list[int]
-    """The caller's numbers, one a frame."""
+    """The caller's sequence numbers, one a frame."""
     frames: Frames
-    """Shape (n, 784); unless some were refused a view of the message, not a copy."""
+    """Shape (n, 784), uint8 0..255 or float32 0..1; a view of the message unless some frames were bad."""
     deadline_ms: int
     """Milliseconds from arrival; 0 for none."""
 
 
 @dataclass(slots=True)
 class Arrival:
-    """What one message brought."""
+    """The contents of one message."""
 
     groups: list[Group]
     """Frames to compute, in order."""
     errors: list[error_pb2.ItemError]
-    """Frames to refuse, each by its number."""
+    """Errors of bad frames, each with its number."""
     items: int
     """Frames in the message, good and bad."""
     last_sequence: int
-    """Highest number that the stream has brought, this message included."""
+    """Highest number of the stream so far, this message included."""
 
 
 def read(tensors: tensor_pb2.Tensors, *, after: int, max_frames: int) -> Arrival:
@@ -54,11 +54,11 @@ def read(tensors: tensor_pb2.Tensors, *, after: int, max_frames: int) -> Arrival
 
     Args:
         tensors: the message.
-        after: highest number that the stream has brought before; -1 at first.
-        max_frames: most frames a message may carry.
+        after: highest number of the stream before it; -1 at first.
+        max_frames: most frames in a message.
 
-    Returns: every frame either in a group or in an error. A message whose columns do not fit together is
-        refused whole, since nobody can tell which of its frames is the wrong one.
+    Returns: every frame either in a group or in an error. If the message's columns do not fit together, every
+        frame is an error, because no single frame is the wrong one.
 
     Raises:
         TooManyFrames: the message carries more than `max_frames`.
@@ -78,7 +78,7 @@ def read(tensors: tensor_pb2.Tensors, *, after: int, max_frames: int) -> Arrival
         and len(pixels) == PIXELS * len(sequences) > 0
         and _rise(sequences, after)
     ):
-        # What nearly every message is: nothing to refuse, nothing to part.
+        # The fast path of nearly every message: all frames are good, and one group.
         frames = np.frombuffer(pixels, np.uint8).reshape(-1, PIXELS)
         return Arrival([Group(sequences, frames, 0)], [], len(sequences), sequences[-1])
     mismatch = _mismatch(kind, len(pixels), len(sequences), len(deadlines))
@@ -86,7 +86,7 @@ def read(tensors: tensor_pb2.Tensors, *, after: int, max_frames: int) -> Arrival
         field, message = mismatch
         refused = [_invalid(sequence, field, message) for sequence in sequences]
         if not refused:
-            # Frames without numbers: an answer without an id is all that can be given.
+            # Frames without numbers can only be answered by one error without a number.
             error = error_pb2.ItemError(
                 code=error_pb2.ERROR_CODE_INVALID_ARGUMENT, field=field, message=message
             )
@@ -116,7 +116,7 @@ def read(tensors: tensor_pb2.Tensors, *, after: int, max_frames: int) -> Arrival
 
 
 def _groups(sequences: list[int], frames: Frames, deadlines: Sequence[int]) -> list[Group]:
-    """Part frames where the deadline changes; nearly always there is one group."""
+    """Split frames where the deadline changes; nearly always there is one group."""
     if not sequences:
         return []
     if len(deadlines) <= 1:
@@ -134,7 +134,7 @@ def _rise(sequences: list[int], after: int) -> bool:
     first = sequences[0]
     if first <= after:
         return False
-    # Nearly always they count on, and lists are compared four times as fast as pairs.
+    # Nearly always they are consecutive, and comparing lists is four times as fast as comparing pairs.
     counted = [*range(first, first + len(sequences))]
     return sequences == counted or all(map(lt, sequences, sequences[1:]))
 
@@ -142,7 +142,7 @@ def _rise(sequences: list[int], after: int) -> bool:
 def _mismatch(
     kind: str | None, size: int, sequences: int, deadlines: int
 ) -> tuple[str, str] | None:
-    """Tell the field and what is wrong with it where the columns do not fit together."""
+    """Give the field and the error if the columns do not fit together."""
     if kind is None:
         return "tensors.frames", "tensors.frames: expected uint8 or float32, got neither"
     if not sequences:
@@ -163,7 +163,7 @@ def _mismatch(
 def _value_faults(
     frames: NDArray[np.float32], sequences: list[int]
 ) -> dict[int, error_pb2.ItemError]:
-    """Find frames with a pixel that is no number or lies outside 0..1."""
+    """Find frames with a pixel that is NaN or outside 0..1."""
     low, high = frames.min(axis=1), frames.max(axis=1)
     bad = ~((low >= -_ROUNDING) & (high <= 1 + _ROUNDING))
     faults = {}
