@@ -87,7 +87,7 @@ def test_real_digits_are_answered_provisionally_and_finally(server: RunningServe
         assert sum(a == b for a, b in zip(read, range(10), strict=True)) >= 9
 
 
-def test_pages_share_a_stream_and_take_strokes_back_each_for_itself(
+def test_pages_share_a_stream_and_each_takes_back_its_own_strokes(
     server: RunningServer,
 ) -> None:
     three, eight = real_digits("38")
@@ -105,7 +105,7 @@ def test_pages_share_a_stream_and_take_strokes_back_each_for_itself(
         assert server.metrics().value("inkstream_client_streams", client="board") == 1
 
 
-def test_a_server_that_stops_is_told_and_ink_waits_for_the_next(start_server: StartServer) -> None:
+def test_a_stopped_server_is_reported_and_ink_waits_for_the_next(start_server: StartServer) -> None:
     server = start_server()
     (five,) = real_digits("5")
     with running_board(server.address) as board:
@@ -132,7 +132,7 @@ def test_ctrl_c_ends_it_while_pages_are_open(server: RunningServer) -> None:
         assert said.endswith("Interrupted.\n")
 
 
-def test_without_a_server_it_starts_one_and_takes_it_along(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_server_it_starts_and_stops_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("INKSTREAM_SERVER", raising=False)
     (ink,) = real_digits("7")
     with running_board(None) as board:

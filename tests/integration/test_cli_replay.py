@@ -27,12 +27,12 @@ SOURCES = {
     "unipen/digits.jsonl.gz": 61,
     "uji/digits.jsonl.gz": 5,
 }
-"""Files, and every how manieth of their glyphs is taken, so that writers differ."""
+"""Files, and the step from one used glyph to the next, so that writers differ."""
 
 
 @pytest.fixture(scope="session")
 def real_ink(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Path, list[Ink]]]:
-    """500 glyphs of three collections with both directions of y, in files as they came."""
+    """500 glyphs of three collections with both directions of y, in their own formats."""
     folder = Path(os.environ.get("INKSTREAM_DATA", ""))
     if not all((folder / name).is_file() for name in SOURCES):
         pytest.skip("real ink is not here: set INKSTREAM_DATA to the folder that holds pendigits/")
@@ -160,7 +160,7 @@ def test_rows_have_the_keys_that_are_promised_and_no_digit_without_ink(
     assert (summary["glyphs"], summary["correct"], summary["accuracy"]) == (6, 1, 1 / 5)
 
 
-def test_people_see_accuracy_by_digit_and_writer_and_mistakes(
+def test_the_report_shows_accuracy_by_digit_and_writer_and_mistakes(
     server: RunningServer, tmp_path: Path
 ) -> None:
     write(tmp_path / "two.jsonl", [seven(), seven(label="4", writer="someone")])
@@ -199,7 +199,7 @@ def test_a_broken_file_is_refused_with_its_line_before_anything_is_sent(tmp_path
     assert "strokes" in ended.stderr
 
 
-def test_without_a_server_the_end_is_a_sentence(tmp_path: Path) -> None:
+def test_a_missing_server_ends_replay_with_a_sentence(tmp_path: Path) -> None:
     write(tmp_path / "seven.inkml", [seven()] * 20)
     ended = run("replay", tmp_path / "seven.inkml", "--server", "localhost:1")
     assert ended.returncode == 3
@@ -207,9 +207,7 @@ def test_without_a_server_the_end_is_a_sentence(tmp_path: Path) -> None:
     assert "localhost:1" in ended.stderr
 
 
-def test_a_reader_who_has_seen_enough_gets_no_traceback(
-    server: RunningServer, tmp_path: Path
-) -> None:
+def test_a_closed_pipe_gives_no_traceback(server: RunningServer, tmp_path: Path) -> None:
     file = tmp_path / "many.jsonl"
     write(file, [seven()] * 2000)
     command = [sys.executable, "-m", "inkstream", "replay", str(file), "--json"]

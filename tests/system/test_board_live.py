@@ -141,7 +141,9 @@ def test_strokes_are_taken_back_one_by_one_and_all_at_once(
     page.close()
 
 
-def test_what_is_no_digit_says_so_and_shows_none(browser: Browser, board: RunningBoard) -> None:
+def test_a_rejected_digit_shows_the_reason_and_no_digit(
+    browser: Browser, board: RunningBoard
+) -> None:
     page, _ = opened(browser, board, WIDE)
     turns = np.linspace(0, 10 * np.pi, 120)
     coil = np.stack([80 + 14 * turns / 2, 160 + 40 * np.sin(turns)], axis=1)
@@ -187,7 +189,7 @@ def test_pages_write_side_by_side_and_only_their_own_ink_is_read(
     other.close()
 
 
-def test_a_server_that_goes_and_comes_back_is_told_and_nothing_is_lost(
+def test_a_server_that_restarts_is_reported_and_nothing_is_lost(
     browser: Browser, tmp_path: Path
 ) -> None:
     (digit,) = real_digits("8")
@@ -210,7 +212,7 @@ def test_a_server_that_goes_and_comes_back_is_told_and_nothing_is_lost(
         page.close()
 
 
-def test_a_board_that_ends_is_told_and_cannot_be_written_on(
+def test_a_board_that_ended_is_reported_and_takes_no_strokes(
     browser: Browser, server: RunningServer
 ) -> None:
     with running_board(server.address) as board:

@@ -1,4 +1,4 @@
-"""What the command line says of servers and of what it takes to be let in."""
+"""Errors of the command line about servers, certificates and tokens."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.unit.client.fake_server import FakeServer
 
 
 def said(*arguments: object) -> str:
-    """What `inkstream` says as it refuses something."""
+    """Give the error of a rejected command line."""
     result = CliRunner().invoke(app, [str(each) for each in arguments])
     assert result.exit_code == 2, result.output
     return " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize("command", [("model",), ("bench",), ("demo",), ("eval", "a", "b")])
-def test_an_address_that_is_none_is_refused_by_the_name_of_the_flag(
+def test_an_invalid_address_is_rejected_by_the_name_of_the_flag(
     command: tuple[str, ...],
 ) -> None:
     error = said(*command, "--server", "localhost:abc")
@@ -31,7 +31,7 @@ def test_an_address_that_is_none_is_refused_by_the_name_of_the_flag(
     assert "got 'localhost:abc'; a port is a number from 1 to 65535" in error
 
 
-def test_a_file_that_holds_no_certificate_is_refused_by_the_name_of_the_flag(
+def test_a_file_without_a_certificate_is_rejected_by_the_name_of_the_flag(
     tmp_path: Path,
 ) -> None:
     certificate, key = Authority().client().write(tmp_path, "client")
@@ -40,20 +40,20 @@ def test_a_file_that_holds_no_certificate_is_refused_by_the_name_of_the_flag(
     assert mixed.startswith(f"Error: --tls-key: {certificate} holds no key in PEM")
 
 
-def test_a_certificate_without_its_key_is_refused_in_flags(tmp_path: Path) -> None:
+def test_a_certificate_without_its_key_is_rejected_by_flags(tmp_path: Path) -> None:
     certificate, key = Authority().client().write(tmp_path, "client")
     for alone in (("--tls-cert", certificate), ("--tls-key", key)):
         assert said("model", *alone).startswith("Error: --tls-cert, --tls-key: go together")
 
 
-def test_a_token_without_tls_is_refused_in_flags(tmp_path: Path) -> None:
+def test_a_token_without_tls_is_rejected_by_flags(tmp_path: Path) -> None:
     (held := tmp_path / "token").write_text("till.secret\n")
     error = said("model", "--token-file", held)
     assert error.startswith("Error: --token-file: a token goes over TLS only: add --tls")
     assert "secret" not in error
 
 
-def test_a_file_without_a_token_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_a_token_is_rejected(tmp_path: Path) -> None:
     (empty := tmp_path / "token").write_text("\n")
     assert said("model", "--token-without-tls", "--token-file", empty) == (
         f"Error: --token-file: {empty} holds no token in ASCII"

@@ -48,7 +48,7 @@ def test_an_answer_names_the_strokes_as_the_page_does() -> None:
         (None, "rejected"),
     ],
 )
-def test_what_is_rejected_always_has_a_word(reason: RejectReason | None, word: str) -> None:
+def test_a_rejected_digit_always_has_a_reason(reason: RejectReason | None, word: str) -> None:
     assert answer(replace(SEVEN, rejected=True, reason=reason), {})["word"] == word
 
 
@@ -56,7 +56,7 @@ def test_ink_that_no_model_saw_has_no_digit() -> None:
     assert answer(replace(SEVEN, model=""), {})["digit"] is None
 
 
-def test_a_trouble_names_the_strokes_to_be_written_again() -> None:
+def test_an_error_names_the_strokes_to_write_again() -> None:
     error = ConnectionLost("the stream broke")
     error.strokes = (3, 9)
     assert trouble(error, {3: 11}) == {"message": "the stream broke", "strokes": [11]}

@@ -32,7 +32,7 @@ def refused(*events: Any, number: Any = 1) -> Malformed:
     return refusal.value
 
 
-def test_everything_that_happens_on_a_page_is_read() -> None:
+def test_all_kinds_of_events_are_read() -> None:
     batch = read(
         {"do": "down", "stroke": 7, "points": [POINT]},
         {"do": "move", "points": [POINT, POINT]},
@@ -65,7 +65,7 @@ def test_everything_that_happens_on_a_page_is_read() -> None:
         [1, 2, 3, -0.01],
     ],
 )
-def test_a_point_that_is_none_is_named(point: Any) -> None:
+def test_an_invalid_point_is_named(point: Any) -> None:
     refusal = refused({"do": "up"}, {"do": "move", "points": [POINT, point]})
     assert refusal.field == "events[1].points[1]"
     assert "[x, y, t, pressure]" in refusal.fix
@@ -87,7 +87,7 @@ def test_a_point_that_is_none_is_named(point: Any) -> None:
         ({"do": "move", "points": {"x": 1}}, "events[0].points"),
     ],
 )
-def test_an_event_that_is_none_is_named(event: Any, field: str) -> None:
+def test_an_invalid_event_is_named(event: Any, field: str) -> None:
     assert refused(event).field == field
 
 
@@ -104,7 +104,7 @@ def test_an_event_that_is_none_is_named(event: Any, field: str) -> None:
         b'{"batch": ' + b"9" * 10_000 + b"}",
     ],
 )
-def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
+def test_a_body_that_is_no_object_is_rejected(body: bytes) -> None:
     with pytest.raises(Malformed) as refusal:
         read_batch(body)
     assert refusal.value.field == "body"
@@ -112,7 +112,7 @@ def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("number", [0, -1, 1.5, "1", None, True, 2**53])
-def test_a_batch_has_a_number(number: Any) -> None:
+def test_a_batch_needs_a_number(number: Any) -> None:
     assert refused({"do": "up"}, number=number).field == "batch"
 
 
@@ -140,7 +140,7 @@ JSON = st.recursive(
         },
     )
 )
-def test_whatever_comes_is_read_or_refused(event: Any) -> None:
+def test_any_body_is_read_or_rejected(event: Any) -> None:
     try:
         read(event)
     except Malformed as refusal:

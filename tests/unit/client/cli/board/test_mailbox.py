@@ -14,7 +14,7 @@ def numbers(mailbox: Mailbox, reader: int, after: int = 0) -> list[int]:
     return [message.number for message in messages]
 
 
-def test_what_was_put_is_read_from_where_the_reader_stands() -> None:
+def test_a_reader_gets_the_messages_after_its_last() -> None:
     mailbox = Mailbox()
     for place in range(3):
         mailbox.put("answer", {"place": place})
@@ -24,7 +24,7 @@ def test_what_was_put_is_read_from_where_the_reader_stands() -> None:
     assert mailbox.read(reader, 3, 0) == []
 
 
-def test_a_reader_waits_for_what_comes() -> None:
+def test_a_reader_waits_for_messages() -> None:
     mailbox = Mailbox()
     reader = mailbox.begin()
     with ThreadPoolExecutor() as threads:
@@ -33,7 +33,7 @@ def test_a_reader_waits_for_what_comes() -> None:
         assert reading.result(LONG) == [1]
 
 
-def test_the_last_reader_reads_and_those_before_end() -> None:
+def test_a_new_reader_ends_the_one_before() -> None:
     mailbox = Mailbox()
     first = mailbox.begin()
     with ThreadPoolExecutor() as threads:
@@ -45,7 +45,7 @@ def test_the_last_reader_reads_and_those_before_end() -> None:
     assert numbers(mailbox, second) == [1]
 
 
-def test_a_mailbox_that_nobody_comes_back_to_is_left() -> None:
+def test_a_mailbox_without_a_new_reader_is_left() -> None:
     mailbox = Mailbox()
     reader = mailbox.begin()
     assert mailbox.is_left(reader, 0)
@@ -53,7 +53,7 @@ def test_a_mailbox_that_nobody_comes_back_to_is_left() -> None:
     assert not mailbox.is_left(reader, LONG)
 
 
-def test_a_page_that_is_away_fills_no_memory() -> None:
+def test_a_page_that_is_away_uses_bounded_memory() -> None:
     mailbox = Mailbox()
     for _ in range(_mailbox._KEPT + 10):
         mailbox.put("answer", {})

@@ -7,7 +7,7 @@ from inkstream import ConnectionEvent, ConnectionFailed, ConnectionLost, Connect
 from inkstream.cli.board.server_watch import ServerWatch
 
 
-def test_a_stream_that_breaks_and_opens_again_is_told_once_each() -> None:
+def test_a_lost_and_a_new_connection_are_reported_once_each() -> None:
     told: list[dict[str, Any]] = []
     watch = ServerWatch(told.append)
     lost = ConnectionEvent(ConnectionState.LOST, "here:1", error=ConnectionLost("it broke"))
@@ -21,7 +21,7 @@ def test_a_stream_that_breaks_and_opens_again_is_told_once_each() -> None:
     assert [state["state"] for state in told] == ["gone", "ready"]
 
 
-def test_a_server_that_nobody_writes_to_is_asked() -> None:
+def test_an_idle_server_is_asked() -> None:
     told: list[dict[str, Any]] = []
     watch = ServerWatch(told.append)
     answers = iter([None, ConnectionFailed("nobody is there"), None])

@@ -1,4 +1,4 @@
-"""The board's HTTP, with pens and no server behind it."""
+"""The board's HTTP, with real pens and no server."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Board:
 
 @dataclass
 class Stream:
-    """What a page hears."""
+    """The events of a page's stream."""
 
     answer: http.client.HTTPResponse
 
@@ -95,7 +95,7 @@ def error_of(answer: http.client.HTTPResponse) -> dict[str, str]:
     return dict(said["error"])
 
 
-def test_people_get_one_page_that_brings_everything_with_it(board: Board) -> None:
+def test_the_page_is_self_contained(board: Board) -> None:
     answer = board.ask("")
     html = answer.read().decode()
     assert answer.status == 200
@@ -115,9 +115,7 @@ def test_people_get_one_page_that_brings_everything_with_it(board: Board) -> Non
 
 @pytest.mark.parametrize("token", ["", "guess", "t" * 22, "%00", "é"])
 @pytest.mark.parametrize("path", ["", f"answers?page={PAGE}", f"ink?page={PAGE}"])
-def test_without_the_token_nothing_is_told_and_nothing_taken(
-    board: Board, token: str, path: str
-) -> None:
+def test_without_the_token_the_board_answers_nothing(board: Board, token: str, path: str) -> None:
     token = token.encode().decode("latin-1")
     board.follow()
     body = b'{"batch": 1, "events": [{"do": "clear"}]}' if path.startswith("ink") else None
@@ -133,7 +131,7 @@ def test_without_the_token_nothing_is_told_and_nothing_taken(
     assert board.desk.sent() == []
 
 
-def test_what_is_written_is_answered_on_the_pages_stream(board: Board) -> None:
+def test_strokes_are_answered_on_the_stream_of_their_page(board: Board) -> None:
     stream = board.follow()
     kind, hello, _ = stream.next()
     assert (kind, hello["resumed"], hello["batch"]) == ("hello", False, 0)
@@ -145,7 +143,7 @@ def test_what_is_written_is_answered_on_the_pages_stream(board: Board) -> None:
     assert [stream.next()[1]["state"] for _ in range(2)] == ["provisional", "final"]
 
 
-def test_a_stream_that_breaks_goes_on_where_it_was(board: Board) -> None:
+def test_a_broken_stream_resumes_where_it_was(board: Board) -> None:
     first = board.follow()
     first.next()
     board.write(1)
@@ -161,7 +159,7 @@ def test_a_stream_that_breaks_goes_on_where_it_was(board: Board) -> None:
     assert board.desk.sent() == []
 
 
-def test_a_page_that_leaves_closes_its_pen_and_makes_room(board: Board) -> None:
+def test_a_page_that_closes_closes_its_pen_and_makes_room(board: Board) -> None:
     for name in ("one", "two"):
         board.follow(name + PAGE).next()
     full = board.ask(f"answers?page=three{PAGE}")
@@ -196,7 +194,7 @@ def test_a_page_that_vanishes_closes_its_pen(board: Board) -> None:
     assert kinds(board.desk.sent())[-1] == "close"
 
 
-def test_what_is_malformed_is_told_and_harms_nobody(board: Board) -> None:
+def test_an_invalid_request_is_rejected_and_harms_no_page(board: Board) -> None:
     stream = board.follow()
     stream.next()
     for body in (b"{", b"[]", b'{"batch": 1, "events": [{"do": "fly"}]}'):
@@ -210,7 +208,7 @@ def test_what_is_malformed_is_told_and_harms_nobody(board: Board) -> None:
 
 
 @pytest.mark.parametrize("page", ["", "short", "x" * 65, "with%20space%20of%20letters"])
-def test_a_page_has_a_name(board: Board, page: str) -> None:
+def test_a_page_needs_a_name(board: Board, page: str) -> None:
     answer = board.ask(f"answers?page={page}")
     assert (answer.status, error_of(answer)["field"]) == (400, "page")
 
@@ -221,7 +219,7 @@ def test_a_stream_begins_after_a_number(board: Board, after: str) -> None:
     assert (answer.status, error_of(answer)["field"]) == (400, "after")
 
 
-def test_a_body_is_bounded_and_its_length_is_told(board: Board) -> None:
+def test_a_body_is_bounded_and_needs_its_length(board: Board) -> None:
     board.follow()
     where = f"ink?page={PAGE}"
     large = board.ask(where, headers={"Content-Length": str(MOST_BYTES + 1)}, method="POST")
@@ -232,7 +230,7 @@ def test_a_body_is_bounded_and_its_length_is_told(board: Board) -> None:
         assert board.ask(where, method="POST", headers={"Content-Length": length}).status == 411
 
 
-def test_methods_that_are_not_meant_are_refused_in_json(board: Board) -> None:
+def test_other_methods_are_rejected_in_json(board: Board) -> None:
     for path, method, allowed in (("", "POST", "GET"), (f"ink?page={PAGE}", "GET", "POST")):
         answer = board.ask(path, b"" if method == "POST" else None, method)
         assert (answer.status, answer.headers["Allow"]) == (405, allowed)

@@ -1,4 +1,4 @@
-"""What a page's batches become, and what it is told. A real pen, and no server."""
+"""Batches of a page become strokes of a real pen, and errors become messages. There is no server."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def test_answers_name_strokes_by_the_pages_numbers(desk: Desk, sheet: Sheet) -> 
     assert (kind, body["strokes"], body["digit"]) == ("answer", [40, 42], None)
 
 
-def test_a_batch_that_is_sent_again_is_taken_once(desk: Desk, sheet: Sheet) -> None:
+def test_a_repeated_batch_is_written_once(desk: Desk, sheet: Sheet) -> None:
     batch = Batch(1, stroke(1))
     sheet.write(batch)
     sheet.write(batch)
     assert kinds(desk.sent()).count("stroke_begin") == 1
 
 
-def test_what_a_page_lost_track_of_is_mended_or_passed_over(desk: Desk, sheet: Sheet) -> None:
+def test_events_out_of_order_are_repaired_or_ignored(desk: Desk, sheet: Sheet) -> None:
     write(sheet, Move((NEXT,)), Up(), Erase(3))
     assert desk.sent() == []
     # Down where it is down already: the stroke before has ended.
@@ -74,13 +74,13 @@ def test_what_a_page_lost_track_of_is_mended_or_passed_over(desk: Desk, sheet: S
     assert told(sheet) == []
 
 
-def test_a_stroke_that_is_erased_while_it_is_drawn_is_over(desk: Desk, sheet: Sheet) -> None:
+def test_a_stroke_that_is_erased_while_it_is_drawn_ends(desk: Desk, sheet: Sheet) -> None:
     write(sheet, Down(1, (POINT,)), Erase(1), Move((NEXT,)), Up(), *stroke(2))
     assert kinds(desk.sent())[-3:] == ["stroke_begin", "points", "stroke_end"]
     assert told(sheet) == []
 
 
-def test_ink_that_there_is_no_room_for_is_told_and_later_ink_is_numbered_right() -> None:
+def test_a_full_buffer_is_reported_and_later_ink_keeps_its_numbers() -> None:
     desk = Desk(most_points=4)
     sheet = Sheet(lambda on_result: desk.pen(on_result, units="px"))
     many = Move((NEXT,) * 4)
@@ -96,13 +96,13 @@ def test_ink_that_there_is_no_room_for_is_told_and_later_ink_is_numbered_right()
     assert told(sheet)[-1][1]["strokes"] == [5]
 
 
-def test_a_page_that_writes_for_long_fills_no_memory(desk: Desk, sheet: Sheet) -> None:
+def test_a_page_that_writes_for_long_uses_bounded_memory(desk: Desk, sheet: Sheet) -> None:
     for number in range(1, _sheets._REMEMBERED + 50):
         write(sheet, *stroke(number))
     assert len(sheet._strokes) == _sheets._REMEMBERED
 
 
-def test_pages_have_pens_of_their_own_and_there_are_only_so_many(desk: Desk) -> None:
+def test_each_page_has_a_pen_and_pages_are_limited(desk: Desk) -> None:
     sheets = Sheets(lambda on_result: desk.pen(on_result, units="px"), most=2)
     one, resumed = sheets.open("one")
     two, _ = sheets.open("two")
@@ -124,7 +124,7 @@ def test_pages_have_pens_of_their_own_and_there_are_only_so_many(desk: Desk) -> 
     assert sheets.find("one") is again
 
 
-def test_writing_on_a_page_that_was_closed_is_told(desk: Desk, sheet: Sheet) -> None:
+def test_writing_on_a_closed_page_is_an_error(desk: Desk, sheet: Sheet) -> None:
     write(sheet, Down(1, (POINT,)))
     sheet.close()
     write(sheet, Move((NEXT,)), *stroke(2), Clear())

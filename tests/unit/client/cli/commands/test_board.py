@@ -1,4 +1,4 @@
-"""What `inkstream board` says before it serves, and refuses."""
+"""`inkstream board` until it serves: options, addresses, errors."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_it_prints_its_address_opens_it_and_ends_with_ctrl_c(
     assert board(fake).stdout.split("/")[3] != opened[0].split("/")[3], "a new token each time"
 
 
-def test_no_browser_is_opened_where_none_is_wanted_or_would_be_seen(
+def test_no_browser_is_opened_without_a_display_or_with_no_open(
     fake: FakeServer, opened: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.platform", "linux")
@@ -59,7 +59,9 @@ def test_no_browser_is_opened_where_none_is_wanted_or_would_be_seen(
     assert not opened
 
 
-def test_others_reach_it_only_where_that_is_said(fake: FakeServer, opened: list[str]) -> None:
+def test_other_machines_reach_it_only_with_insecure_listen(
+    fake: FakeServer, opened: list[str]
+) -> None:
     refused = board(fake, "--host", "0.0.0.0")
     assert refused.exit_code == 2
     assert "--insecure-listen" in refused.stderr
@@ -70,9 +72,7 @@ def test_others_reach_it_only_where_that_is_said(fake: FakeServer, opened: list[
     assert "0.0.0.0" not in allowed.stdout, "nobody can open that"
 
 
-def test_a_port_that_is_taken_and_an_address_that_is_not_here_are_named(
-    fake: FakeServer, opened: list[str]
-) -> None:
+def test_a_taken_port_and_a_foreign_address_are_named(fake: FakeServer, opened: list[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = board(fake, "--port", str(port))
@@ -83,7 +83,7 @@ def test_a_port_that_is_taken_and_an_address_that_is_not_here_are_named(
     assert "192.0.2.1" in ended.stderr
 
 
-def test_a_server_that_is_not_there_is_said_before_somebody_writes(opened: list[str]) -> None:
+def test_a_missing_server_is_reported_at_the_start(opened: list[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         address = f"127.0.0.1:{nobody.getsockname()[1]}"
     ended = CliRunner().invoke(app, ["board", "--server", address, "--no-open"])
@@ -95,5 +95,5 @@ def test_a_server_that_is_not_there_is_said_before_somebody_writes(opened: list[
     ("host", "is_loopback"),
     [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)],
 )
-def test_loopback_is_told_from_the_rest(host: str, is_loopback: bool) -> None:
+def test_loopback_is_recognised(host: str, is_loopback: bool) -> None:
     assert _board._is_loopback(host) is is_loopback

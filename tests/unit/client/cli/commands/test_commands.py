@@ -216,7 +216,7 @@ def test_recognize_says_that_an_array_holds_no_images(run: Run, tmp_path: Path) 
     assert (shown.exit_code, "holds no images" in shown.stderr) == (2, True)
 
 
-def test_replay_of_no_ink_is_refused(run: Run, tmp_path: Path) -> None:
+def test_replay_rejects_a_file_without_ink(run: Run, tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("")
     refused = run("replay", tmp_path / "empty.jsonl")
     assert refused.exit_code == 2
@@ -233,7 +233,7 @@ def test_eval_counts_and_times(run: Run, labelled: tuple[Path, Path]) -> None:
     assert only_object(run("eval", *labelled, "--json", "--limit", 4))["images"] == 4
 
 
-def test_eval_sends_again_what_is_refused_for_now(
+def test_eval_sends_again_after_a_retry_after(
     run: Run, fake: FakeServer, labelled: tuple[Path, Path]
 ) -> None:
     fake.busy = 3
@@ -241,7 +241,7 @@ def test_eval_sends_again_what_is_refused_for_now(
 
 
 @pytest.mark.parametrize("command", ["recognize", "eval", "bench", "demo", "model"])
-def test_any_command_asks_for_a_model_by_its_name(
+def test_every_command_takes_the_name_of_a_model(
     run: Run, labelled: tuple[Path, Path], tmp_path: Path, command: str
 ) -> None:
     np.save(tmp_path / "one.npy", frame(3))
@@ -250,9 +250,7 @@ def test_any_command_asks_for_a_model_by_its_name(
     assert (refused.exit_code, "absent" in refused.stderr) == (2, True), refused.stderr
 
 
-def test_demo_shows_its_token_to_a_server_that_wants_one(
-    run: Run, fake: FakeServer, tmp_path: Path
-) -> None:
+def test_demo_sends_its_token(run: Run, fake: FakeServer, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("open-sesame\n")
     shown = run(
         *("demo", "--images", 10, "--pens", 1),
@@ -262,7 +260,7 @@ def test_demo_shows_its_token_to_a_server_that_wants_one(
     assert {seen["authorization"] for seen in fake.metadata} == {"Bearer open-sesame"}
 
 
-def test_eval_refuses_files_that_do_not_belong_together(
+def test_eval_rejects_files_that_do_not_belong_together(
     run: Run, labelled: tuple[Path, Path], tmp_path: Path
 ) -> None:
     images, labels = labelled
@@ -284,14 +282,12 @@ def test_model_describes_what_is_served(run: Run) -> None:
 @pytest.mark.parametrize(
     ("card", "shown"), [('{"accuracy": 0.994}', "0.994"), ("no json", "no json"), ("[1]", "[1]")]
 )
-def test_model_shows_the_card_as_far_as_it_can(
-    run: Run, fake: FakeServer, card: str, shown: str
-) -> None:
+def test_model_shows_any_card(run: Run, fake: FakeServer, card: str, shown: str) -> None:
     fake.card_json = card
     assert shown in run("model").stdout
 
 
-def test_model_breaks_no_value(run: Run, fake: FakeServer) -> None:
+def test_model_wraps_no_value(run: Run, fake: FakeServer) -> None:
     fake.card_json = json.dumps({"description": "long " * 40})
     lines = run("model").stdout.splitlines()
     assert "sha256       " + "ab" * 32 in lines
@@ -319,7 +315,7 @@ def test_ping_says_that_a_server_is_not_ready(run: Run, fake: FakeServer) -> Non
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
 @pytest.mark.parametrize("words", [("model",), ("model", "--json"), ("recognize",), ("--help",)])
-def test_output_that_cannot_be_written_is_said(
+def test_output_that_cannot_be_written_is_reported(
     fake: FakeServer, tmp_path: Path, words: tuple[str, ...]
 ) -> None:
     np.save(tmp_path / "one.npy", frame(3))
@@ -352,7 +348,7 @@ def test_bench_reports_throughput_latency_and_errors(run: Run, load: tuple[objec
     assert figures["streams"] == (2 if "--streams" in load else 1)
 
 
-def test_bench_speaks_to_people_too(run: Run) -> None:
+def test_bench_prints_a_summary_without_json(run: Run) -> None:
     shown = run("bench", "--duration", 0.1)
     assert shown.exit_code == 0
     assert "images/s" in shown.stdout
@@ -366,9 +362,7 @@ def test_bench_keeps_its_duration_at_any_rate(run: Run) -> None:
     assert figures["offered"] == figures["images"] + figures["unanswered"]
 
 
-def test_bench_ends_though_its_images_are_not_answered(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bench_ends_without_answers(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     connected: set[object] = set()
 
     async def recognize(self: inkstream.AsyncClient, images: np.ndarray) -> object:
@@ -386,14 +380,14 @@ def test_bench_ends_though_its_images_are_not_answered(
     assert ended.exit_code == 1
 
 
-def test_bench_says_when_it_is_the_limit_itself(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bench_says_if_it_is_the_limit_itself(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_bench, "_LAG_MS", -1.0)
     shown = run("bench", "--duration", 0.1, "--rate", 500, "--json")
     assert "not the server" in " ".join(shown.stderr.split())
     assert only_object(shown)["images"] > 0
 
 
-def test_bench_counts_what_was_not_answered(run: Run, fake: FakeServer) -> None:
+def test_bench_counts_failed_images(run: Run, fake: FakeServer) -> None:
     fake.break_after = 2
     figures = only_object(run("bench", "--duration", 0.2, "--json"))
     assert figures["errors"]["ConnectionLost"] > 0
@@ -414,7 +408,7 @@ def test_demo_shows_a_server_at_work(run: Run) -> None:
     assert "pen simulator" in shown.stderr
 
 
-def test_demo_speaks_json(run: Run) -> None:
+def test_demo_prints_json(run: Run) -> None:
     figures = only_object(run("demo", "--images", 30, "--json"))
     assert (figures["images"], figures["digits"], figures["mean_batch"]) == (30, "drawn", None)
     assert (figures["ink"]["pens"], figures["ink"]["digits"]) == (6, 18)
@@ -422,7 +416,7 @@ def test_demo_speaks_json(run: Run) -> None:
     assert bare["ink"] is None
 
 
-def test_a_missing_server_is_said_with_what_to_try(run: Run) -> None:
+def test_an_error_about_a_missing_server_says_what_to_try(run: Run) -> None:
     shown = run("model", "--server", "127.0.0.1:1")
     assert shown.exit_code == 3
     assert shown.stdout == ""
@@ -462,7 +456,7 @@ def test_the_library_does_without_the_command_lines_packages() -> None:
     assert "inkstream[cli]" in ended.stderr
 
 
-def test_a_missing_extra_is_said(
+def test_a_missing_extra_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["inkstream", "recognize", "seven.png"])

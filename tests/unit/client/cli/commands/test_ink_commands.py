@@ -272,7 +272,7 @@ def test_simulated_ink_has_the_pace_of_a_hand() -> None:
         assert max(np.ptp(np.concatenate(ink.arrays()), axis=0)) == pytest.approx(18, abs=0.3)
 
 
-def test_ink_to_show_is_simulated_where_there_is_none(
+def test_sample_ink_is_simulated_if_there_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INKSTREAM_DATA", str(tmp_path))
@@ -344,7 +344,7 @@ def test_a_tablet_is_followed_until_it_is_interrupted(
         (["--quiet-ms", 900, "--short-quiet-ms", 400], (900, 400)),
     ],
 )
-def test_quiet_times_are_told_to_the_server_which_chooses_the_others(
+def test_quiet_times_reach_the_server_which_chooses_missing_ones(
     run: Run,
     fake: FakeServer,
     monkeypatch: pytest.MonkeyPatch,
@@ -357,7 +357,7 @@ def test_quiet_times_are_told_to_the_server_which_chooses_the_others(
     assert (opening.quiet_ms, opening.short_quiet_ms) == told
 
 
-def test_a_tablet_that_is_unplugged_leaves_no_digit_without_its_final_answer(
+def test_a_digit_gets_its_final_answer_if_the_tablet_is_unplugged(
     run: Run, fake: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unplugged = NoTablet("/dev/input/event7: cannot be read any more; plug it in")
@@ -441,7 +441,7 @@ def test_a_rejected_digit_is_shown_as_such_with_its_reason(state: ink_pb2.GlyphS
     assert "not a digit" in console.file.getvalue()
 
 
-async def test_pages_that_nobody_reads_end_with_the_reason() -> None:
+async def test_pages_end_with_the_error_if_there_is_no_server() -> None:
     with pytest.raises(ConnectionFailed):
         await write_pages(
             ServerOptions("127.0.0.1:1"), write_digits(2), [Page(1), Page(2)], lambda *_: None

@@ -17,14 +17,14 @@ def console(*, colour: bool, width: int = 80) -> Console:
     )
 
 
-def test_different_digits_are_shown_and_a_mistake_last() -> None:
+def test_different_digits_are_chosen_and_a_mistake_last() -> None:
     labels = np.array([0, 0, 1, 2, 3, 1], np.uint8)
     digits = np.array([0, 0, 1, 2, 3, 7], np.uint8)
     assert choose(digits, labels, 3) == [0, 2, 5]
     assert choose(labels, labels, 3) == [0, 2, 3]
 
 
-def test_pictures_stand_side_by_side_as_far_as_there_is_room() -> None:
+def test_pictures_stand_side_by_side_if_there_is_room() -> None:
     images = np.zeros((8, 28, 28), np.uint8)
     captions = [Text(str(n)) for n in range(8)]
     assert len(gallery(images, captions, console(colour=False, width=80))) == 2
