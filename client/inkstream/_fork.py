@@ -6,7 +6,8 @@ a child of a process that uses grpc.aio they start threads that crash within mil
 60 children). So this module imports gRPC without these handlers. A child of a process that has used gRPC
 loads a second copy of gRPC's native code, which starts afresh and shares nothing with the first; it costs
 some 30 ms and 30 MB. So does a process whose `grpc` has the handlers: because it was imported before this
-package, or because GRPC_ENABLE_FORK_SUPPORT asks for them. The module `grpc` itself is left alone.
+package, or because GRPC_ENABLE_FORK_SUPPORT asks for them. The module `grpc` itself is left alone. A client
+with credentials that the program made with `grpc` uses that, fork handlers and all.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 import importlib.util
+import logging
 import os
 import shutil
 import sys
@@ -55,9 +57,9 @@ else:
 
 from inkstream._exceptions import ClientClosed, InvalidRequest, Unsupported  # noqa: E402 - imports gRPC
 
-_can_copy = hasattr(os, "memfd_create")
+_log = logging.getLogger("inkstream")
 _lock = threading.Lock()
-_own: ModuleType | None = None if _has_handlers and _can_copy else grpc
+_own: ModuleType | None = None if _has_handlers and sys.platform == "linux" else grpc
 """The gRPC that clients use in this process; None where a copy has to be loaded."""
 _is_used = False
 """Whether this process has used gRPC, so that its children cannot use the same."""
@@ -127,7 +129,7 @@ def own_grpc(credentials: object = None) -> ModuleType:
 
     Raises:
         InvalidRequest: `grpc` does not work in this process, so neither do the credentials.
-        Unsupported: a copy is needed, and the system is not Linux.
+        Unsupported: this is a forked child, and the system does not let it load a copy.
     """
     global _own, _is_used  # noqa: PLW0603 - gRPC keeps its state per process, too
     with _lock:
@@ -139,7 +141,18 @@ def own_grpc(credentials: object = None) -> ModuleType:
                 )
             return grpc
         if _own is None:
-            _own = _load_copy()
+            try:
+                _own = _load_copy()
+            except (OSError, ImportError, AttributeError) as error:
+                if _is_grpc_dead:
+                    raise Unsupported(
+                        f"gRPC cannot be loaded again in this forked child ({error!r}): start processes with "
+                        'multiprocessing.get_context("spawn")'
+                    ) from error
+                _log.warning(
+                    "gRPC cannot be loaded apart; forked children may crash", exc_info=True
+                )
+                _own = grpc
         return _own
 
 
@@ -149,11 +162,6 @@ def rpc_errors() -> tuple[type[grpc.aio.AioRpcError], ...]:
 
 
 def _load_copy() -> ModuleType:
-    if not _can_copy:
-        raise Unsupported(
-            "a forked child cannot use gRPC on this system once its parent has: start processes with "
-            'multiprocessing.get_context("spawn")'
-        )
     native = sys.modules[_NATIVE].__file__
     assert native is not None, "it is an extension module"
     # The loader takes what has the inode or the path of a loaded library for that library. Both are new

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from inkstream import AsyncClient, Client, ClientClosed, Ink, Stroke
+from inkstream import AsyncClient, Client, ClientClosed, Ink, InvalidRequest, Stroke, Tls
 
 CHILD_SECONDS = 30
 ONE = np.zeros((28, 28), np.uint8)
@@ -103,6 +103,27 @@ def grpc_of_the_program(address: str) -> None:
     with grpc.insecure_channel(address) as channel:
         grpc.channel_ready_future(channel).result(CHILD_SECONDS)
         in_child(lambda: recognizes_one(address))
+
+
+def encrypted(address: str, authority: str) -> None:
+    """A child encrypts as its parent does, though not with credentials that gRPC made."""
+    import grpc
+
+    tls = Tls.from_files(authority)
+    made_by_grpc = grpc.ssl_channel_credentials(Path(authority).read_bytes())
+    with Client(address, tls=made_by_grpc) as client:
+        assert client.recognize(ONE).digit == 1
+
+        def work() -> None:
+            with Client(address, tls=tls) as own:
+                assert own.recognize(ONE).digit == 1
+            with (
+                Client(address, tls=made_by_grpc) as own,
+                pytest.raises(InvalidRequest, match=r"do not work in a forked child; pass Tls"),
+            ):
+                own.recognize(ONE)
+
+        in_child(work)
 
 
 def two_generations(address: str) -> None:
@@ -272,4 +293,4 @@ def async_parent(address: str) -> None:
 
 
 if __name__ == "__main__":
-    globals()[sys.argv[1]](sys.argv[2])
+    globals()[sys.argv[1]](*sys.argv[2:])

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import RunningServer
+from tests.certificates import Authority
+from tests.integration.conftest import RunningServer, StartServer
 
 PROGRAMS = [
     "new_client_in_child",
@@ -26,9 +28,9 @@ SECONDS = 120
 """Longest that a program may take; its children give up before."""
 
 
-def run(server: RunningServer, *command: str, **environment: str) -> None:
+def run(*command: str, **environment: str) -> None:
     ended = subprocess.run(
-        [sys.executable, *command, server.address],
+        [sys.executable, *command],
         env=os.environ | environment,
         check=False,
         timeout=SECONDS,
@@ -42,16 +44,27 @@ def run(server: RunningServer, *command: str, **environment: str) -> None:
 class TestFork:
     @pytest.mark.parametrize("program", PROGRAMS)
     def test_parent_and_child_both_go_on(self, server: RunningServer, program: str) -> None:
-        run(server, "-m", "tests.integration.forking", program)
+        run("-m", "tests.integration.forking", program, server.address)
 
     def test_fork_handlers_of_grpc_do_no_harm(self, server: RunningServer) -> None:
         program = "busy_parent"
-        run(server, "-m", "tests.integration.forking", program, GRPC_ENABLE_FORK_SUPPORT="1")
+        command = ["-m", "tests.integration.forking", program, server.address]
+        run(*command, GRPC_ENABLE_FORK_SUPPORT="1")
 
     def test_a_program_may_import_grpc_first(self, server: RunningServer) -> None:
         code = "import grpc, sys; from tests.integration import forking; forking.{}(sys.argv[1])"
-        run(server, "-c", code.format("new_client_in_child"))
+        run("-c", code.format("new_client_in_child"), server.address)
 
-    def test_the_environment_stays_as_it_was(self, server: RunningServer) -> None:
+    def test_a_child_encrypts_as_its_parent(
+        self, start_server: StartServer, tmp_path: Path
+    ) -> None:
+        authority = Authority()
+        certificate, key = authority.server().write(tmp_path, "server")
+        (tmp_path / "ca.pem").write_bytes(authority.certificate)
+        server = start_server("--tls-cert", str(certificate), "--tls-key", str(key))
+        command = ["-m", "tests.integration.forking", "encrypted", server.address]
+        run(*command, str(tmp_path / "ca.pem"))
+
+    def test_the_environment_stays_as_it_was(self) -> None:
         code = "import inkstream, os; assert 'GRPC_ENABLE_FORK_SUPPORT' not in os.environ"
-        run(server, "-c", code)
+        run("-c", code)
