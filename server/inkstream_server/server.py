@@ -162,8 +162,8 @@ class Server:
         config = self._config
         registry = self.registry
         self._traces = traces = _traces(config)
-        self._metrics = metrics = (traces.metrics if traces else Metrics)(
-            registry, lambda: self._batcher.queue_depth
+        self._metrics = metrics = Metrics(
+            registry, lambda: self._batcher.queue_depth, traces.exemplar if traces else None
         )
         if config.tls_cert is not None:
             show_certificate(registry, partial(expiry, config.tls_cert))

@@ -59,14 +59,21 @@ class Metrics(Observer):
     `inkstream_batch_size` counts batches, so that sum / count is the mean batch.
     """
 
-    def __init__(self, registry: CollectorRegistry, queue_depth: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        queue_depth: Callable[[], int],
+        exemplar: Callable[[], dict[str, str] | None] | None = None,
+    ) -> None:
         """Register everything, each series present from the start.
 
         Args:
             registry: where to register.
             queue_depth: gives the number of frames that wait; called at each scrape.
+            exemplar: gives the labels of a latency's exemplar, or None; None for no exemplars.
         """
         self.registry = registry
+        self._exemplar = exemplar
         self._items = ItemCounter(
             "inkstream_items",
             "Items that ended, by kind and by how they ended.",
@@ -205,6 +212,8 @@ class Metrics(Observer):
     def handed_over(self, kind: Kind, seconds: float, items: int) -> None:
         """Count answers that go to the transport `seconds` after their items arrived."""
         self._latency[kind].observe(seconds, items)
+        if self._exemplar is not None and (labels := self._exemplar()):
+            self._latency[kind].exemplify(seconds, labels)
 
     def glyph_answered(self, reason: int, seconds: float) -> None:
         """Count a glyph's final answer that goes to the transport.

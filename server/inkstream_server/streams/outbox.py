@@ -11,6 +11,8 @@ from math import inf
 from time import perf_counter
 from typing import Any, Protocol
 
+from inkstream.v1.recognition_service_pb2 import Draining
+
 from inkstream_server.metrics.clients import ClientFigures
 from inkstream_server.metrics.items import Metrics
 from inkstream_server.streams.eager_write import EagerWrite
@@ -72,6 +74,7 @@ class Outbox:
         self._client = client
         self._written = written
         self._replies: deque[Reply] = deque()
+        self._draining: Draining | None = None
         self._items = 0
         self._is_ended = False
         self._is_closed = False
@@ -101,9 +104,9 @@ class Outbox:
         self._items += reply.items
         self._wake.set()
 
-    def put_first(self, reply: Reply) -> None:
-        """Have a reply leave before all others; it must weigh nothing."""
-        self._replies.appendleft(reply)
+    def announce(self, draining: Draining) -> None:
+        """Send a drain notice with the next message: the sooner callers leave, the less they wait."""
+        self._draining = draining
         self._wake.set()
 
     def grow(self, items: int) -> None:
@@ -176,17 +179,18 @@ class Outbox:
         Raises: what is wrong with the transport.
         """
         while True:
-            if not self._replies:
+            if not self._replies and self._draining is None:
                 if self._is_ended or self._is_closed:
                     await self._end_eager()
                     return
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            await self._replies[0].ready()
+            if self._draining is None:
+                await self._replies[0].ready()
             await self._end_eager()
-            response = Response()
-            items = 0
+            response, items = Response(draining=self._draining), 0
+            self._draining = None
             while self._replies and self._replies[0].is_complete():
                 reply = self._replies.popleft()
                 reply.append(response)

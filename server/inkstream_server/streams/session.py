@@ -22,7 +22,6 @@ from inkstream_server.pens.resources import InkResources
 from inkstream_server.streams.outbox import Outbox
 from inkstream_server.streams.tensor_reply import ration, reply_to
 from inkstream_server.wire import tensors
-from inkstream_server.wire.response import Response
 
 DRAIN_IDLE_SECONDS = 0.25
 """How long a draining stream may bring no message before the server ends it: five packets of a live pen."""
@@ -66,26 +65,6 @@ class Limits:
     """Most items unanswered at once; the server does not read a stream that has more."""
     max_frames_per_message: int
     """Most frames in one message."""
-
-
-@dataclass(slots=True, eq=False)
-class _DrainingReply:
-    """The drain notice. Satisfies `Reply`."""
-
-    draining: Draining
-    items: int = 0
-
-    def is_complete(self) -> bool:
-        return True
-
-    async def ready(self) -> None:
-        return
-
-    def append(self, response: Response) -> None:
-        response.draining = self.draining
-
-    def withdraw(self) -> None:
-        return
 
 
 class Session:
@@ -135,17 +114,13 @@ class Session:
         )
         resources = resources or InkResources.over(batcher, metrics)
         self._ink = InkSession(resources, self._outbox.put, clock, self._flow, allowance)
-        self._messages = 0
+        self.messages = 0
+        """How many messages were read."""
         self._finished = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._stalled: ReaderStalled | None = None
         self._is_over = False
-
-    @property
-    def messages(self) -> int:
-        """Messages that were read."""
-        return self._messages
 
     @property
     def has_unanswered(self) -> bool:
@@ -224,15 +199,14 @@ class Session:
         reader = self._reader
         if reader is None:
             return
-        # Before all replies that wait: the sooner callers leave, the less they wait.
-        self._outbox.put_first(_DrainingReply(Draining(grace_ms=round(grace_seconds * 1000))))
+        self._outbox.announce(Draining(grace_ms=round(grace_seconds * 1000)))
         end = perf_counter() + grace_seconds
         read_until = end - min(LAST_ANSWERS_SECONDS, grace_seconds / 2)
         while not reader.done() and (left := read_until - perf_counter()) > 0:
-            seen = self._messages
+            seen = self.messages
             await asyncio.wait([reader], timeout=min(DRAIN_IDLE_SECONDS, left))
             # A reader that waits for room reads nothing, which says nothing about the caller.
-            if self._messages == seen and not self._outbox.is_full:
+            if self.messages == seen and not self._outbox.is_full:
                 break
         reader.cancel()
         try:
@@ -244,7 +218,7 @@ class Session:
     async def _read(self) -> None:
         try:
             while (request := await self._wire.read()) is not None and not self._is_over:
-                self._messages += 1
+                self.messages += 1
                 kind = request.WhichOneof("request")
                 if kind == "tensors":
                     self._accept_tensors(request.tensors)

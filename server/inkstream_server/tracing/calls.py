@@ -14,6 +14,7 @@ from opentelemetry.trace import (
     StatusCode,
     Tracer,
     format_trace_id,
+    get_current_span,
     set_span_in_context,
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -99,6 +100,12 @@ class CallTracer(grpc.aio.ServerInterceptor):
 def trace_id(span: Span) -> str:
     """Give a span's trace id as logs and exemplars show it: 32 hexadecimal digits."""
     return format_trace_id(span.get_span_context().trace_id)
+
+
+def exemplar() -> dict[str, str] | None:
+    """Give the trace of the call that the running code works for, as labels; None if it is not recorded."""
+    call = CALL.get()
+    return None if call is None else {"trace_id": trace_id(get_current_span(call))}
 
 
 def _text(details: Any) -> str:

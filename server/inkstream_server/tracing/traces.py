@@ -11,15 +11,14 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExport
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
 from inkstream_server.tracing.batches import BatchTracer
-from inkstream_server.tracing.calls import CallTracer
-from inkstream_server.tracing.exemplars import TracedMetrics
+from inkstream_server.tracing.calls import CallTracer, exemplar
 
 CLOSE_SECONDS = 1.0
 """How long a stopping server waits until the last spans are sent."""
 
 
 class Traces:
-    """What a server adds to be traced: an interceptor, an observer, and metrics with exemplars."""
+    """What a server adds to be traced: an interceptor of calls, an observer of batches, and exemplars."""
 
     def __init__(self, exporter: SpanExporter, ratio: float) -> None:
         """Send spans to an exporter from a thread, in batches. Spans that do not fit its queue are dropped.
@@ -45,8 +44,8 @@ class Traces:
         """Makes the spans of calls."""
         self.batches = BatchTracer(tracer)
         """Makes the spans of items and batches."""
-        self.metrics = TracedMetrics
-        """Makes `Metrics` with exemplars."""
+        self.exemplar = exemplar
+        """Names the trace of an item for `Metrics`."""
 
     def close(self) -> None:
         """Send the last spans; blocks for at most `CLOSE_SECONDS`."""
