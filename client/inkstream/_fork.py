@@ -150,7 +150,7 @@ def own_grpc(credentials: object = None) -> ModuleType:
                         'multiprocessing.get_context("spawn")'
                     ) from error
                 _log.warning(
-                    "gRPC cannot be loaded apart; forked children may crash", exc_info=True
+                    "gRPC cannot be loaded a second time; forked children may crash", exc_info=True
                 )
                 _own = grpc
         return _own
