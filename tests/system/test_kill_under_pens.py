@@ -1,4 +1,7 @@
-"""A thousand pens of one sync client, written by eight threads, and a server that is killed under them."""
+"""A thousand pens of one sync client, written by eight threads, and a server that is killed under them.
+
+INKSTREAM_TEST_KILLS=25 kills it 25 times.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +12,40 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from inkstream import Client, GlyphResult, InkstreamError, RetryPolicy
+from inkstream import (
+    Client,
+    ConnectionEvent,
+    ConnectionState,
+    GlyphResult,
+    InkstreamError,
+    RetryPolicy,
+)
 
 from tests.integration.conftest import StartServer, start_server  # noqa: F401 - a fixture
 from tests.integration.test_client_resume import LONG_MS, free_port
 from tests.integration.writers import SEVEN
-from tests.patience import PATIENCE_SECONDS
 
 KILLS = int(os.environ.get("INKSTREAM_TEST_KILLS", "3"))
 THREADS = 8
 PENS = 1000
-DIGITS = 4
-"""Digits that each pen writes around a kill."""
+STROKES = 10
+"""Strokes of a digit; none is settled before the last one."""
+MOST_DIGITS = 2
+"""Digits of a pen around one kill, so that a slow machine has an end of it."""
+PATIENCE_SECONDS = 120.0
+"""Longest wait for what must happen: a server may read twenty thousand strokes first."""
+ROUNDS = 4
+"""Strokes that each pen has written when the server is killed."""
 
 
 class Writer:
     """A thread with its share of the pens, which it writes flat out."""
 
     def __init__(self, client: Client, pens: int) -> None:
-        self.begun = threading.Semaphore(0)
+        self.rounds = threading.Semaphore(0)
+        """Released whenever each pen has written another stroke."""
+        self.due = 0
+        """Digits written since the last check."""
         self.answered = threading.Semaphore(0)
         """Released for every final result, and for every error."""
         self.errors: list[InkstreamError] = []
@@ -46,24 +64,30 @@ class Writer:
             self.finals[item.pen].append(item.strokes)
             self.answered.release()
 
-    def write(self) -> None:
-        for _ in range(DIGITS):
+    def write(self, is_lost: threading.Event) -> None:
+        """Write digits with all pens in turn, until the client has lost its stream."""
+        for _ in range(MOST_DIGITS):
+            if is_lost.is_set():
+                return
+            strokes: dict[int, list[int]] = {pen.number: [] for pen in self._pens}
+            for _ in range(STROKES):
+                for pen in self._pens:
+                    strokes[pen.number].append(pen.down(*SEVEN[0]))
+                    pen.move(*SEVEN[1])
+                    pen.up()
+                self.rounds.release()
             for pen in self._pens:
-                strokes = [pen.down(*SEVEN[0])]
-                for point in SEVEN[1:]:
-                    pen.move(*point)
-                pen.up()
-                strokes.append(pen.stroke([(14, 24), (30, 25)]))
                 pen.end_glyph()
-                self.written[pen.number].append(tuple(strokes))
-                self.begun.release()
+                self.written[pen.number].append(tuple(strokes[pen.number]))
+                self.due += 1
 
     def check(self) -> None:
         """All that was written is answered once, or is about to be."""
-        for _ in range(DIGITS * len(self._pens)):
+        for _ in range(self.due):
             assert self.answered.acquire(timeout=PATIENCE_SECONDS), "no answers any more"
             assert not self.errors, f"{len(self.errors)} errors, the first: {self.errors[0]!r}"
         assert self.finals == self.written, "digits lost, doubled, torn or joined"
+        self.due, self.rounds = 0, threading.Semaphore(0)
 
 
 @pytest.mark.timeout(60 + 20 * KILLS)
@@ -72,26 +96,35 @@ def test_a_server_killed_under_a_thousand_pens_of_eight_threads_costs_no_digit(
 ) -> None:
     port = free_port()
     server = start_server("--port", port)
-    patient = RetryPolicy(
-        first_attempts=1_000_000
-    )  # The first kill may come before the first answer.
+    is_lost = threading.Event()
+    # The first kill may come before the first stream.
+    patient = RetryPolicy(first_attempts=1_000_000)
+
+    def notice(event: ConnectionEvent) -> None:
+        if event.state is ConnectionState.LOST:
+            is_lost.set()
+
     with (
-        Client(server.address, retry=patient) as client,
+        Client(server.address, on_state=notice, retry=patient, ink_buffer=1_000_000) as client,
         ThreadPoolExecutor(THREADS) as threads,
     ):
         writers = [Writer(client, PENS // THREADS) for _ in range(THREADS)]
         for _ in range(KILLS):
-            writing = [threads.submit(writer.write) for writer in writers]
-            for _ in range(PENS // THREADS):
-                assert writers[0].begun.acquire(timeout=PATIENCE_SECONDS)
+            is_lost.clear()
+            writing = [threads.submit(writer.write, is_lost) for writer in writers]
+            for writer in writers:
+                for _ in range(ROUNDS):
+                    assert writer.rounds.acquire(timeout=PATIENCE_SECONDS)
             server.signal(signal.SIGKILL)
             server.wait()
-            server = start_server("--port", port)
             for thread in writing:
                 thread.result()
+            server = start_server("--port", port)
             for writer in writers:
                 writer.check()
-    digits = KILLS * PENS * DIGITS
+    strokes = sum(
+        len(digit) for it in writers for digits in it.written.values() for digit in digits
+    )
     sys.stdout.write(
-        f"{KILLS} kills, {PENS} pens, {THREADS} threads: {digits} digits answered once\n"
+        f"{KILLS} kills, {PENS} pens, {THREADS} threads: {strokes} strokes answered once\n"
     )
