@@ -107,8 +107,8 @@ class Batcher:
             deadline: when the answer becomes worthless, on the clock of `time.perf_counter`, in seconds.
             asked: when the frames were asked for, on the same clock, for observers; None for now.
             at_once: whether the caller can use the answer when this returns. The frames are then computed
-                in place if queueing them would gain nothing: a caller who waits for each answer gets it a
-                third sooner.
+                in place if queueing them would gain nothing: a caller that waits for each answer gets it
+                a third sooner.
             joins: an earlier answer of this flow that may cover these frames, too. They then wait with its
                 block if that is the last one and has not begun: a future, a place in the queue and an
                 answer for each message cost a busy server a third of its time.
@@ -134,7 +134,7 @@ class Batcher:
                 self._admit(flow, priority, rows, deadline, now)
             except Overloaded as error:
                 for observer in self._observers:
-                    observer.refused(error, rows, priority, asked)
+                    observer.overloaded(error, rows, priority, asked)
                 raise
         loop = asyncio.get_running_loop()
         answer: Answer = loop.create_future()

@@ -1,4 +1,4 @@
-"""What watches frames on their way through the batcher: metrics, and traces where they are on."""
+"""The seam for what watches the batcher: metrics, and traces if they are on."""
 
 from collections.abc import Sequence
 
@@ -9,25 +9,22 @@ from inkstream_server.batching.results import Batch
 
 
 class Observer:
-    """Watches a batcher, and does nothing by itself: override what is to be seen.
-
-    Called in the batcher's event loop, so a method must be quick and must not raise.
-    """
+    """Watches a batcher in its event loop: a method must be quick and not raise. Override what you need."""
 
     def submitted(self, answer: Answer, rows: int, priority: Priority, asked: float | None) -> None:
         """Note frames that were accepted. Called in the context of the code that submitted them.
 
         Args:
-            answer: what their block becomes; frames that wait with a block share its answer.
+            answer: their block's; frames that join a block share its answer.
             rows: how many frames.
             priority: their class.
             asked: when they were asked for, see `Batcher.submit`; None for now.
         """
 
-    def refused(
+    def overloaded(
         self, error: Overloaded, rows: int, priority: Priority, asked: float | None
     ) -> None:
-        """Note frames that were refused, see `submitted`."""
+        """Note frames that were not accepted because of load, see `submitted`."""
 
     def computed(self, batch: Batch, parts: Sequence[Part]) -> None:
         """Note a batch, and which rows of which blocks are in it. Their answers are not set yet."""

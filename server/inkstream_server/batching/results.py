@@ -78,7 +78,7 @@ class Batch:
         self.confidences: list[float]
         """The same as numbers."""
         if len(probabilities) == 1:
-            # Somebody waits for a single row, and for one row numbers take a fifth of the time of arrays.
+            # A caller waits for a single row, and for one row numbers take a fifth of the time of arrays.
             (row,) = probabilities.tolist()
             total, most = sum(row), max(row)
             digit = row.index(most)

@@ -1,7 +1,7 @@
 """The replies of a stream, in the order of arrival: written when they are complete. Reads nothing.
 
-Replies that are complete when the writer runs leave in one message. When the stream is idle, no writer is
-needed: whoever has a complete reply starts the write itself, and goes on. The next write waits for it.
+Replies that are complete when the writer runs leave in one message. When the stream is idle, the reader
+starts the write of a complete reply itself, and reads on; the next write waits for it.
 """
 
 import asyncio

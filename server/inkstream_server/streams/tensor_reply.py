@@ -32,8 +32,8 @@ class TensorReply:
     """Of frames that were wrong, each in its own way."""
     blocks: list[tuple[list[int], Answer]] = field(default_factory=list)
     """The frames that the batcher accepted, by their numbers."""
-    refused: list[SharedError] = field(default_factory=list)
-    """Of frames that it did not."""
+    shared_errors: list[SharedError] = field(default_factory=list)
+    """Of frames that it did not accept or compute."""
     later: list[tuple[float, int]] = field(default_factory=list)
     """When each further message arrived, and its items."""
 
@@ -69,7 +69,7 @@ class TensorReply:
 
     def append(self, response: Response) -> None:
         """See `Reply`."""
-        metrics, shared_errors = self.metrics, self.refused
+        metrics, shared_errors = self.metrics, self.shared_errors
         for sequences, answer in self.blocks:
             failure = answer.exception()
             if failure is None:
@@ -114,7 +114,7 @@ def reply_to(
     last: Reply | None = None,
     at_once: bool = False,
 ) -> TensorReply:
-    """Have a message's frames computed. Frames that the batcher refuses are answered with that.
+    """Submit a message's frames to the batcher, and make the reply to them.
 
     Args:
         arrival: the message.
@@ -133,7 +133,7 @@ def reply_to(
     mate = last if can_join and isinstance(last, TensorReply) else None
     joins = mate.shareable if mate is not None else None
     blocks: list[tuple[list[int], Answer]] = []
-    refused: list[SharedError] = []
+    shared_errors: list[SharedError] = []
     for group in arrival.groups:
         try:
             answer = batcher.submit(
@@ -145,13 +145,15 @@ def reply_to(
                 joins=joins,
             )
         except Overloaded as full:
-            refused.append(shared_error(group.sequences, full))
+            shared_errors.append(shared_error(group.sequences, full))
             continue
         if mate is not None and answer is joins:
             mate.extend(group.sequences, arrived)
             return mate
         blocks.append((group.sequences, answer))
-    return TensorReply(arrival.items, arrived, options, metrics, arrival.errors, blocks, refused)
+    return TensorReply(
+        arrival.items, arrived, options, metrics, arrival.errors, blocks, shared_errors
+    )
 
 
 def ration(arrival: Arrival, allowance: Allowance) -> list[error_pb2.ItemError]:
@@ -159,14 +161,14 @@ def ration(arrival: Arrival, allowance: Allowance) -> list[error_pb2.ItemError]:
 
     Returns: an error for each frame beyond the allowance, with a retry-after.
     """
-    refused: list[error_pb2.ItemError] = []
+    errors: list[error_pb2.ItemError] = []
     for group in arrival.groups:
         asked = len(group.sequences)
         granted = allowance.take(asked)
         if granted == asked:
             continue
         retry_after_ms = allowance.retry_after_ms(asked - granted)
-        refused += [
+        errors += [
             error_pb2.ItemError(
                 sequence=sequence,
                 code=error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED,
@@ -177,4 +179,4 @@ def ration(arrival: Arrival, allowance: Allowance) -> list[error_pb2.ItemError]:
         ]
         group.frames, group.sequences = group.frames[:granted], group.sequences[:granted]
     arrival.groups = [group for group in arrival.groups if group.sequences]
-    return refused
+    return errors

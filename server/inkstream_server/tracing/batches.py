@@ -35,7 +35,7 @@ class BatchTracer(Observer):
             answer.add_done_callback(self._answered)
         self._spans[answer].append(self._begin(call, rows, priority, asked))
 
-    def refused(
+    def overloaded(
         self, error: Overloaded, rows: int, priority: Priority, asked: float | None
     ) -> None:
         """See `Observer`."""

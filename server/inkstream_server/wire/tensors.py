@@ -84,14 +84,14 @@ def read(tensors: tensor_pb2.Tensors, *, after: int, max_frames: int) -> Arrival
     mismatch = _mismatch(kind, len(pixels), len(sequences), len(deadlines))
     if mismatch is not None:
         field, message = mismatch
-        refused = [_invalid(sequence, field, message) for sequence in sequences]
-        if not refused:
+        errors = [_invalid(sequence, field, message) for sequence in sequences]
+        if not errors:
             # Frames without numbers can only be answered by one error without a number.
             error = error_pb2.ItemError(
                 code=error_pb2.ERROR_CODE_INVALID_ARGUMENT, field=field, message=message
             )
-            refused = [error]
-        return Arrival([], refused, len(refused), max([after, *sequences]))
+            errors = [error]
+        return Arrival([], errors, len(errors), max([after, *sequences]))
 
     faults: dict[int, error_pb2.ItemError] = {}
     if kind == "uint8":

@@ -49,7 +49,7 @@ class Notes(Observer):
     def submitted(self, answer: Answer, rows: int, priority: Priority, asked: float | None) -> None:
         self.submitted_rows.append(rows)
 
-    def refused(
+    def overloaded(
         self, error: Overloaded, rows: int, priority: Priority, asked: float | None
     ) -> None:
         self.refused_rows.append(rows)
