@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="TensorFlow is not installed: pip install -e training")
 
+import tensorflow as tf
 from inkstream import mnist
 
 from .ink_fixtures import ink_files, small_ink
@@ -30,6 +32,20 @@ def bars(n: int, seed: int) -> tuple[Images, Images]:
     for image, label in zip(images, labels, strict=True):
         image[4:24, 4 + 2 * label : 6 + 2 * label] = 255
     return images, labels
+
+
+@pytest.fixture(autouse=True)
+def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train without XLA: compiling a step takes longer than the few steps of a test.
+
+    Fixtures of modules run before this one, so what they train is compiled.
+    """
+
+    def function(step: Any, *, jit_compile: bool | None = None, **options: Any) -> Any:
+        return traced(step, **options)
+
+    traced = tf.function
+    monkeypatch.setattr(tf, "function", function)
 
 
 Files = dict[mnist.Split, tuple[mnist.IdxFile, mnist.IdxFile]]

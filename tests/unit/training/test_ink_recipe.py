@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from inkstream_server.confidence.rejection import rule_of, tempered
+from inkstream_training import pictures
 from inkstream_training.card import Card
 from inkstream_training.cli import main
 from inkstream_training.export import infer_litert
@@ -27,6 +28,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     few = InkMixture(digit_drawings=3, letter_drawings=3, scribbles=50, blanks=10)
     recipe = dataclasses.replace(RECIPES["ink"], epochs=2, validation_examples=200, ink=few)
     monkeypatch.setitem(RECIPES, "ink", recipe)
+    monkeypatch.setattr(pictures, "MISTAKES", 4)
 
 
 def test_ink_is_learned_measured_drawn_and_repeated(
