@@ -71,13 +71,9 @@ class OpenPen:
             glyph, edition, job = self._drawn
             if glyph is wanted.glyph and edition == wanted.edition and not job.failure:
                 return job
-        job = RenderJob(
-            wanted.ink,
-            y_up=self.settings.y_up,
-            tap=self.settings.tap,
-            flow=self.flow,
-            priority=Priority.INTERIM if wanted.state == "interim" else Priority.GLYPH,
-        )
+        priority = Priority.INTERIM if wanted.state == "interim" else Priority.GLYPH
+        settings = self.settings
+        job = RenderJob(wanted.ink, settings.y_up, settings.tap, self.flow, priority)
         self._drawn = (wanted.glyph, wanted.edition, job)
         if wanted.state == "provisional":
             job.on_settled(lambda: self._use(wanted, job))

@@ -258,15 +258,13 @@ class Pen:
 
     def _place(self, stroke: Stroke, now: float, *, is_up: bool) -> None:
         """Decide which glyph a stroke belongs to, if that can be decided; at pen-up it always can."""
-        glyph, settings = self._glyph, self._settings
+        glyph, quiet = self._glyph, self._settings.quiet
         if not len(stroke):
             self._join(stroke, None)
             return
-        box = segmentation.box_at(settings.boxes, *stroke.first, glyph.box if glyph else None)
+        box = segmentation.box_at(self._settings.boxes, *stroke.first, glyph.box if glyph else None)
         if glyph is not None:
-            begins = segmentation.begins_another(
-                settings.quiet, glyph, stroke, box, now=now, is_up=is_up
-            )
+            begins = segmentation.begins_another(quiet, glyph, stroke, box, now=now, is_up=is_up)
             if begins is None:
                 return
             if begins:

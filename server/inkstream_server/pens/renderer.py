@@ -74,12 +74,9 @@ class RenderJob:
             self._settle()
             return seconds
         try:
+            row = frame.reshape(1, -1)
             self._answer = self._context.run(
-                batcher.submit,
-                frame.reshape(1, -1),
-                self.flow,
-                self.priority,
-                asked=self._asked,
+                batcher.submit, row, self.flow, self.priority, asked=self._asked
             )
         except Overloaded as full:
             self.failure = full

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -135,9 +134,7 @@ def _facts(ink: Ink) -> str:
     return ", ".join(facts)
 
 
-def _write_png(
-    output: Path, index: int, inks: Sequence[Ink], frames: Sequence[_Frame | None]
-) -> None:
+def _write_png(output: Path, index: int, inks: list[Ink], frames: list[_Frame | None]) -> None:
     """Write each ink under its number and label, beside what the model sees of it."""
     cells = []
     for number, (ink, frame) in enumerate(zip(inks, frames, strict=True), index):
