@@ -129,7 +129,7 @@ class AsyncClient(ClientBase[AsyncPen]):
         """Recognise one digit whose ink is complete; see `Client.recognize_ink`."""
         request = self._ink_request(ink, alternatives, deadline)
         self._settle()
-        return self._ink_result(await self._connection.recognize(request, deadline))
+        return self._ink_result(await self._connection.ask("Recognize", request, deadline))
 
     async def model(self) -> Model:
         """Ask the server to describe the model; see `Client.model`."""

@@ -170,7 +170,7 @@ class Client(ClientBase[Pen]):
             InkstreamError: any other reason why it got no result.
         """
         request = self._ink_request(ink, alternatives, deadline)
-        return self._ink_result(wait_for(self._connection.recognize(request, deadline)))
+        return self._ink_result(wait_for(self._connection.ask("Recognize", request, deadline)))
 
     def model(self) -> Model:
         """Ask the server to describe the model.

@@ -77,19 +77,13 @@ class Connection(Inheritable):
             InkstreamError: no server can be reached, or the server has no such model.
         """
         request = wire.GetModelRequest(model=self._options.model)
-        response = await self._ask("GetModel", request, self._options.connect_timeout)
+        response = await self.ask("GetModel", request, self._options.connect_timeout)
         return Model.from_wire(response.model)
 
-    async def recognize(
-        self, request: wire.RecognizeRequest, deadline: float | None
-    ) -> wire.RecognizeResponse:
-        """Make one unary call.
-
-        Raises:
-            InkstreamError: the call failed as a whole.
-        """
-        response: wire.RecognizeResponse = await self._ask("Recognize", request, deadline)
-        return response
+    async def ask(self, method: str, request: Any, seconds: float | None) -> Any:
+        """Make a unary call; see `Channels.ask`."""
+        self._outbox.require_open()
+        return await self._channels.ask(method, request, seconds)
 
     async def close(self, grace: float) -> None:
         """Wait up to `grace` seconds for answers, fail what is left and disconnect.
@@ -114,10 +108,6 @@ class Connection(Inheritable):
             await self._channels.close()
             if not was_closing:
                 self._report(ConnectionState.CLOSED)
-
-    async def _ask(self, method: str, request: Any, seconds: float | None) -> Any:
-        self._outbox.require_open()
-        return await self._channels.ask(method, request, seconds)
 
     async def _keep(self) -> None:
         """Use one stream after the other as long as something waits or is unanswered."""
