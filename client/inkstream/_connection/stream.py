@@ -148,7 +148,7 @@ class StreamCall:
     def has_unanswered(self) -> bool:
         """Whether the server still has to answer items."""
         exchange = self._exchange
-        return (exchange is not None and exchange.unanswered > 0) or self._pens.is_owing
+        return (exchange is not None and exchange.unanswered > 0) or self._pens.is_pending
 
     async def _first_response(self) -> wire.StreamRecognizeResponse | None:
         config = wire.StreamRecognizeRequest(config=self._options.stream_config())

@@ -77,7 +77,7 @@ class InkExchange:
             journal.reader.recheck()
 
     @property
-    def is_owing(self) -> bool:
+    def is_pending(self) -> bool:
         """Whether a final answer is due."""
         return self._outbox.is_pending(self._pens.values())
 

@@ -62,9 +62,8 @@ class Tablet:
         """
         try:
             for event in self._device.read_loop():
-                yield from self._decoder.feed(
-                    event.timestamp(), event.type, event.code, event.value
-                )
+                seconds = event.timestamp()
+                yield from self._decoder.feed(seconds, event.type, event.code, event.value)
                 if self._decoder.is_stale:
                     now = _layout(self._device) or self.layout
                     pressure = now.pressure.value if now.pressure else 0

@@ -15,8 +15,10 @@ from inkstream._pens.point_coder import (
     FULL_PRESSURE,
     Columns,
     StrokeCoder,
+    fit,
     scale_for,
 )
+from inkstream.ink import Ink
 
 _PLACES = st.floats(-1e6, 1e6)
 _ROWS = st.lists(
@@ -159,3 +161,15 @@ def test_whole_numbers_of_some_size_stay_as_they_are() -> None:
     points = np.array([[100.0, 500], [120, 100]])
     counts_per_unit, origin = scale_for([points])
     assert (counts_per_unit, origin.tolist()) == (1.0, [0.0, 0.0])
+
+
+def test_only_an_ink_can_be_fitted() -> None:
+    with pytest.raises(
+        InvalidInk, match=r"^ink: expected an Ink, got list; Ink\(strokes\) makes one$"
+    ):
+        fit([[(0, 0), (5, 20)]])  # type: ignore[arg-type]
+    fitted = fit(Ink([[(0, 0), (5, 20)]]))  # type: ignore[arg-type]
+    assert (fitted.counts_per_unit, [stroke.tolist() for stroke in fitted.strokes]) == (
+        1.0,
+        [[[0, 0], [5, 20]]],
+    )
