@@ -1,4 +1,4 @@
-# The front door: `make help` lists what it opens.
+# `make help` lists the targets.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -7,11 +7,11 @@ SHELL := bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Real data where it lies beside the checkout; else the loaders download what they need.
+# Use real data beside the checkout if it is there; otherwise the loaders download what they need.
 export INKSTREAM_DATA ?= $(abspath $(wildcard ../shared/data))
-# Where `make test-system` puts its pictures of the status page and the board; docs/pictures renews the committed ones.
+# `make test-system` writes its pictures of the status page and the board here; docs/pictures replaces the committed ones.
 export PICTURES ?= plots
-# Exact versions, for build requirements too.
+# Install exact versions, also of build requirements.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP := $(BIN)/pip install --quiet
@@ -27,18 +27,18 @@ demo: .stamps/run ## Start a server, stream real digits and live pens through it
 	@$(BIN)/inkstream demo $(ARGS)
 
 board: .stamps/run ## Write digits in your browser and see them recognised (ARGS="--no-open")
-	@$(BIN)/inkstream board $(ARGS) || [ $$? -eq 130 ] # Ctrl-C ends it, and is no error.
+	@$(BIN)/inkstream board $(ARGS) || [ $$? -eq 130 ] # Ctrl-C is no error.
 
 serve: .stamps/run ## Run the server in the foreground (ARGS="--port 50051")
 	@exec $(BIN)/inkstream-server serve $(ARGS)
 
-watch: .stamps/run ## Run the server and, where it is installed, Prometheus over it; prints where to look
+watch: .stamps/run ## Run the server, and Prometheus over it if installed; prints where to look
 	@PATH="$(CURDIR)/$(BIN):$$PATH" exec deploy/watch.sh $(ARGS)
 
 train: .stamps/dev ## Train a model (ARGS="--recipe augmented --seed 1")
 	@$(BIN)/inkstream-train train $(ARGS)
 
-# Most tests wait for other processes now and then, so one worker more than there are cores keeps all of them busy.
+# Tests wait for other processes now and then, so one worker more than there are cores keeps all cores busy.
 WORKERS ?= $(shell expr $$(nproc) + 1)
 test: .stamps/dev lint ## Check and test everything (ARGS="-k batcher")
 	@$(BIN)/coverage erase
@@ -47,10 +47,10 @@ test: .stamps/dev lint ## Check and test everything (ARGS="-k batcher")
 test-all: test ## Do what `make test` does, then run slow tests and search longer with Hypothesis
 	$(BIN)/pytest -m "slow or hypothesis" -n $(WORKERS) --dist worksteal --hypothesis-profile thorough $(ARGS)
 
-test-system: .stamps/system ## Test as an operator would: wheels, and programs not ours (ARGS="-k wheels")
+test-system: .stamps/system ## Test wheels, and the server with programs of others (ARGS="-k wheels")
 	$(BIN)/pytest tests/system $(ARGS)
 
-fuzz: .stamps/dev ## Fuzz what reads other people's bytes (ARGS="--seconds 300")
+fuzz: .stamps/dev ## Fuzz everything that reads foreign bytes (ARGS="--seconds 300")
 	@$(PIP) atheris
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
@@ -96,13 +96,13 @@ protos: .stamps/protoc ## Generate client/inkstream/v1 from protos/
 	@.venv-protos/bin/python -m grpc_tools.protoc -Iprotos --python_out=$(PROTO_OUT) --pyi_out=$(PROTO_OUT) protos/inkstream/v1/*.proto
 	@.venv-protos/bin/python -m grpc_tools.protoc -Iprotos --grpc_python_out=$(PROTO_OUT) protos/inkstream/v1/recognition_service.proto
 
-bench: .stamps/bench ## Measure speed beside the transport's floor (about 5 minutes)
+bench: .stamps/bench ## Measure speed beside a bare gRPC echo (about 5 minutes)
 	@$(BIN)/python -m benchmarks --json plots/bench.json --picture plots/bench.svg $(ARGS)
 
-bench-quick: .stamps/run ## Fail if slower beside the floor than committed (ARGS="--update" to commit)
+bench-quick: .stamps/run ## Fail if the server is slower than the committed ratios (ARGS="--update" to commit)
 	@$(BIN)/python -m benchmarks.quick $(ARGS)
 
-soak: .stamps/bench ## Use a server in every way for 10 minutes, see that nothing is left (ARGS="--minutes 60")
+soak: .stamps/bench ## Use a server in every way for 10 minutes, check for leaks (ARGS="--minutes 60")
 	@$(BIN)/python -m benchmarks.soak --picture plots/soak.svg $(ARGS)
 
 DIST ?= dist
@@ -132,7 +132,7 @@ $(VENV)/bin/python:
 	@$(PIP) -e "client[cli,inkml,tablet]" -e "server[keras,otel]" -e training -r requirements-dev.txt
 	@mkdir -p .stamps && touch $@
 
-# Programs of Debian that root installs; without root their tests are skipped, and say so.
+# Programs of Debian, installed by root. Without root the tests that need them are skipped, and say so.
 SYSTEM_PROGRAMS := prometheus chromium faketime
 
 .stamps/system: .stamps/dev requirements-system.txt
@@ -146,8 +146,8 @@ SYSTEM_PROGRAMS := prometheus chromium faketime
 	|| echo "apt-get failed (tests of what is missing are skipped):" $$missing; fi
 	@mkdir -p .stamps && touch $@
 
-# The compiler is older than what the project runs on, so it has a virtual environment of its own:
-# code it generates runs beside protobuf 6 and 7 (a runtime takes code of its own and of the major version before).
+# The compiler has its own virtual environment, because it is older than the protobuf that the project runs with:
+# a runtime accepts code of its own major version and of the one before, so this code runs with protobuf 6 and 7.
 .stamps/protoc: requirements-protoc.txt
 	@echo "Setting up the protobuf compiler (once)"
 	@$(PYTHON) -m venv .venv-protos
