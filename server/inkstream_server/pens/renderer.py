@@ -21,7 +21,7 @@ from inkstream_server.metrics.ink import InkMetrics
 from inkstream_server.pens.strokes import Ink
 
 TURN_SECONDS = 0.002
-"""Longest that one turn draws: some 25 glyphs."""
+"""Longest time that one turn draws: about 25 glyphs."""
 
 
 @dataclass(slots=True, eq=False)

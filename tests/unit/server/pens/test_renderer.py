@@ -12,7 +12,7 @@ from tests.unit.server.builders import GatedEngine, Workshop, numbered, turns
 LINE = np.array([(0, 0), (0, 10), (5, 20)], np.float64)
 
 
-def drawing(points: np.ndarray[tuple[int, int], np.dtype[np.float64]] = LINE) -> RenderJob:
+def job(points: np.ndarray[tuple[int, int], np.dtype[np.float64]] = LINE) -> RenderJob:
     return RenderJob((points,), y_up=False, tap=0.0)
 
 
@@ -22,7 +22,7 @@ async def test_a_pen_with_much_to_draw_holds_up_no_other(monkeypatch: pytest.Mon
     renderer = GlyphRenderer(workshop.batcher, workshop.metrics.ink)
     order: list[str] = []
     for pen in "aaaaaaaabbc":
-        one = drawing()
+        one = job()
         one.on_settled(lambda pen=pen: order.append(pen))  # type: ignore[misc]
         renderer.add(pen, one)
     await turns(60)
@@ -35,12 +35,12 @@ async def test_glyphs_that_are_drawn_in_one_turn_share_a_batch(
     monkeypatch.setattr(renderer_module, "TURN_SECONDS", 60.0)
     workshop = Workshop()
     renderer = GlyphRenderer(workshop.batcher, workshop.metrics.ink)
-    drawings = [drawing() for _ in range(5)]
-    for pen, one in enumerate(drawings):
+    jobs = [job() for _ in range(5)]
+    for pen, one in enumerate(jobs):
         renderer.add(pen, one)
     await turns()
     assert [len(batch) for batch in workshop.engine.batches] == [5]
-    assert all(one.share is not None for one in drawings)
+    assert all(one.share is not None for one in jobs)
     assert workshop.value("inkstream_rasterize_seconds_count") == 5
 
 
@@ -48,7 +48,7 @@ async def test_what_was_withdrawn_is_neither_drawn_nor_told() -> None:
     workshop = Workshop()
     renderer = GlyphRenderer(workshop.batcher, workshop.metrics.ink)
     told: list[int] = []
-    one = drawing()
+    one = job()
     one.on_settled(lambda: told.append(1))
     renderer.add("pen", one)
     one.withdraw()
@@ -64,7 +64,7 @@ async def test_what_is_withdrawn_while_it_waits_for_the_engine_is_not_computed()
     renderer = GlyphRenderer(workshop.batcher, workshop.metrics.ink)
     workshop.batcher.submit(numbered([1]))
     await engine.begun()
-    one = drawing()
+    one = job()
     renderer.add("pen", one)
     await turns()
     assert workshop.batcher.queue_depth == 1
@@ -90,7 +90,7 @@ async def test_a_full_queue_and_a_failed_engine_are_failures_of_the_drawing() ->
     engine.failures = {0: "raise"}
     workshop = Workshop(engine, max_queue=1)
     renderer = GlyphRenderer(workshop.batcher, workshop.metrics.ink)
-    failing, waiting, refused = drawing(), drawing(), drawing()
+    failing, waiting, refused = job(), job(), job()
     renderer.add("pen", failing)
     await engine.begun()
     renderer.add("pen", waiting)
@@ -106,7 +106,7 @@ async def test_a_full_queue_and_a_failed_engine_are_failures_of_the_drawing() ->
 
 
 async def test_who_asks_late_is_told_at_once() -> None:
-    one = drawing()
+    one = job()
     one.withdraw()
     told: list[int] = []
     one.on_settled(lambda: told.append(1))
