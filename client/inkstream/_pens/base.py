@@ -166,8 +166,8 @@ class PenBase:
     def erase(self, stroke: int) -> None:
         """Remove a stroke: its digit is recognised again without it.
 
-        A digit with a final result keeps that. To erase from it gives an error, once the server answers; no
-        loop over the pen waits for it, so it comes in a loop that still runs, or in the next one.
+        A digit with a final result keeps it: the server answers the erasure with an error. No loop over the
+        pen waits for that error; it comes in a loop that still runs, or in the next one.
 
         Raises:
             InvalidInk: there is no such stroke.
