@@ -8,6 +8,7 @@ writes.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from typing import Final
 
 import numpy as np
@@ -136,13 +137,7 @@ def _options_of(share: Share, options: tensor_pb2.AnswerOptions, arrived: float)
 
 def serialize(results: Sequence[PackedResults]) -> list[bytes]:
     """Join results into serialised `TensorResults`, one for each run of results of one model."""
-    groups: list[list[PackedResults]] = []
-    for entry in results:
-        if groups and groups[-1][0].label == entry.label:
-            groups[-1].append(entry)
-        else:
-            groups.append([entry])
-    return [_joined(group) for group in groups]
+    return [_joined([*run]) for _, run in groupby(results, lambda entry: entry.label)]
 
 
 def stream_message(results: Sequence[PackedResults]) -> bytes:

@@ -77,10 +77,7 @@ class Response:
     @property
     def error_count(self) -> int:
         """How many items have an error."""
-        count = len(self.errors)
-        for shared in self.shared_errors:
-            count += len(shared.sequences)
-        return count
+        return len(self.errors) + sum([len(it.sequences) for it in self.shared_errors])
 
     def to_bytes(self) -> bytes:
         """Serialise the message; empty if it has no field.
