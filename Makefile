@@ -45,7 +45,7 @@ test: .stamps/dev lint ## Check and test everything (ARGS="-k batcher")
 	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist worksteal --cov --cov-config=pyproject.toml --cov-report=term $(ARGS)
 
 test-all: test ## Do what `make test` does, then run slow tests and search longer with Hypothesis
-	$(BIN)/pytest -m "slow or hypothesis" -n $(WORKERS) --dist worksteal --hypothesis-profile thorough $(ARGS)
+	$(BIN)/pytest -m "slow or hypothesis" -n $(WORKERS) --dist worksteal --hypothesis-profile thorough --timeout 600 $(ARGS)
 
 test-system: .stamps/system ## Test wheels, and the server with programs of others (ARGS="-k wheels")
 	$(BIN)/pytest tests/system $(ARGS)
