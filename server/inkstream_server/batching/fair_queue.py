@@ -34,7 +34,6 @@ class Block(Protocol):
     @property
     def rows_left(self) -> int:
         """Rows that have not."""
-        ...
 
 
 BlockT = TypeVar("BlockT", bound=Block)

@@ -30,10 +30,4 @@ class Observer:
         """Note a batch, and which rows of which blocks are in it. Their answers are not set yet."""
 
     def failed(self, error: BaseException, parts: Sequence[Part], started: float) -> None:
-        """Note a batch that the engine did not compute, see `computed`.
-
-        Args:
-            error: what went wrong.
-            parts: which rows of which blocks were in it.
-            started: when the engine began, on the clock of `time.perf_counter`, in seconds.
-        """
+        """Note a batch that the engine did not compute; it began at `started` (`time.perf_counter`)."""

@@ -27,17 +27,14 @@ class Network(Protocol):
     @property
     def label(self) -> str:
         """Names it in every `Batch`, for example "digits/1"."""
-        ...
 
     @property
     def engine(self) -> Engine:
         """Computes; called by one thread at a time."""
-        ...
 
     @property
     def rule(self) -> RejectRule:
         """Rejects some of its answers."""
-        ...
 
 
 class Batch:

@@ -56,16 +56,13 @@ class Drainable(Protocol):
     @property
     def messages(self) -> int:
         """How many messages it has read."""
-        ...
 
     @property
     def has_unanswered(self) -> bool:
         """Whether anything is unanswered."""
-        ...
 
     async def drain(self, grace_seconds: float) -> None:
         """Send the drain notice, and answer what was accepted, within the grace."""
-        ...
 
 
 class OpenStreams:

@@ -30,19 +30,15 @@ class Reply(Protocol):
 
     def is_complete(self) -> bool:
         """Whether it can be written."""
-        ...
 
     async def ready(self) -> None:
         """Wait until it may be complete. Cancelling harms nothing."""
-        ...
 
     def append(self, response: Response) -> None:
         """Add it to a response, and count it; only when complete."""
-        ...
 
     def withdraw(self) -> None:
         """Give it up: it will never be written."""
-        ...
 
 
 class Outbox:

@@ -47,14 +47,12 @@ class Wire(Protocol):
 
     async def read(self) -> StreamRecognizeRequest | None:
         """Give the next message; None if the caller has half-closed or is gone."""
-        ...
 
     def write(self, message: bytes) -> Coroutine[Any, Any, None]:
         """Hand a serialised `StreamRecognizeResponse` to the transport, one at a time.
 
         Waits while the caller does not keep up.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,10 +60,7 @@ class BatchTracer(Observer):
         return self._tracer.start_span(
             "items" if priority is Priority.TENSOR else "glyph",
             call,
-            attributes={
-                "inkstream.items": rows,
-                "inkstream.priority": priority.name.lower(),
-            },
+            attributes={"inkstream.items": rows, "inkstream.priority": priority.name.lower()},
             start_time=None if asked is None else _epoch_ns(asked),
         )
 
