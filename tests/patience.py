@@ -1,4 +1,4 @@
-"""Waiting for what must happen: bounded, and never as a way to pass."""
+"""Waits, with a limit, for what must happen. No test passes because it waited."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Callable
 from time import monotonic
 
 PATIENCE_SECONDS = 30.0
-"""Longest wait for what must happen; reached only by a failure."""
+"""Longest wait; only a test that fails reaches it."""
 
 
 async def eventually(what: str, is_so: Callable[[], bool]) -> None:
-    """Look until something is so; fail with `what` when it never comes to be."""
-    give_up = monotonic() + PATIENCE_SECONDS
+    """Check until `is_so()` holds, less and less often; fail with `what` after PATIENCE_SECONDS."""
+    give_up, pause = monotonic() + PATIENCE_SECONDS, 0.005
     while not await asyncio.to_thread(is_so):
         if monotonic() > give_up:
-            raise AssertionError(f"never came to be: {what}")
-        await asyncio.sleep(0.01)
+            raise AssertionError(f"did not happen: {what}")
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, 0.1)
