@@ -27,7 +27,7 @@ SOURCE = DataSourceRef(type_val="prometheus", uid="$datasource")
 WIDTH = 24
 """Columns of a dashboard."""
 WITH_EXEMPLARS = "inkstream_item_latency_seconds_bucket"
-"""What names traces, where servers record any; see docs/operations.md."""
+"""The series whose exemplars name traces; see docs/operations.md."""
 
 AnyPanel = timeseries.Panel | heatmap.Panel | stat.Panel
 
@@ -113,7 +113,7 @@ def main() -> None:
     if "--check" in sys.argv[1:]:
         if any(not path.is_file() or path.read_text() != text for path, text in made.items()):
             sys.exit(
-                f"{FOLDER.name}: not what panels/ says: run 'make dashboards' and commit the result"
+                f"{FOLDER.name}: differ from panels/: run 'make dashboards' and commit the result"
             )
         return
     FOLDER.mkdir(exist_ok=True)

@@ -33,7 +33,7 @@ def main() -> None:
         WRITTEN.write_text(written())
     elif not WRITTEN.is_file() or WRITTEN.read_text() != written():
         sys.exit(
-            f"{WRITTEN.name}: not what deploy/prometheus says: run 'make rules' and commit the result"
+            f"{WRITTEN.name}: differs from deploy/prometheus: run 'make rules' and commit the result"
         )
 
 

@@ -1,4 +1,4 @@
 """Pages of docs/ that are generated from the code: `python -m docs.generate` writes them, `--check` compares.
 
-Each module makes one page as text; `__main__` knows where the pages lie.
+Each module makes one page as text; `__main__` writes the files.
 """

@@ -1,4 +1,4 @@
-"""Writes the generated pages of docs/, or fails where one differs from what the code says now."""
+"""Writes the generated pages of docs/, or fails if one differs from the code."""
 
 import argparse
 import sys
@@ -11,9 +11,11 @@ PAGES = {"api.md": api.page, "configuration.md": configuration.page, "metrics.md
 
 
 def main() -> int:
-    """Run the command; the exit code is 1 where `--check` found a difference."""
+    """Run the command; the exit code is 1 if `--check` finds a difference."""
     parser = argparse.ArgumentParser(prog="python -m docs.generate", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing, compare")
+    parser.add_argument(
+        "--check", action="store_true", help="compare the pages with the code and write nothing"
+    )
     check = parser.parse_args().check
     stale = []
     for name, page in PAGES.items():
@@ -24,7 +26,7 @@ def main() -> int:
             path.write_text(text)
     if stale:
         sys.stderr.write(
-            f"{', '.join(stale)}: not what the code says; run 'make docs' and commit the result\n"
+            f"{', '.join(stale)}: differs from the code; run 'make docs' and commit the result\n"
         )
     return bool(stale)
 

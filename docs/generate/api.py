@@ -1,6 +1,6 @@
-"""docs/api.md: the public API of the client, and what an engine or another ink path builds on.
+"""docs/api.md: the public API of the client, and what engines and other ink paths need of the server.
 
-Reads the source with griffe, which knows the docstrings of fields, too; nothing is imported.
+Reads the source with griffe, which also finds the docstrings of fields; imports nothing.
 """
 
 import re
@@ -21,22 +21,22 @@ MODULES = (
     "inkstream_server.ink",
     "inkstream_server.engines",
 )
-"""What others may build on; everything else may change without a word."""
+"""The public modules; everything else may change without notice."""
 
 _INTERNAL = ("For clients only:", "For the connection:")
-"""How docstrings of methods begin that are for the package itself."""
+"""Docstrings of methods that only the package itself calls begin with one of these."""
 
 _OPENING = """\
 # API
 
-Generated from the docstrings by `make docs`. What is not here, and every name that begins with `_`, may
+Generated from the docstrings by `make docs`. Names that are not here, and names that begin with `_`, may
 change without notice. The contract on the wire is
 [protos/](../protos/inkstream/v1/recognition_service.proto); the commands explain themselves with `--help`.
 """
 
 
 def page() -> str:
-    """Give the page as Markdown."""
+    """Return the page as Markdown."""
     loader = griffe.GriffeLoader(search_paths=[_ROOT / "client", _ROOT / "server"])
     for package in sorted({module.partition(".")[0] for module in MODULES}):
         loader.load(package)
@@ -51,12 +51,12 @@ def page() -> str:
 
 
 def _public(module: griffe.Object) -> Iterator[griffe.Object]:
-    """Give the members that a module offers: its `__all__`, or what it defines without `_`."""
+    """Yield the public members of a module: its `__all__`, or all that it defines without `_`."""
     names = module.exports or [name for name in module.members if not name.startswith("_")]
     for name in sorted(map(str, names)):
         member = module.members[name]
         if isinstance(member, griffe.Module) and name in member.members:
-            # A function that its module is named for hides it.
+            # A function hides the module of the same name.
             member = member.members[name]
         is_theirs = member.is_alias and not module.exports
         if name != "__version__" and not is_theirs and not member.is_module:
@@ -77,7 +77,7 @@ def _member(member: griffe.Object, module: griffe.Object) -> list[str]:
 
 
 def _part(part: Any, name: str) -> list[str]:
-    """A method or a field of a class, where it is public and says something."""
+    """Return a method or a field of a class, or nothing unless it is public and has a docstring."""
     if isinstance(part, griffe.Alias):
         part = part.final_target
     if (name.startswith("_") and name != "__init__") or part.docstring is None:
@@ -92,7 +92,7 @@ def _part(part: Any, name: str) -> list[str]:
 
 
 def _declaration(it: griffe.Object) -> str:
-    """One line that says how it is called or what it is."""
+    """Return the signature of a function, or the type and value of a field."""
     if isinstance(it, griffe.Function):
         head = "async def " if "async" in it.labels else "def "
         drop = 1 if isinstance(it.parent, griffe.Class) and "staticmethod" not in it.labels else 0
@@ -100,7 +100,7 @@ def _declaration(it: griffe.Object) -> str:
     if isinstance(it, griffe.Attribute):
         kind = f": {it.annotation}" if it.annotation else ""
         value = "" if it.value is None or "property" in it.labels else str(it.value)
-        if value.startswith("field("):  # A dataclass's, of which only the default matters here.
+        if value.startswith("field("):  # A dataclass's field; only its default is shown.
             value = (re.search(r"\bdefault=([^,()]+|\(\))", value) or ["", ""])[1]
         given = f" = {value}" if value else ""
         return f"{it.name}{kind}{given}" if len(kind + given) < 80 else f"{it.name}{kind}"
@@ -108,7 +108,7 @@ def _declaration(it: griffe.Object) -> str:
 
 
 def _parameters(function: griffe.Function) -> list[griffe.Parameter]:
-    """Its parameters: the fields of `Options` where `@takes(Options)` decorates it."""
+    """Return its parameters: the fields of `Options` if it is decorated with `@takes(Options)`."""
     for decorator in function.decorators:
         call = decorator.value
         if isinstance(call, griffe.ExprCall) and str(call.function) == "takes":
@@ -144,11 +144,11 @@ def _code(text: str) -> list[str]:
 
 
 def _docstring(it: griffe.Object) -> list[str]:
-    """A docstring in Google's style as Markdown; indented examples become code."""
+    """Turn a docstring in Google's style into Markdown; indented examples become code."""
     if it.docstring is None:
         return []
     lines: list[str] = []
-    # On one line with its text, which the parser would take for a title and drop.
+    # Join the section to one line, or the parser takes its first line for a title and drops it.
     text = re.sub(r"(?m)^(Returns|Yields): .+(?:\n +\S.*)+", _flat_match, it.docstring.value)
     for section in griffe.Docstring(text, parent=it).parse("google", warnings=False):
         if isinstance(section, griffe.DocstringSectionText):
@@ -174,7 +174,7 @@ def _docstring(it: griffe.Object) -> list[str]:
 
 
 def _default(it: griffe.Object, name: str) -> str:
-    """A field with its type and default where the class gives them, else, and for a parameter, its name."""
+    """Return a field with its type and default if the class gives them, else the name alone."""
     field = it.members.get(name)
     is_given = isinstance(field, griffe.Attribute) and "class-attribute" in field.labels
     return _declaration(field) if isinstance(field, griffe.Attribute) and is_given else name
@@ -189,7 +189,7 @@ def _flat(text: str) -> str:
 
 
 def _fenced(text: str) -> str:
-    """Put what is indented by four or more into fences."""
+    """Put lines that are indented by four or more into fences."""
     return re.sub(
         r"(?m)(?:^ {4}.*\n?(?:\n(?= {4}))*)+",
         lambda it: "```python\n" + re.sub(r"(?m)^ {4}", "", it[0]).rstrip() + "\n```\n",

@@ -17,22 +17,22 @@ settings in a file, write a file of variables: `EnvironmentFile=` of systemd, `e
 `inkstream-server config` (`--json`) shows every value and where it comes from. Like the log of `serve`, it
 names variables that belong to no setting. If `serve` could not start because a model, a file or an address
 is missing, it gives the reasons and ends with exit code 1. A value that cannot work stops the start with
-one sentence, which names the setting, the value, what is expected and, if a variable set it, the variable.
+an error that names the setting, the value, what is expected and, if a variable set it, the variable.
 """
 
 _CLOSING = """\
-## Elsewhere
-| variable | read by | what |
+## Other variables
+| variable | read by | value |
 |---|---|---|
-| `INKSTREAM_SERVER` | the command `inkstream` | `HOST:PORT` in place of `--server` |
-| `INKSTREAM_TLS_CA` | the command `inkstream` | PEM file in place of `--tls-ca` |
-| `INKSTREAM_TOKEN_FILE` | the command `inkstream` | file in place of `--token-file` |
+| `INKSTREAM_SERVER` | the command `inkstream` | `HOST:PORT`, the default of `--server` |
+| `INKSTREAM_TLS_CA` | the command `inkstream` | PEM file, the default of `--tls-ca` |
+| `INKSTREAM_TOKEN_FILE` | the command `inkstream` | file, the default of `--token-file` |
 | `INKSTREAM_DATA` | training and tests | folder of data sets |
 """
 
 
 def page() -> str:
-    """Give the page as Markdown."""
+    """Return the page as Markdown."""
     parts = [_OPENING]
     for heading, members in grouped().items():
         rows = "\n".join(_row(setting) for setting in members)

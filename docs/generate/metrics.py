@@ -15,26 +15,27 @@ _OPENING = f"""\
 
 Generated from the code by `make docs`.
 
-`http://HOST:9464/metrics` shows them in the text format or, when asked, as OpenMetrics; with workers it
-is one page for all. Every series is present from the start, so that rates need no first event. The number
-of series is fixed, except for the labels of clients: a process counts at most {MOST_LABELS} of them apart and
-the rest as `other`. Histograms count **items**, however they are packed: a message of 64 frames counts as 64.
-Only `inkstream_batch_size` counts batches. With `--traces`, each bucket of `inkstream_item_latency_seconds`
-names the trace of the last recorded item in it, as an exemplar of OpenMetrics; Prometheus keeps exemplars
-with `--enable-feature=exemplar-storage`. `process_*` and `python_*` come from `prometheus_client`.
+`http://HOST:9464/metrics` shows them in the text format or, on request, as OpenMetrics. With workers, one
+page shows the sums over all. Every series is present from the start, so that rates need no first event.
+The number of series is fixed, except for the labels of clients: a process counts at most {MOST_LABELS} labels
+apart and the rest as `other`. Histograms count **items**, however they are packed: a message of 64 frames
+counts as 64. Only `inkstream_batch_size` counts batches. With `--traces`, each bucket of
+`inkstream_item_latency_seconds` names the trace of the last recorded item in it, as an exemplar of
+OpenMetrics; Prometheus keeps exemplars with `--enable-feature=exemplar-storage`. `process_*` and `python_*`
+come from `prometheus_client`.
 
 Recording rules, alerts and dashboards over them: [operations](operations.md).
 """
 
-_LABELS_OF_WHAT_COMES_LATER = {"inkstream_model_info": ["name", "version", "engine", "sha256"]}
+_LABELS_OF_LATER_SERIES = {"inkstream_model_info": ["name", "version", "engine", "sha256"]}
 """Labels of metrics that have no series until a model is loaded."""
 
 _FEW = 8
-"""Values of a label that are listed; of more, their number."""
+"""Most values of a label that are listed; of more, the page shows their number."""
 
 
 def page() -> str:
-    """Give the page as Markdown."""
+    """Return the page as Markdown."""
     registry = CollectorRegistry()
     Metrics(registry, lambda: 0)
     show_certificate(registry, lambda: 0.0)
@@ -43,7 +44,7 @@ def page() -> str:
     workers = about_workers([], MetricSums())
     parts = {
         "Items, batches, streams and pens": [it for it in own if not it.name.startswith("grpc")],
-        "Workers, with `--workers` above 1; `inkstream_workers` always": workers,
+        "Workers (`inkstream_workers` always, the others with `--workers` above 1)": workers,
         "Calls": [it for it in own if it.name.startswith("grpc")],
     }
     return "\n".join([_OPENING, *(_section(*part) for part in parts.items())])
@@ -53,7 +54,7 @@ def _section(heading: str, metrics: Iterable[Metric]) -> str:
     rows = "\n".join(_row(metric) for metric in metrics)
     return (
         f"## {heading}\n"
-        "| metric | type | labels | unit | what it says | for example |\n"
+        "| metric | type | labels | unit | meaning | example query |\n"
         f"|---|---|---|---|---|---|\n{rows}\n"
     )
 
@@ -66,8 +67,8 @@ def _row(metric: Metric) -> str:
 
 
 def _labels(metric: Metric) -> dict[str, list[str]]:
-    """Every label with the values that are there from the start."""
-    names = _LABELS_OF_WHAT_COMES_LATER.get(metric.name, getattr(metric, "_labelnames", ()))
+    """Return each label with the values that exist from the start."""
+    names = _LABELS_OF_LATER_SERIES.get(metric.name, getattr(metric, "_labelnames", ()))
     found: dict[str, list[str]] = {name: [] for name in names}
     for sample in metric.samples:
         for name, value in sample.labels.items():
@@ -87,7 +88,7 @@ def _shown(labels: dict[str, list[str]]) -> str:
 
 
 def _unit(metric: Metric) -> str:
-    """Give the last word of a name that ends in its unit, else the first word of the description."""
+    """Return "seconds" if the name ends so, else the first word of the description."""
     is_seconds = metric.name.endswith("_seconds")
     return "seconds" if is_seconds else metric.documentation.split()[0].lower().rstrip(",")
 

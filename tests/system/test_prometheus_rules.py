@@ -33,7 +33,7 @@ def test_alerts_fire_when_they_should_and_stay_quiet_otherwise(tests: str) -> No
     assert "SUCCESS" in promtool("test", "rules", tests)
 
 
-def test_the_autoscaler_is_told_of_a_pod_where_nothing_waits_that_the_wait_is_zero(
+def test_the_adapter_reports_a_wait_of_zero_for_an_idle_pod(
     tmp_path: Path,
 ) -> None:
     adapter = ROOT / "deploy" / "kubernetes" / "queue-metric" / "prometheus-adapter.yaml"

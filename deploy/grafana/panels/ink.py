@@ -49,7 +49,7 @@ INK = {
         ),
         Panel(
             "Interim answers",
-            "Newer ink replaces an interim that waits. Many replaced: the server is behind.",
+            "Newer ink replaces an interim that waits. Many replaced ones mean that the server is behind.",
             {"{{outcome}}": rate("inkstream_interims_total", "outcome")},
             "cps",
             "stacked",

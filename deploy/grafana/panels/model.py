@@ -39,8 +39,8 @@ MODEL = {
             "cps",
         ),
         Panel(
-            "Wanted version refused",
-            "Processes that refused the version that their store wants, and answer with another.",
+            "Refused versions",
+            "Processes that refused the version that their store names, and answer with another.",
             {"{{instance}}": total("inkstream_model_refused", "instance")},
         ),
     ],
@@ -74,7 +74,7 @@ MODEL = {
         ),
         Panel(
             "Warnings by kind",
-            "Share of recognised items whose image is prepared oddly.",
+            "Share of recognised items whose image was prepared wrongly.",
             {
                 "{{warning}}": shares(
                     rate("inkstream_warnings_total", "warning"),

@@ -12,7 +12,7 @@ class Panel:
 
     title: str
     about: str
-    """What to read from the panel."""
+    """Description: how to read the panel."""
     queries: dict[str, str]
     """PromQL by legend."""
     unit: str = "short"
@@ -20,4 +20,4 @@ class Panel:
     most: float | None = None
     """Upper end of the axis; None for automatic."""
     promised: float | None = None
-    """Of a stat: the threshold from which a figure is good; None for no threshold."""
+    """The objective of a stat, from which its figure is green; None for no threshold."""

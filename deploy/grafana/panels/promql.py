@@ -1,4 +1,4 @@
-"""Builds the PromQL of the dashboards, for the servers selected at their top."""
+"""Builds the PromQL of the dashboards for the servers that are selected at the top of each."""
 
 from __future__ import annotations
 

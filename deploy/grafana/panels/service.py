@@ -10,10 +10,10 @@ _SERVICE = 'grpc_service="inkstream.v1.RecognitionService"'
 _STREAM = 'grpc_method="StreamRecognize"'
 
 SERVICE = {
-    "Promises": [
+    "Objectives": [
         Panel(
             "Answered",
-            "Share of the items that were the server's to answer; 99.9 % is promised.",
+            "Share of valid items that got an answer; the objective is 99.9 %.",
             {
                 "answered": share(
                     rate("inkstream_items_total", labels='outcome="ok"'),
@@ -26,7 +26,7 @@ SERVICE = {
         ),
         Panel(
             "In time",
-            "Share of the items answered within 50 ms; 99 % is promised.",
+            "Share of items answered within 50 ms; the objective is 99 %.",
             {
                 "in time": share(
                     rate("inkstream_item_latency_seconds_bucket", labels='le="0.05"'),
@@ -56,7 +56,7 @@ SERVICE = {
         ),
         Panel(
             "Messages of streams",
-            "The message costs, not the item. Compare with the panel beside it for items per message.",
+            "The cost is per message, not per item. Compare with the panel beside it for items per message.",
             {
                 "received": rate("grpc_server_msg_received_total", labels=_STREAM),
                 "sent": rate("grpc_server_msg_sent_total", labels=_STREAM),
@@ -111,7 +111,7 @@ SERVICE = {
         ),
         Panel(
             "Batches",
-            "A second; failed ones are the engine's.",
+            "Batches a second, and batches in which the engine failed.",
             {
                 "computed": rate("inkstream_batch_size_count"),
                 "failed": rate("inkstream_failed_batches_total"),
@@ -122,15 +122,15 @@ SERVICE = {
     "Saturation": [
         Panel(
             "Items under way",
-            "Accepted and not ended, open glyphs among them; waiting ones have no batch yet.",
+            "accepted: not ended yet, open glyphs included; waiting: in the queue, without a batch.",
             {
                 "accepted": f"{total('inkstream_items_accepted_total')} - {total('inkstream_items_total')}",
                 "waiting": total("inkstream_queue_depth"),
             },
         ),
         Panel(
-            "Processor a worker",
-            "Cores that a worker uses, at most one; beyond 0.9 there is no reserve.",
+            "CPU per worker",
+            "Share of a core that a worker uses; beyond 0.9 there is no reserve.",
             {
                 "{{instance}}": share(
                     rate("process_cpu_seconds_total", "instance"),
@@ -157,7 +157,7 @@ SERVICE = {
         ),
         Panel(
             "Restarts",
-            "Of servers, and of workers within them; the log names the reason of each.",
+            "Restarts of servers and of workers; the log names the reason of each.",
             {
                 "servers": f"sum (changes(process_start_time_seconds{{{HERE}}}[$__rate_interval]))",
                 "workers": f"sum (increase(inkstream_worker_restarts_total{{{HERE}}}[$__rate_interval]))",

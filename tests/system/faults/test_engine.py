@@ -81,8 +81,8 @@ async def test_a_process_whose_engine_hangs_ends_and_says_where_it_stood(
     assert "faulty_server.py" in server.running.stderr(), "the stacks name the culprit"
     promises.kept(
         "engine hangs",
-        "the process ends within --stuck-timeout with exit 70 and its stacks, for a supervisor "
-        "to start another",
+        "the process ends within --stuck-timeout with exit 70 and its stacks, so that a "
+        "supervisor can start another",
         f"exit {code}, stacks on stderr",
     )
 

@@ -80,6 +80,6 @@ async def test_a_cut_cable_is_noticed_on_both_sides_and_costs_no_items(
         await answer
     promises.kept(
         "cable cut without notice (half-open)",
-        "keepalive finds it within 30 s; the item is answered when the cable is mended",
+        "keepalive finds it within 30 s; the item is answered when the cable is back",
         "stream lost to the client and gone from the server, item answered",
     )

@@ -1,4 +1,4 @@
-"""What the dashboards tell Grafana of each panel, where its defaults would mislead."""
+"""Settings of dashboard panels for which Grafana's defaults would mislead."""
 
 from __future__ import annotations
 
@@ -25,42 +25,42 @@ def titled(title: str) -> dict[str, Any]:
 
 
 def steps(panel: dict[str, Any]) -> dict[float | None, str]:
-    """Give colours by the value from which on they hold; None is for what is no number, too."""
+    """Return colours by the value from which they apply; None also stands for a missing number."""
     found = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
     return {it["value"]: it["color"] for it in found}
 
 
 @pytest.mark.parametrize(
-    ("title", "promised"), [("Answered", 0.999), ("In time", 0.99)], ids=["answered", "in time"]
+    ("title", "objective"), [("Answered", 0.999), ("In time", 0.99)], ids=["answered", "in time"]
 )
-def test_a_share_that_was_promised_is_green_from_the_promise_on(
-    title: str, promised: float
+def test_a_share_with_an_objective_is_green_from_its_objective_up(
+    title: str, objective: float
 ) -> None:
     panel = titled(title)
-    assert steps(panel) == {None: "text", 0: "red", promised: "green"}
-    assert f"{promised * 100:g} % is promised" in panel["description"]
+    assert steps(panel) == {None: "text", 0: "red", objective: "green"}
+    assert f"the objective is {objective * 100:g} %" in panel["description"]
 
 
-def test_traffic_is_neither_good_nor_bad() -> None:
+def test_stats_without_an_objective_have_no_thresholds() -> None:
     # Without thresholds of its own a panel is green, and red from 80 on.
     for panel in STATS:
         if panel["title"] not in {"Answered", "In time"}:
             assert steps(panel) == {None: "text"}, panel["title"]
 
 
-def test_a_model_is_named_where_all_servers_answer_with_the_same() -> None:
+def test_the_version_panel_names_the_model_even_if_there_is_only_one() -> None:
     # By default names are shown where there are several.
     assert titled("Version")["options"]["textMode"] == "value_and_name"
 
 
-def test_heat_maps_have_units_and_say_what_is_under_the_pointer() -> None:
+def test_heat_maps_have_units_and_tooltips() -> None:
     units = {it["title"]: it["options"]["yAxis"].get("unit") for it in HEATMAPS}
     assert units == {"Latency of items": "s", "Confidence": "percentunit"}
     for panel in HEATMAPS:
         assert panel["options"]["tooltip"]["show"] is True, panel["title"]
 
 
-def test_latencies_show_the_traces_that_their_buckets_name() -> None:
+def test_latency_panels_show_exemplars() -> None:
     for panel in PANELS:
         for target in panel["targets"]:
             latency = "inkstream_item_latency_seconds_bucket" in target["expr"]

@@ -1,4 +1,4 @@
-"""What lies in deploy/ is held to the schemas and rules of those who will read it."""
+"""Checks the files of deploy/ against the schemas of the programs that read them, and against each other."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from prometheus_client import CollectorRegistry
 DEPLOY = Path(__file__).parents[3] / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
 KUBERNETES_VERSIONS = ["1.30", "1.37"]
-"""The oldest that kustomization.yaml names, and the newest that is known here."""
+"""The oldest that kustomization.yaml names, and the newest that the validator knows."""
 NO_OBJECTS = {"kustomization.yaml"}
 MANIFESTS = sorted(p.name for p in KUBERNETES.glob("*.yaml") if p.name not in NO_OBJECTS)
 
-# The part of monitoring.coreos.com/v1 that is used: the operator's schema is in no package fit for tests.
+# The part of monitoring.coreos.com/v1 that is used; no package for tests has the operator's schema.
 SERVICE_MONITOR = {
     "type": "object",
     "additionalProperties": False,
@@ -76,7 +76,7 @@ def pod() -> Any:
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_kubernetes_takes_every_manifest(name: str) -> None:
+def test_every_manifest_is_valid(name: str) -> None:
     found = read(KUBERNETES / name)
     if found["kind"] == "ServiceMonitor":
         jsonschema.validate(found, SERVICE_MONITOR)
@@ -85,12 +85,29 @@ def test_kubernetes_takes_every_manifest(name: str) -> None:
             kubernetes_validate.validate(found, version, strict=True)
 
 
-def test_a_cluster_gets_the_rules_and_alerts_that_are_tested() -> None:
+def test_the_rules_and_alerts_for_kubernetes_are_the_tested_ones() -> None:
     rule = manifest("prometheus-rule")
     assert (rule["apiVersion"], rule["kind"]) == ("monitoring.coreos.com/v1", "PrometheusRule")
     rules, alerts = (read(DEPLOY / "prometheus" / f"{it}.yml") for it in ("rules", "alerts"))
     groups = [*rules["groups"], *alerts["groups"]]
     assert rule["spec"] == {"groups": groups}, "run 'make rules' and commit the result"
+
+
+def test_the_tests_of_alerts_expect_their_current_summaries() -> None:
+    # Only `make test-system` has promtool, which compares them exactly.
+    alerts = read(DEPLOY / "prometheus" / "alerts.yml")
+    rules = [rule for group in alerts["groups"] for rule in group["rules"]]
+    for name in ("rules_test", "rules_days_test"):
+        for test in read(DEPLOY / "prometheus" / f"{name}.yml")["tests"]:
+            for case in test["alert_rule_test"]:
+                summaries = [
+                    re.sub(r"\\{\\{.*?\\}\\}", ".+", re.escape(rule["annotations"]["summary"]))
+                    for rule in rules
+                    if rule["alert"] == case["alertname"]
+                ]
+                for expected in case.get("exp_alerts", []):
+                    shown = expected["exp_annotations"]["summary"]
+                    assert any(re.fullmatch(it, shown) for it in summaries), shown
 
 
 def test_the_kustomization_names_every_manifest() -> None:
@@ -122,20 +139,17 @@ def test_a_pod_gets_the_time_that_its_drain_may_take() -> None:
 
 
 def test_a_pod_refuses_streams_before_they_fill_its_memory() -> None:
-    start, stream = (
-        100,
-        0.06,
-    )  # MB, of docs/growth.md: idle streams, each on a connection of its own.
+    start, stream = 100, 0.06  # MB, from docs/growth.md: idle streams, each on its own connection.
     set_here = dict(re.findall(r"(MAX_\w+)=(\d+)", (KUBERNETES / "settings.env").read_text()))
     memory = pod()["containers"][0]["resources"]["limits"]["memory"]
     most = int(memory.removesuffix("Mi")) * 1.048576
     for name in ("max_streams", "max_connections"):
         limit = int(set_here.get(name.upper(), getattr(Config(), name)))
-        # A quarter is left for what busy ones hold.
+        # A quarter is left for busy streams.
         assert start + stream * limit < 0.75 * most, name
 
 
-def test_the_autoscaler_asks_for_what_the_adapter_makes_of_a_metric_that_there_is() -> None:
+def test_the_autoscaler_uses_a_metric_that_the_adapter_derives_from_existing_ones() -> None:
     (patch,) = manifest("queue-metric/kustomization")["patches"]
     (addition,) = yaml.safe_load(patch["patch"])
     (rule,) = manifest("queue-metric/prometheus-adapter")["rules"]["custom"]
@@ -148,8 +162,8 @@ def test_the_autoscaler_asks_for_what_the_adapter_makes_of_a_metric_that_there_i
     assert asked <= shown
 
 
-def test_the_autoscaler_asks_for_nothing_that_a_plain_cluster_does_not_know() -> None:
-    # It does not go down while a metric is unknown.
+def test_the_autoscaler_needs_only_cpu_by_default() -> None:
+    # It does not scale down while a metric is unknown.
     (metric,) = manifest("autoscaler")["spec"]["metrics"]
     assert (metric["type"], metric["resource"]["name"]) == ("Resource", "cpu")
 
@@ -176,14 +190,14 @@ def test_images_carry_the_version_of_the_packages() -> None:
     assert server["image"] == f"inkstream-server:{inkstream.__version__}"
 
 
-def test_compose_takes_its_file() -> None:
+def test_the_compose_file_is_valid() -> None:
     text = (DEPLOY / "compose.yaml").read_text()
     PyCompose.from_yaml(text).validate()
     with pytest.raises(ValueError, match="restrat"):
         PyCompose.from_yaml(text.replace("restart:", "restrat:"))
 
 
-def test_compose_opens_nothing_to_the_network_and_mounts_what_is_there() -> None:
+def test_compose_publishes_ports_on_loopback_only_and_mounts_existing_folders() -> None:
     for service in read(DEPLOY / "compose.yaml")["services"].values():
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
         assert not service.get("image", "").endswith((":latest", "/"))
@@ -203,7 +217,7 @@ def test_prometheus_of_compose_differs_by_the_servers_address_only() -> None:
     assert composed == alone
 
 
-def test_the_dockerfile_keeps_the_rules() -> None:
+def test_the_dockerfile_passes_hadolint() -> None:
     hadolint = Path(sys.executable).parent / "hadolint"
     done = subprocess.run(
         [hadolint, DEPLOY / "docker" / "Dockerfile"], check=False, capture_output=True, text=True
@@ -220,7 +234,7 @@ def test_the_image_runs_without_root_compiler_and_checkout() -> None:
     assert re.findall(r"FROM \S+:latest", dockerfile) == []
 
 
-def test_envoy_with_tls_is_envoy_without_but_for_tls() -> None:
+def test_the_envoy_files_differ_only_in_tls() -> None:
     plain, tls = (read(DEPLOY / "envoy" / f"{it}.yaml") for it in ("envoy", "envoy-tls"))
     resources = tls["static_resources"]
     for part in (resources["listeners"][0]["filter_chains"][0], resources["clusters"][0]):
