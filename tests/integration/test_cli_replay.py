@@ -115,7 +115,7 @@ def test_the_pace_and_the_number_of_pens_change_no_answer(
         assert row == other
 
 
-def test_rows_have_the_keys_that_are_promised_and_no_digit_without_ink(
+def test_rows_have_the_documented_keys_and_no_digit_without_ink(
     server: RunningServer, tmp_path: Path
 ) -> None:
     dot, nothing = Stroke.of([(5, 5)]), Stroke([], [])  # type: ignore[arg-type]

@@ -35,7 +35,7 @@ def test_a_stream_of_single_images_is_recognised_in_order(
     assert (np.array(digits) == labels).mean() >= 0.99
 
 
-async def test_the_async_twin_answers_alike(server: RunningServer, mnist: Mnist) -> None:
+async def test_the_async_client_gives_the_same_answers(server: RunningServer, mnist: Mnist) -> None:
     images = mnist[0][:1000]
     with Client(server.address) as client:
         expected = [result.digit for result in client.recognize([*images])]
@@ -48,7 +48,7 @@ async def test_the_async_twin_answers_alike(server: RunningServer, mnist: Mnist)
     assert [result.digit for result in submitted] == expected[:100]
 
 
-def test_bytes_and_floats_of_any_shape_are_answered_alike(
+def test_bytes_and_floats_of_any_shape_get_the_same_answers(
     server: RunningServer, mnist: Mnist
 ) -> None:
     images = mnist[0][:64]
@@ -67,7 +67,7 @@ def test_bytes_and_floats_of_any_shape_are_answered_alike(
         )
 
 
-def test_answers_hold_what_was_asked_for(server: RunningServer, mnist: Mnist) -> None:
+def test_answers_have_the_requested_fields(server: RunningServer, mnist: Mnist) -> None:
     images = mnist[0][:50]
     with Client(server.address, top_k=3, probabilities=True, timings=True) as client:
         for result in client.stream(images):
@@ -121,7 +121,7 @@ def test_a_model_is_described(server: RunningServer) -> None:
             client.recognize(np.zeros((28, 28), np.uint8))
 
 
-def test_a_killed_server_fails_what_is_unanswered_where_the_client_shall_not_retry(
+def test_without_retries_a_killed_server_fails_all_unanswered_images(
     start_server: StartServer, mnist: Mnist
 ) -> None:
     server = start_server()

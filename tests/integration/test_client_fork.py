@@ -43,10 +43,10 @@ def run(*command: str, **environment: str) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere processes are spawned by default")
 class TestFork:
     @pytest.mark.parametrize("program", PROGRAMS)
-    def test_parent_and_child_both_go_on(self, server: RunningServer, program: str) -> None:
+    def test_parent_and_child_both_continue(self, server: RunningServer, program: str) -> None:
         run("-m", "tests.integration.forking", program, server.address)
 
-    def test_fork_handlers_of_grpc_do_no_harm(self, server: RunningServer) -> None:
+    def test_fork_handlers_of_grpc_cause_no_crash(self, server: RunningServer) -> None:
         program = "busy_parent"
         command = ["-m", "tests.integration.forking", program, server.address]
         run(*command, GRPC_ENABLE_FORK_SUPPORT="1")

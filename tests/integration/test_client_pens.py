@@ -46,7 +46,7 @@ def moved(right: float) -> list[tuple[float, float]]:
     return [(x + right, y) for x, y in SEVEN]
 
 
-def test_somebody_writes_and_reads_along(server: RunningServer) -> None:
+def test_a_pen_writes_and_reads_its_results(server: RunningServer) -> None:
     with Client(server.address) as client, client.pen(y="down", units="px", quiet_ms=40) as pen:
         pen.down(*SEVEN[0])
         for point in SEVEN[1:]:
@@ -64,7 +64,7 @@ def test_somebody_writes_and_reads_along(server: RunningServer) -> None:
         assert [result.glyph for result in pen if result.is_final] == [2]
 
 
-def test_real_digits_are_read_alike_by_a_pen_and_in_one_call(
+def test_a_pen_and_a_unary_call_read_real_digits_the_same(
     server: RunningServer, digits: list[Ink]
 ) -> None:
     with Client(server.address) as client:
@@ -125,7 +125,7 @@ def test_a_stroke_far_to_the_right_begins_another_digit(server: RunningServer) -
     assert [result.strokes for result in finals] == [(1,), (2,)]
 
 
-def test_boxes_part_digits_and_results_name_them(server: RunningServer) -> None:
+def test_boxes_separate_digits_and_results_name_them(server: RunningServer) -> None:
     boxes = {4: (0, 0, 50, 50), 5: (50, 0, 50, 50)}
     with Client(server.address) as client, client.pen(boxes=boxes, quiet_ms=LONG_MS) as pen:
         pen.stroke(SEVEN)
@@ -150,7 +150,9 @@ def test_an_erased_stroke_changes_the_digit_until_it_is_final(server: RunningSer
         assert [result.glyph for result in pen if result.is_final] == [2]
 
 
-def test_a_loop_hears_all_of_a_digit_whose_only_stroke_was_erased(server: RunningServer) -> None:
+def test_a_loop_gets_all_results_of_a_digit_whose_only_stroke_was_erased(
+    server: RunningServer,
+) -> None:
     with Client(server.address) as client, client.pen(quiet_ms=LONG_MS) as pen:
         for glyph, stroke in enumerate((1, 2), 1):
             assert pen.stroke(SEVEN) == stroke
@@ -200,7 +202,7 @@ def test_a_mere_tap_is_no_digit(server: RunningServer) -> None:
     assert final.reason is tap.reason is RejectReason.NO_INK
 
 
-def test_timings_are_told_where_they_are_asked_for(server: RunningServer) -> None:
+def test_timings_are_sent_on_request(server: RunningServer) -> None:
     with Client(server.address, timings=True) as client, client.pen() as pen:
         pen.stroke(SEVEN)
         pen.end_glyph()
@@ -209,7 +211,7 @@ def test_timings_are_told_where_they_are_asked_for(server: RunningServer) -> Non
         assert final.inferred > 0
 
 
-def test_one_writers_error_harms_no_other(server: RunningServer) -> None:
+def test_an_error_of_one_pen_does_not_affect_another(server: RunningServer) -> None:
     with Client(server.address) as client:
         good = client.pen(quiet_ms=LONG_MS)
         good.down(*SEVEN[0])
@@ -246,7 +248,7 @@ def test_ink_and_images_share_the_stream(server: RunningServer) -> None:
         assert client.recognize(image).digit == digit
 
 
-def test_a_drained_server_gives_open_digits_their_final_answer_where_no_other_will(
+def test_a_drained_server_without_a_successor_gives_open_digits_their_final_answer(
     start_server: StartServer,
 ) -> None:
     server = start_server()
@@ -261,7 +263,7 @@ def test_a_drained_server_gives_open_digits_their_final_answer_where_no_other_wi
 
 
 @pytest.mark.parametrize("strokes", [(), ((),), (((5, 5),), ())])
-def test_ink_without_a_line_is_answered_as_such(server: RunningServer, strokes: tuple) -> None:  # type: ignore[type-arg]
+def test_a_dot_in_a_unary_call_is_answered_as_no_ink(server: RunningServer, strokes: tuple) -> None:  # type: ignore[type-arg]
     ink = Ink(tuple(Stroke.of(np.array(points).reshape(-1, 2)) for points in strokes))
     with Client(server.address) as client:
         result = client.recognize_ink(ink)

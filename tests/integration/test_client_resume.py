@@ -39,7 +39,7 @@ async def writers_of(clients: list[AsyncClient], mnist: Mnist) -> list[Writer]:
     return [Writer(client, images, digits) for client in clients]
 
 
-async def test_killed_servers_cost_no_answer_and_double_none(
+async def test_killed_servers_lose_no_answer_and_repeat_none(
     start_server: StartServer, mnist: Mnist
 ) -> None:
     port = free_port()
@@ -69,7 +69,7 @@ async def test_killed_servers_cost_no_answer_and_double_none(
         pytest.param("ipv4", marks=pytest.mark.slow),
     ],
 )
-async def test_a_rolling_restart_of_two_servers_costs_no_answer(
+async def test_a_rolling_restart_of_two_servers_loses_no_answer(
     start_server: StartServer, mnist: Mnist, form: str
 ) -> None:
     ports = [free_port(), free_port()]
@@ -95,7 +95,7 @@ async def test_a_rolling_restart_of_two_servers_costs_no_answer(
     assert states[-1] is ConnectionState.CLOSED
 
 
-async def test_a_name_is_followed_to_whatever_servers_it_stands_for(
+async def test_a_client_follows_a_name_to_its_current_servers(
     start_server: StartServer, mnist: Mnist
 ) -> None:
     port = free_port()
@@ -146,7 +146,7 @@ def test_a_digit_begun_before_a_kill_is_finished_after_it(start_server: StartSer
     assert [result.digit for result in (before, *after)] == [7, 7, 7]
 
 
-def test_a_drained_server_leaves_a_digit_in_the_making_to_the_next(
+def test_a_drained_server_leaves_an_open_digit_to_the_next(
     start_server: StartServer,
 ) -> None:
     servers = [start_server(), start_server()]
@@ -165,9 +165,7 @@ def test_a_drained_server_leaves_a_digit_in_the_making_to_the_next(
         assert [result.strokes for result in results] == [(1, 2), (1, 2)]
 
 
-def test_a_deadline_counts_on_while_the_server_is_away(
-    start_server: StartServer, mnist: Mnist
-) -> None:
+def test_deadlines_run_on_while_the_server_is_away(start_server: StartServer, mnist: Mnist) -> None:
     server = start_server()
     with Client(server.address) as client:
         client.recognize(mnist[0][0])

@@ -49,7 +49,7 @@ def buf_curl(server: RunningServer, folder: Path, method: str, *messages: Any) -
 
 
 @needs_buf
-def test_a_client_nobody_here_wrote_asks_for_the_model(
+def test_a_client_from_the_contract_alone_gets_the_model(
     server: RunningServer, tmp_path: Path
 ) -> None:
     (answer,) = buf_curl(server, tmp_path, "GetModel", {})
@@ -58,7 +58,7 @@ def test_a_client_nobody_here_wrote_asks_for_the_model(
 
 
 @needs_buf
-def test_a_client_nobody_here_wrote_recognises_digits_in_one_call(
+def test_a_client_from_the_contract_alone_recognises_digits_in_one_call(
     server: RunningServer, tmp_path: Path, mnist: Mnist
 ) -> None:
     frames = base64.b64encode(mnist[0][:5].tobytes()).decode()
@@ -71,7 +71,7 @@ def test_a_client_nobody_here_wrote_recognises_digits_in_one_call(
 
 
 @needs_buf
-def test_a_client_nobody_here_wrote_speaks_over_a_stream(
+def test_a_client_from_the_contract_alone_uses_a_stream(
     server: RunningServer, tmp_path: Path, mnist: Mnist
 ) -> None:
     def tensors(first: int, count: int, size: int = 784) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def test_a_client_nobody_here_wrote_speaks_over_a_stream(
 
 
 @pytest.mark.parametrize("service", ["", SERVICE])
-async def test_a_probe_of_the_health_is_answered(server: RunningServer, service: str) -> None:
+async def test_health_probes_are_answered(server: RunningServer, service: str) -> None:
     async with grpc.aio.insecure_channel(server.address) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         answer = await health.Check(health_pb2.HealthCheckRequest(service=service))

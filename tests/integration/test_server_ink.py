@@ -176,7 +176,7 @@ async def test_half_closing_gets_every_open_glyph_its_final_answer(server: Runni
     assert all([*it.strokes] == [1, 2] for it in finals(stream))
 
 
-async def test_a_writers_errors_harm_no_other_writer(server: RunningServer) -> None:
+async def test_errors_of_one_pen_do_not_affect_another(server: RunningServer) -> None:
     async with stub(server.address) as service:
         stream = await open_stream(service)
         uneven = InkEvent(pen=2, points=ink_pb2.Points(dx=[1, 2], dy=[1]))
@@ -301,7 +301,7 @@ async def test_tensors_that_look_wrong_are_answered_with_warnings_and_counted(
     assert metrics.value("inkstream_rejects_total", reason="no_ink") == 1
 
 
-async def test_metrics_tell_what_pens_did(start_server: StartServer) -> None:
+async def test_metrics_count_the_events_of_pens(start_server: StartServer) -> None:
     server = start_server()
     async with stub(server.address) as service:
         stream = await open_stream(service)

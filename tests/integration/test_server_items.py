@@ -50,7 +50,7 @@ BAD: list[tuple[str, dict[str, Any], dict[int, str]]] = [
 @pytest.mark.parametrize(
     ("columns", "wanted"), [bad[1:] for bad in BAD], ids=[bad[0] for bad in BAD]
 )
-async def test_a_bad_frame_is_answered_by_its_number_and_its_neighbours_well(
+async def test_a_bad_frame_is_refused_by_its_number_and_its_neighbours_are_answered(
     server: RunningServer, columns: dict[str, Any], wanted: dict[int, str]
 ) -> None:
     async with stub(server.address) as service:
@@ -81,7 +81,9 @@ async def test_a_number_of_a_refused_frame_cannot_be_used_again(server: RunningS
     ]
 
 
-async def test_answers_hold_what_the_stream_asked_for(server: RunningServer, mnist: Mnist) -> None:
+async def test_answers_have_the_fields_that_the_stream_requested(
+    server: RunningServer, mnist: Mnist
+) -> None:
     answers = await recognize_all(
         server.address, frames_of(mnist, 50), top_k=3, probabilities=True, timings=True
     )
@@ -114,7 +116,7 @@ async def test_bytes_and_floats_of_one_image_get_one_answer(
     assert [digits[number] for number in range(20)] == [digits[number + 20] for number in range(20)]
 
 
-async def test_a_frame_whose_deadline_passes_is_told_so_and_its_neighbours_are_not(
+async def test_only_the_frame_whose_deadline_passes_is_answered_as_expired(
     start_server: StartServer,
 ) -> None:
     # A batch a frame: the thousand before it take ten times its millisecond.
@@ -130,7 +132,7 @@ async def test_a_frame_whose_deadline_passes_is_told_so_and_its_neighbours_are_n
     assert server.metrics().value("inkstream_items_total", kind="tensor", outcome="expired") == 1
 
 
-async def test_more_than_the_queue_holds_is_refused_with_a_time_to_try_again(
+async def test_items_beyond_the_queue_limit_are_refused_with_a_retry_after(
     start_server: StartServer,
 ) -> None:
     server = start_server("--max-queue", "64", "--max-frames-per-message", "64", "--max-batch", "1")
@@ -210,7 +212,7 @@ REFUSED: list[tuple[str, pb.StreamRecognizeRequest, grpc.StatusCode, str]] = [
 @pytest.mark.parametrize(
     ("request_", "code", "said"), [it[1:] for it in REFUSED], ids=[it[0] for it in REFUSED]
 )
-async def test_a_stream_that_begins_wrongly_is_told_what_was_expected(
+async def test_a_stream_with_a_wrong_first_message_gets_an_error_that_names_the_right_one(
     server: RunningServer, request_: pb.StreamRecognizeRequest, code: grpc.StatusCode, said: str
 ) -> None:
     async with stub(server.address) as service:
@@ -232,7 +234,7 @@ async def test_a_stream_that_begins_wrongly_is_told_what_was_expected(
     ],
     ids=["config twice", "empty", "oversized"],
 )
-async def test_a_breach_of_protocol_ends_the_stream_after_what_came_before_is_answered(
+async def test_a_protocol_error_ends_the_stream_after_earlier_items_are_answered(
     server: RunningServer, second: pb.StreamRecognizeRequest, said: str
 ) -> None:
     async with stub(server.address) as service:
@@ -264,7 +266,7 @@ async def test_a_breach_of_protocol_ends_the_stream_after_what_came_before_is_an
     ],
     ids=["nothing", "unknown model", "top_k", "oversized"],
 )
-async def test_a_unary_call_that_cannot_be_served_is_told_what_was_expected(
+async def test_an_invalid_unary_call_gets_an_error_that_names_the_expected_input(
     server: RunningServer, request_: pb.RecognizeRequest, code: grpc.StatusCode, said: str
 ) -> None:
     async with stub(server.address) as service:
@@ -274,7 +276,7 @@ async def test_a_unary_call_that_cannot_be_served_is_told_what_was_expected(
     assert said in str(failure.value.details())
 
 
-async def test_streams_side_by_side_get_their_own_answers(
+async def test_concurrent_streams_get_their_own_answers(
     server: RunningServer, mnist: Mnist
 ) -> None:
     frames = frames_of(mnist, 640)

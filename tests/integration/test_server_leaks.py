@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
         ("cancels-early", 90),
     ],
 )
-def test_a_stream_leaves_no_more_behind_than_grpc_itself_does(way: str, most: int) -> None:
+def test_a_stream_leaks_no_more_memory_than_grpc_itself(way: str, most: int) -> None:
     command = [sys.executable, "-m", "tests.integration.weighing", way]
     ended = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     assert float(ended.stdout) < most

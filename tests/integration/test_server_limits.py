@@ -36,7 +36,7 @@ async def test_a_message_that_is_too_long_ends_its_stream_and_no_other(
     assert ended.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
-async def test_headers_that_are_too_long_are_refused_and_shorter_ones_taken(
+async def test_headers_that_are_too_long_are_refused_and_shorter_ones_accepted(
     start_server: StartServer,
 ) -> None:
     server = start_server("--max-header-bytes", "1024")
@@ -64,7 +64,7 @@ async def reaches(address: str) -> bool:
     return True
 
 
-async def test_connections_beyond_the_number_are_hung_up_on_until_one_goes(
+async def test_connections_beyond_the_limit_are_closed_until_another_one_ends(
     start_server: StartServer,
 ) -> None:
     server = start_server("--max-connections", "2")
@@ -87,7 +87,7 @@ async def _fill_up_and_go(address: str, stays: Stream) -> None:
         await goes.finish()
 
 
-async def test_calls_beyond_the_number_of_one_connection_wait_for_others_to_end(
+async def test_calls_beyond_the_limit_of_a_connection_wait_for_others_to_end(
     start_server: StartServer,
 ) -> None:
     server = start_server("--max-streams-per-connection", "1")
@@ -111,7 +111,7 @@ async def test_calls_beyond_the_number_of_one_connection_wait_for_others_to_end(
         (("--max-points", str(len(BAR))), "points"),
     ],
 )
-async def test_ink_beyond_what_a_stream_may_hold_is_refused_with_a_time_to_come_back(
+async def test_ink_beyond_the_limit_of_a_stream_is_refused_with_a_retry_after(
     start_server: StartServer, flags: tuple[str, str], field: str
 ) -> None:
     server = start_server(*flags)

@@ -35,7 +35,7 @@ async def write_and_leave(server: RunningServer) -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-async def test_signals_make_a_running_server_say_more_and_less(
+async def test_signals_change_the_log_level_of_a_running_server(
     start_server: StartServer, workers: str
 ) -> None:
     server = start_server("--log-format", "json", "--workers", workers)
@@ -73,7 +73,7 @@ async def test_every_line_of_a_json_log_is_json_from_start_through_swap_to_stop(
     )
 
 
-async def test_lines_about_a_stream_say_which_it_is_and_name_the_callers_trace(
+async def test_lines_about_a_stream_carry_its_name_and_the_callers_trace(
     start_server: StartServer,
 ) -> None:
     server = start_server("--log-format", "json", "--log-level", "debug")
@@ -97,7 +97,7 @@ async def test_the_clients_metadata_carries_a_trace(start_server: StartServer) -
     assert lines(server, "stream_ended")[0]["trace_id"] == TRACE
 
 
-async def test_a_stream_that_breaks_the_rules_is_logged_with_its_peer(
+async def test_a_protocol_error_is_logged_with_the_peer(
     start_server: StartServer,
 ) -> None:
     server = start_server("--log-format", "json")

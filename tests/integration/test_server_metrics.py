@@ -37,7 +37,7 @@ def items(metrics: Metrics) -> dict[str, float]:
     return {outcome: count for outcome, count in found.items() if count}
 
 
-def test_every_method_is_there_before_its_first_call(start_server: StartServer) -> None:
+def test_every_method_has_its_series_before_its_first_call(start_server: StartServer) -> None:
     metrics = start_server().metrics()
     for service, methods in METHODS.items():
         for method, kind in methods.items():
@@ -67,7 +67,7 @@ def test_the_page_of_metrics_names_what_a_server_shows(server: RunningServer) ->
     assert written - shown <= elsewhere  # With TLS, and with workers.
 
 
-async def test_no_traffic_makes_a_series_but_the_labels_of_clients(
+async def test_traffic_adds_no_series_except_the_labels_of_clients(
     start_server: StartServer,
 ) -> None:
     server = start_server()
@@ -173,7 +173,7 @@ async def test_a_stream_is_counted_while_it_is_open(start_server: StartServer) -
     assert metrics.total("grpc_server_handled_total", grpc_code="CANCELLED") == 1
 
 
-async def test_callers_who_go_away_are_told_from_those_who_half_close(
+async def test_disconnected_and_half_closed_streams_are_counted_apart(
     start_server: StartServer,
 ) -> None:
     # gRPC shows both as the end of the requests; which comes first is a matter of luck, so there are many.
@@ -191,7 +191,9 @@ async def test_callers_who_go_away_are_told_from_those_who_half_close(
     assert metrics.total("grpc_server_handled_total", grpc_code="OK") == 3
 
 
-async def test_what_was_accepted_has_ended_once_nobody_calls(start_server: StartServer) -> None:
+async def test_accepted_items_equal_ended_ones_once_all_calls_are_over(
+    start_server: StartServer,
+) -> None:
     server = start_server()
     async with stub(server.address) as service:
         for turn in range(20):
@@ -211,7 +213,7 @@ async def test_what_was_accepted_has_ended_once_nobody_calls(start_server: Start
     assert accepted == sum(items(metrics).values())
 
 
-async def test_what_refused_calls_bring_is_not_counted_as_items(start_server: StartServer) -> None:
+async def test_refused_calls_are_not_counted_as_items(start_server: StartServer) -> None:
     server = start_server()
     async with stub(server.address) as service:
         with pytest.raises(grpc.aio.AioRpcError):
@@ -232,7 +234,7 @@ def test_the_model_and_the_process_are_described(server: RunningServer) -> None:
     assert metrics.labels("python_info")
 
 
-def test_metrics_come_in_the_form_that_prometheus_asks_for(server: RunningServer) -> None:
+def test_metrics_are_served_in_the_format_that_prometheus_requests(server: RunningServer) -> None:
     accept = {"Accept": "application/openmetrics-text;version=1.0.0"}
     request = urllib.request.Request(server.metrics_url, headers=accept)
     with urllib.request.urlopen(request, timeout=10) as answer:

@@ -125,7 +125,7 @@ async def test_swaps_under_pens_lose_no_digit_and_every_answer_names_its_model(
         assert [models[0], *changes] == ["digits/1", "digits/2", "digits/1"]
 
 
-async def test_a_broken_version_is_refused_with_a_word_and_the_old_one_answers(
+async def test_a_broken_version_is_refused_with_a_reason_and_the_old_one_answers(
     start_server: StartServer, store: Path
 ) -> None:
     server = start_server("--model-store", str(store), "--model-poll", "0.05")
@@ -194,7 +194,7 @@ async def offer_damaged(server: RunningServer, store: Path, ways: Mapping[Damage
 
 
 @pytest.mark.slow
-async def test_damaged_files_whose_cards_agree_are_refused_and_cost_no_item(
+async def test_damaged_files_with_matching_cards_are_refused_and_lose_no_item(
     start_server: StartServer, store: Path
 ) -> None:
     server = start_server("--model-store", str(store), "--model-poll", "0.05")
@@ -212,14 +212,14 @@ async def test_damaged_files_whose_cards_agree_are_refused_and_cost_no_item(
     )
 
 
-async def test_files_that_crash_the_engine_crash_no_server_and_cost_no_item(
+async def test_files_that_crash_the_engine_crash_no_server_and_lose_no_item(
     unguarded: StartServer, store: Path
 ) -> None:
     server = unguarded("--model-store", str(store), "--model-poll", "0.05")
     await offer_damaged(server, store, {circle: "crashes the engine: the process that tried it"})
 
 
-async def test_a_version_that_hangs_holds_up_neither_items_nor_a_drain(
+async def test_a_version_that_hangs_delays_neither_items_nor_a_drain(
     start_server: StartServer, store: Path
 ) -> None:
     server = start_server("--model-store", str(store), "--model-poll", "0.05")

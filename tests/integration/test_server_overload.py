@@ -33,7 +33,7 @@ async def narrow_stub(address: str) -> AsyncIterator[Any]:
         yield RecognitionServiceStub(channel)
 
 
-async def test_a_caller_who_reads_no_answers_is_ended_and_told_why_and_its_neighbour_goes_on(
+async def test_a_caller_that_reads_no_answers_is_ended_with_a_reason_and_its_neighbour_continues(
     start_server: StartServer,
 ) -> None:
     server = start_server("--stall-timeout", "1")
@@ -60,7 +60,7 @@ async def test_a_caller_who_reads_no_answers_is_ended_and_told_why_and_its_neigh
     assert server.stderr().count("event=stream_stalled") == 1
 
 
-async def test_a_caller_who_reads_no_answers_keeps_its_place_until_it_does(
+async def test_a_caller_that_reads_no_answers_counts_towards_the_limits_until_it_does(
     start_server: StartServer,
 ) -> None:
     # gRPC holds what it did not read: were its place free, it could have any number of such streams.
@@ -80,7 +80,7 @@ async def test_a_caller_who_reads_no_answers_keeps_its_place_until_it_does(
         await (await open_stream(another)).finish()
 
 
-async def test_a_caller_who_reads_no_answers_is_told_in_the_end_why_its_stream_was_over(
+async def test_a_caller_that_reads_its_answers_late_finds_the_reason_at_the_end(
     start_server: StartServer, tmp_path: Path
 ) -> None:
     token, line = make("deaf", Quota())

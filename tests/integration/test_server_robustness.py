@@ -43,7 +43,7 @@ def health_of(channel: grpc.aio.Channel) -> health_pb2_grpc.HealthStub:
     return health_pb2_grpc.HealthStub(channel)
 
 
-async def test_a_client_killed_in_mid_stream_leaves_nothing_behind(
+async def test_a_client_killed_in_mid_stream_leaves_no_stream_or_item_behind(
     start_server: StartServer,
 ) -> None:
     server = start_server()
@@ -100,7 +100,7 @@ async def test_a_drain_under_load_loses_no_accepted_item(
     assert "event=stopped" in server.stderr()
 
 
-async def test_a_caller_who_does_not_stop_is_ended_when_the_grace_is_over(
+async def test_a_caller_that_does_not_stop_is_ended_at_the_end_of_the_drain(
     start_server: StartServer,
 ) -> None:
     server = start_server("--drain-timeout", "0.5")
@@ -115,7 +115,7 @@ async def test_a_caller_who_does_not_stop_is_ended_when_the_grace_is_over(
     assert server.wait() == 0
 
 
-async def test_a_draining_server_turns_new_streams_away_and_says_it_is_not_serving(
+async def test_a_draining_server_refuses_new_streams_and_reports_not_serving(
     start_server: StartServer,
 ) -> None:
     server = start_server("--drain-timeout", "60")
@@ -147,7 +147,7 @@ async def test_a_draining_server_turns_new_streams_away_and_says_it_is_not_servi
     assert server.wait() == 0
 
 
-async def test_calls_without_an_end_do_not_hold_up_the_drain(start_server: StartServer) -> None:
+async def test_endless_calls_do_not_delay_the_drain(start_server: StartServer) -> None:
     # Would use up its ten minutes, and this test's patience, if it waited for them.
     server = start_server("--drain-timeout", "600")
     async with (
@@ -172,7 +172,7 @@ async def test_calls_without_an_end_do_not_hold_up_the_drain(start_server: Start
         assert await asyncio.to_thread(server.wait) == 0
 
 
-async def test_a_caller_who_reads_no_answers_does_not_hold_up_the_drain(
+async def test_a_caller_that_reads_no_answers_does_not_delay_the_drain(
     start_server: StartServer,
 ) -> None:
     server = start_server("--drain-timeout", "0.5")
@@ -192,7 +192,7 @@ def run_server(*flags: str, **environment: str) -> subprocess.CompletedProcess[s
     )
 
 
-def test_a_port_that_is_taken_is_said_in_one_line() -> None:
+def test_a_port_in_use_is_reported_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         for flag in ("--port", "--metrics-port"):
@@ -222,14 +222,14 @@ def test_a_port_that_is_taken_is_said_in_one_line() -> None:
         (["--ready-file", "/nowhere/ready.json"], "ready_file: cannot write /nowhere/ready.json"),
     ],
 )
-def test_what_keeps_a_server_from_starting_is_said_in_one_line(flags: list[str], said: str) -> None:
+def test_an_error_at_the_start_is_reported_in_one_line(flags: list[str], said: str) -> None:
     ended = run_server(*flags)
     assert ended.returncode == 1
     assert said in ended.stderr.splitlines()[-1]
     assert "Traceback" not in ended.stderr
 
 
-def test_a_ready_server_says_where_it_is_in_its_log_and_in_its_file(
+def test_a_ready_server_writes_its_addresses_to_the_log_and_the_ready_file(
     start_server: StartServer,
 ) -> None:
     server = start_server("--log-format", "json")
@@ -251,7 +251,7 @@ def test_a_ready_server_says_where_it_is_in_its_log_and_in_its_file(
     }
 
 
-async def test_nothing_is_logged_for_an_item_or_a_stream_that_ends_well(
+async def test_items_and_streams_that_end_well_are_not_logged(
     start_server: StartServer,
 ) -> None:
     server = start_server()
@@ -270,7 +270,7 @@ async def test_two_servers_never_share_a_port(server: RunningServer) -> None:
 
 
 @pytest.mark.slow
-async def test_of_thousands_of_streams_that_come_at_once_none_is_refused(
+async def test_thousands_of_streams_at_once_are_all_accepted(
     start_server: StartServer,
 ) -> None:
     server = start_server("--max-streams-per-connection", "4000")  # All come on one here.

@@ -86,7 +86,7 @@ async def test_a_connection_is_encrypted_and_plain_text_gets_no_answer(
             await client.recognize(BLANK)
 
 
-async def test_a_client_says_what_is_wrong_with_a_servers_certificate(
+async def test_the_clients_error_names_the_fault_of_a_servers_certificate(
     start_server: StartServer, tmp_path: Path, authority: Authority
 ) -> None:
     server = start_server(*tls_flags(tmp_path, authority.server()))
@@ -105,7 +105,7 @@ async def _distrusts(server: RunningServer, tls: Tls, why: str) -> None:
             await client.recognize(BLANK)
 
 
-async def test_with_mutual_tls_only_the_authoritys_clients_get_in(
+async def test_with_mutual_tls_only_clients_of_the_authority_can_call(
     start_server: StartServer, tmp_path: Path, authority: Authority
 ) -> None:
     ca = tmp_path / "ca.pem"
@@ -123,7 +123,7 @@ async def test_with_mutual_tls_only_the_authoritys_clients_get_in(
                 await client.recognize(BLANK)
 
 
-async def test_renewed_certificates_hold_for_new_connections_and_open_ones_go_on(
+async def test_renewed_certificates_apply_to_new_connections_and_open_ones_continue(
     start_server: StartServer, tmp_path: Path, authority: Authority
 ) -> None:
     server = start_server(*tls_flags(tmp_path, authority.server()))
@@ -137,7 +137,7 @@ async def test_renewed_certificates_hold_for_new_connections_and_open_ones_go_on
     assert 'event="certificates renewed"' in server.stderr()
 
 
-async def test_a_spoiled_renewal_leaves_the_certificates_before_it_in_force(
+async def test_after_a_broken_renewal_the_old_certificates_stay_in_use(
     start_server: StartServer, tmp_path: Path, authority: Authority
 ) -> None:
     server = start_server(*tls_flags(tmp_path, authority.server()))
@@ -148,7 +148,7 @@ async def test_a_spoiled_renewal_leaves_the_certificates_before_it_in_force(
     assert "PRIVATE KEY" not in server.stderr()
 
 
-async def test_only_a_good_token_lets_in_and_health_is_for_all(
+async def test_only_a_valid_token_may_call_and_the_health_check_needs_none(
     start_server: StartServer, tmp_path: Path, authority: Authority
 ) -> None:
     token, line = make("school-7", Quota())
@@ -200,7 +200,7 @@ async def test_no_token_and_no_digest_is_ever_logged(
     assert "PRIVATE KEY" not in server.stderr()
 
 
-async def test_a_token_that_is_taken_back_ends_its_streams_and_nobody_elses(
+async def test_a_revoked_token_ends_its_own_streams_only(
     start_server: StartServer, tmp_path: Path, authority: Authority
 ) -> None:
     (leaver, leaver_line), (stayer, stayer_line) = make("leaver", Quota()), make("stayer", Quota())
@@ -224,7 +224,7 @@ async def test_a_token_that_is_taken_back_ends_its_streams_and_nobody_elses(
         assert [*staying.answers.digits] == [1]
 
 
-async def test_a_token_has_so_many_streams_and_items_a_second_and_others_have_theirs(
+async def test_each_token_has_its_own_limits_of_streams_and_items_a_second(
     start_server: StartServer, tmp_path: Path, authority: Authority
 ) -> None:
     limited, limited_line = make("limited", Quota(streams=1, items_per_second=5))
@@ -257,7 +257,7 @@ async def test_a_token_has_so_many_streams_and_items_a_second_and_others_have_th
         await (await open_stream(service)).finish()
 
 
-async def test_a_client_hears_of_its_limit_as_overload_with_a_time_to_wait(
+async def test_a_client_at_its_limit_gets_overloaded_with_a_retry_after(
     start_server: StartServer, tmp_path: Path, authority: Authority
 ) -> None:
     token, line = make("slow", Quota(items_per_second=1))
@@ -269,7 +269,7 @@ async def test_a_client_hears_of_its_limit_as_overload_with_a_time_to_wait(
     assert refused.value.retry_after == pytest.approx(0.5, abs=0.5)
 
 
-async def test_a_stream_that_is_idle_is_told_to_go_and_then_ended(
+async def test_an_idle_stream_gets_a_drain_notice_and_is_then_ended(
     start_server: StartServer,
 ) -> None:
     server = start_server("--max-stream-idle", "0.2")
@@ -282,7 +282,9 @@ async def test_a_stream_that_is_idle_is_told_to_go_and_then_ended(
     assert "idle for too long" in str(ended.value.details())
 
 
-async def test_a_client_outlives_its_streams(start_server: StartServer) -> None:
+async def test_a_client_opens_a_new_stream_when_its_stream_is_ended(
+    start_server: StartServer,
+) -> None:
     server = start_server("--max-stream-age", "0.2", "--max-stream-idle", "0.1")
     async with AsyncClient(server.address) as client:
         for _ in range(3):
@@ -295,7 +297,7 @@ async def test_a_client_outlives_its_streams(start_server: StartServer) -> None:
             assert streams <= 1
 
 
-async def test_streams_beyond_the_number_are_refused(start_server: StartServer) -> None:
+async def test_streams_beyond_the_limit_are_refused(start_server: StartServer) -> None:
     server = start_server("--max-streams", "1")
     async with grpc.aio.insecure_channel(server.address) as channel:
         service = RecognitionServiceStub(channel)
@@ -328,7 +330,7 @@ def serve(*flags: str) -> subprocess.CompletedProcess[str]:
         ),
     ],
 )
-def test_a_door_that_cannot_be_closed_keeps_the_server_from_starting(
+def test_a_server_does_not_start_if_its_access_files_are_unusable(
     flags: list[str], said: str
 ) -> None:
     ended = serve(*flags)
@@ -337,7 +339,7 @@ def test_a_door_that_cannot_be_closed_keeps_the_server_from_starting(
     assert "Traceback" not in ended.stderr
 
 
-async def test_an_open_port_without_tls_has_to_be_asked_for_and_is_warned_of(
+async def test_an_open_port_without_tls_needs_a_flag_and_logs_a_warning(
     start_server: StartServer,
 ) -> None:
     server = start_server("--host", "0.0.0.0", "--insecure-listen")
@@ -353,7 +355,7 @@ def test_a_token_goes_over_tls_only_unless_told() -> None:
         AsyncClient("localhost:1", token_without_tls=True, **given)
 
 
-async def test_the_command_line_gets_in_with_files(
+async def test_the_command_line_reads_certificates_and_tokens_from_files(
     start_server: StartServer, tmp_path: Path, authority: Authority
 ) -> None:
     token, line = make("till", Quota())

@@ -88,12 +88,12 @@ async def test_a_callers_trace_goes_from_its_stream_to_the_batch(
     assert sorted(under) == sorted([("items", stream), ("items", stream), ("glyph", one)])
 
 
-async def test_a_trace_that_its_caller_does_not_sample_leaves_nothing(tmp_path: Path) -> None:
+async def test_a_trace_that_its_caller_does_not_sample_leaves_no_span(tmp_path: Path) -> None:
     assert await spans_of(tmp_path, "00") == []
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-async def test_latencies_name_the_trace_of_an_item_where_it_is_recorded(
+async def test_latencies_name_the_trace_of_a_recorded_item(
     tmp_path: Path, workers: str, collector: Collector
 ) -> None:
     flags = ("--traces", "otlp", "--trace-ratio", "0", "--workers", workers)
@@ -125,7 +125,7 @@ async def test_a_collector_gets_the_spans_by_otlp_before_the_server_ends(
     assert sorted(collector.spans) == [("digits", name) for name in ("batch", call, "items")]
 
 
-async def test_a_collector_that_is_gone_costs_spans_and_nothing_else(tmp_path: Path) -> None:
+async def test_without_its_collector_a_server_loses_only_spans(tmp_path: Path) -> None:
     environment = {
         **os.environ,
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
@@ -148,7 +148,7 @@ async def test_a_collector_that_is_gone_costs_spans_and_nothing_else(tmp_path: P
     ("variable", "value"),
     [("OTEL_EXPORTER_OTLP_TIMEOUT", "abc"), ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip")],
 )
-def test_a_variable_that_opentelemetry_refuses_is_named_in_a_sentence(
+def test_a_variable_that_opentelemetry_refuses_is_named_in_the_error(
     variable: str, value: str, workers: str
 ) -> None:
     command = [sys.executable, "-m", "inkstream_server", "serve", "--port", "0"]

@@ -121,7 +121,7 @@ async def test_workers_answer_as_one_server_with_one_page_of_metrics(
         assert page.status == 200
 
 
-async def test_a_killed_worker_is_replaced_and_no_counter_ever_goes_back(
+async def test_a_killed_worker_is_replaced_and_no_counter_falls(
     start_server: StartServer,
 ) -> None:
     server = start_server("--workers", "2")
@@ -177,7 +177,7 @@ async def test_streams_of_the_other_worker_do_not_notice_a_death(start_server: S
         assert 0 < ended < len(streams)
 
 
-async def test_workers_that_die_again_and_again_end_the_server_and_the_others_are_drained(
+async def test_repeated_deaths_of_workers_end_the_server_and_drain_the_others(
     start_server: StartServer,
 ) -> None:
     server = start_server("--workers", "2", "--max-restarts", "1")
@@ -229,7 +229,9 @@ async def test_a_terminal_that_interrupts_all_processes_at_once_drains_them_once
     assert "worker_died" not in server.stderr()
 
 
-async def test_a_worker_told_to_end_is_drained_and_replaced(start_server: StartServer) -> None:
+async def test_a_worker_that_gets_sigterm_is_drained_and_replaced(
+    start_server: StartServer,
+) -> None:
     server = start_server("--workers", "2")
     async with AsyncExitStack() as service:
         streams = await stream_on_each(server, service)
@@ -283,7 +285,7 @@ def test_a_port_has_one_server_however_many_workers(
     assert "choose another --port, or 0 for a free one" in said
 
 
-def test_a_model_that_cannot_be_served_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_served_is_named_and_no_process_is_left(tmp_path: Path) -> None:
     said = refusal("--workers", "2", "--port", "0", "--model-store", str(tmp_path))
     assert str(tmp_path) in said.splitlines()[-1]
     assert "event=ready" not in said

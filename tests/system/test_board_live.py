@@ -117,7 +117,7 @@ def test_a_digit_is_answered_while_it_is_written_and_turns_final(
     page.close()
 
 
-def test_strokes_are_taken_back_one_by_one_and_all_at_once(
+def test_strokes_are_undone_one_by_one_and_all_at_once(
     browser: Browser, board: RunningBoard
 ) -> None:
     page, complaints = opened(browser, board, WIDE)
@@ -154,7 +154,7 @@ def test_a_rejected_digit_shows_the_reason_and_no_digit(
     page.close()
 
 
-def test_it_fits_a_phone_and_a_finger_writes(browser: Browser, board: RunningBoard) -> None:
+def test_the_board_fits_a_phone_and_a_finger_writes(browser: Browser, board: RunningBoard) -> None:
     page, complaints = opened(browser, board, PHONE, "dark")
     touch = page.context.new_cdp_session(page)
     for place, ink in enumerate(real_digits("5026")):
@@ -189,7 +189,7 @@ def test_pages_write_side_by_side_and_only_their_own_ink_is_read(
     other.close()
 
 
-def test_a_server_that_restarts_is_reported_and_nothing_is_lost(
+def test_a_restart_of_the_server_is_reported_and_no_ink_is_lost(
     browser: Browser, tmp_path: Path
 ) -> None:
     (digit,) = real_digits("8")
@@ -228,7 +228,7 @@ def test_a_board_that_ended_is_reported_and_takes_no_strokes(
         page.close()
 
 
-def test_a_page_for_which_there_is_no_room_says_so(browser: Browser, server: RunningServer) -> None:
+def test_a_page_beyond_the_limit_shows_an_error(browser: Browser, server: RunningServer) -> None:
     with running_board(server.address) as board, ExitStack() as streams:
         for number in range(32):
             address = f"{board.address}answers?page=page-of-sixteen-letters{number}"
@@ -242,7 +242,7 @@ def test_a_page_for_which_there_is_no_room_says_so(browser: Browser, server: Run
         page.close()
 
 
-def test_the_picture_of_it(browser: Browser, board: RunningBoard) -> None:
+def test_the_board_takes_its_picture_for_the_docs(browser: Browser, board: RunningBoard) -> None:
     page, _ = opened(browser, board, {"width": 1000, "height": 670})
     bend = np.linspace(0, 6 * np.pi, 90)
     scribble = [np.stack([800 + 7 * bend, 95 + 45 * np.sin(bend)], axis=1)]

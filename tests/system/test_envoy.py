@@ -133,7 +133,7 @@ async def test_load_spreads_evenly(fleet: Fleet, mnist: Mnist) -> None:
     assert abs(shares / shares.mean() - 1).max() < 0.1, shares
 
 
-async def test_a_host_that_is_killed_costs_no_item(fleet: Fleet, mnist: Mnist) -> None:
+async def test_a_killed_host_loses_no_item(fleet: Fleet, mnist: Mnist) -> None:
     await settled(fleet, 0, 1, 2)
     async with writing(fleet, mnist) as writers:
         await asyncio.to_thread(fleet.kill, fleet.machines[0])
@@ -142,7 +142,7 @@ async def test_a_host_that_is_killed_costs_no_item(fleet: Fleet, mnist: Mnist) -
     fleet.start(fleet.machines[0])
 
 
-async def test_a_host_that_is_cut_off_costs_no_item(fleet: Fleet, mnist: Mnist) -> None:
+async def test_a_host_that_is_cut_off_loses_no_item(fleet: Fleet, mnist: Mnist) -> None:
     await settled(fleet, 0, 1, 2)
     lost = fleet.machines[1]
     async with writing(fleet, mnist) as writers:
@@ -155,7 +155,7 @@ async def test_a_host_that_is_cut_off_costs_no_item(fleet: Fleet, mnist: Mnist) 
     await settled(fleet, 0, 1, 2)
 
 
-async def test_a_rolling_upgrade_costs_no_item(fleet: Fleet, mnist: Mnist) -> None:
+async def test_a_rolling_upgrade_loses_no_item(fleet: Fleet, mnist: Mnist) -> None:
     await settled(fleet, 0, 1, 2)
     async with writing(fleet, mnist) as writers:
         for machine in fleet.machines:
@@ -165,7 +165,7 @@ async def test_a_rolling_upgrade_costs_no_item(fleet: Fleet, mnist: Mnist) -> No
             await settled(fleet, 0, 1, 2)
 
 
-async def test_a_host_that_fails_every_call_costs_no_item_though_it_says_it_is_well(
+async def test_a_host_that_fails_every_call_but_reports_health_loses_no_item(
     fleet: Fleet, mnist: Mnist
 ) -> None:
     await settled(fleet, 0, 1, 2)
@@ -181,7 +181,7 @@ async def test_a_host_that_fails_every_call_costs_no_item_though_it_says_it_is_w
             await eventually("Envoy notes it", lambda: fleet.proxy.put_aside(ill) > put_aside)
 
 
-async def test_a_host_that_fails_every_call_is_put_aside_though_there_is_but_one_other(
+async def test_a_host_that_fails_every_call_is_ejected_even_with_one_other_host_left(
     fleet: Fleet, mnist: Mnist
 ) -> None:
     _, ill = pair = fleet.machines[:2]

@@ -36,19 +36,21 @@ async def recognize(fleet: Fleet, root: bytes, token: str = TOKEN) -> None:
         assert (await client.recognize(BLANK)).digit in range(10)
 
 
-async def test_a_callers_token_goes_through_to_the_servers(fleet: Fleet) -> None:
+async def test_a_callers_token_reaches_the_servers(fleet: Fleet) -> None:
     await recognize(fleet, AUTHORITIES.devices.certificate)
     with pytest.raises(AccessDenied, match="pass the `token` that the server knows"):
         await recognize(fleet, AUTHORITIES.devices.certificate, token="school-7.wrong")
 
 
-async def test_a_client_that_trusts_another_authority_says_so(fleet: Fleet) -> None:
+async def test_a_client_that_trusts_another_authority_gets_an_error_that_says_so(
+    fleet: Fleet,
+) -> None:
     for stranger in (Authority(), AUTHORITIES.inside):
         with pytest.raises(ConnectionFailed, match=r"is not trusted \(.*local issuer.*signed by"):
             await recognize(fleet, stranger.certificate)
 
 
-async def test_a_client_without_tls_is_asked_whether_it_is_expected(fleet: Fleet) -> None:
+async def test_a_client_without_tls_gets_an_error_that_suggests_tls(fleet: Fleet) -> None:
     async with fleet.client(tls=None, connect_timeout=5) as client:
         with pytest.raises(ConnectionFailed, match="does it expect TLS"):
             await client.recognize(BLANK)
@@ -66,7 +68,7 @@ async def test_a_host_of_another_authority_gets_no_stream(fleet: Fleet) -> None:
     assert fleet.items(stranger) == 0
 
 
-async def test_renewed_certificates_hold_for_new_connections_and_open_ones_go_on(
+async def test_renewed_certificates_apply_to_new_connections_and_open_ones_continue(
     fleet: Fleet,
 ) -> None:
     newcomer = fleet.machines[1]

@@ -91,7 +91,7 @@ class Writer:
 
 
 @pytest.mark.timeout(60 + 20 * KILLS)
-def test_a_server_killed_under_a_thousand_pens_of_eight_threads_costs_no_digit(
+def test_a_server_killed_under_a_thousand_pens_of_eight_threads_loses_no_digit(
     start_server: StartServer,  # noqa: F811 - the fixture
 ) -> None:
     port = free_port()

@@ -37,7 +37,7 @@ def always_answering(alert: str) -> str:
     return re.sub(r" (==|>|<) ", r" \1 bool ", alert)
 
 
-def test_names_types_and_units_are_as_prometheus_wants_them(scene: Scene) -> None:
+def test_names_types_and_units_follow_prometheus_conventions(scene: Scene) -> None:
     with urllib.request.urlopen(scene.server.metrics_url, timeout=10) as answer:
         page = answer.read()
     command = [program("promtool"), "check", "metrics"]
@@ -45,7 +45,7 @@ def test_names_types_and_units_are_as_prometheus_wants_them(scene: Scene) -> Non
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_every_rule_and_alert_finds_what_it_asks_for(scene: Scene) -> None:
+def test_every_rule_and_alert_finds_its_series(scene: Scene) -> None:
     assert scene.moment  # By then, each has been evaluated.
     rules = [rule for group in scene.prometheus.get("rules")["groups"] for rule in group["rules"]]
     assert len(rules) > 40
@@ -60,7 +60,7 @@ def test_every_rule_and_alert_finds_what_it_asks_for(scene: Scene) -> None:
         assert all(math.isfinite(value) for _, value in found), f"{expression}: {found}"
 
 
-def test_rates_are_what_was_sent(scene: Scene) -> None:
+def test_rates_equal_the_load_that_was_sent(scene: Scene) -> None:
     ask = scene.ask
     by_ending = {
         (labels["kind"], labels["outcome"]): value
@@ -77,7 +77,7 @@ def test_rates_are_what_was_sent(scene: Scene) -> None:
     assert items == pytest.approx(scene.sent("tensors") + scene.sent("glyphs"), rel=CLOSE)
 
 
-def test_promises_are_kept_and_nobody_is_woken(scene: Scene) -> None:
+def test_objectives_are_met_and_no_alert_pages(scene: Scene) -> None:
     ask = scene.ask
     assert ask("job:inkstream_items_unanswered:ratio_rate1h") == [
         ({"__name__": "job:inkstream_items_unanswered:ratio_rate1h", "job": "inkstream"}, 0.0)
@@ -102,7 +102,7 @@ def test_promises_are_kept_and_nobody_is_woken(scene: Scene) -> None:
     }, firing
 
 
-def test_devices_are_told_apart(scene: Scene) -> None:
+def test_each_client_label_has_its_own_series(scene: Scene) -> None:
     found = {
         (labels["client"], labels["outcome"]): value
         for labels, value in scene.ask("rate(inkstream_client_items_total[20s])")
@@ -115,7 +115,9 @@ def test_devices_are_told_apart(scene: Scene) -> None:
     assert not found["other", "ok"]
 
 
-async def test_a_certificate_with_five_days_left_is_a_ticket_and_no_page(tmp_path: Path) -> None:
+async def test_a_certificate_with_five_days_left_opens_a_ticket_and_does_not_page(
+    tmp_path: Path,
+) -> None:
     soon = datetime.now(UTC) + timedelta(days=5)
     certificate, key = Authority().server(ends=soon).write(tmp_path, "server")
     flags = ["--tls-cert", str(certificate), "--tls-key", str(key)]
@@ -142,7 +144,7 @@ async def test_a_certificate_with_five_days_left_is_a_ticket_and_no_page(tmp_pat
     assert timedelta(days=4) < timedelta(seconds=seconds) < timedelta(days=5)
 
 
-async def test_a_server_that_starts_beside_a_broken_version_is_a_ticket(tmp_path: Path) -> None:
+async def test_a_server_that_starts_beside_a_broken_version_opens_a_ticket(tmp_path: Path) -> None:
     for version in ("1", "3"):
         shutil.copytree(BUNDLED / "digits" / version, tmp_path / "store" / "digits" / version)
     newest = tmp_path / "store" / "digits" / "3" / "model.tflite"
@@ -159,7 +161,7 @@ async def test_a_server_that_starts_beside_a_broken_version_is_a_ticket(tmp_path
         await eventually("the alert fires", lambda: "InkstreamModelSwapFailed" in firing())
 
 
-async def test_streams_that_find_no_room_are_a_ticket(tmp_path: Path) -> None:
+async def test_streams_refused_at_a_limit_open_a_ticket(tmp_path: Path) -> None:
     with (
         running_server(tmp_path, "--max-streams", "1") as server,
         running_prometheus(tmp_path, server.metrics_url.split("/")[2]) as prometheus,
@@ -182,7 +184,7 @@ async def test_streams_that_find_no_room_are_a_ticket(tmp_path: Path) -> None:
             await stays.finish()
 
 
-async def test_prometheus_keeps_the_traces_that_latencies_name(tmp_path: Path) -> None:
+async def test_prometheus_keeps_the_exemplars_of_latencies(tmp_path: Path) -> None:
     with (
         running_server(tmp_path, "--traces", "otlp", "--trace-ratio", "0") as server,
         running_prometheus(

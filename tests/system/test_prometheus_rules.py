@@ -67,7 +67,7 @@ def test_the_adapter_reports_a_wait_of_zero_for_an_idle_pod(
     assert "SUCCESS" in promtool("test", "rules", str(written))
 
 
-def test_every_alert_is_tested_both_ways_and_says_what_to_do() -> None:
+def test_every_alert_is_tested_firing_and_quiet_and_has_a_runbook() -> None:
     alerts = re.split(r"\n(?=\s+- alert: )", (FOLDER / "alerts.yml").read_text())[1:]
     tests = "".join(
         (FOLDER / name).read_text() for name in ("rules_test.yml", "rules_days_test.yml")

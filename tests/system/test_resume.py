@@ -20,7 +20,7 @@ CLIENTS = 20
 
 
 @pytest.mark.timeout(600)
-async def test_a_server_killed_twenty_times_costs_twenty_clients_no_answer(
+async def test_a_server_killed_twenty_times_loses_no_answer_of_twenty_clients(
     start_server: StartServer,  # noqa: F811 - the fixture
     mnist: Mnist,
 ) -> None:

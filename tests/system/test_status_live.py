@@ -92,7 +92,7 @@ def test_the_page_shows_the_load_and_fits(
     page.close()
 
 
-def test_the_page_says_so_when_the_server_is_gone(browser: Browser, scene: Scene) -> None:
+def test_the_page_reports_that_the_server_is_gone(browser: Browser, scene: Scene) -> None:
     page, _ = opened(browser, scene.server, WIDE, "light", least=1)
     page.route("**/metrics", lambda route: route.abort())
     page.wait_for_selector("#state.gone")
@@ -107,7 +107,7 @@ def seconds_silent(page: Page) -> int:
     return int(said[1])
 
 
-def test_the_page_says_for_how_long_a_server_is_silent_and_draws_nothing_of_it(
+def test_the_page_shows_how_long_a_server_is_silent_and_draws_no_points_meanwhile(
     browser: Browser, tmp_path: Path
 ) -> None:
     with running_server(tmp_path) as server:

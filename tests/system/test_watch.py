@@ -59,7 +59,9 @@ def api(address: str, path: str) -> Any:
     return json.loads(asked(f"http://{address}/api/v1/{path}"))["data"]
 
 
-async def test_it_says_where_to_look_and_prometheus_looks_at_that_server(tmp_path: Path) -> None:
+async def test_watch_prints_its_addresses_and_prometheus_scrapes_that_server(
+    tmp_path: Path,
+) -> None:
     program("prometheus")
     address = f"127.0.0.1:{free_port()}"
     with watching(tmp_path, address) as said:
@@ -73,7 +75,9 @@ async def test_it_says_where_to_look_and_prometheus_looks_at_that_server(tmp_pat
         )
 
 
-def test_a_prometheus_that_cannot_listen_is_told_and_the_server_goes_on(tmp_path: Path) -> None:
+def test_if_prometheus_cannot_listen_watch_reports_it_and_the_server_continues(
+    tmp_path: Path,
+) -> None:
     program("prometheus")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"

@@ -91,7 +91,7 @@ def test_an_installed_server_recognises_digits_for_an_installed_client(
     assert shown["accuracy"] > 0.97
 
 
-def test_each_program_tells_the_one_version(place: Place) -> None:
+def test_all_programs_print_the_same_version(place: Place) -> None:
     for program in ("inkstream", "inkstream-server", "inkstream-train"):
         assert place.run(program, "--version").split()[-1] == inkstream.__version__
 
@@ -124,7 +124,7 @@ def test_nothing_installed_comes_from_the_checkout(place: Place) -> None:
     assert found.startswith(str(place.folder))
 
 
-def test_what_the_dockerfile_installs_serves_and_traces(place: Place, tmp_path: Path) -> None:
+def test_the_packages_of_the_dockerfile_serve_and_trace(place: Place, tmp_path: Path) -> None:
     # What it does to its first image, done to a folder: there is no daemon to do it.
     dockerfile = (ROOT / "deploy" / "docker" / "Dockerfile").read_text()
     (steps,) = re.findall(r"^RUN (pip (?:.*\\\n)*.*)", dockerfile, re.MULTILINE)

@@ -49,7 +49,7 @@ async def test_a_batch_that_fails_is_answered_by_id_and_ends_no_stream(
     )
 
 
-async def test_a_loop_held_up_for_two_seconds_loses_nothing(
+async def test_an_event_loop_blocked_for_two_seconds_loses_no_items(
     start_faulty: StartFaulty, images: Images, promises: Promises
 ) -> None:
     server = start_faulty()
@@ -66,7 +66,7 @@ async def test_a_loop_held_up_for_two_seconds_loses_nothing(
     )
 
 
-async def test_a_process_whose_engine_hangs_ends_and_says_where_it_stood(
+async def test_a_process_whose_engine_hangs_ends_and_writes_its_stacks(
     start_faulty: StartFaulty, images: Images, promises: Promises
 ) -> None:
     server = start_faulty("--stuck-timeout", "1")
@@ -109,7 +109,7 @@ async def test_a_worker_whose_engine_hangs_is_replaced_and_no_item_is_lost(
     )
 
 
-async def test_a_killed_worker_costs_no_items(
+async def test_a_killed_worker_loses_no_items(
     start_faulty: StartFaulty, images: Images, promises: Promises
 ) -> None:
     server = start_faulty("--workers", "2", "--max-restarts", "20")

@@ -90,7 +90,7 @@ async def test_a_clock_that_jumps_changes_no_answer_and_no_deadline(
     )
 
 
-async def test_a_full_disk_under_the_log_costs_no_items(
+async def test_a_full_disk_under_the_log_loses_no_items(
     tmp_path: Path, images: Images, promises: Promises
 ) -> None:
     with server_under('exec "$@" 2>/dev/full', tmp_path) as server:

@@ -22,7 +22,7 @@ WEATHERS = {
 
 
 @pytest.mark.parametrize("name", WEATHERS)
-async def test_bad_weather_costs_time_and_no_items(
+async def test_a_bad_network_delays_items_and_loses_none(
     name: str, server: RunningServer, images: Images, promises: Promises
 ) -> None:
     async with fault_proxy(server.address) as network:
@@ -35,7 +35,7 @@ async def test_bad_weather_costs_time_and_no_items(
 
 
 @pytest.mark.parametrize("way", ["reset", "truncated in the middle of a message"])
-async def test_broken_connections_cost_no_items(
+async def test_broken_connections_lose_no_items(
     way: str, server: RunningServer, images: Images, promises: Promises
 ) -> None:
     async with fault_proxy(server.address) as network:
@@ -56,7 +56,7 @@ async def test_broken_connections_cost_no_items(
     )
 
 
-async def test_a_cut_cable_is_noticed_on_both_sides_and_costs_no_items(
+async def test_a_cut_cable_is_detected_on_both_sides_and_loses_no_items(
     server: RunningServer, images: Images, promises: Promises
 ) -> None:
     def streams() -> float:

@@ -187,7 +187,7 @@ def p99_ms(seconds: list[float]) -> str:
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda it: it.__name__)
-async def test_others_lose_nothing_and_the_server_gets_over_it(
+async def test_other_clients_lose_no_item_and_the_server_recovers_from_abuse(
     attack: Attack, server: RunningServer, images: Images, promises: Promises
 ) -> None:
     async with traffic(server.address, images, clients=1) as callers:

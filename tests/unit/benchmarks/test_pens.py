@@ -13,7 +13,7 @@ def run(pens: int, p99_ms: float) -> Writing:
     return Writing(pens, pens // 100, 1000, 1.0, p99_ms, 60.0, 0.1, 0.5, 1234.5, 0.98, 100.0)
 
 
-def test_a_search_renews_its_own_table_of_a_page_and_nothing_else(tmp_path: Path) -> None:
+def test_a_search_replaces_only_its_own_table_of_a_page(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
         "one\n<!-- pens 1 -->\n<!-- end -->\ntwo\n<!-- pens 100 -->\nold\n<!-- end -->\n"
@@ -25,7 +25,7 @@ def test_a_search_renews_its_own_table_of_a_page_and_nothing_else(tmp_path: Path
     assert lines[10:] == ["<!-- end -->"]
 
 
-def test_a_page_without_a_place_for_the_table_is_left_alone(tmp_path: Path) -> None:
+def test_a_page_without_markers_for_the_table_is_refused_and_unchanged(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("<!-- pens 100 -->\n<!-- end -->\n")
     with pytest.raises(click.UsageError, match="<!-- pens 1 -->"):

@@ -21,7 +21,7 @@ def counters(**tensors: float) -> Samples:
     return samples
 
 
-def test_counters_that_add_up_are_given() -> None:
+def test_counters_that_add_up_are_returned() -> None:
     assert reconcile(counters(accepted=7, ok=4, cancelled=3, failed=0)) == {
         "tensor accepted": 7,
         "tensor ok": 4,
@@ -31,12 +31,12 @@ def test_counters_that_add_up_are_given() -> None:
 
 
 @pytest.mark.parametrize("ok", [6, 8])
-def test_an_item_too_few_or_too_many_is_told(ok: int) -> None:
+def test_a_missing_or_an_extra_item_is_an_error(ok: int) -> None:
     with pytest.raises(Leftovers, match="7 items of tensor"):
         reconcile(counters(accepted=7, ok=ok))
 
 
-def test_growth_is_that_of_the_second_half() -> None:
+def test_growth_is_measured_over_the_second_half() -> None:
     assert growth(looks(*[50] * 10, *[100] * 10)) == 0
     assert growth(looks(*[100] * 10, *[100] * 5, *[110] * 5)) == pytest.approx(0.1)
 

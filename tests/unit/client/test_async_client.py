@@ -13,7 +13,7 @@ from tests.patience import PATIENCE_SECONDS
 from tests.unit.client.fake_server import FakeServer, frame
 
 
-async def test_an_async_source_that_pauses_holds_no_result_back(fake: FakeServer) -> None:
+async def test_an_async_source_that_pauses_delays_no_result(fake: FakeServer) -> None:
     seen = asyncio.Event()
 
     async def live() -> AsyncIterator[np.ndarray]:
@@ -47,7 +47,7 @@ async def test_an_endless_source_is_read_no_further_than_two_windows_ahead(
             assert last <= read + 2 * fake.window + 1
 
 
-async def test_closing_does_not_wait_for_what_nobody_waits_for(fake: FakeServer) -> None:
+async def test_closing_does_not_wait_for_expired_images(fake: FakeServer) -> None:
     client = AsyncClient(fake.address)
     with pytest.raises(DeadlineExceeded):
         await client.recognize(frame(1), deadline=1e-6)
@@ -73,7 +73,7 @@ async def test_closing_a_stream_early_stops_its_source(fake: FakeServer) -> None
         assert (await client.recognize(frame(3))).digit == 3
 
 
-async def test_cancelling_a_task_harms_no_other(fake: FakeServer) -> None:
+async def test_cancelling_a_task_does_not_affect_another(fake: FakeServer) -> None:
     fake.answering.clear()
     async with AsyncClient(fake.address) as client:
         tasks = [asyncio.create_task(client.recognize(frame(n))) for n in range(8)]
@@ -85,14 +85,14 @@ async def test_cancelling_a_task_harms_no_other(fake: FakeServer) -> None:
     assert [getattr(result, "digit", result) for result in results] == [0, 1, 2, 4, 5, 6, 7]
 
 
-async def test_callers_of_one_turn_share_a_message(fake: FakeServer) -> None:
+async def test_calls_of_one_turn_share_a_message(fake: FakeServer) -> None:
     async with AsyncClient(fake.address) as client:
         await client.recognize(frame(0))
         await asyncio.gather(*(client.recognize(frame(n)) for n in range(10)))
     assert [len(message.sequences) for message in fake.messages] == [1, 10]
 
 
-async def test_a_caller_that_leaves_before_its_image_is_sent_costs_nothing(
+async def test_an_image_cancelled_before_it_is_sent_is_not_sent(
     fake: FakeServer,
 ) -> None:
     async with AsyncClient(fake.address) as client:
@@ -115,7 +115,7 @@ def test_a_second_event_loop_is_refused(fake: FakeServer) -> None:
         asyncio.run(use_and_close())
 
 
-async def test_leaving_by_an_error_does_not_wait(fake: FakeServer) -> None:
+async def test_leaving_the_with_block_by_an_error_does_not_wait(fake: FakeServer) -> None:
     fake.answering.clear()
     with pytest.raises(ZeroDivisionError):
         async with AsyncClient(fake.address) as client:

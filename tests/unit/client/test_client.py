@@ -14,7 +14,7 @@ from inkstream import Client, ClientClosed, OneImage
 from tests.unit.client.fake_server import FakeServer, frame
 
 
-def test_a_live_source_that_pauses_holds_no_result_back(fake: FakeServer) -> None:
+def test_a_live_source_that_pauses_delays_no_result(fake: FakeServer) -> None:
     seen = threading.Event()
 
     def live() -> Iterator[np.ndarray]:
@@ -84,7 +84,7 @@ def test_clients_of_a_process_share_a_thread(fake: FakeServer) -> None:
     assert len(fake.configs) == 2
 
 
-def test_leaving_by_an_error_does_not_wait(fake: FakeServer) -> None:
+def test_leaving_the_with_block_by_an_error_does_not_wait(fake: FakeServer) -> None:
     fake.answering.clear()
     with pytest.raises(ZeroDivisionError), Client(fake.address) as client:
         future = client.submit(frame(1))
@@ -94,7 +94,7 @@ def test_leaving_by_an_error_does_not_wait(fake: FakeServer) -> None:
         future.result(30)
 
 
-def test_a_client_is_known_by_its_address(fake: FakeServer) -> None:
+def test_the_repr_of_a_client_shows_its_address(fake: FakeServer) -> None:
     client = Client(fake.address)
     assert client.address == fake.address
     assert repr(client) == f"Client('{fake.address}')"

@@ -56,7 +56,7 @@ async def test_floats_and_bytes_may_be_mixed(twin: Twin, fake: FakeServer) -> No
     assert digits(await twin.collect(mixed)) == [n % 10 for n in range(60)]
 
 
-async def test_a_stream_of_single_images_travels_packed_and_in_order(
+async def test_a_stream_of_single_images_is_packed_and_stays_in_order(
     twin: Twin, fake: FakeServer
 ) -> None:
     results = await twin.collect(frame(n % 10) for n in range(1000))
@@ -69,20 +69,20 @@ async def test_a_stream_of_single_images_travels_packed_and_in_order(
 
 
 @pytest.mark.parametrize("shape", [(-1, 28, 28), (-1, 784), (-1, 28, 28, 1)])
-async def test_a_stream_takes_a_whole_array(twin: Twin, shape: tuple[int, ...]) -> None:
+async def test_a_stream_accepts_a_whole_array(twin: Twin, shape: tuple[int, ...]) -> None:
     images = np.stack([frame(n % 10) for n in range(300)]).reshape(shape)
     assert digits(await twin.collect(images)) == [n % 10 for n in range(300)]
     assert digits(await twin.collect(images[:20] / 255)) == [n % 10 for n in range(20)]
 
 
-async def test_a_stream_takes_arrays_among_the_images(twin: Twin) -> None:
+async def test_a_stream_accepts_arrays_among_single_images(twin: Twin) -> None:
     pair = np.stack([frame(1), frame(2)])
     assert digits(await twin.collect([pair, frame(3), pair[:0], pair])) == [1, 2, 3, 1, 2]
     assert digits(await twin.collect(frame(4))) == [4]
     assert await twin.collect([]) == []
 
 
-async def test_a_bad_image_in_a_stream_leaves_its_neighbours_alone(twin: Twin) -> None:
+async def test_a_bad_image_in_a_stream_does_not_affect_its_neighbours(twin: Twin) -> None:
     images = [frame(1), frame(REFUSED), frame(2), np.zeros((3, 3)), frame(3)]
     first, by_server, second, by_client, third = await twin.collect(images, return_exceptions=True)
     assert digits([first, second, third]) == [1, 2, 3]
@@ -139,7 +139,9 @@ async def test_submitted_images_come_back_as_futures(twin: Twin) -> None:
         await twin.submit(np.zeros((2, 28, 28), np.uint8))
 
 
-async def test_a_cancelled_caller_leaves_its_mates_unharmed(twin: Twin, fake: FakeServer) -> None:
+async def test_a_cancelled_call_does_not_affect_others_in_its_message(
+    twin: Twin, fake: FakeServer
+) -> None:
     fake.answering.clear()
     first = await twin.submit(frame(0))
     await arrival(fake)
@@ -156,7 +158,7 @@ async def test_a_cancelled_caller_leaves_its_mates_unharmed(twin: Twin, fake: Fa
 IMPATIENT = RetryPolicy(attempts=0)
 
 
-async def test_a_broken_stream_is_followed_by_another_and_the_caller_notices_nothing(
+async def test_after_a_broken_stream_a_new_one_continues_without_an_error(
     twin: Twin, fake: FakeServer
 ) -> None:
     fake.break_after = 2
@@ -164,7 +166,7 @@ async def test_a_broken_stream_is_followed_by_another_and_the_caller_notices_not
     assert len(fake.configs) > 2
 
 
-async def test_what_a_broken_stream_carried_is_sent_again_and_answered_once(
+async def test_images_of_a_broken_stream_are_resent_and_answered_once(
     twin: Twin, fake: FakeServer
 ) -> None:
     fake.break_after = 3
@@ -176,7 +178,7 @@ async def test_what_a_broken_stream_carried_is_sent_again_and_answered_once(
     assert max(len(message.sequences) for message in fake.messages) <= fake.max_frames
 
 
-async def test_a_client_told_not_to_retry_fails_what_is_unanswered_and_the_next_call_works(
+async def test_without_retries_unanswered_images_fail_and_the_next_call_works(
     fake: FakeServer, connect: Callable[..., Twin]
 ) -> None:
     twin = connect(fake.address, retry=IMPATIENT)
@@ -204,7 +206,7 @@ async def test_each_image_of_a_broken_stream_is_accounted_for(
     assert lost
 
 
-async def test_a_server_that_stays_away_is_given_up_by_name(
+async def test_after_the_last_retry_the_error_names_the_server(
     fake: FakeServer, connect: Callable[..., Twin]
 ) -> None:
     twin = connect(fake.address, retry=RetryPolicy(attempts=2, first_delay=0.01))
@@ -235,7 +237,7 @@ async def test_a_deadline_ends_the_wait(twin: Twin, fake: FakeServer) -> None:
         await twin.recognize(frame(1), deadline=0)
 
 
-async def test_closing_waits_for_what_is_under_way(twin: Twin, fake: FakeServer) -> None:
+async def test_closing_waits_for_unanswered_images(twin: Twin, fake: FakeServer) -> None:
     futures = [await twin.submit(frame(n % 10)) for n in range(100)]
     await twin.close()
     assert digits([future.result() for future in futures if await asyncio.wait([future])]) == [
@@ -245,9 +247,7 @@ async def test_closing_waits_for_what_is_under_way(twin: Twin, fake: FakeServer)
         await twin.recognize(frame(1))
 
 
-async def test_closing_without_patience_fails_what_is_unanswered(
-    twin: Twin, fake: FakeServer
-) -> None:
+async def test_closing_without_grace_fails_unanswered_images(twin: Twin, fake: FakeServer) -> None:
     fake.answering.clear()
     futures = [await twin.submit(frame(1)) for _ in range(100)]
     await arrival(fake)
@@ -256,7 +256,7 @@ async def test_closing_without_patience_fails_what_is_unanswered(
     assert {type(outcome) for outcome in outcomes} == {ClientClosed}
 
 
-async def test_a_closed_client_asks_nothing(twin: Twin) -> None:
+async def test_a_closed_client_sends_nothing(twin: Twin) -> None:
     await twin.close()
     with pytest.raises(ClientClosed):
         await twin.model()
@@ -269,7 +269,7 @@ async def test_closing_twice_or_unused_is_fine(twin: Twin) -> None:
     await twin.close()
 
 
-async def test_what_was_asked_for_travels_with_the_stream(
+async def test_requested_fields_are_sent_with_the_configuration_of_the_stream(
     fake: FakeServer, connect: Callable[..., Twin]
 ) -> None:
     twin = connect(
@@ -306,7 +306,7 @@ async def test_a_server_describes_its_model(twin: Twin) -> None:
         ("stranger", ProtocolError),
     ],
 )
-async def test_a_stream_that_is_not_opened_says_why(
+async def test_the_error_of_a_stream_that_cannot_open_names_the_reason(
     fake: FakeServer, connect: Callable[..., Twin], name: str, kind: type[Exception]
 ) -> None:
     with pytest.raises(kind):
@@ -321,7 +321,7 @@ async def test_an_absent_model_is_an_input_error(
     assert isinstance(absent.value, InputError)
 
 
-async def test_an_address_where_nobody_listens_is_named(connect: Callable[..., Twin]) -> None:
+async def test_an_address_without_a_listener_is_named(connect: Callable[..., Twin]) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{unused.getsockname()[1]}"
@@ -330,7 +330,9 @@ async def test_an_address_where_nobody_listens_is_named(connect: Callable[..., T
                 await call
 
 
-async def test_an_address_that_stays_silent_is_given_up(connect: Callable[..., Twin]) -> None:
+async def test_an_address_that_stays_silent_fails_after_the_timeout(
+    connect: Callable[..., Twin],
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(ConnectionFailed, match=address):

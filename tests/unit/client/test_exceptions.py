@@ -29,7 +29,7 @@ def failed(code: grpc.StatusCode) -> grpc.aio.AioRpcError:
         (grpc.StatusCode.DATA_LOSS, inkstream.ProtocolError),
     ],
 )
-def test_a_status_becomes_what_the_caller_can_do_about_it(
+def test_each_status_becomes_an_exception_by_what_the_caller_can_do(
     code: grpc.StatusCode, kind: type[Exception]
 ) -> None:
     error = _exceptions.from_status(failed(code), "here:1")
@@ -38,14 +38,14 @@ def test_a_status_becomes_what_the_caller_can_do_about_it(
     assert "because" in str(error)
 
 
-def test_a_stream_that_breaks_can_be_tried_again() -> None:
+def test_a_broken_stream_can_be_retried() -> None:
     error = _exceptions.from_status(failed(grpc.StatusCode.UNAVAILABLE), "here:1", opened=True)
     stopped = _exceptions.from_status(failed(grpc.StatusCode.CANCELLED), "here:1")
     assert type(error) is type(stopped) is inkstream.ConnectionLost
     assert isinstance(error, inkstream.RetryableError)
 
 
-def test_a_stream_that_broke_asks_nobody_to_do_what_the_client_does() -> None:
+def test_the_error_of_a_broken_stream_gives_no_advice_that_the_client_already_follows() -> None:
     error = _exceptions.from_status(failed(grpc.StatusCode.UNAVAILABLE), "here:1", opened=True)
     assert str(error) == "the stream to here:1 broke (UNAVAILABLE: because)"
 
@@ -59,19 +59,19 @@ def test_a_stream_that_broke_asks_nobody_to_do_what_the_client_does() -> None:
         ("CERTIFICATE_VERIFY_FAILED", "the certificate of here:1 is not trusted"),
     ],
 )
-def test_why_nobody_answers_is_said_as_far_as_grpc_knows(details: str, said: str) -> None:
+def test_the_error_of_an_unreachable_server_names_the_cause(details: str, said: str) -> None:
     error = _exceptions.unreachable("here:1", details)
     assert type(error) is inkstream.ConnectionFailed
     assert re.search(said, str(error))
 
 
-def test_the_port_of_the_metrics_is_known_by_its_number() -> None:
+def test_the_error_at_the_metrics_port_names_the_right_port() -> None:
     refused = "ipv6:%5B::1%5D:9464: Connection refused"
     assert "9464 is that of the metrics" in str(_exceptions.unreachable("localhost:9464", refused))
     assert "metrics" not in str(_exceptions.unreachable("localhost:50051", refused))
 
 
-def test_who_is_not_let_in_is_told_of_arguments_and_flags() -> None:
+def test_errors_of_access_name_arguments_and_flags() -> None:
     error = _exceptions.from_status(failed(grpc.StatusCode.UNAUTHENTICATED), "here:1")
     for way in ("`token`", "`--token-file`", "`tls`", "`--tls-cert`"):
         assert way in str(error)
@@ -84,7 +84,7 @@ def test_every_error_code_of_the_contract_has_an_exception(code: error_pb2.Error
     assert str(error) == "why"
 
 
-def test_an_item_error_brings_its_field_and_the_time_to_wait() -> None:
+def test_an_item_error_has_its_field_and_retry_after() -> None:
     wrong = _exceptions.from_item_error(
         error_pb2.ItemError(code=error_pb2.ERROR_CODE_INVALID_ARGUMENT, field="tensors.uint8")
     )
@@ -97,13 +97,13 @@ def test_an_item_error_brings_its_field_and_the_time_to_wait() -> None:
     assert busy.retry_after == 0.25
 
 
-def test_an_unknown_code_is_said() -> None:
+def test_an_unknown_error_code_is_named() -> None:
     error = _exceptions.from_item_error(error_pb2.ItemError(sequence=1))
     assert type(error) is inkstream.ProtocolError
     assert "code 0" in str(error)
 
 
-def test_the_tree_in_the_docstring_of_its_root_is_the_tree() -> None:
+def test_the_tree_of_exceptions_in_the_docstring_is_correct() -> None:
     drawn = {
         line.split()[1]
         for line in (inkstream.InkstreamError.__doc__ or "").splitlines()

@@ -63,7 +63,7 @@ def mirror(published: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[st
 
 
 @given(hnp.arrays(np.uint8, hnp.array_shapes(max_dims=4, max_side=6)), st.booleans())
-def test_read_idx_gives_back_what_was_written(
+def test_read_idx_returns_what_was_written(
     tmp_path_factory: pytest.TempPathFactory, array: np.ndarray, packed: bool
 ) -> None:
     path = tmp_path_factory.mktemp("idx") / "some.idx"
@@ -73,7 +73,7 @@ def test_read_idx_gives_back_what_was_written(
 
 @given(st.sampled_from([b"", b"\0\0\x08", b"\0\0\x08\x03\0\0\0\x01", b"\x1f\x8b\x08"]), st.binary())
 @settings(deadline=None)
-def test_bytes_of_any_kind_are_read_or_refused(
+def test_any_bytes_are_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, opening: bytes, content: bytes
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.idx"
@@ -97,7 +97,7 @@ def test_bytes_of_any_kind_are_read_or_refused(
         (b"\x1f\x8bnot gzip at all", "whole gzip file"),
     ],
 )
-def test_a_bad_idx_file_is_named_with_what_came_and_what_is_wanted(
+def test_a_bad_idx_file_is_named_with_what_was_found_and_expected(
     tmp_path: Path, content: bytes, says: str
 ) -> None:
     path = tmp_path / "bad.idx"
@@ -118,7 +118,7 @@ def test_a_gzip_file_that_unpacks_to_too_much_is_refused(
         mnist.read_idx(path)
 
 
-def test_load_reads_the_folder_it_is_given(published: Path) -> None:
+def test_load_reads_the_given_folder(published: Path) -> None:
     images, labels = mnist.load("test", published)
     assert images.shape == (3, 28, 28)
     assert images.dtype == labels.dtype == np.uint8
@@ -166,7 +166,7 @@ def test_a_changed_download_is_refused_and_not_kept(
     assert not list((tmp_path / "cache/inkstream/mnist").iterdir())
 
 
-def test_a_changed_local_file_is_refused_with_the_way_out(published: Path) -> None:
+def test_a_changed_local_file_is_refused_with_the_fix(published: Path) -> None:
     path = published / mnist.FILES["test"][1].name
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(mnist.DatasetUnavailable, match="delete the file") as caught:
@@ -174,7 +174,7 @@ def test_a_changed_local_file_is_refused_with_the_way_out(published: Path) -> No
     assert str(path) in str(caught.value)
 
 
-def test_no_network_says_where_to_put_the_files(published: Path) -> None:
+def test_without_a_network_the_error_says_where_to_put_the_files(published: Path) -> None:
     with pytest.raises(mnist.DatasetUnavailable, match="INKSTREAM_DATA"):
         mnist.load("train")
 
@@ -190,7 +190,7 @@ def test_an_unknown_split_is_named(published: Path) -> None:
         mnist.load("validation", published)  # type: ignore[arg-type]  # what the test is about
 
 
-def test_the_real_files_hold_what_the_paper_says() -> None:
+def test_the_real_files_match_the_published_counts() -> None:
     if mnist.locate() is None:
         pytest.skip("MNIST is not here: set INKSTREAM_DATA to the folder that holds mnist/")
     images, labels = mnist.load("test")

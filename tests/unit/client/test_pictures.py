@@ -72,7 +72,9 @@ def test_any_size_fits(tmp_path: Path, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("ink", [(0, 0, 0), (255, 255, 255), (0, 0, 200)])
-def test_ink_on_a_transparent_ground_is_seen(tmp_path: Path, ink: tuple[int, int, int]) -> None:
+def test_ink_on_a_transparent_background_is_found(
+    tmp_path: Path, ink: tuple[int, int, int]
+) -> None:
     shape = seven()
     picture = Image.new("RGBA", shape.size, (*ink, 0))
     picture.putalpha(shape)
@@ -88,14 +90,14 @@ def test_sixteen_bits_are_scaled(tmp_path: Path) -> None:
     assert any("8 bits" in note for note in notes)
 
 
-def test_grey_paper_with_shadows_holds_only_the_ink(tmp_path: Path) -> None:
+def test_shadows_on_grey_paper_are_removed(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).normal(0, 4, (300, 200))
     paper = np.clip(np.asarray(seven(ink=40, ground=190), float) + noise, 0, 255)
     image, _ = prepare_with_notes(saved(Image.fromarray(paper.astype(np.uint8)), tmp_path))
     assert_mnist_like(image)
 
 
-def test_an_mnist_image_is_taken_as_it_is(tmp_path: Path) -> None:
+def test_an_mnist_image_is_not_changed(tmp_path: Path) -> None:
     original = np.asarray(seven((28, 28)))
     image, notes = prepare_with_notes(saved(Image.fromarray(original), tmp_path))
     np.testing.assert_array_equal(image, original)
@@ -109,7 +111,7 @@ def test_a_blank_picture_is_refused(tmp_path: Path, level: int) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n" + b"x" * 40])
-def test_what_is_no_picture_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_picture_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.png"
     path.write_bytes(content)
     with pytest.raises(InvalidImage, match=r"broken\.png"):
@@ -151,7 +153,7 @@ def test_a_photo_is_turned_as_its_camera_noted(tmp_path: Path, orientation: int)
     assert any("upright" in note for note in notes) == (orientation > 1)
 
 
-def test_only_the_first_of_several_pages_is_read_and_that_is_said(tmp_path: Path) -> None:
+def test_only_the_first_of_several_pages_is_read_with_a_note(tmp_path: Path) -> None:
     path = tmp_path / "pages.tiff"
     seven().save(path, save_all=True, append_images=[seven(), seven()])
     image, notes = prepare_with_notes(path)
@@ -180,24 +182,24 @@ def test_uneven_light_leaves_only_the_ink(is_dark: bool, size: tuple[int, int], 
     assert np.abs(image.astype(float) - even).mean() < 5
 
 
-def test_ink_on_even_ground_is_not_taken_for_a_change_of_light() -> None:
+def test_ink_on_an_even_background_is_not_removed_as_a_shadow() -> None:
     for picture in (seven(), seven((40, 40)), seven().crop((30, 30, 170, 270)), seven((900, 300))):
         assert not any("uneven" in note for note in prepare_with_notes(picture)[1])
 
 
 @pytest.mark.parametrize("width", range(40, 140, 10))
-def test_a_stroke_that_fills_its_picture_is_no_change_of_light(width: int) -> None:
+def test_a_stroke_that_fills_its_picture_is_not_removed_as_a_shadow(width: int) -> None:
     slash = Image.new("L", (200, 300), 255)
     ImageDraw.Draw(slash).line([(180, 0), (20, 300)], fill=0, width=width)
     assert not any("uneven" in note for note in prepare_with_notes(slash)[1])
 
 
-def test_an_image_on_ground_that_is_not_dark_is_not_taken_as_it_is() -> None:
+def test_a_small_image_on_a_grey_background_is_not_used_unchanged() -> None:
     image, _ = prepare_with_notes(seven((28, 28), ground=60))
     assert image[0, 0] == 0
 
 
-def test_large_pictures_cost_no_more_than_they_need() -> None:
+def test_large_pictures_are_scaled_down_first() -> None:
     image, notes = prepare_with_notes(seven((3000, 4000), ink=0, ground=255))
     assert_mnist_like(image)
     (note,) = [note for note in notes if "scaled" in note]

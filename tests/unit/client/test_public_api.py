@@ -31,7 +31,9 @@ def test_the_type_of_what_recognize_returns_follows_from_the_dimensions(fake: Fa
         assert isinstance(assert_type(client.recognize(unknown), Result | list[Result]), Result)
 
 
-async def test_the_same_for_the_async_client(fake: FakeServer) -> None:
+async def test_the_types_of_the_async_client_follow_from_the_dimensions_too(
+    fake: FakeServer,
+) -> None:
     async with AsyncClient(fake.address) as client:
         assert assert_type(await client.recognize(frame(3)), Result).digit == 3
         several = assert_type(await client.recognize(SEVERAL), list[Result])

@@ -32,9 +32,9 @@ def test_imports_run_one_way_from_room_to_room() -> None:
     assert arrows_up(imports_of(FOLDER), ORDER) == []
 
 
-def test_no_modules_import_one_another_in_a_circle() -> None:
+def test_no_modules_import_each_other_in_a_circle() -> None:
     assert circle_in(imports_of(FOLDER)) == []
 
 
-def test_the_folder_fits_a_screen() -> None:
+def test_the_package_shows_few_entries() -> None:
     assert len(entries_of(FOLDER)) <= 22

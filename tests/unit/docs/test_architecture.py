@@ -8,7 +8,7 @@ SERVER, CLIENT = ROOT / "server" / "inkstream_server", ROOT / "client" / "inkstr
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 
 
-def test_the_page_names_every_room_and_no_path_that_is_not_there() -> None:
+def test_the_page_names_every_room_and_only_existing_paths() -> None:
     for package in (SERVER, CLIENT):
         for entry in package.iterdir():
             if entry.is_dir() and not entry.name.startswith("__") and entry.name != "models":

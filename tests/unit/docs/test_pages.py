@@ -43,7 +43,7 @@ def test_the_page_of_the_api_shows_defaults_overloads_and_aliases() -> None:
     assert "    - InvalidImage " in page
 
 
-def test_the_page_of_the_api_hides_what_pens_are_to_the_package_only() -> None:
+def test_the_page_of_the_api_hides_internal_methods_of_pens() -> None:
     page = api.page()
     for internal in ("def deliver(", "def fail(", "def look(", "PenOptions"):
         assert internal not in page

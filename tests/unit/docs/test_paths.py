@@ -17,7 +17,7 @@ FOLDERS = [
 ]
 """Pages cite paths from the root or from a package."""
 MADE_BY_USERS = {"tls/", "plots/", "models/"}
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("[a-z]*/README.md")])
 
 
 @pytest.fixture(params=PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -50,7 +50,7 @@ def test_a_value_that_cannot_work_is_refused_by_name(setting: str, wrong: float)
         {"max_queue": 8, "max_frames_per_message": 8},
     ],
 )
-def test_the_edges_are_allowed(edges: dict[str, Any]) -> None:
+def test_the_bounds_of_a_range_are_allowed(edges: dict[str, Any]) -> None:
     assert Config(**edges) is not None
 
 
@@ -69,26 +69,26 @@ def test_a_queue_smaller_than_a_message_is_refused() -> None:
         ({"quiet_ms": 900, "short_quiet_ms": 300}, (900, 300)),
     ],
 )
-def test_a_quiet_time_holds_for_every_digit_unless_a_shorter_one_is_chosen_too(
+def test_a_quiet_time_applies_to_every_digit_unless_a_short_one_is_also_set(
     chosen: dict[str, Any], in_force: tuple[int, int]
 ) -> None:
     config = Config(**chosen)
     assert (config.quiet_ms, config.short_quiet_ms) == in_force
 
 
-def test_quiet_times_where_nobody_chooses_are_those_of_pens() -> None:
+def test_the_default_quiet_times_are_those_of_pens() -> None:
     config = Config()
     assert QuietTimes() == QuietTimes(config.quiet_ms / 1000, config.short_quiet_ms / 1000)
 
 
-def test_a_short_quiet_time_that_is_the_longer_is_refused() -> None:
+def test_a_short_quiet_time_longer_than_the_quiet_time_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r"short_quiet_ms: expected at most quiet_ms \(200\), got 500"
     ):
         Config(quiet_ms=200, short_quiet_ms=500)
 
 
-def test_every_setting_tells_its_unit_and_what_it_is_for() -> None:
+def test_every_setting_has_a_unit_and_a_help_text() -> None:
     for setting in settings():
         assert setting.metadata["unit"], setting.name
         assert setting.metadata["help"].endswith("."), setting.name

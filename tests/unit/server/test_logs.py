@@ -43,7 +43,7 @@ def test_a_failure_stays_on_one_line(capsys: pytest.CaptureFixture[str], log_for
     assert "RuntimeError: broken" in line
 
 
-def test_what_lies_below_the_level_is_not_written(capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_below_the_level_are_not_written(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("text", "warning")
     logs.get().info("ready")
     logs.get().error("failed")
@@ -52,7 +52,7 @@ def test_what_lies_below_the_level_is_not_written(capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_what_libraries_log_looks_alike(
+def test_lines_of_libraries_look_like_events(
     capsys: pytest.CaptureFixture[str], log_format: str
 ) -> None:
     logs.configure(log_format, "info")
@@ -81,7 +81,7 @@ def test_what_libraries_log_looks_alike(
 
 
 @pytest.mark.parametrize("level", [25, 35, 60])
-def test_levels_of_libraries_own_are_known_by_the_one_below(
+def test_a_librarys_own_level_counts_as_the_level_below_it(
     capsys: pytest.CaptureFixture[str], level: int
 ) -> None:
     logs.configure("text", "debug")
@@ -90,7 +90,9 @@ def test_levels_of_libraries_own_are_known_by_the_one_below(
     assert f"level={name} event=said" in capsys.readouterr().err
 
 
-async def test_a_turn_of_the_log_is_told_at_any_level(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_change_of_the_log_level_is_logged_at_any_level(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     logs.configure("text", "warning")
     loop, heard = asyncio.get_running_loop(), asyncio.Queue[int]()
     logs.shift_on_signals(loop, heard.put_nowait)
@@ -107,7 +109,7 @@ async def test_a_turn_of_the_log_is_told_at_any_level(capsys: pytest.CaptureFixt
         assert line.endswith("level=info event=log_level least=error")
 
 
-def test_a_full_disk_costs_lines_and_nothing_else(
+def test_a_full_disk_loses_log_lines_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     disk = Disk(tmp_path / "log")
@@ -130,7 +132,7 @@ def run(script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_what_native_code_writes_becomes_events() -> None:
+def test_output_of_native_code_becomes_events() -> None:
     ended = run("""
 with logs.native_stderr():
     os.write(2, b"INFO: made\\n\\n" + b"x" * 1_000_000)

@@ -43,11 +43,11 @@ def test_imports_run_one_way_from_room_to_room() -> None:
     assert arrows_up(imports_of(FOLDER), ORDER) == []
 
 
-def test_no_modules_import_one_another_in_a_circle() -> None:
+def test_no_modules_import_each_other_in_a_circle() -> None:
     assert circle_in(imports_of(FOLDER)) == []
 
 
-def test_streams_pens_and_batches_know_nothing_of_grpc() -> None:
+def test_streams_pens_and_batches_import_no_grpc() -> None:
     grpc_is_imported = re.compile(r"^\s*(import|from) grpc", re.MULTILINE)
     rooms = {
         path.relative_to(ROOT / FOLDER).parts[0].removesuffix(".py")
@@ -77,7 +77,7 @@ def modules_of_grpc_after(room: str) -> list[str]:
     return ran.stdout.split()
 
 
-def test_the_folder_fits_a_screen() -> None:
+def test_the_package_shows_few_entries() -> None:
     assert len(entries_of(FOLDER)) <= 25
 
 
@@ -89,7 +89,9 @@ def test_the_folder_fits_a_screen() -> None:
         ({"p.low.part": {"p.low.other"}, "p.low.other": set()}, []),
     ],
 )
-def test_an_arrow_up_is_found(imports: dict[str, Any], up: list[str]) -> None:
+def test_an_import_from_a_lower_room_to_a_higher_one_is_found(
+    imports: dict[str, Any], up: list[str]
+) -> None:
     assert arrows_up(imports, ["high", "low"]) == up
 
 

@@ -6,7 +6,7 @@ import structlog
 from inkstream_server.server import log_failure
 
 
-async def test_a_watcher_that_dies_is_told_of_and_one_that_is_stopped_is_not() -> None:
+async def test_a_background_task_that_dies_is_logged_and_one_that_is_stopped_is_not() -> None:
     async def watch(error: Exception | None) -> None:
         if error is not None:
             raise error

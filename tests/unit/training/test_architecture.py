@@ -35,7 +35,7 @@ def test_logits_are_the_network_before_its_softmax() -> None:
     np.testing.assert_allclose(predict(model, images), expected, atol=1e-6)
 
 
-def test_bytes_are_scaled_to_the_floats_they_stand_for() -> None:
+def test_bytes_are_scaled_to_floats() -> None:
     keras.utils.set_random_seed(3)
     model = build_network()
     images = np.random.default_rng(0).integers(0, 256, (5, 28, 28), np.uint8)

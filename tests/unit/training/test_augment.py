@@ -58,12 +58,12 @@ def tilt(image: Floats) -> float:
     return float(np.rad2deg(0.5 * np.arctan2(2 * moments[2], moments[0] - moments[1])))
 
 
-def test_amounts_of_zero_leave_images_alone() -> None:
+def test_amounts_of_zero_do_not_change_images() -> None:
     images = np.random.default_rng(0).random((6, 28, 28), np.float32)
     np.testing.assert_allclose(augment(images, NONE, seed=5), images, atol=1e-6)
 
 
-def test_bytes_come_out_as_floats_from_0_to_1() -> None:
+def test_bytes_become_floats_from_0_to_1() -> None:
     images = np.random.default_rng(0).integers(0, 256, (6, 28, 28), np.uint8)
     np.testing.assert_allclose(augment(images, NONE, 5), images / np.float32(255), atol=1e-6)
 
@@ -100,7 +100,7 @@ def test_a_shear_slants_a_bar_and_keeps_its_ink() -> None:
     assert 90 - abs(tilt(slanted)) == pytest.approx(np.rad2deg(np.arctan(0.12)), abs=0.4)
 
 
-def test_ink_moved_over_the_edge_is_gone_and_nothing_comes_in() -> None:
+def test_ink_moved_over_the_edge_is_lost_and_no_ink_enters() -> None:
     full = np.ones((1, 28, 28), np.float32)
     moved = exactly(full, Augmentation(0.0, 0.0, 0.0, 5.0, 0.0, 5.0), shift_x=1.0)[0]
     np.testing.assert_allclose(moved[:, :5], 0, atol=1e-5)
@@ -132,7 +132,7 @@ def test_compiled_or_not_the_images_are_the_same() -> None:
     np.testing.assert_allclose(compiled, warp(images, draws, amounts), atol=2e-4)
 
 
-def test_elastic_displacement_is_of_the_size_that_simard_s_formula_gives() -> None:
+def test_elastic_displacement_has_the_size_of_simards_formula() -> None:
     amounts = Augmentation()
     field = np.asarray(displacements(draw(2000, tf.constant([3, 0])).elastic, amounts))
     # Far from the edge: alpha times sqrt(1/3) (uniform noise) times the L2 norm of a 2-D Gaussian.
@@ -148,7 +148,7 @@ def test_elastic_displacement_is_smooth() -> None:
     assert steps.std() < 0.3 * field.std()
 
 
-def test_the_short_basis_stands_for_the_whole_gaussian() -> None:
+def test_the_short_basis_equals_the_whole_gaussian() -> None:
     offset = np.arange(28)[:, None] - np.arange(28)[None, :]
     gaussian = np.exp(-0.5 * (offset / 5.0) ** 2) / (5.0 * np.sqrt(2 * np.pi))
     basis = elastic_basis(5.0).astype(np.float64)

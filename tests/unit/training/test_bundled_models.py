@@ -22,7 +22,7 @@ def name(model: Path) -> str:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=name)
-def test_a_bundled_model_does_what_its_card_says(model: Path, mnist_test: object) -> None:
+def test_a_bundled_model_reaches_the_figures_of_its_card(model: Path, mnist_test: object) -> None:
     if Card.read(model / "card.json").ink is not None and sources.locate() is None:
         pytest.skip("pen ink is not here: set INKSTREAM_DATA to the folder that holds unipen/")
     wrong = [figure for figure in evaluate(model).figures if not figure.agrees]
@@ -40,7 +40,7 @@ def test_the_default_model_reads_at_least_99_percent(
 
 
 @pytest.mark.parametrize("model", MODELS, ids=name)
-def test_a_bundled_card_is_whole(model: Path) -> None:
+def test_a_bundled_card_is_complete(model: Path) -> None:
     card = Card.read(model / "card.json")
     recipe = next(
         r for r in RECIPES.values() if (r.model_name, r.version) == (card.name, card.version)

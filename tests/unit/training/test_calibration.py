@@ -34,23 +34,23 @@ def test_no_temperature_near_the_fitted_one_is_likelier() -> None:
     assert losses[1] == min(losses)
 
 
-def test_answers_that_are_all_right_want_the_lowest_temperature() -> None:
+def test_answers_that_are_all_right_fit_the_lowest_temperature() -> None:
     assert fit_temperature(np.eye(10) * 0.3, np.arange(10)) == pytest.approx(0.05, abs=1e-3)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.045, 0.3])
-def test_at_the_least_temperature_just_so_many_are_sure(share: float) -> None:
+def test_the_least_temperature_leaves_at_most_the_given_share_sure(share: float) -> None:
     logits = np.random.default_rng(3).normal(0, 5, (1000, 10))
     least = least_temperature(logits, 0.99, share)
     assert (softmax(logits, least).max(axis=1) > 0.99).mean() <= share
     assert (softmax(logits, least * 0.99).max(axis=1) > 0.99).mean() > share
 
 
-def test_where_nothing_is_sure_any_temperature_will_do() -> None:
+def test_without_sure_answers_the_least_temperature_is_the_lower_bound() -> None:
     assert least_temperature(np.zeros((5, 10)), 0.99, 0.0) == pytest.approx(0.05, abs=1e-3)
 
 
-def test_nothing_to_fit_on_is_refused() -> None:
+def test_a_fit_without_examples_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         fit_temperature(np.zeros((0, 10)), np.zeros(0, np.int64))
 
@@ -74,6 +74,6 @@ def test_folding_divides_the_logits_and_changes_no_answer() -> None:
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
-def test_a_temperature_that_is_none_is_refused(temperature: float) -> None:
+def test_an_invalid_temperature_is_refused(temperature: float) -> None:
     with pytest.raises(ValueError, match="more than 0"):
         fold_temperature(build_network(), temperature)

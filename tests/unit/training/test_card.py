@@ -55,7 +55,7 @@ def test_a_card_reads_back_as_it_was_written(card: Card, tmp_path: Path) -> None
     assert Card.read(tmp_path / "card.json") == card
 
 
-def test_the_keys_the_server_reads_are_where_it_looks(card: Card, tmp_path: Path) -> None:
+def test_a_card_has_the_keys_that_the_server_reads(card: Card, tmp_path: Path) -> None:
     card.write(tmp_path / "card.json")
     content = json.loads((tmp_path / "card.json").read_text())
     assert content["name"] == "digits"
@@ -63,16 +63,16 @@ def test_the_keys_the_server_reads_are_where_it_looks(card: Card, tmp_path: Path
     assert content["files"]["model.keras"]["sha256"] == "ab"
 
 
-def test_the_user_s_figure_is_named_as_such(card: Card) -> None:
+def test_the_figure_to_reproduce_is_named_as_such(card: Card) -> None:
     assert card.to_json()["baseline"]["accuracy"] == 0.9777
     assert "user" in card.to_json()["baseline"]["source"]
 
 
-def test_keys_of_a_later_version_are_passed_over(card: Card, tmp_path: Path) -> None:
+def test_keys_of_a_later_version_are_ignored(card: Card, tmp_path: Path) -> None:
     assert Card.read(changed(card, tmp_path / "card.json", per_writer=[1, 2])) == card
 
 
-def test_a_whole_number_stands_for_a_float(card: Card, tmp_path: Path) -> None:
+def test_an_integer_is_accepted_for_a_float(card: Card, tmp_path: Path) -> None:
     read = Card.read(changed(card, tmp_path / "card.json", temperature=2))
     assert read == dataclasses.replace(card, temperature=2.0)
 
@@ -89,7 +89,7 @@ def test_a_whole_number_stands_for_a_float(card: Card, tmp_path: Path) -> None:
         ({"seed": None}, "seed: expected int, got None"),
     ],
 )
-def test_a_wrong_key_is_named_with_what_came(
+def test_a_wrong_key_is_named_with_its_value(
     card: Card, tmp_path: Path, keys: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(CardError, match=says) as caught:
@@ -106,13 +106,13 @@ def test_a_missing_key_is_named(card: Card, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "\xff"])
-def test_what_is_no_card_is_refused(tmp_path: Path, content: str) -> None:
+def test_a_file_that_is_no_card_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "card.json").write_bytes(content.encode("latin-1"))
     with pytest.raises(CardError, match="expected"):
         Card.read(tmp_path / "card.json")
 
 
-def test_no_card_says_what_to_do(tmp_path: Path) -> None:
+def test_a_missing_card_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(CardError, match="inkstream-train train"):
         Card.read(tmp_path / "card.json")
 

@@ -50,7 +50,7 @@ def test_train_writes_a_model_that_evaluate_repeats(small_mnist: Path, tmp_path:
     assert "--model-version, or add --force" in again.stderr
 
 
-def test_people_get_tables_and_a_picture(small_mnist: Path, tmp_path: Path) -> None:
+def test_the_output_for_people_has_tables_and_a_picture(small_mnist: Path, tmp_path: Path) -> None:
     trained = run(
         "train", "--recipe", "plain", "--epochs", 1, "--seeds", "1,2", "--out", tmp_path,
         "--mnist", small_mnist,
@@ -80,7 +80,7 @@ def test_missing_images_say_what_to_do(tmp_path: Path) -> None:
     assert not (tmp_path / "models").exists()
 
 
-def test_an_interruption_is_told_from_a_figure_that_differs(
+def test_an_interruption_has_its_own_exit_code(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def interrupt(*_: object) -> None:
@@ -91,7 +91,7 @@ def test_an_interruption_is_told_from_a_figure_that_differs(
     assert (interrupted.exit_code, interrupted.stderr) == (130, "Interrupted.\n")
 
 
-def test_missing_images_are_missed_before_ink_is_drawn(
+def test_missing_images_are_reported_before_ink_is_drawn(
     small_ink: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(produce, "prepare", lambda *_: pytest.fail("drew ink"))
@@ -118,7 +118,7 @@ def test_a_wrong_option_is_named(arguments: list[str], says: str) -> None:
     assert says in result.stderr
 
 
-def test_quiet_holds_standard_error_back_unless_the_work_fails(
+def test_quiet_hides_standard_error_unless_the_work_fails(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     import os

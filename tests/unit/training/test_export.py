@@ -57,7 +57,7 @@ def test_the_keras_file_is_small_and_holds_no_optimizer(folder: Path) -> None:
         assert b"Lambda" not in parts.read("config.json")
 
 
-def test_the_compiled_file_is_float32_and_takes_any_batch(folder: Path) -> None:
+def test_the_compiled_file_is_float32_and_accepts_any_batch_size(folder: Path) -> None:
     interpreter = Interpreter(model_path=str(folder / "model.tflite"))
     (given,), (made,) = interpreter.get_input_details(), interpreter.get_output_details()
     assert given["shape_signature"].tolist() == [-1, 28, 28]
@@ -98,7 +98,7 @@ def test_files_that_disagree_are_not_exported(
         export(model, tmp_path, images)
 
 
-def test_compare_sees_another_answer_and_the_largest_difference() -> None:
+def test_compare_finds_a_differing_answer_and_the_largest_difference() -> None:
     one, other = np.full((2, 10), 0.05), np.full((2, 10), 0.05)
     one[:, 3], other[0, 3], other[1, 4] = 0.55, 0.56, 0.55
     assert compare(one, one) == Parity(True, 0.0)
@@ -118,7 +118,9 @@ def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
         load_keras(tmp_path / "model.keras")
 
 
-def test_a_model_that_gives_no_numbers_is_not_exported(images: np.ndarray, tmp_path: Path) -> None:
+def test_a_model_whose_answers_are_not_finite_is_not_exported(
+    images: np.ndarray, tmp_path: Path
+) -> None:
     broken = build_model()
     broken.set_weights([np.full_like(array, np.nan) for array in broken.get_weights()])
     with pytest.raises(ExportError, match="nan"):

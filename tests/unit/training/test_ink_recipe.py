@@ -31,7 +31,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "MISTAKES", 4)
 
 
-def test_ink_is_learned_measured_drawn_and_repeated(
+def test_the_ink_recipe_trains_evaluates_draws_and_repeats(
     quick: None, small_mnist: Path, small_ink: Path, tmp_path: Path
 ) -> None:
     common = ("--mnist", small_mnist, "--data", small_ink)

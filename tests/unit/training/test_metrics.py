@@ -32,13 +32,13 @@ def test_calibration_error_of_a_hand_computed_case() -> None:
     assert error == pytest.approx(0.5 * 0.15 + 0.5 * 0.05)
 
 
-def test_calibration_error_takes_the_bin_s_mean_before_the_distance() -> None:
+def test_calibration_error_averages_each_bin_before_the_difference() -> None:
     # 0.61 and 0.66 share a bin; their surplus over one right answer in two is 1.27 - 1.
     error = expected_calibration_error(answers(0.61, 0.66), labels("yn"))
     assert error == pytest.approx(0.27 / 2)
 
 
-def test_a_bin_is_closed_above() -> None:
+def test_a_bin_includes_its_upper_end() -> None:
     at_edge = expected_calibration_error(answers(0.6, 0.65), labels("ny"), bins=10)
     assert at_edge == pytest.approx((0.6 + 0.35) / 2)
 
@@ -59,12 +59,12 @@ def test_coverage_may_grow_again_after_an_error() -> None:
     assert coverage(rows, given, 0.25) == 1.0
 
 
-def test_answers_of_equal_confidence_are_not_parted() -> None:
+def test_answers_of_equal_confidence_are_accepted_together() -> None:
     assert coverage(answers(0.9, 0.8, 0.8), labels("yyn"), 0.0) == pytest.approx(1 / 3)
     assert coverage(answers(0.9, 0.8, 0.8), labels("yny"), 0.0) == pytest.approx(1 / 3)
 
 
-def test_nothing_is_covered_where_the_surest_answer_is_wrong() -> None:
+def test_coverage_is_zero_if_the_surest_answer_is_wrong() -> None:
     assert coverage(answers(0.9, 0.8), labels("ny"), 0.1) == 0.0
 
 
@@ -84,18 +84,18 @@ def test_likelihood_of_a_hand_computed_case() -> None:
     assert found == pytest.approx((np.log(2) + np.log(4)) / 2)
 
 
-def test_a_right_digit_given_no_chance_costs_much_but_not_everything() -> None:
+def test_the_loss_of_a_right_digit_with_probability_zero_is_large_but_finite() -> None:
     assert negative_log_likelihood(answers(1.0), labels("n")) == pytest.approx(-np.log(1e-12))
 
 
-def test_confusion_counts_what_was_written_against_what_was_answered() -> None:
+def test_confusion_counts_labels_against_answers() -> None:
     counts = confusion(answers(0.9, 0.9, 0.9), labels("yyn"))
     assert counts[3, 3] == 2
     assert counts[7, 3] == 1
     assert counts.sum() == 3
 
 
-def test_measure_brings_every_figure_together() -> None:
+def test_measure_returns_every_figure() -> None:
     figures = measure(answers(0.99, 0.98, 0.97, 0.96), labels("yyyn"))
     assert (figures.examples, figures.errors, figures.accuracy) == (4, 1, 0.75)
     assert figures.per_digit == {"3": 1.0, "7": 0.0}

@@ -20,7 +20,7 @@ QUICK = dataclasses.replace(
 )
 
 
-def test_the_card_tells_every_seed_and_serves_the_likeliest_on_held_out_images(
+def test_the_card_holds_every_seed_and_serves_the_likeliest_on_held_out_images(
     small_mnist: Path, tmp_path: Path
 ) -> None:
     card = produce(QUICK, (3, 4), tmp_path / "digits/1", mnist_folder=small_mnist)
@@ -36,7 +36,9 @@ def test_the_card_tells_every_seed_and_serves_the_likeliest_on_held_out_images(
     assert card.parity.same_answers
 
 
-def test_a_server_tries_a_model_on_what_its_card_records(small_mnist: Path, tmp_path: Path) -> None:
+def test_a_server_checks_a_model_against_the_record_in_its_card(
+    small_mnist: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "digits/1"
     recipe = dataclasses.replace(QUICK, epochs=1)
     card = produce(recipe, (1,), folder, mnist_folder=small_mnist)
@@ -58,7 +60,7 @@ def test_plain_has_no_temperature_and_serves_the_first_seed(
     assert all(one.validation_accuracy is None for one in card.seeds)
 
 
-def test_the_test_images_are_looked_at_once_a_finished_seed(
+def test_the_test_images_are_used_once_for_each_finished_seed(
     small_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     happened: list[str] = []
@@ -91,6 +93,6 @@ def test_selection_does_not_see_the_test_figures() -> None:
 
 
 @pytest.mark.parametrize("seeds", [(), (1, 1)])
-def test_no_seeds_or_one_twice_is_refused(tmp_path: Path, seeds: tuple[int, ...]) -> None:
+def test_missing_or_repeated_seeds_are_refused(tmp_path: Path, seeds: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="each once"):
         produce(QUICK, seeds, tmp_path)

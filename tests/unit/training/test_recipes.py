@@ -14,14 +14,14 @@ def test_plain_is_the_recipe_as_it_was_stated() -> None:
     assert not plain.fits_temperature
 
 
-def test_augmented_holds_out_images_to_choose_by() -> None:
+def test_augmented_holds_out_images_for_selection() -> None:
     augmented = RECIPES["augmented"]
     assert augmented.validation_examples == 5_000
     assert "5,000" in augmented.selection
     assert "test" not in augmented.selection
 
 
-def test_every_recipe_trains_three_seeds_into_a_folder_of_its_own() -> None:
+def test_every_recipe_trains_three_seeds_into_its_own_folder() -> None:
     assert all(len(recipe.seeds) == 3 for recipe in RECIPES.values())
     assert len({(r.model_name, r.version) for r in RECIPES.values()}) == len(RECIPES)
 
@@ -32,7 +32,7 @@ def test_ink_succeeds_augmented_as_the_newest_version_of_one_model() -> None:
     assert int(ink.version) > int(augmented.version)
 
 
-def test_ink_chooses_by_digits_of_its_own_writers_too() -> None:
+def test_ink_also_selects_by_digits_of_validation_writers() -> None:
     assert RECIPES["ink"].sources == ("mnist", "pendigits", "unipen", "uji")
     assert "validation's writers" in RECIPES["ink"].selection
     assert "test" not in RECIPES["ink"].selection

@@ -77,13 +77,13 @@ def test_every_epoch_is_reported_as_it_ends(augmented: Trained) -> None:
     assert all(epoch.validation_accuracy is not None for epoch in augmented.reported)
 
 
-def test_plain_learns_from_every_image_and_holds_none_out(plain: Trained) -> None:
+def test_plain_trains_on_every_image_and_holds_none_out(plain: Trained) -> None:
     assert all(epoch.validation_accuracy is None for epoch in plain.run.history)
     steps = PLAIN.epochs * int(np.ceil(700 / PLAIN.batch_size))
     assert int(plain.run.model.optimizer.iterations) == steps
 
 
-def test_the_mean_of_the_weights_is_kept_not_the_last_ones() -> None:
+def test_the_mean_of_the_weights_is_kept_instead_of_the_last_weights() -> None:
     # A mean that never moves keeps the weights from before the first step.
     still = dataclasses.replace(AUGMENTED, epochs=1, ema_decay=1.0)
     kept = train_seed(still, bar_examples(still), seed=1).model.get_weights()
@@ -92,7 +92,7 @@ def test_the_mean_of_the_weights_is_kept_not_the_last_ones() -> None:
         np.testing.assert_allclose(mean, first, atol=1e-6)
 
 
-def test_what_is_no_digit_makes_unsure_of_its_like_by_its_weight() -> None:
+def test_negatives_lower_the_confidence_of_similar_images_by_their_weight() -> None:
     images, labels = bars(700, seed=1)
     half_none = labels.astype(np.int32)
     half_none[np.flatnonzero(labels == 7)[::2]] = -1
@@ -108,9 +108,7 @@ def test_what_is_no_digit_makes_unsure_of_its_like_by_its_weight() -> None:
 
 
 @given(st.lists(st.floats(0, 4), min_size=1, max_size=30), st.integers(0, 1000))
-def test_an_epoch_takes_each_image_as_often_as_its_share_says(
-    shares: list[float], seed: int
-) -> None:
+def test_an_epoch_contains_each_image_as_often_as_its_share(shares: list[float], seed: int) -> None:
     taken = np.bincount(take(np.array(shares), np.random.default_rng(seed)), minlength=len(shares))
     assert (np.abs(taken - shares) < 1 + 1e-9).all()
     assert abs(taken.sum() - sum(shares)) < 1 + 1e-9
@@ -122,7 +120,7 @@ def test_shares_of_less_than_one_are_kept_over_epochs() -> None:
     np.testing.assert_allclose(taken, 1000, rtol=0.2)
 
 
-def test_what_has_no_share_is_not_learned() -> None:
+def test_images_without_a_share_are_not_trained_on() -> None:
     examples = bar_examples(AUGMENTED)
     shares = np.where(examples.labels == 7, 0.0, 1.0)
     run = train_seed(AUGMENTED, dataclasses.replace(examples, shares=shares), seed=1)
@@ -132,7 +130,7 @@ def test_what_has_no_share_is_not_learned() -> None:
     assert (answers[labels != 7] == labels[labels != 7]).mean() > 0.95
 
 
-def test_images_of_no_strength_are_learned_as_they_are() -> None:
+def test_images_of_strength_zero_are_not_augmented() -> None:
     wild = dataclasses.replace(AUGMENTED, augmentation=Augmentation(shift_px=20.0))
     examples = bar_examples(wild)
     still = dataclasses.replace(examples, strengths=np.zeros(len(examples.labels), np.float32))
@@ -165,7 +163,7 @@ def test_labels_that_do_not_match_are_refused() -> None:
         Examples.split(images, labels[:9], 1)
 
 
-def test_a_running_mean_without_augmentation_is_refused_not_ignored() -> None:
+def test_a_running_mean_without_augmentation_is_refused() -> None:
     wrong = dataclasses.replace(PLAIN, ema_decay=0.9)
     with pytest.raises(ValueError, match=r"ema_decay=0\.9"):
         train_seed(wrong, bar_examples(wrong), seed=1)

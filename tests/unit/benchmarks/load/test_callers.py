@@ -50,12 +50,12 @@ def test_one_caller_waits_for_each_answer(server: Running, digits: Digits) -> No
     assert 0 < figures[P50] <= figures[P99]
 
 
-def test_images_that_come_at_random_are_all_answered(server: Running, digits: Digits) -> None:
+def test_images_at_random_times_are_all_answered(server: Running, digits: Digits) -> None:
     figures = callers.poisson(server, digits, rate=500, seconds=0.8, streams=3)
     assert 0 < figures[P50] <= figures[P99]
 
 
-def test_waiting_to_be_sent_is_part_of_the_latency(floor: Running, digits: Digits) -> None:
+def test_the_wait_before_sending_is_part_of_the_latency(floor: Running, digits: Digits) -> None:
     # Three hundred thousand a second cannot be sent, let alone answered, in time.
     figures = callers.poisson(floor, digits, rate=300_000, seconds=0.01, streams=2)
     least_backlog = 3000 / figures[RATE] - 0.01

@@ -7,7 +7,7 @@ from benchmarks.load.figures import INKSTREAM, P50, RATE, RAW, percentiles_ms, r
 from tests.unit.benchmarks.results import ROUNDS
 
 
-def test_a_ratio_is_that_of_one_round() -> None:
+def test_a_ratio_compares_figures_of_the_same_round() -> None:
     assert ratio(ROUNDS[INKSTREAM], ROUNDS[RAW], RATE) == pytest.approx(1.1)
 
 

@@ -60,7 +60,7 @@ def test_a_file_without_a_token_is_rejected(tmp_path: Path) -> None:
     )
 
 
-def test_the_installed_command_says_what_is_wrong_and_grpc_says_nothing(fake: FakeServer) -> None:
+def test_the_installed_command_prints_its_error_and_grpc_prints_nothing(fake: FakeServer) -> None:
     program = "import inkstream_command; inkstream_command.main()"
     command = [sys.executable, "-c", program, "model", "--tls", "--server", fake.address]
     environment = {name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"}

@@ -72,19 +72,19 @@ def test_a_server_that_does_not_listen_is_killed(
     assert is_gone(pid_file)
 
 
-def test_a_server_that_dies_is_quoted(pretend: Pretend) -> None:
+def test_the_error_of_a_server_that_dies_is_quoted(pretend: Pretend) -> None:
     pretend("sys.exit('port taken')")
     with pytest.raises(InkstreamError, match="port taken"), server_process():
         pass
 
 
-def test_a_server_that_is_not_installed_is_said(pretend: Pretend) -> None:
+def test_a_missing_server_package_is_reported(pretend: Pretend) -> None:
     pretend("sys.exit('No module named inkstream_server')")
     with pytest.raises(InkstreamError, match="pip install"), server_process():
         pass
 
 
-def test_a_server_that_never_gets_ready_is_given_up(
+def test_a_server_that_never_gets_ready_is_killed_and_reported(
     pretend: Pretend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_server_process, "_START_S", 0.1)
@@ -116,6 +116,6 @@ def test_metrics_are_read_as_prometheus_writes_them() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/metrics", "file:///etc/passwd"])
-def test_metrics_that_cannot_be_had_are_said(url: str) -> None:
+def test_metrics_that_cannot_be_read_are_reported(url: str) -> None:
     with pytest.raises(InkstreamError, match=url):
         scrape(url)

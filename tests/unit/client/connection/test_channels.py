@@ -28,7 +28,7 @@ async def asked(channels: Channels, model: str = "") -> str:
     return response.model.name
 
 
-def test_every_target_has_its_turn_and_clients_begin_at_different_ones() -> None:
+def test_targets_take_turns_and_clients_begin_at_different_ones() -> None:
     options = Options(address=["a:1", "b:2", "c:3"])
     begins = set()
     for _ in range(100):
@@ -43,7 +43,9 @@ def test_every_target_has_its_turn_and_clients_begin_at_different_ones() -> None
     assert begins == {"a:1", "b:2", "c:3"}
 
 
-async def test_whoever_answers_is_asked_and_turns_stay_as_they_are(fake: FakeServer) -> None:
+async def test_a_unary_call_goes_to_a_target_that_answers_and_keeps_the_turns(
+    fake: FakeServer,
+) -> None:
     with nobody() as away:
         channels = Channels(Options(address=[away, fake.address]))
         for _ in range(2):
@@ -54,7 +56,7 @@ async def test_whoever_answers_is_asked_and_turns_stay_as_they_are(fake: FakeSer
         await channels.close()
 
 
-async def test_an_answer_that_others_would_give_too_is_taken_from_the_first(
+async def test_an_error_that_every_target_would_give_is_taken_from_the_first(
     fake: FakeServer,
 ) -> None:
     with nobody() as away:
@@ -66,7 +68,7 @@ async def test_an_answer_that_others_would_give_too_is_taken_from_the_first(
         await channels.close()
 
 
-async def test_where_nobody_answers_the_last_ones_error_is_told() -> None:
+async def test_if_no_target_answers_the_last_error_is_raised() -> None:
     with nobody() as away, nobody() as gone:
         channels = Channels(Options(address=[away, gone]))
         with pytest.raises(ConnectionFailed, match="is it running there"):

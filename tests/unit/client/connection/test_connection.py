@@ -41,7 +41,7 @@ def other() -> Iterator[FakeServer]:
     server.stop()
 
 
-async def test_every_change_of_the_connection_is_told(
+async def test_every_change_of_the_connection_is_reported(
     fake: FakeServer, connect: Callable[..., Twin]
 ) -> None:
     events: list[ConnectionEvent] = []
@@ -67,7 +67,7 @@ async def test_every_change_of_the_connection_is_told(
     assert (lost.attempt, events[3].attempt) == (1, 2)
 
 
-async def test_a_watcher_that_fails_harms_nobody(
+async def test_an_on_state_callback_that_fails_does_not_affect_the_connection(
     fake: FakeServer, connect: Callable[..., Twin]
 ) -> None:
     def fall_over(event: ConnectionEvent) -> None:
@@ -78,7 +78,7 @@ async def test_a_watcher_that_fails_harms_nobody(
 
 
 @pytest.mark.parametrize("part", ["next_message", "receive"])
-async def test_a_fault_of_the_client_itself_is_told_as_what_it_is(
+async def test_a_bug_of_the_client_is_raised_as_a_fatal_error_with_its_cause(
     fake: FakeServer,
     connect: Callable[..., Twin],
     monkeypatch: pytest.MonkeyPatch,
@@ -98,7 +98,7 @@ async def test_a_fault_of_the_client_itself_is_told_as_what_it_is(
     assert (await twin.recognize(frame(2))).digit == 2
 
 
-async def test_a_client_goes_to_the_address_that_lives(
+async def test_a_client_connects_to_the_address_that_answers(
     fake: FakeServer, other: FakeServer, connect: Callable[..., Twin]
 ) -> None:
     for addresses in ([fake.address, other.address], f"ipv4:{fake.address},{other.address}"):
@@ -127,7 +127,7 @@ async def test_a_server_that_drains_is_left_for_another(
 
 
 @pytest.mark.parametrize("kept", [1, 2])
-async def test_what_a_server_refuses_for_now_is_sent_again_as_often_as_asked_for(
+async def test_an_image_refused_with_a_retry_after_is_resent_up_to_item_retries(
     fake: FakeServer, connect: Callable[..., Twin], kept: int
 ) -> None:
     fake.busy = 2
@@ -141,7 +141,7 @@ async def test_what_a_server_refuses_for_now_is_sent_again_as_often_as_asked_for
         assert refused.value.retry_after == 0.01
 
 
-async def test_a_refusal_beyond_the_deadline_is_told_at_once(
+async def test_a_retry_after_beyond_the_deadline_fails_at_once(
     fake: FakeServer, connect: Callable[..., Twin]
 ) -> None:
     fake.busy, fake.retry_after_ms = 1, 60_000
@@ -150,7 +150,7 @@ async def test_a_refusal_beyond_the_deadline_is_told_at_once(
         await twin.recognize(frame(5), deadline=50)
 
 
-async def test_a_client_that_is_closed_waits_for_what_is_to_be_sent_again(
+async def test_closing_a_client_waits_for_images_that_are_to_be_resent(
     fake: FakeServer, connect: Callable[..., Twin]
 ) -> None:
     fake.busy, fake.retry_after_ms = 1, 100
@@ -161,7 +161,7 @@ async def test_a_client_that_is_closed_waits_for_what_is_to_be_sent_again(
     assert (await future).digit == 6
 
 
-async def test_an_image_that_breaks_every_stream_is_given_up(
+async def test_an_image_that_breaks_every_stream_is_failed(
     fake: FakeServer, connect: Callable[..., Twin]
 ) -> None:
     fake.break_after = 1
@@ -171,7 +171,7 @@ async def test_an_image_that_breaks_every_stream_is_given_up(
     assert len(fake.messages) == 4
 
 
-async def test_a_full_buffer_refuses_where_that_was_chosen(
+async def test_a_full_buffer_raises_if_when_full_is_raise(
     fake: FakeServer, connect: Callable[..., Twin]
 ) -> None:
     fake.answering.clear()
@@ -184,7 +184,7 @@ async def test_a_full_buffer_refuses_where_that_was_chosen(
     assert {result.digit for result in await asyncio.gather(*futures)} == {1}
 
 
-async def test_a_full_buffer_holds_its_caller_until_there_is_room(fake: FakeServer) -> None:
+async def test_a_full_buffer_blocks_a_task_until_there_is_room(fake: FakeServer) -> None:
     fake.answering.clear()
     done = 0
     async with AsyncClient(fake.address, buffer=10) as client:
@@ -210,7 +210,7 @@ async def test_a_full_buffer_holds_its_caller_until_there_is_room(fake: FakeServ
     assert [result.digit for result in results] == [2] * 300
 
 
-def test_a_full_buffer_holds_a_thread_until_there_is_room(fake: FakeServer) -> None:
+def test_a_full_buffer_blocks_a_thread_until_there_is_room(fake: FakeServer) -> None:
     fake.answering.clear()
     with Client(fake.address, buffer=10) as client, ThreadPoolExecutor() as threads:
         submitting = threads.submit(lambda: [client.submit(frame(2)) for _ in range(300)])
@@ -244,7 +244,7 @@ def test_a_callback_does_not_wait_for_room_that_only_its_thread_can_make(fake: F
         assert isinstance(told[0], Overloaded)
 
 
-async def test_a_first_attempt_that_fails_is_the_last_unless_told_otherwise(
+async def test_by_default_a_failed_first_attempt_is_not_retried(
     connect: Callable[..., Twin],
 ) -> None:
     with socket.socket() as unused:
@@ -289,12 +289,12 @@ def test_options_of_the_connection_out_of_range_are_refused(wrong: dict[str, obj
         Client(**options)  # type: ignore[arg-type]  # wrong on purpose
 
 
-def test_a_client_of_several_addresses_is_known_by_all() -> None:
+def test_the_repr_of_a_client_shows_all_its_addresses() -> None:
     with Client(["a:1", "b:2"]) as client:
         assert repr(client) == "Client('a:1,b:2')"
 
 
-def test_no_thread_waits_for_ever_when_its_client_is_closed(fake: FakeServer) -> None:
+def test_closing_a_client_ends_the_wait_of_every_thread(fake: FakeServer) -> None:
     fake.answering.clear()
     client = Client(fake.address, buffer=1)
     with ThreadPoolExecutor() as threads:
@@ -304,7 +304,7 @@ def test_no_thread_waits_for_ever_when_its_client_is_closed(fake: FakeServer) ->
         assert submitting.exception(30) is not None
 
 
-async def test_a_client_closed_while_its_server_is_away_says_so(
+async def test_closing_a_client_while_its_server_is_away_fails_waiting_calls(
     fake: FakeServer, connect: Callable[..., Twin]
 ) -> None:
     twin = connect(fake.address, retry=HASTY)

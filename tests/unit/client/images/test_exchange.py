@@ -160,7 +160,7 @@ class AnyInterleaving(RuleBasedStateMachine):
                 assert isinstance(answer, InvalidImage) or answer == position % 10
 
 
-def test_what_comes_after_a_full_window_was_answered_wakes_the_writer(
+def test_images_after_an_answered_full_window_wake_the_writer(
     outbox: Outbox, exchange: Exchange
 ) -> None:
     waiter = Ledger()
@@ -185,7 +185,9 @@ def exchange(outbox: Outbox) -> Exchange:
     return Exchange(outbox, window=WINDOW, max_frames_per_message=MAX_FRAMES)
 
 
-def test_what_is_given_up_fails_once_under_way_or_not(outbox: Outbox, exchange: Exchange) -> None:
+def test_an_abandoned_image_fails_once_whether_sent_or_not(
+    outbox: Outbox, exchange: Exchange
+) -> None:
     waiter = Ledger()
     outbox.put(waiter.parcel(6))
     exchange.next_message(0.0)
@@ -205,7 +207,7 @@ def test_bytes_and_floats_do_not_share_a_message(outbox: Outbox, exchange: Excha
     assert [message.WhichOneof("frames") for message in messages] == ["uint8", "float32", "uint8"]
 
 
-def test_what_has_expired_is_not_sent(outbox: Outbox, exchange: Exchange) -> None:
+def test_an_expired_image_is_not_sent(outbox: Outbox, exchange: Exchange) -> None:
     late, early = Ledger(), Ledger()
     outbox.put(late.parcel(1, expires=1.0))
     outbox.put(early.parcel(1, expires=3.0))
@@ -225,7 +227,7 @@ def test_a_future_that_expires_may_put_the_next_parcel(outbox: Outbox, exchange:
     assert exchange.next_message(2.0) is not None
 
 
-def test_deadlines_are_one_a_frame_where_they_differ(outbox: Outbox, exchange: Exchange) -> None:
+def test_differing_deadlines_are_sent_one_a_frame(outbox: Outbox, exchange: Exchange) -> None:
     waiter = Ledger()
     outbox.put(waiter.parcel(2, expires=1.5))
     outbox.put(waiter.parcel(1))
@@ -241,7 +243,7 @@ def test_deadlines_are_one_a_frame_where_they_differ(outbox: Outbox, exchange: E
         wire.StreamRecognizeResponse(tensors=[tensor_pb2.TensorResults(sequences=[1])]),
     ],
 )
-def test_answers_to_nothing_break_the_contract(
+def test_an_answer_to_an_unknown_item_breaks_the_contract(
     outbox: Outbox, exchange: Exchange, response: wire.StreamRecognizeResponse
 ) -> None:
     outbox.put(Ledger().parcel(1))
@@ -258,7 +260,7 @@ def test_a_second_answer_to_an_item_breaks_the_contract(outbox: Outbox, exchange
         exchange.receive(results([(1, 0)]))
 
 
-def test_a_closed_outbox_takes_nothing(outbox: Outbox) -> None:
+def test_a_closed_outbox_accepts_nothing(outbox: Outbox) -> None:
     outbox.close()
     with pytest.raises(ClientClosed):
         outbox.put(Ledger().parcel(1))

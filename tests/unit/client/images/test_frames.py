@@ -13,13 +13,13 @@ from inkstream._images.frames import FLOAT32_FRAME, UINT8_FRAME, frames_of
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (28, 28, 1), (784,)])
-def test_one_image_is_taken_as_one(shape: tuple[int, ...]) -> None:
+def test_a_two_dimensional_array_is_one_image(shape: tuple[int, ...]) -> None:
     frames = frames_of(np.zeros(shape, np.uint8))
     assert (frames.count, frames.is_single, frames.frame_bytes) == (1, True, UINT8_FRAME)
 
 
 @pytest.mark.parametrize("shape", [(3, 28, 28), (3, 28, 28, 1), (3, 784)])
-def test_an_array_of_images_is_taken_as_several(shape: tuple[int, ...]) -> None:
+def test_a_three_dimensional_array_is_several_images(shape: tuple[int, ...]) -> None:
     frames = frames_of(np.zeros(shape, np.float64))
     assert (frames.count, frames.is_single, frames.frame_bytes) == (3, False, FLOAT32_FRAME)
 
@@ -32,7 +32,7 @@ def test_a_short_array_stays_an_array(count: int) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 28])
-def test_an_array_with_the_channel_first_is_taken_as_several(count: int) -> None:
+def test_an_array_with_a_channel_axis_is_several_images(count: int) -> None:
     frames = frames_of(np.zeros((count, 1, 28, 28), np.uint8))
     assert (frames.count, frames.is_single, len(frames.buffer)) == (count, False, count * 784)
 
@@ -81,7 +81,7 @@ def test_bools_are_ink_and_no_ink(images: np.ndarray) -> None:
 
 
 @given(hnp.arrays(np.float64, (28, 28), elements=st.floats()))
-def test_floats_are_taken_or_refused_with_advice_that_helps(images: np.ndarray) -> None:
+def test_floats_are_accepted_or_refused_with_the_fix(images: np.ndarray) -> None:
     if np.isfinite(images).all() and images.min() >= 0 and images.max() <= 1:
         assert frames_of(images).count == 1
         return
@@ -91,7 +91,7 @@ def test_floats_are_taken_or_refused_with_advice_that_helps(images: np.ndarray) 
 
 
 @given(hnp.arrays(np.uint8, (2, 28, 28)))
-def test_bytes_arrive_as_they_are(images: np.ndarray) -> None:
+def test_bytes_are_sent_unchanged(images: np.ndarray) -> None:
     assert frames_of(images).buffer == images.tobytes()
     assert frames_of(images[0]).buffer == images[0].tobytes()
 
@@ -103,7 +103,7 @@ def test_bytes_arrive_as_they_are(images: np.ndarray) -> None:
         elements=st.floats(0, 1, width=16),
     )
 )
-def test_floats_arrive_as_little_endian_float32(images: np.ndarray) -> None:
+def test_floats_are_sent_as_little_endian_float32(images: np.ndarray) -> None:
     sent = np.frombuffer(frames_of(images).buffer, "<f4").reshape(images.shape)
     np.testing.assert_array_equal(sent, images.astype(np.float32))
 
@@ -114,14 +114,14 @@ def test_images_need_not_be_contiguous() -> None:
     assert frames_of(wide[:, :28].T).buffer == np.ascontiguousarray(wide[:, :28].T).tobytes()
 
 
-def test_the_callers_buffer_may_be_written_again_at_once() -> None:
+def test_the_callers_buffer_may_be_reused_at_once() -> None:
     camera = np.full((28, 28), 7, np.uint8)
     frames = frames_of(camera)
     camera[:] = 0
     assert frames.buffer == bytes([7]) * 784
 
 
-def test_anything_that_numpy_takes_for_an_array_will_do() -> None:
+def test_any_input_that_numpy_converts_is_accepted() -> None:
     class Picture:
         def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
             return np.ones((28, 28), np.uint8)
@@ -156,9 +156,7 @@ def test_anything_that_numpy_takes_for_an_array_will_do() -> None:
         ([[1, 2], [3]], "list", "the same size"),
     ],
 )
-def test_what_cannot_be_taken_is_named_with_the_way_out(
-    images: Any, came: str, advice: str
-) -> None:
+def test_input_that_is_no_image_is_named_with_the_fix(images: Any, came: str, advice: str) -> None:
     with pytest.raises(InvalidImage) as refused:
         frames_of(images)
     assert came in str(refused.value)
@@ -166,7 +164,7 @@ def test_what_cannot_be_taken_is_named_with_the_way_out(
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_value_that_is_not_finite_is_refused_and_its_image_named(bad: float) -> None:
+def test_a_value_that_is_not_finite_is_refused_and_its_image_is_named(bad: float) -> None:
     images = np.zeros((3, 28, 28))
     images[1, 2, 3] = bad
     with pytest.raises(InvalidImage, match=f"got {bad} in image 1; np.nan_to_num"):
@@ -175,12 +173,12 @@ def test_a_value_that_is_not_finite_is_refused_and_its_image_named(bad: float) -
     assert frames_of(replaced).count == 3
 
 
-def test_a_bad_image_is_a_value_error_too() -> None:
+def test_the_error_of_a_bad_image_is_also_a_value_error() -> None:
     with pytest.raises(ValueError, match="expected shape"):
         frames_of(np.zeros(3))
 
 
-def test_an_array_is_one_image_only_where_it_holds_one() -> None:
+def test_single_accepts_only_one_image() -> None:
     with pytest.raises(InvalidImage, match="array of 2"):
         frames_of(np.zeros((2, 28, 28), np.uint8)).single()
     assert frames_of(np.zeros((1, 28, 28), np.uint8)).single().count == 1

@@ -15,7 +15,7 @@ ANSWERS = Answers(
 
 
 @given(st.lists(st.integers(1, 4), min_size=1, max_size=12), st.randoms())
-def test_a_flow_emits_in_order_whatever_the_order_of_arrival(
+def test_ordered_results_leave_in_order_for_any_order_of_arrival(
     counts: list[int], chance: object
 ) -> None:
     pieces: list[Piece] = []

@@ -32,20 +32,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @given(st.lists(inks.any_ink(), max_size=4))
 @settings(max_examples=60, deadline=None)
-def test_json_lines_hold_all_of_any_ink(folder: Path, any_inks: list[Ink]) -> None:
+def test_json_lines_keep_everything_of_any_ink(folder: Path, any_inks: list[Ink]) -> None:
     assert read_back(written(any_inks, "a.jsonl", folder)) == any_inks
 
 
 @given(st.lists(inks.any_ink(), max_size=4), st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_inkml_holds_all_of_any_ink(folder: Path, any_inks: list[Ink], packed: bool) -> None:
+def test_inkml_keeps_everything_of_any_ink(folder: Path, any_inks: list[Ink], packed: bool) -> None:
     name = "a.inkml.gz" if packed else "a.inkml"
     assert read_back(written(any_inks, name, folder)) == any_inks
 
 
 @given(st.lists(inks.any_ink(columns_alike=True, least_strokes=1), max_size=4))
 @settings(max_examples=60, deadline=None)
-def test_unipen_holds_any_ink_upright_without_units(folder: Path, any_inks: list[Ink]) -> None:
+def test_unipen_keeps_any_ink_upright_without_units(folder: Path, any_inks: list[Ink]) -> None:
     expected = [dataclasses.replace(ink.with_y("up"), units="count") for ink in any_inks]
     back = read_back(written(any_inks, "a.unipen", folder))
     # Only pendigits' comment can say an index.
@@ -56,13 +56,13 @@ def test_unipen_holds_any_ink_upright_without_units(folder: Path, any_inks: list
     assert back == expected
 
 
-def test_unipen_keeps_the_index_where_pendigits_would(folder: Path) -> None:
+def test_unipen_keeps_the_index_like_pendigits(folder: Path) -> None:
     content = written([inks.seven(), inks.seven(writer=None)], "a.tra", folder)
     assert b".COMMENT 7 12 3\n" in content
     assert [ink.index for ink in read_back(content)] == [3, None]
 
 
-def test_what_else_a_row_of_json_holds_stays_with_it(folder: Path) -> None:
+def test_other_keys_of_a_json_row_are_kept(folder: Path) -> None:
     ink = inks.seven(extra={"q": "GOOD", "hand": None, "parts": [1, 2]})
     assert read_back(written([ink], "a.jsonl", folder)) == [ink]
 
@@ -74,14 +74,14 @@ def test_the_same_ink_makes_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"a{suffix}", f"b{suffix}"]
 
 
-def test_a_file_is_told_by_what_it_holds_not_by_its_name(tmp_path: Path) -> None:
+def test_the_format_of_a_file_is_found_by_its_content(tmp_path: Path) -> None:
     for suffix in SUFFIXES:
         written([inks.seven(y="up")], f"a{suffix}.gz", tmp_path).startswith(b"\x1f\x8b")
         (tmp_path / f"a{suffix}.gz").rename(tmp_path / "disguised")
         assert list(read(tmp_path / "disguised")) == [inks.seven(y="up")]
 
 
-def test_a_byte_order_mark_and_blank_lines_do_no_harm() -> None:
+def test_a_byte_order_mark_and_blank_lines_are_ignored() -> None:
     content = b'\xef\xbb\xbf\n{"y":"up","strokes":[]}\n\n{"y":"down","strokes":[]}'
     assert [ink.y for ink in read_back(content)] == ["up", "down"]
 
@@ -95,7 +95,7 @@ def test_an_empty_file_holds_no_ink() -> None:
     "blank", [b"\n" * 5, b"\n" * 100_000 + b"  ", b"\xef\xbb\xbf \r\n" + b"\n" * 4]
 )
 @pytest.mark.parametrize("packed", [True, False])
-def test_white_space_before_the_first_ink_is_passed_over_and_counted(
+def test_white_space_before_the_first_ink_is_skipped_and_counts_as_lines(
     blank: bytes, packed: bool
 ) -> None:
     line = blank.count(b"\n") + 1
@@ -118,7 +118,7 @@ class _Drip(io.BytesIO):
         return super().read(min(1, size or 0))
 
 
-def test_ink_that_comes_byte_by_byte_is_told_by_what_it_holds() -> None:
+def test_the_format_of_ink_that_arrives_byte_by_byte_is_found() -> None:
     assert len(list(read_from(_Drip(b'\n\n{"y":"up","strokes":[]}')))) == 1
 
 
@@ -144,7 +144,7 @@ def test_a_missing_file_is_an_error_of_the_system(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.gz", "a"])
-def test_a_name_that_says_no_format_is_refused_before_anything_is_written(
+def test_a_name_without_a_known_format_is_refused_before_anything_is_written(
     tmp_path: Path, name: str
 ) -> None:
     with pytest.raises(InvalidInk, match=r"\.jsonl, \.unipen"):
@@ -163,7 +163,7 @@ def test_a_name_that_says_no_format_is_refused_before_anything_is_written(
         (".unipen", Ink((Stroke.of([(1, 2)]), Stroke.of([(1, 2, 3)])))),
     ],
 )
-def test_ink_that_a_format_cannot_say_leaves_the_file_as_it_was(
+def test_ink_that_a_format_cannot_express_leaves_the_file_unchanged(
     tmp_path: Path, suffix: str, ink: Ink
 ) -> None:
     path = tmp_path / f"a{suffix}"
@@ -207,7 +207,7 @@ def test_nothing_is_read_beyond_the_limits(
         pytest.param(b'<ink a="' + b"1" * (64 << 20), id="inkml tag"),
     ],
 )
-def test_a_line_without_end_costs_no_more_than_the_limits(bomb: bytes) -> None:
+def test_an_endless_line_is_read_only_up_to_the_limits(bomb: bytes) -> None:
     packed = gzip.compress(bomb, 1)
     tracemalloc.start()
     with pytest.raises(InvalidInk, match="longer than 100000 bytes"):
@@ -217,7 +217,7 @@ def test_a_line_without_end_costs_no_more_than_the_limits(bomb: bytes) -> None:
     assert peak < 4 << 20
 
 
-def test_a_file_without_end_is_given_up_at_the_limit() -> None:
+def test_an_endless_file_is_refused_at_the_limit() -> None:
     packed = gzip.compress(b'{"y":"up","strokes":[]}\n' * 100_000, 1)
     found = read_from(io.BytesIO(packed), "bomb", limits=Limits(file_bytes=24_000))
     with pytest.raises(InvalidInk, match="bomb:1001: the file is longer than 24000 bytes"):
@@ -226,7 +226,7 @@ def test_a_file_without_end_is_given_up_at_the_limit() -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_packed_file_that_was_cut_off_is_refused_after_what_it_held(
+def test_a_truncated_packed_file_yields_its_ink_and_is_then_refused(
     tmp_path: Path, suffix: str
 ) -> None:
     content = gzip.compress(written([inks.seven()] * 500, f"a{suffix}", tmp_path), 1)
@@ -236,7 +236,7 @@ def test_a_packed_file_that_was_cut_off_is_refused_after_what_it_held(
         read_back(content[:-12])
 
 
-def test_a_packed_file_of_which_nothing_can_be_unpacked_is_refused_at_its_first_line() -> None:
+def test_a_packed_file_that_cannot_be_unpacked_is_refused_at_line_one() -> None:
     with pytest.raises(InvalidInk, match=r"^file:1: cannot be unpacked"):
         read_back(gzip.compress(b"{}")[:12])
 
@@ -277,6 +277,6 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(
     st.binary(),
 )
 @settings(max_examples=200, deadline=None)
-def test_bytes_of_any_kind_are_read_or_refused(opening: bytes, content: bytes) -> None:
+def test_any_bytes_are_read_or_refused(opening: bytes, content: bytes) -> None:
     with contextlib.suppress(InvalidInk):
         read_back(opening + content)

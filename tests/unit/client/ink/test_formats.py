@@ -23,7 +23,7 @@ def refused(text: str) -> str:
 
 
 @needs_data
-def test_pendigits_is_read_whole_with_its_thirty_writers() -> None:
+def test_pendigits_is_read_completely_with_its_thirty_writers() -> None:
     inks = list(read(DATA / "pendigits/pendigits-orig.tra.gz"))
     assert len(inks) == 7494
     assert len({ink.writer for ink in inks}) == 30
@@ -43,7 +43,7 @@ def test_pendigits_is_read_whole_with_its_thirty_writers() -> None:
         ("uji/digits.jsonl.gz", 600, 30, "down"),
     ],
 )
-def test_json_lines_sets_are_read_whole(name: str, count: int, writers: int, y: str) -> None:
+def test_json_lines_sets_are_read_completely(name: str, count: int, writers: int, y: str) -> None:
     inks = list(read(DATA / name))
     assert len(inks) == count
     assert len({(ink.contributor, ink.writer) for ink in inks}) == writers
@@ -104,7 +104,7 @@ def test_a_bad_row_is_refused_with_its_line_and_field(text: str, reason: str) ->
     assert reason in message
 
 
-def test_an_integer_of_json_may_be_as_long_as_it_likes() -> None:
+def test_an_integer_in_json_may_have_any_length() -> None:
     (ink,) = read_back('{"y":"up","strokes":[[[1,2],[100000000000000000000000000000,4]]]}')
     assert ink.strokes[0].points.tolist() == [[1, 2], [1e29, 4]]
 
@@ -112,7 +112,7 @@ def test_an_integer_of_json_may_be_as_long_as_it_likes() -> None:
 UNIPEN = '.SEGMENT DIGIT 0 ? "7"\n.PEN_DOWN\n1 2\n3 4\n.PEN_UP\n'
 
 
-def test_unipen_says_who_wrote_it_where_and_how_it_was_sampled() -> None:
+def test_writer_site_and_sampling_of_unipen_are_read() -> None:
     (ink,) = read_back(
         '.DATA_SOURCE aga\n.WRITER_ID "amy w"\n.X_POINTS_PER_MM 10\n.Y_POINTS_PER_MM 20\n'
         '.POINTS_PER_SECOND 100\n.COORD X Y T P\n.SEGMENT DIGIT 0 ? "7"\n'
@@ -130,7 +130,7 @@ def test_unipen_says_who_wrote_it_where_and_how_it_was_sampled() -> None:
     assert stroke.pressure is not None and stroke.pressure.tolist() == [5, 6]
 
 
-def test_unipen_ink_without_a_segment_is_one_without_a_label() -> None:
+def test_unipen_ink_without_a_segment_has_no_label() -> None:
     (ink,) = read_back(".VERSION 1\n.PEN_DOWN\n1 2\n.PEN_UP\n.PEN_DOWN\n3 4\n.PEN_UP\n")
     assert ink.label is None
     assert len(ink.strokes) == 2
@@ -139,12 +139,12 @@ def test_unipen_ink_without_a_segment_is_one_without_a_label() -> None:
 @pytest.mark.parametrize(
     "between", [".COMMENT hello", ".DT 10", ".COMMENT\n\n.DT 2", "", ".unheard of"]
 )
-def test_a_stroke_of_unipen_goes_on_after_a_keyword_in_its_midst(between: str) -> None:
+def test_a_unipen_stroke_continues_after_a_keyword(between: str) -> None:
     (ink,) = read_back(f".PEN_DOWN\n1 1\n2 2\n{between}\n3 3\n4 4\n.PEN_UP\n")
     assert [stroke.points.tolist() for stroke in ink.strokes] == [[[1, 1], [2, 2], [3, 3], [4, 4]]]
 
 
-def test_a_point_that_begins_with_a_dot_is_no_keyword() -> None:
+def test_a_number_that_begins_with_a_dot_is_no_keyword() -> None:
     (ink,) = read_back(".PEN_DOWN .5 1\n.25 .75\n3 4\n.PEN_DOWN\n5 6\n.PEN_UP\n7 8\n")
     assert [stroke.points.tolist() for stroke in ink.strokes] == [
         [[0.5, 1], [0.25, 0.75], [3, 4]],

@@ -10,7 +10,7 @@ from inkstream.ink import Ink, InvalidInk, Stroke
 from tests.unit.client.ink import inks
 
 
-def test_a_stroke_copies_what_it_is_given_and_cannot_be_changed() -> None:
+def test_a_stroke_copies_its_points_and_cannot_be_changed() -> None:
     x = np.array([1.0, 2.0])
     stroke = Stroke(x, [3, 4])  # type: ignore[arg-type]
     x[0] = 9
@@ -19,7 +19,7 @@ def test_a_stroke_copies_what_it_is_given_and_cannot_be_changed() -> None:
         stroke.x[0] = 9
 
 
-def test_strokes_are_equal_when_their_columns_are() -> None:
+def test_strokes_with_equal_columns_are_equal() -> None:
     assert Stroke.of([(1, 2)]) == Stroke.of([(1, 2)])
     assert hash(Stroke.of([(0.0, 2)])) == hash(Stroke.of([(-0.0, 2)]))
     assert Stroke.of([(1, 2)]) != Stroke.of([(1, 2, 0)])
@@ -49,12 +49,12 @@ def test_columns_that_make_no_stroke_are_refused(
     "facts",
     [{"y": "left"}, {"units": "inch"}, {"per_mm": (0.0, 1.0)}, {"points_per_second": float("nan")}],
 )
-def test_facts_that_mean_nothing_are_refused_by_name(facts: dict[str, object]) -> None:
+def test_invalid_facts_are_refused_by_name(facts: dict[str, object]) -> None:
     with pytest.raises(InvalidInk, match=next(iter(facts))):
         Ink((), **facts)  # type: ignore[arg-type]
 
 
-def test_an_error_of_ink_is_one_that_mending_the_input_helps() -> None:
+def test_an_ink_error_is_an_input_error() -> None:
     assert issubclass(InvalidInk, InputError)
     error = InvalidInk("expected ink", "a.jsonl", 3)
     assert str(error) == "a.jsonl:3: expected ink"
@@ -70,7 +70,7 @@ def test_points_may_carry_times_and_pressures() -> None:
 
 
 @pytest.mark.parametrize("bad", [5, [1, 2], [[1]], [[1, 2, 3, 4, 5]], [["a", "b"]], [[1, 2], [3]]])
-def test_what_is_no_table_of_points_makes_no_stroke(bad: Any) -> None:
+def test_input_that_is_no_table_of_points_makes_no_stroke(bad: Any) -> None:
     with pytest.raises(InvalidInk, match=r"^point(s| 0| 1): expected"):
         Stroke.of(bad)
 
@@ -83,7 +83,7 @@ def _points(draw: st.DrawFn) -> list[tuple[float, ...]]:
 
 
 @given(strokes=st.lists(_points(), max_size=3))
-def test_ink_takes_points_as_pens_do(strokes: list[Any]) -> None:
+def test_ink_accepts_points_in_the_same_forms_as_pens(strokes: list[Any]) -> None:
     """As rows of any kind, as arrays, and beside strokes."""
     expected = Ink(tuple(Stroke.of(points) for points in strokes))
     arrays = [np.array(points) for points in strokes]
@@ -107,7 +107,7 @@ _ANYTHING = st.recursive(
 
 
 @given(strokes=_ANYTHING)
-def test_what_is_no_ink_is_refused_and_nothing_else_is_raised(strokes: Any) -> None:
+def test_input_that_is_no_ink_raises_invalid_ink_only(strokes: Any) -> None:
     try:
         ink = Ink(strokes)
     except InvalidInk as error:
@@ -136,7 +136,7 @@ def test_a_number_that_is_not_finite_is_named_by_stroke_and_point() -> None:
         Ink([[(0, 0)], [(0, 0), (1, 1), (2, float("nan"))]])  # type: ignore[arg-type]
 
 
-def test_a_tablet_that_counts_x_and_y_differently_is_set_right() -> None:
+def test_different_resolutions_of_x_and_y_are_corrected() -> None:
     ink = inks.seven(per_mm=(10.0, 20.0))
     assert ink.arrays()[0][1].tolist() == [20, 5]
     assert inks.seven().arrays()[0][1].tolist() == [20, 10]

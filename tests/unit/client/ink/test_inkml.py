@@ -49,14 +49,14 @@ def test_differences_are_decoded_as_in_the_recommendations_own_example() -> None
         ("#ff T", [[255, 1]]),
     ],
 )
-def test_traces_of_every_spelling_are_read(text: str, points: list[list[float]]) -> None:
+def test_traces_in_every_notation_are_read(text: str, points: list[list[float]]) -> None:
     assert points_of(text, 2, 100).tolist() == points
 
 
 @pytest.mark.parametrize(
     "text", ["1", "1 2 3", "1 x", "1 2,,3 4", "1 nan", "1 ?", "1_0 2", "1 2;3 4"]
 )
-def test_what_is_no_trace_is_refused(text: str) -> None:
+def test_an_invalid_trace_is_refused(text: str) -> None:
     with pytest.raises(InvalidInk, match="point"):
         points_of(text, 2, 100)
 
@@ -65,7 +65,7 @@ def test_what_is_no_trace_is_refused(text: str) -> None:
     st.lists(st.tuples(st.integers(-9999, 9999), st.integers(-9999, 9999)), min_size=3, max_size=20)
 )
 @settings(deadline=None)
-def test_first_and_second_differences_say_the_same_as_the_values(
+def test_first_and_second_differences_decode_to_the_same_values(
     points: list[tuple[int, int]],
 ) -> None:
     table = np.array(points)
@@ -78,7 +78,7 @@ def test_first_and_second_differences_say_the_same_as_the_values(
     assert points_of(head + ",".join(prefixed), 2, 100).tolist() == table.tolist()
 
 
-def test_traces_outside_of_groups_are_one_ink_and_every_group_is_one() -> None:
+def test_each_group_of_traces_is_an_ink_and_the_traces_outside_are_one() -> None:
     inks = read_back(
         '<annotation type="writer">Ann</annotation><trace>0 0,1 1</trace>'
         '<traceGroup><annotation type="truth">4</annotation><trace>1 2</trace><trace>3 4</trace></traceGroup>'
@@ -93,7 +93,7 @@ def test_traces_outside_of_groups_are_one_ink_and_every_group_is_one() -> None:
     assert {ink.y for ink in inks} == {"down"}
 
 
-def test_channels_say_order_unit_direction_and_range() -> None:
+def test_channels_define_order_unit_direction_and_range() -> None:
     (ink,) = read_back(
         '<context><inkSource><traceFormat><channel name="F" min="0" max="1023"/><channel name="OA"/>'
         '<channel name="Y" units="cm" orientation="-ve"/><channel name="X" units="cm"/>'
@@ -157,7 +157,7 @@ def test_entities_are_refused_before_they_can_grow() -> None:
     assert "expected no DTD and no entities" in refused(outside)
 
 
-def test_ink_before_the_bad_place_has_been_given() -> None:
+def test_ink_before_an_error_is_yielded() -> None:
     found = read_from(
         io.BytesIO(INK.format("<traceGroup><trace>1 2</trace></traceGroup><x>").encode())
     )

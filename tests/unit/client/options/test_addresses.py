@@ -26,7 +26,7 @@ from inkstream._options.addresses import targets_of
         ("xds:///ink", ("xds:///ink",)),
     ],
 )
-def test_hosts_with_ports_and_the_targets_of_grpc_are_taken(
+def test_hosts_with_ports_and_grpc_targets_are_accepted(
     address: Any, targets: tuple[str, ...]
 ) -> None:
     assert targets_of(address) == targets
@@ -60,13 +60,11 @@ def test_hosts_with_ports_and_the_targets_of_grpc_are_taken(
         (["a:1", None], "got None"),
     ],
 )
-def test_what_grpc_would_take_for_something_else_is_refused_with_the_fix(
-    address: Any, fix: str
-) -> None:
+def test_addresses_that_grpc_would_misread_are_refused_with_the_fix(address: Any, fix: str) -> None:
     with pytest.raises(InvalidRequest, match=f"^address: expected HOST:PORT such as .*{fix}"):
         Client(address)
 
 
-def test_of_several_the_wrong_one_is_named() -> None:
+def test_the_wrong_one_of_several_addresses_is_named() -> None:
     with pytest.raises(InvalidRequest, match="got 'b'; add the port"):
         targets_of("a:1,b,c:3")

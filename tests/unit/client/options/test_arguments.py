@@ -50,7 +50,7 @@ def test_an_unknown_option_is_refused_with_the_nearest(
         kind("localhost:1").pen(**wrong)
 
 
-def test_arguments_that_are_missing_or_too_many_are_refused_in_the_name_of_the_client() -> None:
+def test_missing_and_extra_arguments_are_refused_and_the_class_is_named() -> None:
     make: Callable[..., object] = Client
     with pytest.raises(
         TypeError, match=r"^Client: missing 1 required positional argument: 'address'$"
@@ -60,7 +60,7 @@ def test_arguments_that_are_missing_or_too_many_are_refused_in_the_name_of_the_c
         make("localhost:1", "digits")
 
 
-def test_options_neither_show_secrets_nor_change_afterwards() -> None:
+def test_options_show_no_secrets_and_cannot_be_changed() -> None:
     pairs = [("x-tenant", "school-7")]
     options = Options("localhost:1", metadata=pairs, token="secret", token_without_tls=True)
     pairs.clear()

@@ -46,12 +46,12 @@ def test_an_option_of_the_wrong_kind_is_refused_by_name(wrong: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("label", ["", "a", "7", "A.b_c-9", "a" * 32])
-def test_a_label_that_the_server_counts_by_its_name_is_taken(label: str) -> None:
+def test_a_label_that_the_server_can_count_is_accepted(label: str) -> None:
     assert Options("localhost:1", client_label=label).stream_config().client_label == label
 
 
 @pytest.mark.parametrize("deadline", ["a", 0, -1.0, float("nan"), float("inf"), 1e10, (1,)])
-def test_a_deadline_that_is_none_is_refused_by_name(deadline: Any, fake: FakeServer) -> None:
+def test_an_invalid_deadline_is_refused_by_name(deadline: Any, fake: FakeServer) -> None:
     with Client(fake.address) as client:
         for use in (
             client.recognize,
@@ -67,7 +67,9 @@ openssl = shutil.which("openssl")
 
 
 @pytest.mark.skipif(openssl is None, reason="openssl makes the certificates of this test")
-def test_a_connection_is_encrypted_and_both_sides_known(tmp_path: Path, fake: FakeServer) -> None:
+def test_a_connection_is_encrypted_and_both_sides_are_authenticated(
+    tmp_path: Path, fake: FakeServer
+) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     command = [str(openssl), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
     command += ["-nodes", "-days", "2", "-subj", "/CN=localhost"]

@@ -11,7 +11,7 @@ from inkstream._options.metadata import bearer, metadata_of
 from tests.unit.client.fake_server import FakeServer, frame
 
 
-def test_metadata_arrives_in_whatever_case_its_keys_are(fake: FakeServer) -> None:
+def test_metadata_arrives_for_keys_in_any_case(fake: FakeServer) -> None:
     pairs: Any = [("X-Tenant", "school 7"), ("X-Trace-Bin", b"\x00\xff"), ("x-raw", b"a")]
     with Client(fake.address, metadata=pairs) as client:
         client.recognize(frame(1))
@@ -21,7 +21,7 @@ def test_metadata_arrives_in_whatever_case_its_keys_are(fake: FakeServer) -> Non
     assert arrived["x-raw"] == "a"
 
 
-def test_grpcs_own_metadata_is_taken() -> None:
+def test_metadata_of_grpcs_own_type_is_accepted() -> None:
     assert metadata_of(grpc.aio.Metadata(("a", "b"))) == (("a", "b"),)
 
 
@@ -42,18 +42,18 @@ def test_grpcs_own_metadata_is_taken() -> None:
         ([("x-bin", "a")], r"metadata\['x-bin'\]: expected bytes"),
     ],
 )
-def test_what_is_no_metadata_is_refused(pairs: Any, said: str) -> None:
+def test_invalid_metadata_is_refused(pairs: Any, said: str) -> None:
     with pytest.raises(InvalidRequest, match=said):
         Client("localhost:1", metadata=pairs)
 
 
-def test_a_token_read_from_a_file_may_end_a_line() -> None:
+def test_a_token_may_end_with_a_newline() -> None:
     assert bearer("till.secret\r\n") == bearer("till.secret")
     assert bearer("") == ()
 
 
 @pytest.mark.parametrize("token", ["a b", "a\nb", "é", "\n", b"a.b", np.str_("é")])
-def test_what_is_no_token_is_refused_and_not_shown(token: Any) -> None:
+def test_an_invalid_token_is_refused_and_not_shown(token: Any) -> None:
     with pytest.raises(InvalidRequest, match=r"^token: expected") as refused:
         bearer(token)
     assert repr(token) not in str(refused.value)

@@ -63,7 +63,9 @@ def test_the_first_variable_counts_even_if_it_is_empty(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("value", ["proxy:3128", "https://proxy:3128", "http://", "http://[x", ""])
-def test_what_grpc_cannot_use_is_no_proxy(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_grpc_cannot_use_is_ignored(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("http_proxy", value)
     assert not proxy_of("ink.example:1")
 
@@ -80,7 +82,7 @@ def test_what_grpc_cannot_use_is_no_proxy(value: str, monkeypatch: pytest.Monkey
         ("a/b", False),
     ],
 )
-def test_hosts_can_be_excepted(
+def test_no_proxy_can_name_hosts(
     no_proxy: str, is_direct: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
@@ -88,7 +90,7 @@ def test_hosts_can_be_excepted(
     assert (not proxy_of("ink.example:1")) == is_direct
 
 
-def test_networks_can_be_excepted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_can_name_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", "192.0.2.0/24")
     assert not proxy_of("192.0.2.7:1")
@@ -97,5 +99,5 @@ def test_networks_can_be_excepted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("host", "expected"), [("::1", True), ("127.1.2.3", True), ("", False)])
-def test_loopback_is_known_by_address(host: str, expected: bool) -> None:
+def test_loopback_addresses_are_recognised(host: str, expected: bool) -> None:
     assert is_loopback(host) == expected

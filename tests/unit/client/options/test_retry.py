@@ -40,14 +40,14 @@ def test_delays_grow_from_attempt_to_attempt(
 
 
 @given(policies, st.integers(1, 100), st.floats(0, 200), st.booleans())
-def test_who_has_given_up_does_not_begin_again(
+def test_a_policy_that_has_given_up_does_not_retry_again(
     policy: RetryPolicy, failures: int, seconds: float, was_open: bool
 ) -> None:
     if policy.is_exhausted(failures, seconds, was_open=was_open):
         assert policy.is_exhausted(failures + 1, seconds + 1, was_open=was_open)
 
 
-def test_a_policy_without_limits_never_gives_up_a_server_it_has_known() -> None:
+def test_a_policy_without_limits_never_gives_up_after_a_first_connection() -> None:
     endless = RetryPolicy(attempts=None, seconds=None)
     assert not endless.is_exhausted(10**6, 10.0**9, was_open=True)
     assert endless.is_exhausted(1, 0.0, was_open=False), "a wrong address is told at once"
@@ -79,7 +79,7 @@ class Status(grpc.aio.AioRpcError):
 
 
 @pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code.value[0]])
-def test_only_what_may_pass_is_tried_again(code: grpc.StatusCode) -> None:
+def test_only_transient_errors_are_retried(code: grpc.StatusCode) -> None:
     names = grpc.StatusCode
     always = {names.UNAVAILABLE, names.CANCELLED, names.ABORTED}
     once_open = always | {names.UNKNOWN, names.INTERNAL}

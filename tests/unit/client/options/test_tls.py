@@ -15,7 +15,7 @@ def pem() -> Pem:
     return Authority().client()
 
 
-def test_what_holds_no_certificate_is_refused_by_name_of_field_and_file(
+def test_a_file_without_a_certificate_is_refused_and_field_and_file_are_named(
     tmp_path: Path, pem: Pem
 ) -> None:
     certificate, key = pem.write(tmp_path, "client")
@@ -27,9 +27,7 @@ def test_what_holds_no_certificate_is_refused_by_name_of_field_and_file(
         Tls.from_files(certificate=certificate, key=certificate)
 
 
-def test_a_key_must_be_that_of_its_certificate_and_without_a_passphrase(
-    tmp_path: Path, pem: Pem
-) -> None:
+def test_a_key_must_match_its_certificate_and_have_no_passphrase(tmp_path: Path, pem: Pem) -> None:
     certificate, key = pem.write(tmp_path, "client")
     _, strange = Authority().client().write(tmp_path, "stranger")
     locked = tmp_path / "locked.key"
@@ -62,7 +60,7 @@ def test_a_certificate_in_place_of_the_key_is_refused(pem: Pem) -> None:
         Tls(certificate_chain=pem.certificate, private_key=pem.certificate)
 
 
-def test_a_bundle_with_comments_in_any_encoding_is_taken(pem: Pem) -> None:
+def test_a_bundle_with_comments_in_any_encoding_is_accepted(pem: Pem) -> None:
     bundle = b"# N\xe9t\xc3\xa9\n" + Authority().certificate + b"# and \xff\n" + pem.certificate
     assert Tls(root_certificates=bundle).root_certificates == bundle
 

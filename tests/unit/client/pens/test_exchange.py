@@ -364,7 +364,7 @@ def test_points_wait_for_others_and_a_pen_that_lifts_does_not(
     assert kinds(exchange.next_message()) == [(1, "points"), (1, "stroke_end")]
 
 
-def test_one_that_writes_much_holds_up_nobody(outbox: InkOutbox, exchange: InkExchange) -> None:
+def test_a_pen_that_writes_much_delays_no_other(outbox: InkOutbox, exchange: InkExchange) -> None:
     much, little = Writer(outbox), Writer(outbox)
     much.stroke(MOST_POINTS + 1000)
     little.stroke(3)
@@ -381,7 +381,7 @@ def test_one_that_writes_much_holds_up_nobody(outbox: InkOutbox, exchange: InkEx
     assert exchange.next_message() is None
 
 
-def test_a_message_does_not_grow_without_bounds_by_events(
+def test_the_number_of_events_in_a_message_is_bounded(
     outbox: InkOutbox, exchange: InkExchange
 ) -> None:
     writers = [Writer(outbox) for _ in range(MOST_EVENTS)]
@@ -395,7 +395,7 @@ def test_a_message_does_not_grow_without_bounds_by_events(
     assert not len(outbox)
 
 
-def test_what_exceeds_the_buffer_is_refused_until_there_is_room(
+def test_ink_beyond_the_buffer_is_refused_until_there_is_room(
     outbox: InkOutbox, exchange: InkExchange
 ) -> None:
     writer = Writer(outbox)
@@ -408,7 +408,7 @@ def test_what_exceeds_the_buffer_is_refused_until_there_is_room(
     Writer(outbox).begin(1000)
 
 
-def test_a_closed_outbox_takes_nothing(outbox: InkOutbox) -> None:
+def test_a_closed_outbox_accepts_nothing(outbox: InkOutbox) -> None:
     writer = Writer(outbox)
     writer.begin()
     outbox.close()
@@ -418,7 +418,7 @@ def test_a_closed_outbox_takes_nothing(outbox: InkOutbox) -> None:
     assert not writer.close()
 
 
-def test_a_stroke_that_was_half_told_is_told_whole_to_the_next_stream(
+def test_a_partly_sent_stroke_is_sent_whole_to_the_next_stream(
     outbox: InkOutbox, exchange: InkExchange
 ) -> None:
     writer = Writer(outbox)
@@ -435,7 +435,7 @@ def test_a_stroke_that_was_half_told_is_told_whole_to_the_next_stream(
     assert [*writer.journal.unanswered] == [1, 2]
 
 
-def test_ink_under_which_every_server_breaks_is_given_up(outbox: InkOutbox) -> None:
+def test_ink_that_breaks_every_stream_is_failed(outbox: InkOutbox) -> None:
     deadly, other = Writer(outbox), Writer(outbox)
     deadly.stroke()
     other.begin()
@@ -452,7 +452,7 @@ def test_ink_under_which_every_server_breaks_is_given_up(outbox: InkOutbox) -> N
     assert message.ink.events[1].stroke_begin.stroke == 2
 
 
-def test_strokes_that_waited_together_tell_what_pauses_lay_between(
+def test_strokes_that_waited_together_carry_the_times_of_their_pauses(
     outbox: InkOutbox, exchange: InkExchange, clock: Clock
 ) -> None:
     clock.now = 10.0
@@ -472,7 +472,7 @@ def test_strokes_that_waited_together_tell_what_pauses_lay_between(
     assert (second.stroke_begin.time_ms, [*later.points.dt_ms]) == (12_000, [])
 
 
-def test_a_writer_with_a_clock_of_his_own_is_not_dated(outbox: InkOutbox) -> None:
+def test_a_caller_with_its_own_clock_gets_no_times_added(outbox: InkOutbox) -> None:
     writer = Writer(outbox)
     outbox.begin(writer.journal, 1, 5, ([1], [1], [0], ()))
     writer.strokes = 1
@@ -497,7 +497,9 @@ STROKE = ["stroke_begin", "points", "stroke_end"]
 PROVISIONAL = ink_pb2.GLYPH_STATE_PROVISIONAL
 
 
-def test_digits_that_were_told_apart_stay_apart(outbox: InkOutbox, exchange: InkExchange) -> None:
+def test_digits_that_were_split_stay_split_on_the_next_stream(
+    outbox: InkOutbox, exchange: InkExchange
+) -> None:
     writer = Writer(outbox)
     writer.stroke()
     writer.stroke()
@@ -511,7 +513,7 @@ def test_digits_that_were_told_apart_stay_apart(outbox: InkOutbox, exchange: Ink
     assert [r.glyph for r in writer.results if r.is_final] == [1, 2]
 
 
-def test_the_end_of_a_digit_is_told_again(outbox: InkOutbox, exchange: InkExchange) -> None:
+def test_the_end_of_a_digit_is_resent(outbox: InkOutbox, exchange: InkExchange) -> None:
     writer = Writer(outbox)
     writer.stroke()
     writer.end_glyph()
@@ -536,7 +538,7 @@ def test_the_end_of_a_digit_outlives_its_last_stroke(
     assert told == ["open", *STROKE, "glyph_end", *STROKE]
 
 
-def test_what_was_erased_is_not_told_again_nor_its_eraser(
+def test_erased_strokes_and_their_erasers_are_not_resent(
     outbox: InkOutbox, exchange: InkExchange
 ) -> None:
     writer = Writer(outbox)
@@ -553,7 +555,7 @@ def test_what_was_erased_is_not_told_again_nor_its_eraser(
     assert told == ["open", *STROKE, *STROKE, "stroke_remove"], "it waits with its stroke"
 
 
-def test_erased_strokes_owe_the_final_answer_to_their_digit_and_to_no_other(
+def test_erased_strokes_keep_only_their_own_digit_waiting_for_its_final_answer(
     outbox: InkOutbox, exchange: InkExchange
 ) -> None:
     writer = Writer(outbox)
@@ -585,7 +587,7 @@ def test_erased_strokes_owe_the_final_answer_to_their_digit_and_to_no_other(
     ],
     ids=["stroke", "eraser", "pen", "digit"],
 )
-def test_erased_strokes_that_are_refused_owe_nothing(
+def test_refused_strokes_that_were_erased_await_no_answer(
     outbox: InkOutbox, exchange: InkExchange, error: error_pb2.ItemError
 ) -> None:
     writer = Writer(outbox)
@@ -599,7 +601,7 @@ def test_erased_strokes_that_are_refused_owe_nothing(
     assert not writer.journal.is_pending
 
 
-def test_a_stroke_that_is_erased_while_it_is_drawn_owes_the_final_answer_to_the_digit_that_is_open(
+def test_a_stroke_erased_while_it_is_drawn_awaits_the_final_answer_of_the_open_digit(
     outbox: InkOutbox, exchange: InkExchange
 ) -> None:
     writer = Writer(outbox)
@@ -620,7 +622,7 @@ def test_a_stroke_that_is_erased_while_it_is_drawn_owes_the_final_answer_to_the_
     assert not writer.journal.is_pending, "it may never have belonged to a digit of its own"
 
 
-def test_erased_strokes_are_not_waited_for_when_their_stream_is_gone(
+def test_erased_strokes_await_no_answer_once_their_stream_is_gone(
     outbox: InkOutbox, exchange: InkExchange
 ) -> None:
     gone, waiting = Writer(outbox), Writer(outbox)
@@ -638,7 +640,7 @@ def test_erased_strokes_are_not_waited_for_when_their_stream_is_gone(
     assert not waiting.journal.is_pending
 
 
-def test_an_answer_to_an_eraser_is_news_though_it_looks_like_an_old_one(
+def test_an_answer_to_an_eraser_is_delivered_even_if_it_equals_an_old_one(
     outbox: InkOutbox, exchange: InkExchange
 ) -> None:
     writer = Writer(outbox)
@@ -673,7 +675,7 @@ def test_a_digit_keeps_its_number_and_its_revisions_rise(
     assert told == [(1, 1, (1,)), (2, 1, (2,)), (2, 2, (2, 3)), (2, 3, (2, 3))]
 
 
-def test_a_server_that_stops_ends_only_what_is_done(
+def test_a_stopping_server_ends_only_finished_digits(
     outbox: InkOutbox, exchange: InkExchange, clock: Clock
 ) -> None:
     writer, other = Writer(outbox), Writer(outbox)
@@ -691,7 +693,7 @@ def test_a_server_that_stops_ends_only_what_is_done(
     assert [result.strokes for result in other.results] == [(1,)]
 
 
-def test_a_server_that_stops_before_it_reads_of_an_erasure_does_not_end_the_digit(
+def test_a_server_that_stops_before_it_reads_an_eraser_does_not_end_the_digit(
     outbox: InkOutbox, exchange: InkExchange
 ) -> None:
     writer = Writer(outbox)
@@ -707,7 +709,7 @@ def test_a_server_that_stops_before_it_reads_of_an_erasure_does_not_end_the_digi
 
 
 @pytest.mark.parametrize("strokes", [[2], []], ids=["erasure under way", "erased"])
-def test_a_digit_that_was_taken_back_is_not_told_of_before_the_one_that_a_stop_has_cut(
+def test_a_digit_reopened_by_a_stop_is_reported_before_later_erased_ones(
     strokes: list[int], outbox: InkOutbox, exchange: InkExchange
 ) -> None:
     writer = Writer(outbox)
@@ -726,7 +728,7 @@ def test_a_digit_that_was_taken_back_is_not_told_of_before_the_one_that_a_stop_h
     assert [(result.glyph, result.strokes) for result in writer.results] == [(1, (1,))]
 
 
-def test_an_error_is_told_once_though_its_ink_is_told_twice(
+def test_an_error_is_reported_once_even_if_its_ink_is_sent_twice(
     outbox: InkOutbox, exchange: InkExchange
 ) -> None:
     writer = Writer(outbox)
@@ -776,7 +778,7 @@ def test_a_reader_gets_the_error_before_nothing_is_pending(
     assert not outbox.is_pending([writer.journal])
 
 
-def test_a_refused_stroke_is_not_waited_for(outbox: InkOutbox, exchange: InkExchange) -> None:
+def test_a_refused_stroke_awaits_no_answer(outbox: InkOutbox, exchange: InkExchange) -> None:
     writer = Writer(outbox)
     writer.stroke()
     writer.begin()
@@ -789,7 +791,7 @@ def test_a_refused_stroke_is_not_waited_for(outbox: InkOutbox, exchange: InkExch
     assert not writer.move()
 
 
-def test_a_digit_whose_final_answer_fails_is_not_waited_for(
+def test_a_digit_whose_final_answer_fails_awaits_no_other(
     outbox: InkOutbox, exchange: InkExchange
 ) -> None:
     writer = Writer(outbox)
@@ -812,7 +814,7 @@ def test_a_digit_whose_final_answer_fails_is_not_waited_for(
         ({"glyph": 1, "stroke": 2, "field": "points"}, (2,), [1, 2]),
     ],
 )
-def test_ink_without_room_is_told_with_what_to_write_again_and_when(
+def test_refused_ink_is_reported_with_the_strokes_to_write_again_and_the_retry_after(
     outbox: InkOutbox,
     exchange: InkExchange,
     about: dict[str, Any],
@@ -859,9 +861,7 @@ def test_an_answer_to_a_pen_that_wrote_nothing_breaks_the_contract(
         exchange.receive(wire.StreamRecognizeResponse(errors=[refusal(pen)]))
 
 
-def test_answers_to_a_pen_that_is_gone_are_passed_over(
-    outbox: InkOutbox, exchange: InkExchange
-) -> None:
+def test_answers_to_a_closed_pen_are_ignored(outbox: InkOutbox, exchange: InkExchange) -> None:
     writer = Writer(outbox)
     writer.stroke()
     writer.close()

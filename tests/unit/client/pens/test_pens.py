@@ -66,7 +66,7 @@ def kinds(events: list[ink_pb2.InkEvent]) -> list[str | None]:
     return [event.WhichOneof("event") for event in events]
 
 
-def test_points_one_by_one_and_as_arrays_say_the_same(desk: Desk) -> None:
+def test_single_points_and_arrays_send_the_same(desk: Desk) -> None:
     singly, at_once = desk.pen(units="px"), desk.pen(units="px")
     rows = [(10, 12, 5, 0.5), (11, 15, 15, 0.6), (9.5, 20, 25, 0.7)]
     number = singly.down(*rows[0])
@@ -105,7 +105,7 @@ def test_many_points_may_follow_the_first(desk: Desk) -> None:
         lambda pen: pen.down(float("inf"), 0),
     ],
 )
-def test_what_makes_no_sense_is_refused_and_sends_nothing(
+def test_invalid_input_is_refused_and_sends_nothing(
     desk: Desk, act: Callable[[Pen], object]
 ) -> None:
     pen = desk.pen()
@@ -124,7 +124,7 @@ def test_what_makes_no_sense_is_refused_and_sends_nothing(
     ],
 )
 @pytest.mark.filterwarnings("error")
-def test_absurd_numbers_are_refused_where_they_are_written(
+def test_out_of_range_numbers_are_refused_at_the_call(
     desk: Desk, act: Callable[[Pen], object]
 ) -> None:
     with pytest.raises(InvalidInk, match=r"^(t|x, y): expected"):
@@ -141,7 +141,7 @@ def test_a_clock_of_a_pen_may_begin_at_0(desk: Desk) -> None:
     assert [begin.time_ms for begin in begins] == [1, 0, 9001]
 
 
-def test_a_tip_that_is_down_cannot_come_down(desk: Desk) -> None:
+def test_down_is_refused_while_the_tip_is_down(desk: Desk) -> None:
     pen = desk.pen()
     pen.down(0, 0)
     with pytest.raises(InvalidInk, match="down already"):
@@ -152,7 +152,7 @@ def test_a_tip_that_is_down_cannot_come_down(desk: Desk) -> None:
     assert kinds(desk.sent()) == ["open", "stroke_begin", "points"]
 
 
-def test_a_point_that_found_no_room_may_be_written_again() -> None:
+def test_a_point_refused_for_lack_of_room_can_be_written_again() -> None:
     desk = Desk(most_points=2)
     pen = desk.pen(counts_per_unit=1)
     pen.down(0, 0)
@@ -165,7 +165,7 @@ def test_a_point_that_found_no_room_may_be_written_again() -> None:
     assert [*first.dx, *second.points.dx] == [0, 5, 4]
 
 
-def test_an_array_that_found_no_room_leaves_the_stroke_as_it_was() -> None:
+def test_an_array_refused_for_lack_of_room_does_not_change_the_stroke() -> None:
     desk = Desk(most_points=3)
     pen = desk.pen(counts_per_unit=1)
     pen.down(1, 1)
@@ -181,7 +181,7 @@ def test_a_stroke_larger_than_the_buffer_is_refused_with_what_to_do(desk: Desk) 
     assert desk.sent() == []
 
 
-def test_a_stroke_that_never_was_cannot_be_erased(desk: Desk) -> None:
+def test_erasing_an_unknown_stroke_is_refused(desk: Desk) -> None:
     pen = desk.pen()
     with pytest.raises(InvalidInk, match=r"^stroke: the pen has no strokes yet, got 7$"):
         pen.erase(7)
@@ -190,7 +190,7 @@ def test_a_stroke_that_never_was_cannot_be_erased(desk: Desk) -> None:
         pen.erase(7)
 
 
-def test_a_closed_client_takes_no_points(desk: Desk) -> None:
+def test_a_closed_client_refuses_points(desk: Desk) -> None:
     pen = desk.pen()
     pen.down(0, 0)
     desk.outbox.close()
@@ -202,7 +202,7 @@ def test_a_closed_client_takes_no_points(desk: Desk) -> None:
         pen.up()
 
 
-def test_ending_a_digit_lifts_the_tip_and_means_nothing_without_ink(desk: Desk) -> None:
+def test_end_glyph_lifts_the_tip_and_does_nothing_without_ink(desk: Desk) -> None:
     pen = desk.pen()
     pen.end_glyph()
     assert desk.sent() == []
@@ -227,7 +227,7 @@ def test_the_stroke_that_is_drawn_may_be_erased(desk: Desk) -> None:
         pen.erase(3)
 
 
-def test_cleared_ink_is_not_waited_for(desk: Desk) -> None:
+def test_cleared_ink_awaits_no_answer(desk: Desk) -> None:
     pen = desk.pen()
     pen.stroke([(0, 0)])
     pen.clear()
@@ -254,13 +254,13 @@ def test_a_loop_in_the_thread_that_writes_ends_with_the_last_final_answer(desk: 
     assert [result.glyph for result in pen] == [2]
 
 
-def test_a_loop_ends_where_a_digit_was_ended_that_nobody_had_begun(desk: Desk) -> None:
+def test_a_loop_ends_after_end_glyph_without_ink(desk: Desk) -> None:
     pen = desk.pen()
     pen.end_glyph()
     assert list(pen) == []
 
 
-def test_a_loop_that_began_before_anybody_wrote_waits_for_who_does(desk: Desk) -> None:
+def test_a_loop_that_began_before_the_first_stroke_waits_for_it(desk: Desk) -> None:
     pen, is_read = desk.pen(), threading.Event()
 
     def write() -> None:
@@ -298,7 +298,7 @@ def test_a_loop_waits_for_the_final_answer_to_a_digit_whose_strokes_were_erased(
     ]
 
 
-def test_a_pen_that_erased_all_and_was_closed_hears_the_final_answer(desk: Desk) -> None:
+def test_a_closed_pen_that_erased_all_gets_the_final_answer(desk: Desk) -> None:
     pen = desk.pen()
     pen.stroke([(0, 0)])
     desk.sent()
@@ -340,7 +340,7 @@ def test_a_loop_that_waits_ends_when_the_client_is_closed(desk: Desk) -> None:
         assert isinstance(reader.exception(30), ClientClosed)
 
 
-def test_an_error_is_raised_in_its_turn_and_the_loop_may_go_on(desk: Desk) -> None:
+def test_an_error_is_raised_in_its_turn_and_the_loop_can_continue(desk: Desk) -> None:
     pen = desk.pen()
     pen.stroke([(0, 0)])
     desk.sent()
@@ -351,7 +351,7 @@ def test_an_error_is_raised_in_its_turn_and_the_loop_may_go_on(desk: Desk) -> No
     assert list(pen) == []
 
 
-def test_an_error_that_came_with_the_final_answer_is_not_passed_over(desk: Desk) -> None:
+def test_an_error_that_came_with_the_final_answer_is_raised(desk: Desk) -> None:
     with desk.pen() as pen:
         pen.stroke([(0, 0)])
     desk.sent()
@@ -401,7 +401,7 @@ def test_a_closed_pen_writes_nothing(desk: Desk) -> None:
     assert kinds(desk.sent())[-1] == "close"
 
 
-async def test_the_async_pen_waits_and_ends_alike(desk: Desk) -> None:
+async def test_an_async_loop_waits_and_ends_like_a_sync_one(desk: Desk) -> None:
     async with desk.async_pen() as pen:
         pen.stroke([(0, 0)])
         desk.sent()
@@ -420,7 +420,7 @@ async def test_the_async_pen_waits_and_ends_alike(desk: Desk) -> None:
     assert await reader == [2]
 
 
-async def test_an_async_loop_ends_where_nobody_wrote_and_a_digit_was_ended(desk: Desk) -> None:
+async def test_an_async_loop_ends_after_end_glyph_without_ink(desk: Desk) -> None:
     pen = desk.async_pen()
     pen.end_glyph()
     assert [result async for result in pen] == []
@@ -438,7 +438,7 @@ async def test_a_cancelled_async_loop_loses_no_result(desk: Desk) -> None:
     assert [result.digit async for result in pen] == [7]
 
 
-def test_options_travel_with_the_first_stroke(desk: Desk) -> None:
+def test_options_are_sent_with_the_first_stroke(desk: Desk) -> None:
     pen = desk.pen(
         y="up",
         units="mm",
@@ -489,19 +489,19 @@ def test_options_travel_with_the_first_stroke(desk: Desk) -> None:
         ({"alternatives": "3"}, "alternatives: .* 0 to 10, got '3'"),
     ],
 )
-def test_an_option_that_cannot_be_is_refused_by_name(options: dict[str, Any], blamed: str) -> None:
+def test_an_invalid_option_is_refused_by_name(options: dict[str, Any], blamed: str) -> None:
     with pytest.raises(InvalidRequest, match=blamed):
         PenOptions(**options)
 
 
-def test_numbers_of_numpy_are_options_too() -> None:
+def test_numpy_numbers_are_accepted_as_options() -> None:
     options: dict[str, Any] = {"quiet_ms": np.int64(900), "alternatives": np.int32(2)}
     options["boxes"] = {np.int64(3): (0, 0, 1, 1)}
     opening = PenOptions(**options).opening(timings=False)
     assert (opening.quiet_ms, opening.boxes[0].box, opening.answers.top_k) == (900, 3, 2)
 
 
-def test_a_result_holds_what_the_wire_says() -> None:
+def test_a_result_has_all_fields_of_its_message() -> None:
     answer = ink_pb2.GlyphResult(
         pen=3,
         glyph=2,

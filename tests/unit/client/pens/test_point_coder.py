@@ -34,7 +34,7 @@ def decoded(pieces: list[Columns]) -> np.ndarray:
 
 
 @given(_ROWS, st.data(), st.sampled_from([1.0, 16.0, 100.0]))
-def test_what_is_added_up_is_what_was_written(
+def test_the_sum_of_differences_equals_the_written_points(
     rows: list[tuple[float, ...]], data: st.DataObject, counts: float
 ) -> None:
     rows.sort(key=lambda row: row[2])
@@ -54,7 +54,7 @@ def test_what_is_added_up_is_what_was_written(
     np.testing.assert_allclose(found[:, 3], table[:, 3] * FULL_PRESSURE, atol=0.5)
 
 
-def test_one_point_and_many_are_coded_alike() -> None:
+def test_one_point_and_many_are_encoded_the_same() -> None:
     rows = [(1.25, -3, 10, 0.5), (2.5, -4, 19, 0.75), (-7, 0, 30, 1.5)]
     one, many = (StrokeCoder(16, 10, has_pressure=True) for _ in range(2))
     singly = decoded([one.point(*row) for row in rows])
@@ -71,7 +71,7 @@ def test_a_clock_that_steps_back_stands_still() -> None:
 
 
 @pytest.mark.parametrize("began", [1, 0, -5000, -0.4])
-def test_every_clock_is_told_and_pauses_between_strokes_stay_as_long(began: float) -> None:
+def test_any_clock_works_and_pauses_between_strokes_keep_their_length(began: float) -> None:
     first = StrokeCoder(1, began, has_pressure=False)
     first.point(0, 0, began, None)
     later = StrokeCoder(1, began + 9000, has_pressure=False, shift_ms=first.shift_ms)
@@ -82,7 +82,7 @@ def test_every_clock_is_told_and_pauses_between_strokes_stay_as_long(began: floa
     assert earlier.time_ms == 1, "clocks that step back stand still"
 
 
-def test_what_is_taken_back_leaves_no_trace() -> None:
+def test_a_withdrawn_point_leaves_no_trace() -> None:
     coder = StrokeCoder(1, None, has_pressure=False)
     first = coder.point(5, 5, None, None)
     coder.points(np.array([[100.0, 100.0], [200.0, 200.0]]))
@@ -101,7 +101,7 @@ def test_what_is_taken_back_leaves_no_trace() -> None:
         ((0, 0, None, 0.5), "pressure: expected it for all"),
     ],
 )
-def test_a_bad_point_is_refused_and_counts_for_nothing(point: Any, blamed: str) -> None:
+def test_a_bad_point_is_refused_and_changes_nothing(point: Any, blamed: str) -> None:
     coder = StrokeCoder(16, None, has_pressure=False)
     first = coder.point(1, 1, None, None)
     with pytest.raises(InvalidInk, match=blamed):
@@ -114,7 +114,7 @@ def test_a_bad_point_is_refused_and_counts_for_nothing(point: Any, blamed: str) 
 
 
 @pytest.mark.parametrize("t", [1e30, -1e30, 1e16, 10**400])
-def test_a_time_that_no_clock_tells_is_refused_and_counts_for_nothing(t: float) -> None:
+def test_an_impossible_time_is_refused_and_changes_nothing(t: float) -> None:
     with pytest.raises(InvalidInk, match="t: expected milliseconds"):
         StrokeCoder(1, t, has_pressure=False)
     coder = StrokeCoder(1, 10, has_pressure=False)
@@ -142,7 +142,7 @@ _STROKES = st.lists(
 
 
 @given(_STROKES)
-def test_any_ink_becomes_counts_that_fit_the_wire_and_show_its_shape(
+def test_any_ink_becomes_counts_that_fit_the_wire_and_keep_its_shape(
     strokes: list[np.ndarray],
 ) -> None:
     counts_per_unit, origin = scale_for(strokes)
@@ -157,7 +157,7 @@ def test_any_ink_becomes_counts_that_fit_the_wire_and_show_its_shape(
         assert np.ptp(whole, axis=0).max() >= 4095
 
 
-def test_whole_numbers_of_some_size_stay_as_they_are() -> None:
+def test_large_integers_are_sent_unchanged() -> None:
     points = np.array([[100.0, 500], [120, 100]])
     counts_per_unit, origin = scale_for([points])
     assert (counts_per_unit, origin.tolist()) == (1.0, [0.0, 0.0])

@@ -40,7 +40,7 @@ def test_a_row_reads_its_own_part_of_every_column() -> None:
     )
 
 
-def test_what_was_not_asked_for_is_absent() -> None:
+def test_fields_that_were_not_requested_are_absent() -> None:
     columns = tensor_pb2.TensorResults(sequences=[1], digits=[3], confidences=[0.5])
     (result,) = Answers(columns).rows(0, 1)
     assert result.alternatives == ()
@@ -50,7 +50,7 @@ def test_what_was_not_asked_for_is_absent() -> None:
     assert repr(result) == "Result(digit=3, confidence=0.5000)"
 
 
-def test_a_reason_of_a_newer_server_still_rejects() -> None:
+def test_an_unknown_reason_of_a_newer_server_still_rejects() -> None:
     columns = tensor_pb2.TensorResults(
         sequences=[1],
         digits=[3],
@@ -69,11 +69,11 @@ def test_results_can_be_sent_to_another_process() -> None:
     assert again == result
 
 
-def test_doubts_print_as_words() -> None:
+def test_reasons_and_warnings_print_as_words() -> None:
     assert f"{RejectReason.NOT_A_DIGIT}, {ImageWarning.OFF_CENTRE}" == "not a digit, off centre"
 
 
-def test_results_that_say_the_same_are_equal() -> None:
+def test_results_with_equal_fields_are_equal() -> None:
     said: dict[str, Any] = {
         "sequences": [1, 2],
         "digits": [3, 3],
@@ -108,7 +108,7 @@ def test_the_enums_are_those_of_the_contract() -> None:
     }
 
 
-def test_a_model_prints_short_and_keeps_its_card() -> None:
+def test_the_repr_of_a_model_is_short_and_its_card_complete() -> None:
     model = Model("digits", "1", "litert", "0" * 64, card_json='{"seeds": [1]}' * 1000)
     assert len(repr(model)) < 160
     assert "name='digits', version='1'" in repr(model)

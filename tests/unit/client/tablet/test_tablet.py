@@ -80,7 +80,7 @@ def test_a_stroke_begins_moves_and_ends() -> None:
     assert not done[0].is_eraser
 
 
-def test_coordinates_are_millimetres_where_the_tablet_knows_them_and_counts_elsewhere() -> None:
+def test_coordinates_are_millimetres_if_the_tablet_reports_its_resolution_else_counts() -> None:
     assert (LAYOUT.units, LAYOUT.size) == ("mm", (152, 95))
     vague = replace(LAYOUT, x=Axis(100, 1100), y=Axis(0, 500))
     assert (vague.units, vague.size) == ("count", (1000, 500))
@@ -94,11 +94,11 @@ def test_the_tip_is_down_above_five_percent_and_stays_so_above_one() -> None:
     assert kinds(recorded(*samples)) == "dmmmud"
 
 
-def test_touch_that_only_says_near_is_no_stroke() -> None:
+def test_the_touch_button_without_pressure_begins_no_stroke() -> None:
     assert kinds(recorded(at(100, 100, 0, pen=1, touch=1), at(200, 100, 0))) == ""
 
 
-def test_a_tablet_without_pressure_is_believed_about_touch() -> None:
+def test_without_a_pressure_axis_the_touch_button_decides() -> None:
     layout = replace(LAYOUT, pressure=None)
     events = recorded(
         {(KEY, PEN): 1, (ABS, X): 100, (ABS, Y): 100},
@@ -110,14 +110,14 @@ def test_a_tablet_without_pressure_is_believed_about_touch() -> None:
     assert [event.pressure for event in decode(events, layout)] == [None] * 3
 
 
-def test_nothing_is_told_before_a_sample_is_complete() -> None:
+def test_no_event_is_sent_before_a_sample_is_complete() -> None:
     decoder = Decoder(LAYOUT)
     *parts, report = recorded(at(100, 100, 4000, pen=1))
     assert [decoder.feed(*part) for part in parts] == [[]] * len(parts)
     assert [event.kind for event in decoder.feed(*report)] == ["down"]
 
 
-def test_values_that_do_not_change_are_not_sent_and_need_not_be() -> None:
+def test_values_that_the_kernel_does_not_send_are_taken_from_the_layout() -> None:
     layout = replace(LAYOUT, x=replace(LAYOUT.x, value=300), keys=frozenset({PEN}))
     (down,) = decode(recorded({(ABS, Y): 200, (ABS, PRESSURE): 4000}), layout)
     assert (down.x, down.y) == (3, 2)
@@ -129,7 +129,7 @@ def test_a_pen_that_leaves_while_down_ends_its_stroke_where_it_was_last_seen() -
     assert [(event.kind, event.x, event.y) for event in done] == [("down", 1, 1), ("up", 1, 1)]
 
 
-def test_pressure_that_was_left_over_does_not_touch_when_the_pen_comes_back() -> None:
+def test_old_pressure_does_not_begin_a_stroke_when_the_pen_returns() -> None:
     events = recorded(at(100, 100, 4000, pen=1), {(KEY, PEN): 0}, {(KEY, PEN): 1, (ABS, X): 300})
     assert kinds(events) == "du"
 
@@ -146,7 +146,7 @@ def test_a_loss_ends_the_stroke_and_what_follows_it_is_discarded() -> None:
     assert [(event.kind, event.x) for event in done] == [("down", 1), ("up", 1), ("down", 3)]
 
 
-def test_after_a_loss_the_state_of_the_device_is_taken_when_it_is_asked() -> None:
+def test_after_a_loss_the_state_of_the_device_is_read_again() -> None:
     decoder = Decoder(LAYOUT)
     for event in recorded(at(100, 100, 4000, pen=1), "lost", {(ABS, X): 7}):
         decoder.feed(*event)
@@ -157,7 +157,7 @@ def test_after_a_loss_the_state_of_the_device_is_taken_when_it_is_asked() -> Non
     assert (down.kind, down.x, down.y) == ("down", 5, 6)
 
 
-def test_the_eraser_is_told_apart_and_draws_nothing() -> None:
+def test_the_eraser_has_its_own_events_and_draws_no_stroke() -> None:
     events = recorded(
         at(100, 100, 4000, rubber=1),
         {(ABS, X): 200},
@@ -186,7 +186,7 @@ def test_a_pen_turned_over_while_down_ends_one_stroke_and_begins_another() -> No
     ]
 
 
-def test_what_says_nothing_about_the_tip_is_passed_over() -> None:
+def test_events_that_do_not_concern_the_tip_are_ignored() -> None:
     noise = {(MSC, 4): 7, (ABS, TILT): 12, (KEY, STYLUS): 1}
     assert kinds(recorded(at(100, 100, 4000, pen=1), noise, noise)) == "d"
 
@@ -209,7 +209,7 @@ ANY_EVENT = st.tuples(
 
 @given(st.lists(ANY_EVENT, max_size=60), st.booleans(), st.booleans())
 @settings(deadline=None)
-def test_whatever_comes_every_stroke_begins_moves_and_ends_with_one_tool(
+def test_with_any_input_every_stroke_begins_moves_and_ends_with_one_tool(
     events: list[Event], has_pressure: bool, tells_proximity: bool
 ) -> None:
     layout = replace(
@@ -302,7 +302,7 @@ def test_a_tablet_is_found_among_devices_and_read_live(plugged: dict[str, FakeDe
     assert not device.is_open
 
 
-def test_a_live_tablet_is_asked_for_its_state_after_a_loss(plugged: dict[str, FakeDevice]) -> None:
+def test_the_state_of_a_live_tablet_is_read_after_a_loss(plugged: dict[str, FakeDevice]) -> None:
     plug_in_tablet(plugged, recorded(at(100, 100, 4000), "lost", {(ABS, X): 9}, {}))
     with Tablet("/dev/input/event7") as tablet:
         assert [(event.kind, event.x, event.y) for event in tablet] == [
@@ -312,7 +312,7 @@ def test_a_live_tablet_is_asked_for_its_state_after_a_loss(plugged: dict[str, Fa
         ]
 
 
-def test_a_tablet_that_is_unplugged_is_told_after_what_it_did(
+def test_unplugging_a_tablet_is_reported_after_its_last_events(
     plugged: dict[str, FakeDevice],
 ) -> None:
     device = plug_in_tablet(plugged, recorded(at(100, 100, 4000)))
@@ -327,7 +327,7 @@ def test_a_tablet_that_is_unplugged_is_told_after_what_it_did(
             next(events)
 
 
-def test_where_there_is_no_tablet_the_error_says_what_there_is(
+def test_without_a_tablet_the_error_lists_the_devices(
     plugged: dict[str, FakeDevice],
 ) -> None:
     with pytest.raises(NoTablet, match="is one connected, and are you in the group"):
@@ -343,7 +343,7 @@ def test_where_there_is_no_tablet_the_error_says_what_there_is(
         Tablet("/dev/input/event0")
 
 
-def test_a_device_that_vanishes_while_they_are_listed_is_passed_over(
+def test_a_device_that_vanishes_during_the_listing_is_ignored(
     plugged: dict[str, FakeDevice], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plug_in_tablet(plugged, [])

@@ -74,7 +74,7 @@ def test_streams_are_counted_until_they_are_closed() -> None:
     assert allowance.streams == 2
 
 
-def test_new_limits_hold_at_once_and_close_no_stream() -> None:
+def test_new_limits_apply_at_once_and_close_no_stream() -> None:
     watch = Wristwatch()
     allowance = Allowance(Quota(streams=2, items_per_second=100), watch)
     allowance.open_stream()

@@ -97,7 +97,7 @@ def test_only_the_whole_token_is_valid(file: Path) -> None:
     assert tokens.caller(line.split()[1]) is None
 
 
-def test_a_file_that_changed_holds_from_the_next_look_on(file: Path) -> None:
+def test_a_changed_file_applies_from_the_next_check(file: Path) -> None:
     first, first_line = make("a", Quota())
     replace(file, first_line)
     tokens = TokenFile(file)

@@ -43,7 +43,7 @@ class Door:
         self.queue.push(Rows(rows), flow, priority)
 
 
-def test_the_wait_is_what_is_ahead_divided_by_the_rate_at_which_the_queue_empties() -> None:
+def test_the_estimated_wait_is_the_work_ahead_divided_by_the_rate() -> None:
     door = Door()
     door.knock(300)
     for _ in range(100):
@@ -54,7 +54,7 @@ def test_the_wait_is_what_is_ahead_divided_by_the_rate_at_which_the_queue_emptie
     door.knock(200, deadline=0.6)
 
 
-def test_the_rate_follows_what_is_measured_lately() -> None:
+def test_the_rate_follows_recent_measurements() -> None:
     door = Door()
     door.knock(100)
     door.admission.emptied(100, 0.1)
@@ -65,7 +65,7 @@ def test_the_rate_follows_what_is_measured_lately() -> None:
 
 
 @given(chance=st.floats(0, 1, exclude_max=True), deadline=st.floats(0.3, 4))
-def test_the_more_of_its_time_an_item_has_to_wait_the_likelier_it_is_refused(
+def test_the_chance_of_refusal_rises_with_the_share_of_the_deadline_spent_waiting(
     chance: float, deadline: float
 ) -> None:
     door = Door(chance=chance)
@@ -79,7 +79,7 @@ def test_the_more_of_its_time_an_item_has_to_wait_the_likelier_it_is_refused(
         door.knock(100, deadline=deadline)
 
 
-def test_a_loop_that_comes_round_late_makes_late_what_nothing_is_ahead_of() -> None:
+def test_the_delay_of_the_event_loop_counts_even_if_the_queue_is_empty() -> None:
     door = Door()
     door.knock(1)
     for _ in range(50):
@@ -89,7 +89,7 @@ def test_a_loop_that_comes_round_late_makes_late_what_nothing_is_ahead_of() -> N
     door.knock(1, deadline=0.3)
 
 
-def test_what_transport_takes_counts_on_both_ways_whatever_one_slow_reader_does() -> None:
+def test_transport_time_counts_twice_and_one_slow_reader_does_not_change_it() -> None:
     door = Door()
     door.knock(1)
     for number in range(500):
@@ -100,20 +100,20 @@ def test_what_transport_takes_counts_on_both_ways_whatever_one_slow_reader_does(
     assert door.admission.wait(door.queue, door.flow, TENSOR, 1) < 0.001
 
 
-def test_an_empty_queue_refuses_nobody_and_so_learns_when_it_is_over() -> None:
+def test_an_empty_queue_refuses_no_item_and_so_measures_when_overload_ends() -> None:
     door = Door()
     door.admission.came_round(100.0)
     door.knock(1, deadline=0.1)
 
 
-def test_a_deadline_that_has_passed_is_not_taken_for_overload() -> None:
+def test_an_expired_deadline_is_not_counted_as_overload() -> None:
     door = Door()
     door.knock(1)
     door.admission.came_round(100.0)
     door.knock(1, deadline=0.5, now=1.0)
 
 
-def test_a_stream_that_fills_the_queue_keeps_nobody_else_out() -> None:
+def test_a_stream_that_fills_the_queue_keeps_no_other_out() -> None:
     door = Door(max_rows=1000)
     door.knock(1000)
     with pytest.raises(QueueFull, match=r"1000 items wait, 1 more .* limit of 1000"):
@@ -125,7 +125,7 @@ def test_a_stream_that_fills_the_queue_keeps_nobody_else_out() -> None:
         door.knock(101, flow=slow[0])
 
 
-def test_images_keep_no_ink_out_and_guesses_no_images() -> None:
+def test_images_keep_no_ink_out_and_interims_no_images() -> None:
     door = Door(max_rows=1000)
     door.knock(1000, INTERIM)
     door.knock(1000, TENSOR)
@@ -150,7 +150,7 @@ def test_no_class_ever_holds_twice_its_limit(max_rows: int, knocks: list[tuple[i
 
 
 @given(wait=st.floats(0, 1000))
-def test_the_time_to_come_back_grows_with_the_wait_within_bounds(wait: float) -> None:
+def test_retry_after_grows_with_the_wait_within_bounds(wait: float) -> None:
     door = Door(max_rows=1)
     door.knock(1)
     door.admission.came_round(4 * wait)

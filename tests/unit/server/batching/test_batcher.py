@@ -188,7 +188,7 @@ async def play(
     max_batch=st.sampled_from([1, 7, 16, 256]),
     max_queue=st.sampled_from([40, 100, 16384]),
 )
-def test_whatever_happens_every_block_is_answered_once_with_its_own_rows(
+def test_every_block_is_answered_once_with_its_own_rows_for_any_sequence_of_events(
     script: list[Step],
     failing: dict[int, Failure],
     in_place_rows: int,
@@ -230,7 +230,7 @@ async def test_an_idle_engine_starts_in_the_turn_in_which_a_block_comes() -> Non
     assert answered(answer) == [1]
 
 
-async def test_whoever_speaks_in_one_turn_shares_a_batch() -> None:
+async def test_blocks_submitted_in_one_turn_share_a_batch() -> None:
     workshop = Workshop()
     answers = [workshop.batcher.submit(numbered([number])) for number in range(5)]
     await asyncio.wait(answers)
@@ -262,7 +262,7 @@ async def test_a_cancelled_caller_leaves_its_batch_mates_unharmed() -> None:
     assert (answered(one), answered(three)) == ([0], [2])
 
 
-async def test_what_is_cancelled_while_it_waits_costs_nothing() -> None:
+async def test_a_block_cancelled_while_it_waits_is_not_computed() -> None:
     workshop = Workshop()
     one, two = workshop.batcher.submit(numbered([1])), workshop.batcher.submit(numbered([2]))
     one.cancel()
@@ -283,7 +283,7 @@ async def test_a_block_cancelled_between_its_batches_is_not_computed_further() -
     assert workshop.batcher.queue_depth == 0
 
 
-async def test_a_deadline_that_passes_while_the_engine_works_is_told_apart() -> None:
+async def test_a_deadline_that_passes_while_the_engine_works_is_reported_as_expired() -> None:
     engine = GatedEngine()
     workshop = Workshop(engine)
     first = workshop.batcher.submit(numbered([1]))
@@ -325,7 +325,7 @@ async def test_a_caller_cancelled_in_a_batch_that_fails_does_not_stop_the_batche
     assert answered(later) == [3]
 
 
-async def test_a_full_queue_refuses_and_says_by_how_much() -> None:
+async def test_a_full_queue_refuses_and_names_the_excess() -> None:
     engine = GatedEngine()
     workshop = Workshop(engine, max_queue=3)
     first = workshop.batcher.submit(numbered([0]))
@@ -352,14 +352,14 @@ async def test_cancelled_blocks_make_room_in_a_full_queue() -> None:
 
 
 @pytest.mark.parametrize("in_place_rows", [256, 0])
-async def test_closing_answers_what_was_accepted(in_place_rows: int) -> None:
+async def test_closing_answers_all_accepted_blocks(in_place_rows: int) -> None:
     workshop = Workshop(NumberEngine(in_place_rows), max_batch=2)
     answers = [workshop.batcher.submit(numbered([number])) for number in range(7)]
     await workshop.batcher.close()
     assert [answered(answer) for answer in answers] == [[number] for number in range(7)]
 
 
-async def test_what_the_engine_takes_bounds_the_batch() -> None:
+async def test_the_engines_limit_bounds_the_batch() -> None:
     workshop = Workshop(NumberEngine(max_rows=4), max_batch=256)
     answer = workshop.batcher.submit(numbered(range(10)))
     await asyncio.wait([answer])
@@ -367,7 +367,7 @@ async def test_what_the_engine_takes_bounds_the_batch() -> None:
     assert answered(answer) == [*range(10)]
 
 
-async def test_the_loop_hears_others_however_long_the_queue(
+async def test_the_event_loop_runs_other_tasks_between_batches_of_a_long_queue(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(batching, "TURN_SECONDS", 0.0)  # One batch a turn.
@@ -388,7 +388,7 @@ async def test_batches_follow_one_another_within_a_turn(monkeypatch: pytest.Monk
     assert answered(long) == [*range(5)]
 
 
-async def test_a_block_given_up_after_its_failure_leaves_no_complaint() -> None:
+async def test_a_block_abandoned_after_its_failure_logs_nothing() -> None:
     workshop = Workshop()
     workshop.engine.failures = {0: "raise"}
     failed = workshop.batcher.submit(numbered([1]))
@@ -420,16 +420,16 @@ async def gather(blocks: int, *, linger: float, is_busy: bool) -> Notes:
     return notes
 
 
-async def test_a_busy_process_gathers_what_comes_in_many_turns_of_the_loop() -> None:
+async def test_a_busy_process_gathers_blocks_over_many_turns_of_the_loop() -> None:
     assert max((await gather(40, linger=PATIENCE_SECONDS * 10, is_busy=True)).sizes) > 1
 
 
-async def test_a_batch_waits_for_company_no_longer_than_somebody_speaks() -> None:
+async def test_lingering_ends_as_soon_as_no_new_block_arrives() -> None:
     # Were it to wait for its time to be over, gather's patience would end first.
     assert (await gather(1, linger=PATIENCE_SECONDS * 10, is_busy=True)).sizes == [1]
 
 
-async def test_a_full_batch_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_batch_does_not_linger(monkeypatch: pytest.MonkeyPatch) -> None:
     # However long the turns below take, it is not for lack of company that the wait ends.
     monkeypatch.setattr(linger_module, "QUIET_LOOKS", 1_000_000)
     batcher = Batcher(
@@ -450,11 +450,11 @@ async def test_a_full_batch_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(("linger", "is_busy"), [(0.0, True), (PATIENCE_SECONDS * 10, False)])
-async def test_nothing_waits_for_company_in_a_process_at_rest(linger: float, is_busy: bool) -> None:
+async def test_no_block_lingers_in_an_idle_process(linger: float, is_busy: bool) -> None:
     assert (await gather(10, linger=linger, is_busy=is_busy)).sizes == [1] * 10
 
 
-async def test_small_blocks_are_computed_as_one_and_bytes_never_beside_floats() -> None:
+async def test_small_blocks_are_joined_but_bytes_and_floats_are_not() -> None:
     notes = Notes()
     seen: list[list[tuple[int, str]]] = []
 
@@ -478,7 +478,7 @@ async def test_small_blocks_are_computed_as_one_and_bytes_never_beside_floats() 
     await batcher.close()
 
 
-async def test_waiting_for_company_costs_no_block_its_deadline() -> None:
+async def test_lingering_makes_no_block_miss_its_deadline() -> None:
     batcher = Batcher(
         network(NumberEngine()),
         [Notes()],
@@ -514,7 +514,7 @@ async def test_a_network_is_swapped_between_two_batches_with_its_name_and_its_ru
     assert all(new.reasons)
 
 
-async def test_a_swapped_engine_bounds_its_batches_by_what_it_takes_itself() -> None:
+async def test_a_swapped_engine_bounds_batches_by_its_own_limit() -> None:
     workshop = Workshop(NumberEngine(max_rows=4))
     smaller = NumberEngine(max_rows=2)
     workshop.batcher.serve(network(smaller))
@@ -537,7 +537,7 @@ async def test_frames_that_wait_with_others_of_their_stream_share_their_answer()
     "reason",
     ["begun", "a deadline", "not the last", "cancelled", "too large", "another stream", "pressed"],
 )
-async def test_frames_do_not_wait_with_a_block_that_is(reason: str) -> None:
+async def test_frames_do_not_join_an_unsuitable_block(reason: str) -> None:
     engine, flow = GatedEngine(), Flow[Block]()
     batcher = Workshop(engine).batcher
     first = batcher.submit(numbered([1]), flow)
@@ -573,7 +573,7 @@ async def test_frames_that_would_fill_the_queue_beyond_its_limit_do_not_wait_wit
     assert answered(answer) == [1, 2, 3, 4]
 
 
-async def test_a_block_that_grew_is_cut_where_the_batch_is_full() -> None:
+async def test_a_block_that_grew_is_split_at_the_batch_limit() -> None:
     workshop, flow = Workshop(max_batch=4), Flow[Block]()
     answer = workshop.batcher.submit(numbered([1, 2, 3]), flow)
     for number in (4, 5, 6):
@@ -593,7 +593,7 @@ async def test_a_lone_block_is_computed_at_once() -> None:
     await batcher.close()
 
 
-async def test_nothing_is_computed_at_once_past_those_who_wait() -> None:
+async def test_no_block_is_computed_at_once_while_others_wait() -> None:
     workshop = Workshop()
     waiting = workshop.batcher.submit(numbered([1]))
     other = workshop.batcher.submit(numbered([2]), at_once=True)
@@ -611,7 +611,7 @@ async def test_nothing_is_computed_at_once_past_those_who_wait() -> None:
 
 
 @pytest.mark.parametrize(("rows", "in_place_rows"), [(9, 256), (2, 1), (1, 0)])
-async def test_what_does_not_fit_a_batch_in_place_is_not_computed_at_once(
+async def test_a_block_that_exceeds_one_batch_is_not_computed_at_once(
     rows: int, in_place_rows: int
 ) -> None:
     workshop = Workshop(NumberEngine(in_place_rows), max_batch=8)
@@ -621,7 +621,7 @@ async def test_what_does_not_fit_a_batch_in_place_is_not_computed_at_once(
     assert answered(answer) == [*range(rows)]
 
 
-async def test_what_has_expired_is_not_computed_at_once() -> None:
+async def test_an_expired_block_is_not_computed_at_once() -> None:
     workshop = Workshop()
     answer = workshop.batcher.submit(numbered([1]), deadline=LONG_AGO, at_once=True)
     with pytest.raises(DeadlineExpired):
@@ -630,7 +630,9 @@ async def test_what_has_expired_is_not_computed_at_once() -> None:
 
 
 @pytest.mark.parametrize("failure", ["raise", "shape", "none"])
-async def test_a_failure_of_what_is_computed_at_once_is_told_and_noted(failure: Failure) -> None:
+async def test_a_failure_of_a_block_computed_at_once_is_reported_and_logged(
+    failure: Failure,
+) -> None:
     engine, notes = NumberEngine(), Notes()
     engine.failures = {0: failure}
     batcher = Batcher(network(engine), [notes], max_batch=8, max_queue=100)
@@ -641,7 +643,7 @@ async def test_a_failure_of_what_is_computed_at_once_is_told_and_noted(failure: 
     assert answered(batcher.submit(numbered([3]), at_once=True)) == [3]
 
 
-async def test_a_busy_process_computes_at_once_only_after_a_wait_that_brought_nobody() -> None:
+async def test_a_busy_process_computes_at_once_only_after_lingering_brought_no_block() -> None:
     batcher = Batcher(
         network(NumberEngine()),
         [Notes()],
@@ -657,7 +659,7 @@ async def test_a_busy_process_computes_at_once_only_after_a_wait_that_brought_no
     await batcher.close()
 
 
-async def test_ink_goes_before_images_and_guesses_go_last() -> None:
+async def test_ink_is_computed_before_images_and_interims_last() -> None:
     engine = GatedEngine()
     workshop = Workshop(engine, max_batch=2)
     first = workshop.batcher.submit(numbered([0]))
@@ -673,7 +675,7 @@ async def test_ink_goes_before_images_and_guesses_go_last() -> None:
     assert engine.batches == [[0], [3, 6], [2, 5], [1, 4]]
 
 
-async def test_a_stream_at_full_speed_holds_up_a_slow_one_by_its_share_of_a_batch() -> None:
+async def test_a_stream_at_full_speed_delays_a_slow_one_by_at_most_its_share_of_a_batch() -> None:
     engine = GatedEngine()
     workshop = Workshop(engine)
     fast: StreamFlow = Flow()
@@ -688,7 +690,7 @@ async def test_a_stream_at_full_speed_holds_up_a_slow_one_by_its_share_of_a_batc
     await asyncio.wait(flood, timeout=PATIENCE_SECONDS)
 
 
-async def test_a_deadline_that_cannot_be_met_is_refused_at_once_with_a_time_to_come_back() -> None:
+async def test_a_deadline_that_cannot_be_met_is_refused_at_once_with_a_retry_after() -> None:
     engine = GatedEngine()
     workshop = Workshop(engine, max_batch=1)
     blocks = [workshop.batcher.submit(numbered([number])) for number in range(50)]

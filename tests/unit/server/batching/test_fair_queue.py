@@ -71,7 +71,7 @@ steps = st.lists(
 
 @settings(max_examples=400, deadline=None)
 @given(script=steps)
-def test_whatever_happens_nothing_is_lost_or_twice_and_order_and_classes_are_kept(
+def test_no_block_is_lost_or_repeated_and_order_and_classes_hold_for_any_sequence(
     script: list[Push | Cancel | Take | Sweep],
 ) -> None:
     queue, flows = Queue(), [Flow[Rows]() for _ in range(STREAMS)]
@@ -127,7 +127,7 @@ def test_whatever_happens_nothing_is_lost_or_twice_and_order_and_classes_are_kep
     sizes=st.lists(st.lists(st.integers(1, 500), min_size=1, max_size=6), min_size=2, max_size=8),
     rooms=st.lists(st.sampled_from([16, 100, 256]), min_size=1, max_size=30),
 )
-def test_streams_that_have_enough_waiting_are_served_alike(
+def test_streams_with_enough_waiting_blocks_get_equal_shares(
     sizes: list[list[int]], rooms: list[int]
 ) -> None:
     queue, served = Queue(), [0] * len(sizes)
@@ -151,7 +151,7 @@ def test_streams_that_have_enough_waiting_are_served_alike(
     own=st.integers(1, 300),
     urgent=st.integers(0, 300),
 )
-def test_no_more_goes_ahead_of_a_block_than_was_said(
+def test_no_more_rows_go_ahead_of_a_block_than_estimated(
     sizes: list[int], own: int, urgent: int
 ) -> None:
     queue = Queue()
@@ -170,7 +170,7 @@ def test_no_more_goes_ahead_of_a_block_than_was_said(
 
 
 @pytest.mark.parametrize("priority", Priority)
-def test_one_stream_alone_is_first_in_first_out_and_nothing_is_cut(priority: Priority) -> None:
+def test_one_stream_alone_is_first_in_first_out_and_no_block_is_split(priority: Priority) -> None:
     queue, flow = Queue(), Flow[Rows]()
     blocks = [Rows(number, 100, 0, priority) for number in range(3)]
     for block in blocks:

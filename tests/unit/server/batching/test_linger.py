@@ -23,12 +23,12 @@ class _Clocks:
         return told
 
 
-def test_a_process_at_rest_keeps_nobody_waiting() -> None:
+def test_an_idle_process_does_not_linger() -> None:
     clocks = _Clocks()
     assert not any(clocks.run(clocks.busy_meter(), gap=0.0005, busy=0.3, arrivals=500))
 
 
-def test_a_busy_process_gathers_once_it_has_seen_a_sample() -> None:
+def test_a_busy_process_lingers_after_its_first_sample() -> None:
     clocks = _Clocks()
     busy_meter = clocks.busy_meter()
     first = clocks.run(
@@ -38,7 +38,7 @@ def test_a_busy_process_gathers_once_it_has_seen_a_sample() -> None:
     assert all(clocks.run(busy_meter, gap=0.0001, busy=1.0, arrivals=500)[2:])
 
 
-def test_gathering_ends_when_the_process_comes_to_rest() -> None:
+def test_lingering_ends_when_the_process_becomes_idle() -> None:
     clocks = _Clocks()
     busy_meter = clocks.busy_meter()
     clocks.run(busy_meter, gap=0.0001, busy=1.0, arrivals=500)

@@ -41,7 +41,7 @@ def shrunk() -> Frame:
     return frame.reshape(1, 784)
 
 
-def test_digits_as_mnist_has_them_are_not_doubted(mnist: Mnist) -> None:
+def test_digits_of_mnist_get_no_warning(mnist: Mnist) -> None:
     masks = image_warnings(seen(mnist[0].reshape(-1, 784))) or [0]
     assert sum(mask != 0 for mask in masks) <= 0.001 * len(mnist[0])
 
@@ -59,13 +59,15 @@ def test_digits_as_mnist_has_them_are_not_doubted(mnist: Mnist) -> None:
     ],
     ids=["good", "inverted", "off centre", "too thin", "scale", "blank", "all ink"],
 )
-def test_what_looks_wrong_is_named_alone_or_in_company(frame: Frame, wanted: int) -> None:
+def test_a_badly_prepared_image_gets_its_warning_alone_and_in_a_batch(
+    frame: Frame, wanted: int
+) -> None:
     assert (image_warnings(seen(frame)) or [0]) == [wanted]
     company = np.concatenate([drawn(), frame, frame, drawn()])
     assert (image_warnings(seen(company)) or [0] * 4) == [0, wanted, wanted, 0]
 
 
-def test_a_batch_without_doubts_costs_no_list() -> None:
+def test_a_batch_without_warnings_makes_no_list() -> None:
     assert image_warnings(seen(np.concatenate([drawn(), drawn()]))) is None
 
 
@@ -73,7 +75,7 @@ def test_every_warning_of_the_contract_has_a_name() -> None:
     assert [*NAMES] == [INVERTED, OFF_CENTRE, TOO_THIN, SCALE] == [2, 4, 8, 16]
 
 
-def test_a_frame_alone_is_judged_as_in_company(mnist: Mnist) -> None:
+def test_a_frame_gets_the_same_warnings_alone_and_in_a_batch(mnist: Mnist) -> None:
     frames = mnist[0][:300].reshape(-1, 28, 28)
     shifts = np.arange(len(frames)) % 13 - 6
     moved = np.stack([np.roll(f, s, axis=1) for f, s in zip(frames, shifts, strict=True)])

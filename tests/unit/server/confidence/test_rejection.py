@@ -28,12 +28,12 @@ def test_confidences_below_the_thresholds_are_rejected_with_their_reason() -> No
     assert rule.reasons(rows(0.2, 0.25, 0.5, 0.75, 1)) == [NOT_A_DIGIT, UNSURE, UNSURE, 0, 0]
 
 
-def test_a_batch_of_which_nothing_is_rejected_costs_no_list() -> None:
+def test_a_batch_without_rejections_makes_no_list() -> None:
     assert RejectRule(0.3, 0.6).reasons(rows(0.6, 0.9)) is None
     assert ACCEPT_ALL.reasons(rows(0.0)) is None
 
 
-def test_the_rule_stands_in_the_card_and_a_card_without_one_rejects_nothing() -> None:
+def test_the_rule_comes_from_the_card_and_a_card_without_one_rejects_nothing() -> None:
     card = {"reject": {"not_a_digit_below": 0.3, "unsure_below": 0.6, "score": "max_probability"}}
     assert rule_of(json.dumps(card)) == RejectRule(0.3, 0.6)
     assert rule_of('{"name": "digits"}') == rule_of('{"reject": null}') == ACCEPT_ALL
@@ -48,18 +48,18 @@ def test_the_rule_stands_in_the_card_and_a_card_without_one_rejects_nothing() ->
         {"not_a_digit_below": 0.2, "unsure_below": 0.5, "score": "entropy"},
     ],
 )
-def test_a_rule_that_cannot_be_followed_is_an_error(stated: object) -> None:
+def test_an_invalid_rule_is_an_error(stated: object) -> None:
     with pytest.raises(ValueError, match=r"reject(\.score)?: expected"):
         rule_of(json.dumps({"reject": stated}))
 
 
-def test_one_answer_is_judged_as_a_batch_is() -> None:
+def test_one_answer_is_rejected_like_a_batch() -> None:
     rule = RejectRule(not_a_digit_below=0.25, unsure_below=0.75)
     confidences = (0.2, 0.25, 0.5, 0.75, 1.0)
     assert [rule.reason(one) for one in confidences] == rule.reasons(rows(*confidences))
 
 
-def test_the_scale_of_ink_stands_in_the_card_and_without_one_ink_is_read_as_tensors_are() -> None:
+def test_the_scale_of_ink_comes_from_the_card_and_defaults_to_that_of_tensors() -> None:
     reject = {"not_a_digit_below": 0.3, "unsure_below": 0.6}
     both = rule_of(json.dumps({"reject": reject, "ink_temperature": 1.5}))
     assert both == RejectRule(0.3, 0.6, ink_temperature=1.5)
@@ -68,7 +68,7 @@ def test_the_scale_of_ink_stands_in_the_card_and_without_one_ink_is_read_as_tens
 
 
 @pytest.mark.parametrize("stated", [0, -1, 1e-9, 10**400, "hot", None, [1]])
-def test_a_scale_that_is_none_is_an_error(stated: object) -> None:
+def test_an_invalid_scale_is_an_error(stated: object) -> None:
     with pytest.raises(ValueError, match=r"ink_temperature: expected 0\.01 to 100"):
         rule_of(json.dumps({"ink_temperature": stated}))
 

@@ -59,7 +59,7 @@ def test_both_engines_agree_on_every_test_image(name: str, mnist: Mnist) -> None
     assert np.abs(litert - keras).max() < 1e-5
 
 
-def test_the_default_model_reads_the_test_images_as_well_as_its_card_says(mnist: Mnist) -> None:
+def test_the_default_model_reaches_the_accuracy_of_its_card(mnist: Mnist) -> None:
     images, labels = mnist
     engine = LiteRTEngine(FOLDER / "model.tflite")
     right = in_batches(engine, images.reshape(-1, 784)).argmax(axis=1) == labels
@@ -69,7 +69,7 @@ def test_the_default_model_reads_the_test_images_as_well_as_its_card_says(mnist:
 EDGES = sorted({rows + step for rows in BUCKETS for step in (-1, 0, 1)} & {*range(1, 257)})
 
 
-def test_a_batch_of_any_size_gives_what_each_frame_gives_alone(engine: Engine) -> None:
+def test_a_frame_gets_the_same_answer_in_a_batch_of_any_size(engine: Engine) -> None:
     frames = some_frames(256)
     alone = np.concatenate([engine.infer([frames[row : row + 1]]) for row in range(256)])
     for rows in EDGES:
@@ -105,7 +105,7 @@ def test_an_answer_is_not_overwritten_by_the_next_batch(engine: Engine) -> None:
     np.testing.assert_array_equal(first, kept)
 
 
-def test_pixels_are_what_the_network_saw_until_the_next_batch(engine: Engine) -> None:
+def test_pixels_stay_those_of_the_batch_until_the_next_one(engine: Engine) -> None:
     frames = some_frames(5)
     floats = frames.astype(np.float32) / np.float32(255)
     batches: list[list[Frames]] = [[frames], [floats], [frames[:2], floats[2:]]]

@@ -34,7 +34,7 @@ def twice(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("file", sorted(BUNDLED.glob("*/*/model.tflite")))
-def test_the_bundled_models_are_plain(file: Path) -> None:
+def test_the_bundled_models_pass_the_check(file: Path) -> None:
     require_plain(file.read_bytes(), file)
 
 
@@ -42,7 +42,7 @@ def test_operators_have_the_numbers_of_the_schema() -> None:
     assert {name: getattr(BuiltinOperator, name) for name in OPERATORS} == OPERATORS
 
 
-def test_compiled_plain_layers_are_plain() -> None:
+def test_compiled_plain_layers_pass_the_check() -> None:
     tf = pytest.importorskip(
         "tensorflow", reason="TensorFlow is not installed: pip install -e 'server[keras]'"
     )
@@ -79,7 +79,7 @@ def test_an_operator_that_is_not_on_the_list_is_named(number: int) -> None:
         (SOUND[:8], "is no plain LiteRT model"),
     ],
 )
-def test_content_that_is_no_model_is_refused(content: bytes, complaint: str) -> None:
+def test_a_file_without_a_model_is_refused(content: bytes, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         require_plain(content, FILE)
 

@@ -33,22 +33,22 @@ def test_the_longest_side_fills_the_box_less_the_pen_and_the_aspect_is_kept() ->
     assert width == pytest.approx(height * 20 / 40)
 
 
-def test_a_wider_pen_leaves_itself_more_room() -> None:
+def test_a_wider_pen_makes_the_drawing_smaller() -> None:
     assert points_of(normal(glyphs.seven(), width=3.0)).max() == pytest.approx(17)
 
 
-def test_what_the_caller_gave_is_left_as_it_was() -> None:
+def test_the_callers_points_are_not_changed() -> None:
     strokes = glyphs.seven()[:1]
     normal(strokes)
     np.testing.assert_array_equal(strokes[0], glyphs.seven()[0])
 
 
-def test_strokes_stay_apart() -> None:
+def test_strokes_are_not_joined() -> None:
     glyph = normal(glyphs.seven())
     assert [len(stroke) for stroke in glyph.strokes] == [5, 2]
 
 
-def test_ink_with_y_up_is_turned_over() -> None:
+def test_ink_with_y_up_is_flipped() -> None:
     upright = normal(glyphs.seven())
     turned = normalize([stroke * (1, -1) for stroke in glyphs.seven()], y_up=True)
     assert turned is not None
@@ -65,7 +65,7 @@ def test_ink_with_y_up_is_turned_over() -> None:
     ],
     ids=["no strokes", "empty stroke", "NaN only", "infinite only"],
 )
-def test_nothing_written_is_none(strokes: Strokes) -> None:
+def test_no_ink_normalises_to_none(strokes: Strokes) -> None:
     assert normalize(strokes, y_up=False) is None
 
 
@@ -76,7 +76,7 @@ def test_a_point_and_a_straight_line_are_ink() -> None:
     assert line.size == pytest.approx((0, 17.6))
 
 
-def test_a_stroke_that_begins_where_the_last_one_ended_goes_on_with_it() -> None:
+def test_a_stroke_that_begins_where_the_last_one_ended_continues_it() -> None:
     body, bar = glyphs.seven()
     glyph = normal([body[:3], body[2:], bar])
     assert [len(stroke) for stroke in glyph.strokes] == [5, 2]
@@ -112,7 +112,7 @@ def test_a_pen_that_fills_the_box_is_an_error(width: float) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int32, np.int64, np.uint16])
-def test_any_numbers_will_do(dtype: type) -> None:
+def test_points_of_any_number_type_are_accepted(dtype: type) -> None:
     strokes: list[NDArray[Any]] = [stroke.astype(dtype) for stroke in glyphs.seven()]
     np.testing.assert_allclose(points_of(normal(strokes)), points_of(normal(glyphs.seven())))
 

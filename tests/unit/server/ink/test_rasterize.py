@@ -81,7 +81,7 @@ def test_ink_on_both_sides_of_a_pen_up_is_not_joined() -> None:
     assert frame_of(apart)[10:20, 13:16].sum() == 0
 
 
-def test_a_lopsided_glyph_stays_in_the_frame_as_far_as_the_centre_allows() -> None:
+def test_a_lopsided_glyph_is_shifted_only_as_far_as_it_stays_in_the_frame() -> None:
     blot = np.random.default_rng(0).uniform(0, 6, (60, 2))
     frame = frame_of([np.concatenate([blot, [[3.0, 40.0]]])])
     assert centre(frame)[0] == pytest.approx(14, abs=0.5)
@@ -90,7 +90,7 @@ def test_a_lopsided_glyph_stays_in_the_frame_as_far_as_the_centre_allows() -> No
 
 @given(glyphs.written())
 @settings(max_examples=60, deadline=None)
-def test_a_frame_obeys_mnists_rules(strokes: Strokes) -> None:
+def test_a_frame_follows_mnists_rules(strokes: Strokes) -> None:
     glyph = normalize(strokes, y_up=False)
     assert glyph is not None
     frame = rasterize(glyph)
@@ -104,7 +104,7 @@ def test_a_frame_obeys_mnists_rules(strokes: Strokes) -> None:
     st.tuples(st.floats(-1e4, 1e4), st.floats(-1e4, 1e4)),
 )
 @settings(max_examples=60, deadline=None)
-def test_neither_place_nor_size_matters(
+def test_place_and_size_of_the_ink_do_not_matter(
     strokes: Strokes, scale: float, place: tuple[float, float]
 ) -> None:
     moved = [(stroke + place) * scale for stroke in strokes]
@@ -127,7 +127,7 @@ def test_a_stroke_may_be_written_backwards(strokes: Strokes) -> None:
 
 @given(glyphs.written())
 @settings(max_examples=60, deadline=None)
-def test_y_up_turns_the_picture_over(strokes: Strokes) -> None:
+def test_y_up_flips_the_picture(strokes: Strokes) -> None:
     # The frame has an even number of pixels and its centre on one of them, so it is compared in place.
     turned = np.roll(frame_of(strokes, y_up=True)[::-1], 1, axis=0)
     assert difference(frame_of(strokes), turned) < 0.05
@@ -170,7 +170,7 @@ def test_a_thinner_pen_leaves_less_ink(strokes: Strokes, width: float) -> None:
     assert frame_of(strokes, width=width).sum() < frame_of(strokes).sum()
 
 
-def test_of_a_hundred_thousand_points_few_are_drawn() -> None:
+def test_few_of_a_hundred_thousand_points_are_drawn() -> None:
     random = np.random.default_rng(0)
     scribble = np.cumsum(random.normal(0, 1, (100_000, 2)), axis=0)
     blot = random.uniform(0, 1, (100_000, 2))

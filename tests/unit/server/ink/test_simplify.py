@@ -22,7 +22,7 @@ def distances(points: Points, line: Points) -> Points:
 
 @given(st.integers(0, 1000), st.integers(3, 300), st.floats(0.001, 1.0))
 @settings(deadline=None, max_examples=50)
-def test_no_point_that_goes_lies_farther_from_the_line_than_the_tolerance(
+def test_dropped_points_lie_within_the_tolerance_of_the_line(
     seed: int, points: int, step: float
 ) -> None:
     ink = walk(seed, points, step)
@@ -30,7 +30,7 @@ def test_no_point_that_goes_lies_farther_from_the_line_than_the_tolerance(
     assert distances(ink, line).max() <= TOLERANCE + 0.05 * step
 
 
-def test_points_on_a_straight_line_go() -> None:
+def test_points_on_a_straight_line_are_dropped() -> None:
     straight = np.linspace([0.0, 0.0], [3.0, 4.0], 50)
     (line,) = simplified(straight, (0,))
     assert line.tolist() == [[0, 0], [3, 4]]
@@ -44,7 +44,7 @@ def test_a_closed_loop_keeps_its_shape() -> None:
     assert distances(circle, line).max() < 0.2
 
 
-def test_the_ends_of_every_stroke_stay() -> None:
+def test_the_ends_of_every_stroke_are_kept() -> None:
     ink = walk(3, 2000, 0.01)
     strokes = simplified(ink, (0, 100, 101))
     ends = [(stroke[0].tolist(), stroke[-1].tolist()) for stroke in strokes]
@@ -55,7 +55,7 @@ def test_the_ends_of_every_stroke_stay() -> None:
 
 @pytest.mark.parametrize("step", [0.0, 1e-9, 0.1, 10.0])
 @pytest.mark.parametrize("count", [1, 64])
-def test_what_is_left_is_bounded_however_much_there_was(step: float, count: int) -> None:
+def test_the_number_of_points_kept_is_bounded(step: float, count: int) -> None:
     ink = walk(5, 100_000, step)
     strokes = simplified(ink, tuple(range(0, 100_000, 100_000 // count))[:count])
     assert len(strokes) == count

@@ -27,14 +27,14 @@ def test_two_taps_beside_each_other_are_as_stray_as_one() -> None:
     assert strokes_left([*glyphs.seven(), *taps]) == 2
 
 
-def test_a_crumb_of_a_split_stroke_stays_with_it() -> None:
+def test_a_short_piece_of_a_split_stroke_is_kept() -> None:
     body, bar = glyphs.seven()
     crumb = body[-1] + np.array([(0.0, 1.0), (0.1, 2.0)])
     next_crumb = crumb[-1] + np.array([(0.0, 1.0), (0.1, 2.0)])
     assert strokes_left([body, bar, next_crumb, crumb]) == 4
 
 
-def test_a_crumb_in_the_middle_of_a_long_segment_touches_it() -> None:
+def test_a_short_piece_at_the_middle_of_a_long_segment_is_kept() -> None:
     body, bar = glyphs.seven()
     middle = (body[3] + body[4]) / 2
     assert strokes_left([body, bar, middle[None]]) == 3
@@ -49,7 +49,7 @@ def test_dots_alone_are_ink() -> None:
     assert strokes_left([np.array([[1.0, 1.0]]), np.array([[1.0, 9.0]])]) == 2
 
 
-def test_of_too_many_strokes_the_longest_stay() -> None:
+def test_the_longest_of_too_many_strokes_are_kept() -> None:
     random = np.random.default_rng(0)
     noise = [
         random.uniform(0, 40, 2) + np.array([(0.0, 0.0), (3.0, 0.0)])

@@ -8,7 +8,7 @@ from tests.unit.server.ink import glyphs
 from tests.unit.server.ink.glyphs import Strokes
 
 
-def test_a_model_is_asked_about_the_very_tensor_of_the_ink() -> None:
+def test_the_model_reads_the_same_tensor_as_the_ink_draws() -> None:
     frame, tensor = (draw(glyphs.seven(), y_up=True) for draw in (model_frame, tensor_of))
     assert frame is not None
     assert tensor is not None
@@ -36,7 +36,7 @@ def test_a_model_is_asked_about_ink_that_is_larger_than_a_tap() -> None:
     ("units", "area", "size"),
     [("mm", 0.0, 0.5), ("mm", 300.0, 0.5), ("px", 0.0, 2.0), (None, 500.0, 2.0), (None, 0.0, 0.0)],
 )
-def test_a_tap_is_as_small_as_the_unit_or_else_the_area_says(
+def test_the_size_of_a_tap_follows_from_the_unit_or_else_the_area(
     units: str | None, area: float, size: float
 ) -> None:
     assert tap_size(units, area) == size

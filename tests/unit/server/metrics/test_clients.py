@@ -61,7 +61,7 @@ def test_the_first_label_beyond_the_limit_is_logged() -> None:
     assert (line["most"], line["first_other"]) == (MOST_LABELS, "late-0")
 
 
-def test_a_message_is_counted_by_what_it_answers() -> None:
+def test_an_answered_message_is_counted_by_its_items() -> None:
     scene = Scene()
     client = scene.clients.of("tablet")
     client.answer(

@@ -4,7 +4,7 @@ from inkstream_server.metrics.counters import ItemCounter
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 
-def test_a_counter_is_scraped_as_prometheus_clients_own_is() -> None:
+def test_a_counter_is_scraped_like_one_of_prometheus_client() -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
     counter = ItemCounter("cakes", "Cakes eaten.", ours, ["kind"], ["plum", "nut"])
     reference = Counter("cakes", "Cakes eaten.", ["kind"], registry=theirs)

@@ -25,7 +25,7 @@ def samples(registry: CollectorRegistry) -> dict[tuple[str, str], float]:
 
 
 @given(observations)
-def test_a_weight_of_n_equals_n_observations_of_prometheus_own(
+def test_a_weight_of_n_equals_n_observations_of_prometheus_client(
     weighed: list[tuple[float, int]],
 ) -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
@@ -39,7 +39,7 @@ def test_a_weight_of_n_equals_n_observations_of_prometheus_own(
 
 
 @given(st.lists(values, max_size=60))
-def test_an_array_counts_as_its_values_one_by_one(found: list[float]) -> None:
+def test_an_array_counts_like_its_single_values(found: list[float]) -> None:
     array = np.array(found, np.float32)
     at_once, singly = Series(BOUNDS), Series(BOUNDS)
     at_once.observe_all(array)
@@ -93,7 +93,7 @@ def test_two_histograms_of_one_name_are_refused() -> None:
         ItemHistogram("seconds", "Some seconds.", BOUNDS, registry)
 
 
-def test_prometheus_can_read_it() -> None:
+def test_prometheus_can_parse_the_histogram() -> None:
     registry = CollectorRegistry()
     ItemHistogram("seconds", "Some seconds.", [0.5], registry).only.observe(0.25, 4)
     lines = generate_latest(registry).decode().splitlines()

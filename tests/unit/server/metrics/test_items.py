@@ -123,7 +123,7 @@ def test_only_the_model_that_answers_is_named() -> None:
     ]
 
 
-def test_two_servers_in_one_process_count_apart() -> None:
+def test_two_servers_in_one_process_count_separately() -> None:
     one, other = Workshop(), Workshop()
     one.metrics.ended("tensor", "ok", 5)
     assert (one.ended("ok"), other.ended("ok")) == (5, 0)

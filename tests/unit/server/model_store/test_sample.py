@@ -71,7 +71,7 @@ def test_the_record_of_another_model_is_noticed(engine: Engine) -> None:
         (lambda answers: np.roll(answers, len(answers) == 1, axis=1), "a frame alone"),
     ],
 )
-def test_answers_that_are_no_probabilities_or_depend_on_the_batch_are_refused(
+def test_a_model_is_refused_if_its_answers_are_no_probabilities_or_depend_on_the_batch(
     engine: Engine, alter: Any, said: str
 ) -> None:
     with pytest.raises(SampleError, match=said):

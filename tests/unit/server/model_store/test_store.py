@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_newest_version_is_served_where_none_is_named(store: Path) -> None:
+def test_the_newest_version_is_served_if_none_is_named(store: Path) -> None:
     assert find(store, "digits").name == "10"
     model = load(store, "digits")
     assert (model.name, model.version, model.label) == ("digits", "10", "digits/10")
@@ -34,7 +34,7 @@ def test_a_named_version_is_served(store: Path) -> None:
     assert find(store, "digits/2").name == "2"
 
 
-def test_versions_that_are_no_numbers_come_before_numbers(store: Path) -> None:
+def test_versions_without_a_number_sort_before_numbers(store: Path) -> None:
     shutil.copytree(store / "digits" / "1", store / "digits" / "candidate")
     assert find(store, "digits").name == "10"
     assert find(store, "digits/candidate").name == "candidate"
@@ -108,7 +108,7 @@ def test_keras_without_tensorflow_says_what_to_install(
 
 
 @pytest.mark.parametrize("name", ["digits", "digits-plain"])
-def test_the_bundled_models_are_what_their_cards_say(name: str) -> None:
+def test_the_bundled_models_match_their_cards(name: str) -> None:
     folder = find(BUNDLED, name)
     for file in (kind.file for kind in config.ENGINES.values()):
         _, stated = model_store._read_card(folder, file)
@@ -186,7 +186,7 @@ def test_a_card_of_any_content_is_accepted_or_refused(
         model_store.load_folder(folder)
 
 
-def test_a_card_nested_without_end_is_refused(store: Path) -> None:
+def test_a_card_nested_too_deeply_is_refused(store: Path) -> None:
     (store / "digits" / "10" / "card.json").write_text("[" * 100_000)
     with pytest.raises(ModelError, match=r"has no sha256"):
         load(store, "digits")

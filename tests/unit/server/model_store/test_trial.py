@@ -64,7 +64,7 @@ async def test_keras_goes_through_another_process_too(folder: Path) -> None:
     assert tried == json.loads((folder / "card.json").read_text())["files"]["model.keras"]["sha256"]
 
 
-async def test_a_version_that_crashes_the_engine_ends_another_process(
+async def test_a_version_that_crashes_the_engine_ends_only_the_trial(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(UNGUARDED)

@@ -81,7 +81,7 @@ async def look(watch: ModelWatch, times: int = 2) -> None:
         await watch.look()
 
 
-async def test_a_newer_version_is_served_once_it_is_the_same_twice(desk: Desk) -> None:
+async def test_a_newer_version_is_served_once_two_polls_find_it_unchanged(desk: Desk) -> None:
     watch = desk.watch()
     assert (await watch.load_first()).version == "1"
     await look(watch, 3)
@@ -269,7 +269,7 @@ async def test_a_server_with_a_version_of_its_own_never_polls(desk: Desk) -> Non
     assert desk.heard.models == []
 
 
-def test_what_a_card_records_is_checked_when_a_model_is_loaded(tmp_path: Path) -> None:
+def test_the_record_of_a_card_is_checked_when_a_model_is_loaded(tmp_path: Path) -> None:
     folder = tmp_path / "digits" / "1"
     shutil.copytree(model_store.BUNDLED / "digits" / "1", folder)
     card = json.loads((folder / "card.json").read_text())

@@ -16,7 +16,7 @@ def share(rule: RejectRule, row: int = 1) -> Share:
     return Share(Batch("digits/9", ROWS, perf_counter(), 0.0, rule=rule), row, row + 1)
 
 
-def test_ink_is_read_on_its_own_scale_and_tensors_beside_it_are_not() -> None:
+def test_only_ink_is_read_on_the_scale_of_ink() -> None:
     glyph = share(RejectRule(ink_temperature=1.5))
     reading = read(glyph)
     expected = tempered(ROWS[1], 1.5)
@@ -26,7 +26,7 @@ def test_ink_is_read_on_its_own_scale_and_tensors_beside_it_are_not() -> None:
     assert glyph.batch.confidences[1] == pytest.approx(0.9)
 
 
-def test_thresholds_are_held_against_the_confidence_on_the_scale_of_ink() -> None:
+def test_thresholds_apply_to_the_confidence_on_the_scale_of_ink() -> None:
     assert read(share(RejectRule(0.1, 0.8))).reason == 0
     assert read(share(RejectRule(0.1, 0.8, ink_temperature=2.0))).reason == (
         error_pb2.REJECT_REASON_UNSURE

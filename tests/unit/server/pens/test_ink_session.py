@@ -63,13 +63,13 @@ async def test_a_provisional_answer_that_is_likely_to_change_does_not_shorten_th
     assert len(desk.glyphs) == 1
 
 
-async def test_a_final_answer_is_that_of_the_last_provisional_one_and_costs_no_inference() -> None:
+async def test_a_final_answer_repeats_the_last_provisional_one_without_inference() -> None:
     desk = await written([opened(), *stroke(1), ended()])
     assert [it.revision for it in desk.glyphs] == [1, 2]
     assert sum(map(len, desk.workshop.engine.batches)) == 1
 
 
-async def test_a_pen_at_rest_holds_no_batch() -> None:
+async def test_an_idle_pen_keeps_no_batch_in_memory() -> None:
     desk = await written([opened(), *stroke(1)])
     drawn = desk.session._pens[1]._drawn
     assert drawn is not None
@@ -120,9 +120,7 @@ async def test_a_glyph_that_is_cleared_gets_no_late_interim() -> None:
     await desk.workshop.batcher.close()
 
 
-async def test_an_engine_that_fails_is_told_at_pen_up_and_asked_again_for_the_final_answer() -> (
-    None
-):
+async def test_an_engine_failure_is_reported_at_pen_up_and_the_final_answer_is_retried() -> None:
     desk = Desk()
     desk.workshop.engine.failures = {0: "raise"}
     await desk.take(opened(), *stroke(1))
@@ -149,7 +147,7 @@ async def test_a_glyph_whose_final_answer_fails_ends_with_an_error_that_names_it
     assert desk.glyphs_ended() == {"failed": 1}
 
 
-async def test_each_limit_has_an_error_of_its_own() -> None:
+async def test_each_limit_has_its_own_error() -> None:
     limits = PenLimits(
         pens=2, points_per_stream=7, points_per_stroke=5, strokes_per_glyph=2, glyph_seconds=9
     )
@@ -180,7 +178,7 @@ async def test_room_for_points_comes_back_when_glyphs_end() -> None:
     assert [it.field for it in desk.errors] == ["stroke_begin.stroke"]
 
 
-async def test_a_pen_that_is_not_open_is_told_once_a_message() -> None:
+async def test_an_unopened_pen_is_reported_once_a_message() -> None:
     desk = await written([*stroke(1), *stroke(2)], stroke(3), [opened()], stroke(4))
     assert desk.faults(1) == [("pen", 0), ("pen", 0)]
     assert desk.story() == [("provisional", 1, (4,))]
@@ -208,7 +206,7 @@ async def test_a_long_message_gives_other_streams_their_turn_and_waits_for_room(
     assert heard
 
 
-async def test_the_end_of_a_stream_ends_every_glyph_and_leaves_no_alarm() -> None:
+async def test_the_end_of_a_stream_ends_every_glyph_and_cancels_every_timer() -> None:
     desk = await written(
         *([opened(pen), *stroke(1, pen=pen), begun(2, pen)] for pen in (1, 2, 3)),
     )
@@ -295,7 +293,7 @@ def play(acts: list[Act], pens: tuple[int, ...] = PENS) -> Desk:
 
 
 @given(st.lists(ACTS, max_size=50))
-def test_whatever_pens_do_at_once_every_glyph_ends_once_and_its_strokes_are_nobody_elses(
+def test_with_any_events_of_many_pens_every_glyph_ends_once_and_shares_no_stroke(
     acts: list[Act],
 ) -> None:
     desk = play(acts)

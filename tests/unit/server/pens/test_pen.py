@@ -109,7 +109,7 @@ def test_digits_that_are_rarely_continued_wait_less() -> None:
         assert hand.pen.due() == pytest.approx(seconds)
 
 
-def test_what_an_older_edition_was_taken_for_does_not_shorten_the_wait() -> None:
+def test_the_digit_of_an_older_edition_does_not_shorten_the_wait() -> None:
     hand = Hand()
     hand.stroke(1)
     hand.stroke(2)
@@ -161,7 +161,7 @@ def test_a_stroke_clearly_to_the_right_begins_another_glyph() -> None:
     [shifted(BAR, 5), shifted(BAR, -40), [(15, 0), (5, 0)], [(0, 30), (40, 30)]],
     ids=["near", "to the left", "comes back", "long"],
 )
-def test_a_stroke_that_is_not_clearly_to_the_right_goes_on_with_the_glyph(line: Line) -> None:
+def test_a_stroke_not_clearly_to_the_right_continues_the_glyph(line: Line) -> None:
     hand = Hand()
     hand.stroke(1)
     hand.stroke(2, line)
@@ -196,7 +196,7 @@ def test_a_stroke_that_keeps_to_the_right_ends_the_glyph_before_it_ends_itself()
     assert hand.finals() == {1: (1,), 2: (2,)}
 
 
-def test_a_bar_that_begins_to_the_right_and_comes_back_at_once_goes_on_with_the_glyph() -> None:
+def test_a_bar_that_begins_to_the_right_and_returns_at_once_continues_the_glyph() -> None:
     hand = Hand()
     hand.stroke(1)
     hand.begin(2)
@@ -208,7 +208,7 @@ def test_a_bar_that_begins_to_the_right_and_comes_back_at_once_goes_on_with_the_
     assert hand.story()[1:] == [("provisional", 1, (1, 2))]
 
 
-def test_a_bar_whose_packets_were_held_up_goes_on_with_the_glyph_by_the_callers_clock() -> None:
+def test_a_bar_whose_packets_were_delayed_continues_the_glyph_by_the_callers_clock() -> None:
     hand = Hand()
     hand.stroke(1)
     hand.begin(2, 1000)
@@ -288,7 +288,7 @@ def test_a_tap_beside_all_boxes_ends_no_glyph_but_a_stroke_does_at_once() -> Non
     assert hand.story()[-1] == ("interim", 2, (3,))
 
 
-def test_a_stroke_without_a_point_claims_no_box() -> None:
+def test_a_stroke_without_points_claims_no_box() -> None:
     hand = Hand(boxes=boxes())
     hand.begin(1)
     hand.lift()
@@ -302,7 +302,7 @@ def test_boxes_are_in_units_and_ink_in_counts() -> None:
     assert hand.asked[0].box == 8
 
 
-def test_a_pause_on_the_callers_clock_ends_a_glyph_though_all_came_at_once() -> None:
+def test_a_pause_on_the_callers_clock_ends_a_glyph_even_if_all_ink_arrives_at_once() -> None:
     hand = Hand()
     for number, time_ms in enumerate((1000, 1500, 2300), 1):
         hand.begin(number, time_ms)
@@ -312,7 +312,7 @@ def test_a_pause_on_the_callers_clock_ends_a_glyph_though_all_came_at_once() -> 
     assert hand.finals() == {1: (1, 2)}  # 400 ms, then 700 ms.
 
 
-def test_erasing_a_stroke_asks_for_the_glyph_anew_and_waits_again() -> None:
+def test_erasing_a_stroke_requests_a_new_answer_and_restarts_the_quiet_time() -> None:
     hand = Hand()
     hand.stroke(1)
     hand.stroke(2)
@@ -333,7 +333,7 @@ def test_a_glyph_that_loses_all_its_strokes_still_gets_its_one_final_answer() ->
     assert hand.asked[-1].ink == ()
 
 
-def test_the_stroke_that_is_drawn_can_be_erased_and_the_rest_of_it_is_passed_over() -> None:
+def test_a_stroke_can_be_erased_while_it_is_drawn_and_its_rest_is_ignored() -> None:
     hand = Hand()
     hand.begin(1)
     hand.move(BAR)
@@ -370,7 +370,7 @@ def test_clearing_drops_the_ink_and_gives_no_final_answer() -> None:
     assert [it.state for it in hand.asked].count("dropped") == 1
 
 
-def test_interims_are_asked_for_as_often_as_wanted_and_no_more() -> None:
+def test_interims_are_requested_at_the_chosen_rate_and_no_faster() -> None:
     hand = Hand(interims_per_second=10)
     hand.begin(1)
     for step in range(100):  # A second of packets.
@@ -380,7 +380,7 @@ def test_interims_are_asked_for_as_often_as_wanted_and_no_more() -> None:
     assert {it.state for it in hand.asked} == {"interim"}
 
 
-def test_a_stroke_without_a_point_belongs_to_a_glyph_too() -> None:
+def test_a_stroke_without_points_belongs_to_a_glyph_too() -> None:
     hand = Hand()
     hand.begin(1)
     hand.lift()
@@ -409,7 +409,7 @@ def begin_while_down(hand: Hand) -> None:
     ],
     ids=["number 0", "number again", "not begun", "not down", "not ended"],
 )
-def test_what_cannot_be_is_a_fault_told_once(
+def test_an_impossible_event_is_reported_once(
     act: Callable[[Hand], None], field: str, said: str
 ) -> None:
     hand = Hand()
@@ -451,7 +451,7 @@ def test_bad_points_are_refused_with_the_rest_of_their_stroke(
     assert len(hand.asked[-1].ink[0]) == len(BAR)
 
 
-def test_limits_say_how_many_came_and_what_becomes_of_the_stroke() -> None:
+def test_errors_at_limits_name_the_count_and_what_happens_to_the_stroke() -> None:
     hand = Hand(PenLimits(strokes_per_glyph=2, points_per_stroke=8))
     hand.begin(1)
     hand.move([*BAR, *BAR, *BAR])
@@ -468,7 +468,7 @@ def test_limits_say_how_many_came_and_what_becomes_of_the_stroke() -> None:
     ]
 
 
-def test_a_stream_without_room_for_points_says_that_later_there_may_be() -> None:
+def test_a_stream_without_room_for_points_reports_that_room_may_return() -> None:
     hand = Hand()
     hand.begin(1)
     hand.columns([1, 1], [1, 1], room=1)
@@ -478,7 +478,7 @@ def test_a_stream_without_room_for_points_says_that_later_there_may_be() -> None
     assert error.retry_after_ms > 0
 
 
-def test_a_glyph_takes_so_many_strokes_and_refuses_the_next_by_its_number() -> None:
+def test_a_stroke_beyond_the_limit_of_a_glyph_is_refused_by_its_number() -> None:
     hand = Hand(PenLimits(strokes_per_glyph=3))
     for number in range(1, 5):
         hand.stroke(number)
@@ -488,7 +488,7 @@ def test_a_glyph_takes_so_many_strokes_and_refuses_the_next_by_its_number() -> N
     assert hand.finals() == {1: (1, 2, 3)}
 
 
-def test_a_pen_held_down_for_too_long_is_taken_for_up() -> None:
+def test_a_pen_held_down_for_too_long_counts_as_lifted() -> None:
     hand = Hand(PenLimits(glyph_seconds=30))
     hand.begin(1)
     hand.move(BAR)
@@ -502,7 +502,7 @@ def test_a_pen_held_down_for_too_long_is_taken_for_up() -> None:
     assert len(hand.faults) == 1
 
 
-def test_a_glyph_that_is_open_for_too_long_is_ended_with_a_word_though_its_pen_is_up() -> None:
+def test_a_glyph_open_for_too_long_ends_with_an_error_even_if_its_pen_is_up() -> None:
     hand = Hand(PenLimits(glyph_seconds=120), quiet_ms=60_000)
     for number in (1, 2, 3):
         hand.stroke(number)
@@ -513,7 +513,7 @@ def test_a_glyph_that_is_open_for_too_long_is_ended_with_a_word_though_its_pen_i
     assert str(fault) == "stroke_begin: a glyph may stay open for 120 s: it was ended"
 
 
-def test_strokes_long_final_are_forgotten_so_that_a_pen_may_write_for_years() -> None:
+def test_strokes_that_are_long_final_are_dropped_so_that_memory_stays_bounded() -> None:
     hand = Hand(PenLimits(remembered_strokes=10))
     for number in range(1, 100):
         hand.stroke(number)

@@ -16,7 +16,7 @@ def job(points: np.ndarray[tuple[int, int], np.dtype[np.float64]] = LINE) -> Ren
     return RenderJob((points,), y_up=False, tap=0.0)
 
 
-async def test_a_pen_with_much_to_draw_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_pen_with_much_to_draw_delays_no_other_pen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(renderer_module, "TURN_SECONDS", 0.0)  # One glyph a turn.
     workshop = Workshop()
     renderer = GlyphRenderer(workshop.batcher, workshop.metrics.ink)
@@ -44,7 +44,7 @@ async def test_glyphs_that_are_drawn_in_one_turn_share_a_batch(
     assert workshop.value("inkstream_rasterize_seconds_count") == 5
 
 
-async def test_what_was_withdrawn_is_neither_drawn_nor_told() -> None:
+async def test_a_withdrawn_job_is_not_drawn_and_calls_nothing_back() -> None:
     workshop = Workshop()
     renderer = GlyphRenderer(workshop.batcher, workshop.metrics.ink)
     told: list[int] = []
@@ -58,7 +58,7 @@ async def test_what_was_withdrawn_is_neither_drawn_nor_told() -> None:
     assert workshop.value("inkstream_rasterize_seconds_count") == 0
 
 
-async def test_what_is_withdrawn_while_it_waits_for_the_engine_is_not_computed() -> None:
+async def test_a_job_withdrawn_while_it_waits_for_the_engine_is_not_computed() -> None:
     engine = GatedEngine()
     workshop = Workshop(engine)
     renderer = GlyphRenderer(workshop.batcher, workshop.metrics.ink)
@@ -75,7 +75,7 @@ async def test_what_is_withdrawn_while_it_waits_for_the_engine_is_not_computed()
 
 
 @pytest.mark.parametrize("ink", [(), (np.empty((0, 2)),), (np.zeros((3, 2)),)])
-async def test_nothing_and_a_dot_are_settled_without_the_engine(ink: tuple[()]) -> None:
+async def test_an_empty_glyph_and_a_dot_are_answered_without_the_engine(ink: tuple[()]) -> None:
     workshop = Workshop()
     renderer = GlyphRenderer(workshop.batcher, workshop.metrics.ink)
     one = RenderJob(ink, y_up=False, tap=0.0)
@@ -85,7 +85,7 @@ async def test_nothing_and_a_dot_are_settled_without_the_engine(ink: tuple[()]) 
     assert not workshop.engine.batches
 
 
-async def test_a_full_queue_and_a_failed_engine_are_failures_of_the_drawing() -> None:
+async def test_a_full_queue_and_a_failed_engine_fail_the_job() -> None:
     engine = GatedEngine()
     engine.failures = {0: "raise"}
     workshop = Workshop(engine, max_queue=1)
@@ -105,7 +105,7 @@ async def test_a_full_queue_and_a_failed_engine_are_failures_of_the_drawing() ->
     assert waiting.share is not None
 
 
-async def test_who_asks_late_is_told_at_once() -> None:
+async def test_a_callback_added_to_a_settled_job_is_called_at_once() -> None:
     one = job()
     one.withdraw()
     told: list[int] = []

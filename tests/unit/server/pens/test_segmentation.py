@@ -14,7 +14,7 @@ def test_digits_that_are_rarely_continued_have_the_short_quiet_time(digit: int) 
     assert segmentation.quiet_seconds(TIMES, digit) == wanted
 
 
-def test_what_is_not_known_may_be_continued() -> None:
+def test_a_glyph_without_a_known_digit_has_the_long_quiet_time() -> None:
     assert segmentation.quiet_seconds(TIMES, None) == 0.6
 
 
@@ -23,7 +23,7 @@ def test_what_is_not_known_may_be_continued() -> None:
     [(1000, 1599, False), (1000, 1600, True), (0, 9999, False), (1000, 0, False), (900, 10, False)],
     ids=["shorter", "as long", "end unknown", "beginning unknown", "a clock that was set back"],
 )
-def test_a_pause_is_told_from_times_that_are_known(
+def test_a_pause_is_measured_only_between_known_times(
     ended_ms: int, began_ms: int, paused: bool
 ) -> None:
     assert segmentation.has_paused(TIMES, ended_ms, began_ms) is paused
@@ -34,7 +34,7 @@ def test_a_stroke_belongs_to_the_first_box_that_it_begins_in() -> None:
     assert segmentation.box_at((), 5, 5) == 0
 
 
-def test_a_stroke_that_hardly_misses_belongs_to_the_box_of_the_glyph_or_to_the_nearest() -> None:
+def test_a_stroke_just_outside_belongs_to_the_glyphs_box_or_to_the_nearest() -> None:
     assert [segmentation.box_at(BOXES, x, 5) for x in (-3, -2, 22, 23)] == [0, 4, 9, 0]
     assert [segmentation.box_at(BOXES, x, -1) for x in (9, 11)] == [4, 9]
     assert [segmentation.box_at(BOXES, x, -1, current=9) for x in (9, 11)] == [9, 9]

@@ -16,14 +16,14 @@ def read(**fields: Any) -> PenSettings:
     return read_settings(ink_pb2.PenOpen(**fields), QuietTimes(), PenLimits(boxes=2))
 
 
-def test_a_pen_that_says_nothing_gets_defaults() -> None:
+def test_a_pen_without_settings_gets_the_defaults() -> None:
     settings = read()
     assert (settings.y_up, settings.tap, settings.boxes) == (False, 0, ())
     assert settings.quiet == QuietTimes(0.6, 0.25)
     assert settings.interim_seconds == 0
 
 
-def test_every_length_is_brought_into_counts() -> None:
+def test_every_length_is_converted_to_counts() -> None:
     settings = read(
         unit=ink_pb2.UNIT_MILLIMETRE,
         counts_per_unit=100,
@@ -38,7 +38,7 @@ def test_every_length_is_brought_into_counts() -> None:
     ("fields", "tap"),
     [({"unit": ink_pb2.UNIT_PIXEL}, 2), ({"area": Area(width=500, height=100)}, 2), ({}, 0)],
 )
-def test_a_tap_is_as_small_as_the_unit_or_the_area_says(fields: Any, tap: float) -> None:
+def test_the_size_of_a_tap_follows_from_the_unit_or_the_area(fields: Any, tap: float) -> None:
     assert read(**fields).tap == tap
 
 
@@ -51,7 +51,7 @@ def test_a_tap_is_as_small_as_the_unit_or_the_area_says(fields: Any, tap: float)
         ({"short_quiet_ms": 600}, QuietTimes(0.6, 0.6)),
     ],
 )
-def test_a_pause_that_a_pen_chooses_holds_for_every_digit_unless_it_chooses_a_shorter_one_too(
+def test_a_pens_quiet_time_applies_to_every_digit_unless_it_also_sets_a_short_one(
     fields: Any, quiet: QuietTimes
 ) -> None:
     assert read(**fields).quiet == quiet
@@ -60,7 +60,7 @@ def test_a_pause_that_a_pen_chooses_holds_for_every_digit_unless_it_chooses_a_sh
 @pytest.mark.parametrize(
     ("fields", "usual"), [({"short_quiet_ms": 1000}, 600), ({"quiet_ms": 300}, 300)]
 )
-def test_a_short_quiet_time_that_is_the_longer_is_refused_with_both(
+def test_a_short_quiet_time_longer_than_the_quiet_time_is_refused_and_both_are_named(
     fields: Any, usual: int
 ) -> None:
     with pytest.raises(
@@ -90,7 +90,7 @@ def test_a_short_quiet_time_that_is_the_longer_is_refused_with_both(
         ({"boxes": [Box(box=n, area=SQUARE) for n in (1, 2, 3)]}, "open.boxes"),
     ],
 )
-def test_what_cannot_be_is_refused_by_its_field(fields: Any, field: str) -> None:
+def test_an_impossible_setting_is_refused_and_its_field_named(fields: Any, field: str) -> None:
     with pytest.raises(InkFault) as fault:
         read(**fields)
     assert fault.value.field == field

@@ -14,7 +14,7 @@ def add(stroke: Stroke, steps: list[tuple[int, int]], dt_ms: int | None = None) 
 
 
 @given(STEPS, STEPS)
-def test_points_are_sums_of_their_differences_however_they_were_packed(
+def test_points_are_sums_of_their_differences_for_any_packing(
     first: list[tuple[int, int]], second: list[tuple[int, int]]
 ) -> None:
     stroke = Stroke(1, 0.0, 0)
@@ -29,7 +29,7 @@ def test_points_are_sums_of_their_differences_however_they_were_packed(
         assert stroke.extent == (*wanted.min(axis=0), *wanted.max(axis=0))
 
 
-def test_points_that_were_given_out_do_not_change() -> None:
+def test_points_that_were_returned_do_not_change() -> None:
     stroke = Stroke(1, 0.0, 0)
     add(stroke, [(1, 1), (1, 1)])
     before = stroke.points()
@@ -59,7 +59,7 @@ def test_the_extent_of_a_glyph_is_that_of_the_strokes_that_have_ink() -> None:
     assert [len(points) for points in glyph.ink()] == [2, 2]
 
 
-def test_a_speck_does_not_widen_a_glyph_that_has_other_ink() -> None:
+def test_a_speck_does_not_enlarge_a_glyph_that_has_other_ink() -> None:
     glyph = Glyph(1, 0.0, strokes={1: Stroke(1, 0.0, 0)})
     add(glyph.strokes[1], [(90, 30)])
     assert glyph.extent == (90, 30, 90, 30)
@@ -68,7 +68,7 @@ def test_a_speck_does_not_widen_a_glyph_that_has_other_ink() -> None:
     assert glyph.extent == (0, 0, 10, 40)
 
 
-def test_a_change_of_ink_forgets_what_it_was_taken_for() -> None:
+def test_a_change_of_ink_discards_the_last_digit() -> None:
     glyph = Glyph(1, 0.0, digit=7)
     glyph.changed(2.5)
     assert (glyph.edition, glyph.digit, glyph.inked) == (1, None, 2.5)

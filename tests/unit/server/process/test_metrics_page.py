@@ -24,7 +24,7 @@ def test_the_page_shows_what_is_registered_until_it_is_closed() -> None:
         urllib.request.urlopen(page.url, timeout=10)
 
 
-def test_a_port_of_metrics_that_is_taken_is_named() -> None:
+def test_a_metrics_port_in_use_is_named() -> None:
     page = MetricsPage(Config(metrics_port=0), CollectorRegistry())
     port = int(page.url.split(":")[2].split("/")[0])
     with pytest.raises(
@@ -34,7 +34,7 @@ def test_a_port_of_metrics_that_is_taken_is_named() -> None:
     page.close()
 
 
-def test_the_ready_file_says_where_the_server_is(tmp_path: Path) -> None:
+def test_the_ready_file_holds_the_servers_addresses(tmp_path: Path) -> None:
     path = tmp_path / "ready.json"
     write_ready_file(path, "127.0.0.1:1", "http://127.0.0.1:2/metrics")
     assert json.loads(path.read_text()) == {
@@ -45,6 +45,6 @@ def test_the_ready_file_says_where_the_server_is(tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == [path]
 
 
-def test_a_ready_file_in_no_folder_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_ready_file_in_a_missing_folder_is_refused_and_named(tmp_path: Path) -> None:
     with pytest.raises(StartError, match=r"ready_file: cannot write .*gone.*must exist"):
         write_ready_file(tmp_path / "gone" / "ready.json", "a", "b")

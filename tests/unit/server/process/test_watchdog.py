@@ -13,7 +13,7 @@ from inkstream_server.process.watchdog import LOOKS, Stillness, Watchdog
 from tests.patience import PATIENCE_SECONDS, eventually
 
 
-def test_what_is_stuck_is_named_at_the_last_look_and_not_before() -> None:
+def test_a_stuck_part_is_reported_at_the_last_look_and_not_before() -> None:
     stillness = Stillness("engine")
     assert [stillness.look(7) for _ in range(LOOKS + 1)] == [None] * LOOKS + ["engine"]
 

@@ -19,7 +19,7 @@ GREETING = (
 INTERVAL_MS = 5
 
 
-def test_grpc_knows_every_argument_by_the_name_it_is_given() -> None:
+def test_every_channel_argument_is_one_that_grpc_has() -> None:
     # It says nothing of one that it does not know.
     known = Path(cygrpc.__file__).read_bytes()
     arguments: list[tuple[str, Any]] = [
@@ -29,7 +29,7 @@ def test_grpc_knows_every_argument_by_the_name_it_is_given() -> None:
     assert [name for name, _ in arguments if name.encode() not in known] == []
 
 
-async def test_a_client_that_keeps_an_idle_connection_alive_is_not_hung_up_on(
+async def test_a_client_that_keeps_an_idle_connection_alive_is_not_disconnected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(listener, "PING_INTERVAL_MS", INTERVAL_MS)

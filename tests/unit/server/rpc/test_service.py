@@ -70,7 +70,7 @@ async def test_groups_of_a_unary_call_do_not_wait_for_one_another() -> None:
     assert [number for group in answer.tensors for number in group.sequences] == [1, 2, 3]
 
 
-async def test_a_unary_call_tells_a_failed_engine_by_item() -> None:
+async def test_a_unary_call_reports_a_failed_engine_for_each_item() -> None:
     engine = NumberEngine()
     engine.failures = {0: "raise"}
     async with serving(engine) as scene:
@@ -83,7 +83,7 @@ async def test_a_unary_call_tells_a_failed_engine_by_item() -> None:
     assert (scene.workshop.ended("failed"), scene.workshop.ended("ok")) == (2, 1)
 
 
-async def test_a_unary_call_tells_a_full_queue_by_item() -> None:
+async def test_a_unary_call_reports_a_full_queue_for_each_item() -> None:
     engine = GatedEngine()
     async with serving(engine, max_queue=1) as scene:
         first = scene.recognize(1)
@@ -122,7 +122,7 @@ async def test_one_ink_that_is_cancelled_is_withdrawn_and_counted() -> None:
     assert engine.batches == [[1]]
 
 
-async def test_a_stream_that_ends_before_it_began_ends_well() -> None:
+async def test_a_stream_that_ends_before_its_first_message_ends_with_ok() -> None:
     async with serving(NumberEngine()) as scene:
         call = scene.stub.StreamRecognize()
         await call.done_writing()
@@ -130,7 +130,7 @@ async def test_a_stream_that_ends_before_it_began_ends_well() -> None:
     assert scene.workshop.value("inkstream_streams") == 0
 
 
-async def test_a_stream_that_had_not_spoken_when_the_drain_began_is_sent_elsewhere() -> None:
+async def test_a_stream_without_a_message_when_the_drain_begins_is_refused_as_unavailable() -> None:
     async with serving(NumberEngine()) as scene:
         call = scene.stub.StreamRecognize()
         await call.wait_for_connection()

@@ -24,7 +24,7 @@ async def recognize(
     return await recognize_ink(ink_pb2.Ink(strokes=strokes), answers, resources)
 
 
-async def test_all_strokes_are_one_glyph_wherever_they_lie() -> None:
+async def test_all_strokes_of_a_unary_call_are_one_glyph() -> None:
     workshop = Workshop()
     answer = await recognize(BARS, workshop, top_k=2, timings=True)
     assert isinstance(answer, ink_pb2.GlyphResult)
@@ -37,7 +37,7 @@ async def test_all_strokes_are_one_glyph_wherever_they_lie() -> None:
 
 
 @pytest.mark.parametrize("strokes", [[], [ink_pb2.Points()], [ink_pb2.Points(dx=[5], dy=[5])]])
-async def test_without_ink_or_with_a_dot_the_answer_is_no_ink(
+async def test_a_unary_call_without_ink_or_with_a_dot_is_answered_with_no_ink(
     strokes: list[ink_pb2.Points],
 ) -> None:
     workshop = Workshop()
@@ -56,7 +56,7 @@ async def test_without_ink_or_with_a_dot_the_answer_is_no_ink(
     ],
     ids=["too many strokes", "uneven", "too many points"],
 )
-async def test_bad_ink_is_refused_by_stroke_and_counted(
+async def test_bad_ink_is_refused_with_its_stroke_and_counted(
     strokes: list[ink_pb2.Points], field: str, stroke: int
 ) -> None:
     workshop = Workshop()
@@ -69,7 +69,7 @@ async def test_bad_ink_is_refused_by_stroke_and_counted(
     assert workshop.ended("invalid", "ink") == 1
 
 
-async def test_a_wrong_opening_of_an_ink_is_named_by_its_place_in_the_request() -> None:
+async def test_a_wrong_setting_of_an_ink_is_named_by_its_path_in_the_request() -> None:
     workshop = Workshop()
     resources = InkResources.over(workshop.batcher, workshop.metrics)
     ink = ink_pb2.Ink(pen=ink_pb2.PenOpen(counts_per_unit=-1), strokes=BARS)
@@ -79,7 +79,7 @@ async def test_a_wrong_opening_of_an_ink_is_named_by_its_place_in_the_request() 
     assert error.message.startswith("ink.pen.counts_per_unit: expected")
 
 
-async def test_an_engine_that_fails_is_told_as_such() -> None:
+async def test_an_engine_failure_is_reported_as_one() -> None:
     workshop = Workshop()
     workshop.engine.failures = {0: "raise"}
     error = await recognize(BARS, workshop)

@@ -31,7 +31,7 @@ class Steps:
             self.done.append("over")
 
 
-async def test_it_begins_in_place_and_goes_on_when_asked() -> None:
+async def test_an_eager_write_starts_in_place_and_continues_when_asked() -> None:
     steps = Steps()
     begun = EagerWrite(steps.run())
     assert steps.done == ["begun"]
@@ -46,14 +46,14 @@ async def test_it_begins_in_place_and_goes_on_when_asked() -> None:
     assert begun.settle()
 
 
-async def test_what_needs_no_wait_is_over_at_once() -> None:
+async def test_a_write_without_a_wait_is_done_at_once() -> None:
     async def quick() -> None:
         await asyncio.sleep(0)
 
     assert EagerWrite(quick()).settle()
 
 
-async def test_whoever_waits_for_the_rest_is_woken_at_its_end() -> None:
+async def test_a_waiter_for_the_rest_is_woken_at_its_end() -> None:
     steps = Steps()
     begun = EagerWrite(steps.run())
     waiting = [asyncio.create_task(begun.rest()) for _ in range(2)]
@@ -65,7 +65,7 @@ async def test_whoever_waits_for_the_rest_is_woken_at_its_end() -> None:
     assert steps.done[-1] == "over"
 
 
-async def test_a_waiter_who_is_cancelled_harms_nothing() -> None:
+async def test_a_cancelled_waiter_does_not_cancel_the_write() -> None:
     steps = Steps()
     begun = EagerWrite(steps.run())
     waiting = asyncio.create_task(begun.rest())
@@ -79,7 +79,7 @@ async def test_a_waiter_who_is_cancelled_harms_nothing() -> None:
     assert steps.done[-1] == "over"
 
 
-async def test_its_error_is_raised_once_to_whoever_asks() -> None:
+async def test_the_error_of_a_write_is_raised_once() -> None:
     steps = Steps(ConnectionError("gone"))
     begun = EagerWrite(steps.run())
     for wait in steps.waits:
@@ -89,7 +89,7 @@ async def test_its_error_is_raised_once_to_whoever_asks() -> None:
     assert begun.settle()
 
 
-async def test_an_error_before_it_waits_is_raised_where_it_begins() -> None:
+async def test_an_error_before_the_first_wait_is_raised_at_the_start() -> None:
     async def broken() -> None:
         raise ConnectionError("gone")
 
@@ -97,7 +97,7 @@ async def test_an_error_before_it_waits_is_raised_where_it_begins() -> None:
         EagerWrite(broken())
 
 
-async def test_what_is_given_up_is_unwound() -> None:
+async def test_an_abandoned_write_is_unwound() -> None:
     steps = Steps()
     begun = EagerWrite(steps.run())
     begun.close()
@@ -105,7 +105,7 @@ async def test_what_is_given_up_is_unwound() -> None:
     assert begun.settle()
 
 
-async def test_what_could_go_on_comes_to_its_end_rather_than_being_torn() -> None:
+async def test_an_abandoned_write_that_can_continue_finishes_first() -> None:
     steps = Steps(ConnectionError("gone"))
     begun = EagerWrite(steps.run())
     for wait in steps.waits:
@@ -114,7 +114,7 @@ async def test_what_could_go_on_comes_to_its_end_rather_than_being_torn() -> Non
     assert steps.done == ["begun", "waited 0", "waited 1", "over"]
 
 
-async def test_what_was_given_up_fails_in_silence() -> None:
+async def test_the_failure_of_an_abandoned_write_is_not_logged() -> None:
     complaints: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
     steps = Steps()

@@ -72,7 +72,7 @@ async def test_streams_that_began_together_do_not_end_together() -> None:
     assert len(ends) > 5
 
 
-async def test_a_stream_that_brings_nothing_is_drained_at_most_a_quarter_late() -> None:
+async def test_an_idle_stream_is_drained_at_most_a_quarter_late() -> None:
     idler = Idler()
     scene = Scene(idler)
     async with scene.running() as lifetime:
@@ -85,7 +85,7 @@ async def test_a_stream_that_brings_nothing_is_drained_at_most_a_quarter_late() 
     assert [lifetime.ending, idler.graces] == ["idle", [5.0]]
 
 
-async def test_a_stream_that_brings_something_now_and_then_is_not_idle() -> None:
+async def test_a_stream_with_occasional_messages_is_not_idle() -> None:
     idler = Idler()
     scene = Scene(idler)
     async with scene.running() as lifetime:
@@ -95,7 +95,7 @@ async def test_a_stream_that_brings_something_now_and_then_is_not_idle() -> None
         assert lifetime.ending is None
 
 
-async def test_a_stream_that_is_owed_something_is_not_idle() -> None:
+async def test_a_stream_with_pending_answers_is_not_idle() -> None:
     idler = Idler()
     idler.has_unanswered = True
     scene = Scene(idler)
@@ -127,7 +127,7 @@ async def test_a_stream_that_does_not_end_is_cancelled() -> None:
     assert (scene.lifetime.ending, scene.lifetime.has_cut) == ("revoked", True)
 
 
-async def test_a_stream_that_is_over_is_left_alone() -> None:
+async def test_an_ended_stream_is_not_drained() -> None:
     idler, who = Idler(), caller()
     scene = Scene(idler, who)
     async with scene.running():
@@ -138,7 +138,7 @@ async def test_a_stream_that_is_over_is_left_alone() -> None:
     assert not idler.graces
 
 
-async def test_streams_beyond_the_servers_number_are_refused_until_one_ends() -> None:
+async def test_streams_beyond_the_servers_limit_are_refused_until_one_ends() -> None:
     streams = OpenStreams(StreamLimits(streams=2))
     assert streams.enter(None) is None
     assert streams.enter(None) is None
@@ -147,7 +147,7 @@ async def test_streams_beyond_the_servers_number_are_refused_until_one_ends() ->
     assert streams.enter(None) is None
 
 
-async def test_streams_beyond_a_tokens_number_are_refused_and_others_are_not() -> None:
+async def test_streams_beyond_a_tokens_limit_are_refused_and_others_are_not() -> None:
     streams = OpenStreams()
     one, other = caller(Quota(streams=1)), caller(Quota(streams=1))
     assert streams.enter(one) is None
@@ -157,7 +157,7 @@ async def test_streams_beyond_a_tokens_number_are_refused_and_others_are_not() -
     assert streams.enter(one) is None
 
 
-async def test_a_stream_that_the_server_has_no_room_for_costs_its_token_nothing() -> None:
+async def test_a_stream_refused_by_the_server_does_not_count_for_its_token() -> None:
     streams = OpenStreams(StreamLimits(streams=1))
     who = caller(Quota(streams=1))
     streams.enter(None)

@@ -193,7 +193,7 @@ async def test_a_stream_that_half_closes_gets_every_answer_then_ends() -> None:
         assert scene.wire.answers() == [(3, 3), (14, 4), (25, 5)]
 
 
-async def test_a_stream_without_a_frame_ends_without_a_word() -> None:
+async def test_a_stream_without_frames_ends_without_an_answer() -> None:
     async with stream() as scene:
         scene.wire.half_close()
         await scene.ended()
@@ -221,7 +221,7 @@ async def test_answers_keep_the_order_of_arrival_even_when_later_ones_are_known_
     st.sampled_from([256, 3, 0]),
     st.sampled_from([4, 16, 4096]),
 )
-def test_answers_come_in_the_order_of_items_whatever_befalls_them(
+def test_answers_come_in_the_order_of_items_for_any_outcomes(
     messages: list[tuple[int, str]], in_place_rows: int, window: int
 ) -> None:
     async def play() -> None:
@@ -251,7 +251,7 @@ def test_answers_come_in_the_order_of_items_whatever_befalls_them(
     asyncio.run(play())
 
 
-async def test_bad_frames_are_answered_by_number_and_their_neighbours_well() -> None:
+async def test_bad_frames_are_refused_by_number_and_their_neighbours_are_answered() -> None:
     async with stream() as scene:
         scene.wire.send([1, 2, 2, 3])
         scene.wire.send([4], float32=bytes(12))
@@ -324,7 +324,7 @@ async def test_messages_that_wait_together_are_one_block_and_each_item_is_counte
         assert latency == 10
 
 
-async def test_messages_whose_callers_want_timings_do_not_share_a_block() -> None:
+async def test_messages_of_streams_with_timings_do_not_share_a_block() -> None:
     engine = GatedEngine()
     async with stream(engine, options=tensor_pb2.AnswerOptions(timings=True)) as scene:
         scene.wire.send([0])
@@ -338,7 +338,7 @@ async def test_messages_whose_callers_want_timings_do_not_share_a_block() -> Non
 
 
 @pytest.mark.parametrize("kind", ["config", "empty", "oversized"])
-async def test_a_breach_of_protocol_ends_the_stream_after_what_came_before_is_answered(
+async def test_a_protocol_error_ends_the_stream_after_earlier_items_are_answered(
     kind: str,
 ) -> None:
     async with stream(max_frames=2) as scene:
@@ -355,7 +355,7 @@ async def test_a_breach_of_protocol_ends_the_stream_after_what_came_before_is_an
         assert scene.wire.answers() == [(7, 7)]
 
 
-async def test_cancelling_withdraws_what_waits_and_counts_it() -> None:
+async def test_cancelling_withdraws_and_counts_waiting_items() -> None:
     engine = GatedEngine()
     async with stream(engine) as scene:
         scene.wire.send([1])
@@ -372,7 +372,7 @@ async def test_cancelling_withdraws_what_waits_and_counts_it() -> None:
         assert scene.workshop.ended("ok") == 0
 
 
-async def test_digits_in_the_making_of_a_cancelled_stream_are_counted_as_cancelled() -> None:
+async def test_open_glyphs_of_a_cancelled_stream_are_counted_as_cancelled() -> None:
     async with stream() as scene:
         events = [opened(1), *stroke(1, pen=1), opened(2), *stroke(1, pen=2)]
         scene.wire.incoming.put_nowait(StreamRecognizeRequest(ink=ink_pb2.InkEvents(events=events)))
@@ -386,7 +386,7 @@ async def test_digits_in_the_making_of_a_cancelled_stream_are_counted_as_cancell
         assert scene.workshop.value("inkstream_open_glyphs") == 0
 
 
-async def test_a_stream_whose_failures_nobody_reads_ends_without_complaint() -> None:
+async def test_a_stream_with_unread_failures_ends_without_a_log_line() -> None:
     engine = NumberEngine()
     engine.failures = {0: "raise"}
     async with stream(engine) as scene:
@@ -408,7 +408,7 @@ async def test_a_stream_whose_failures_nobody_reads_ends_without_complaint() -> 
         assert will_not_complain(block[1]), "Future exception was never retrieved"
 
 
-async def test_a_caller_who_is_gone_ends_the_stream_and_stops_the_reader() -> None:
+async def test_a_caller_that_disconnects_ends_the_stream_and_stops_the_reader() -> None:
     async with stream() as scene:
         scene.wire.broken = ConnectionError("gone")
         scene.wire.send([1])
@@ -443,7 +443,7 @@ async def test_slow_streams_of_images_are_answered_within_a_batch_beside_one_at_
             await scene.ended()
 
 
-async def test_a_failed_batch_and_a_full_queue_are_told_by_item() -> None:
+async def test_a_failed_batch_and_a_full_queue_are_reported_for_each_item() -> None:
     engine = GatedEngine()
     engine.failures = {0: "raise"}
     async with stream(engine, max_queue=2) as scene:
@@ -489,7 +489,7 @@ async def test_every_item_is_counted_once_with_its_latency() -> None:
         assert latency == 4
 
 
-async def test_a_draining_stream_is_told_and_ends_when_its_caller_half_closes() -> None:
+async def test_a_draining_stream_gets_a_notice_and_ends_when_its_caller_half_closes() -> None:
     async with stream() as scene:
         drain = asyncio.create_task(scene.session.drain(9.0))
         await turns()
@@ -501,7 +501,7 @@ async def test_a_draining_stream_is_told_and_ends_when_its_caller_half_closes() 
         assert scene.wire.answers() == [(5, 5)]
 
 
-async def test_word_of_a_drain_does_not_wait_for_all_that_is_due() -> None:
+async def test_the_drain_notice_does_not_wait_for_pending_answers() -> None:
     engine = GatedEngine()
     async with stream(engine) as scene:
         scene.wire.send([1])
@@ -551,7 +551,7 @@ async def test_a_drain_takes_no_longer_than_its_grace_and_answers_what_was_read(
         assert scene.workshop.ended("cancelled") == 0
 
 
-async def test_a_drain_does_not_take_a_reader_held_by_its_window_for_silent(
+async def test_a_drain_does_not_treat_a_reader_held_by_its_window_as_silent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(session_module, "DRAIN_IDLE_SECONDS", 0.001)
@@ -584,7 +584,7 @@ async def test_a_drain_waits_for_the_last_answers() -> None:
         assert scene.wire.answers() == [(1, 1)]
 
 
-async def test_a_drain_gives_up_on_a_caller_who_does_not_read(
+async def test_a_drain_ends_a_stream_whose_caller_does_not_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(session_module, "LAST_ANSWERS_SECONDS", 0.01)
@@ -597,7 +597,7 @@ async def test_a_drain_gives_up_on_a_caller_who_does_not_read(
         assert not scene.run.done()
 
 
-async def test_a_caller_who_reads_no_answers_is_given_up_after_a_limit() -> None:
+async def test_a_caller_that_reads_no_answers_is_ended_after_the_stall_timeout() -> None:
     async with stream(window=3) as scene:
         scene.wire.hold()
         for number in range(5):
@@ -646,7 +646,7 @@ async def test_a_lone_message_is_answered_in_the_turn_in_which_it_is_read() -> N
             assert len(scene.wire.written) == number + 1
 
 
-async def test_what_comes_while_a_write_is_held_waits_its_turn() -> None:
+async def test_answers_ready_during_a_blocked_write_wait_their_turn() -> None:
     async with stream() as scene:
         scene.wire.hold()
         scene.wire.send([1])
@@ -667,7 +667,7 @@ async def test_what_comes_while_a_write_is_held_waits_its_turn() -> None:
         assert sizes == [1, 3]
 
 
-async def test_a_stream_whose_last_answer_was_read_is_not_taken_for_stalled() -> None:
+async def test_a_stream_whose_last_answer_was_read_is_not_stalled() -> None:
     async with stream() as scene:
         scene.wire.hold()
         scene.wire.send([1])
@@ -679,7 +679,7 @@ async def test_a_stream_whose_last_answer_was_read_is_not_taken_for_stalled() ->
         assert not scene.run.done()
 
 
-async def test_what_a_cancelled_stream_has_under_way_comes_back_and_is_not_cancelled() -> None:
+async def test_pending_grpc_operations_of_a_cancelled_stream_finish_and_are_not_cancelled() -> None:
     # Else gRPC never frees it: grpc#43360.
     wire = NotedWire()
     async with stream(wire=wire) as scene:
@@ -698,7 +698,7 @@ async def test_what_a_cancelled_stream_has_under_way_comes_back_and_is_not_cance
         assert sorted(wire.ends) == ["read came back", "write came back"]
 
 
-async def test_cancelling_gives_up_a_write_that_is_held() -> None:
+async def test_cancelling_abandons_a_blocked_write() -> None:
     async with stream() as scene:
         scene.wire.hold()
         scene.wire.send([1])

@@ -23,7 +23,7 @@ def arrival(*numbers: int, deadlines_ms: tuple[int, ...] = ()) -> Arrival:
     return tensors.read(message, after=-1, max_frames=64)
 
 
-def test_the_first_frames_stay_and_the_rest_is_told_when_to_come_again() -> None:
+def test_frames_beyond_the_rate_are_refused_with_a_retry_after() -> None:
     arrived = arrival(1, 2, 3, 4, 5)
     refused = ration(arrived, Allowance(Quota(items_per_second=2), lambda: 0.0))
     (group,) = arrived.groups
@@ -35,14 +35,14 @@ def test_the_first_frames_stay_and_the_rest_is_told_when_to_come_again() -> None
         assert "limit of 2 items a second" in error.message
 
 
-def test_a_group_without_a_frame_left_is_gone() -> None:
+def test_a_group_whose_frames_are_all_refused_is_removed() -> None:
     arrived = arrival(1, 2, 3, deadlines_ms=(10, 20, 20))
     refused = ration(arrived, Allowance(Quota(items_per_second=1), lambda: 0.0))
     assert [[*group.sequences] for group in arrived.groups] == [[1]]
     assert [error.sequence for error in refused] == [2, 3]
 
 
-def test_within_the_limit_nothing_is_touched() -> None:
+def test_a_message_within_the_limit_is_unchanged() -> None:
     arrived = arrival(1, 2)
     frames = arrived.groups[0].frames
     assert ration(arrived, Allowance(Quota())) == []
@@ -79,7 +79,9 @@ class Stream:
 
 
 @pytest.mark.parametrize("way", ["queued", "at once", "joined"])
-async def test_an_answer_is_written_and_counted_alike_however_it_came_about(way: str) -> None:
+async def test_an_answer_is_written_and_counted_the_same_at_once_and_after_the_queue(
+    way: str,
+) -> None:
     stream = Stream()
     if way == "joined":
         reply = stream.reply(1, 2)
@@ -96,7 +98,9 @@ async def test_an_answer_is_written_and_counted_alike_however_it_came_about(way:
 
 
 @pytest.mark.parametrize("at_once", [False, True])
-async def test_a_failed_batch_is_an_error_of_each_item_and_counted_alike(at_once: bool) -> None:
+async def test_a_failed_batch_is_an_error_of_each_item_and_counted_the_same_way(
+    at_once: bool,
+) -> None:
     engine = NumberEngine()
     engine.failures = {0: "raise"}
     stream = Stream(engine)

@@ -85,7 +85,7 @@ async def test_a_batch_continues_the_first_callers_trace_and_is_linked_to_all_it
     assert batch.attributes["inkstream.model"] == "number/1"
 
 
-async def test_what_is_computed_at_once_has_the_same_spans() -> None:
+async def test_a_block_computed_at_once_has_the_same_spans() -> None:
     traced = Traced(NumberEngine())
     call = traced.call()
     assert traced.batcher.submit(numbered([1]), at_once=True).done()
@@ -114,7 +114,7 @@ async def test_a_failed_batch_is_recorded_with_its_items(failure: str, at_once: 
     assert len(traced.exporter.get_finished_spans()) == 2
 
 
-async def test_an_unrecorded_call_leaves_nothing_even_in_a_recorded_ones_batch() -> None:
+async def test_an_unrecorded_call_leaves_no_span_even_in_a_recorded_calls_batch() -> None:
     traced = Traced(NumberEngine())
     stranger = traced.batcher.submit(numbered([1]))
     traced.call()
@@ -172,7 +172,7 @@ async def test_a_withdrawn_block_ends_its_span() -> None:
     await traced.batcher.close()
 
 
-async def test_glyphs_belong_to_the_call_that_asked_for_them() -> None:
+async def test_the_spans_of_glyphs_belong_to_their_call() -> None:
     traced = Traced(NumberEngine())
     renderer = GlyphRenderer(traced.batcher, InkMetrics(CollectorRegistry()))
     call = traced.call()
@@ -192,7 +192,7 @@ async def test_glyphs_belong_to_the_call_that_asked_for_them() -> None:
     assert glyph.start_time < batch.start_time, "it begins when it is asked for"
 
 
-def test_a_server_without_traces_imports_none_of_it() -> None:
+def test_a_server_without_traces_imports_no_opentelemetry() -> None:
     program = (
         "import asyncio, sys\n"
         "from inkstream_server.config import Config\n"

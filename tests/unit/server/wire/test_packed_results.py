@@ -22,7 +22,7 @@ numbers = st.integers(0, 2**64 - 1)
 
 
 @given(numbers)
-def test_a_number_is_written_as_protobuf_writes_it(number: int) -> None:
+def test_a_packed_number_equals_that_of_protobuf(number: int) -> None:
     by_protobuf = tensor_pb2.TensorResults(sequences=[number]).SerializeToString()
     assert by_protobuf == b"\x0a" + varint(len(varint(number))) + varint(number)
 
@@ -87,7 +87,7 @@ options = st.builds(
 
 
 @given(answered(), options)
-def test_columns_by_hand_are_what_protobuf_makes_of_the_same_answers(
+def test_packed_columns_equal_those_of_protobuf(
     answer: tuple[list[int], Share], wanted: tensor_pb2.AnswerOptions
 ) -> None:
     sequences, share = answer
@@ -100,7 +100,7 @@ def test_columns_by_hand_are_what_protobuf_makes_of_the_same_answers(
 
 
 @given(st.lists(answered(), min_size=1, max_size=5))
-def test_answers_that_leave_together_keep_every_row_its_columns(
+def test_answers_that_leave_together_keep_the_columns_of_every_row(
     parts: list[tuple[list[int], Share]],
 ) -> None:
     columns: list[PackedResults] = []
@@ -144,7 +144,7 @@ def test_answers_that_leave_together_keep_every_row_its_columns(
     assert all(one != two for one, two in pairwise(labels))
 
 
-def test_a_block_that_took_several_batches_is_numbered_through() -> None:
+def test_a_block_of_several_batches_keeps_its_numbers() -> None:
     batch = Batch("digits/1", np.full((3, 10), 0.1, np.float32), 0.0, 0.0)
     columns = pack_results([5, 6, 9], [Share(batch, 2, 3), Share(batch, 0, 2)], None, 0.0)
     (group,) = StreamRecognizeResponse.FromString(stream_message(columns)).tensors

@@ -44,14 +44,14 @@ def test_each_row_holds_its_best_digit_and_its_probability() -> None:
     assert group.model_version == "digits/1"
 
 
-def test_nothing_that_was_not_asked_for_is_sent() -> None:
+def test_only_requested_fields_are_sent() -> None:
     (group,) = pack(Share(batch(), 0, 6))
     present = {field.name for field, _ in group.ListFields()}
     assert present == {"sequences", "digits", "confidences", "model_version"}
 
 
 @given(st.integers(1, 10), st.integers(0, 1000))
-def test_the_top_k_fall_and_begin_with_the_digit(top_k: int, seed: int) -> None:
+def test_the_top_k_are_sorted_and_begin_with_the_digit(top_k: int, seed: int) -> None:
     whole = batch(seed=seed)
     (group,) = pack(Share(whole, 1, 4), top_k=top_k)
     digits = table(group.top_digits, top_k).astype(int)
@@ -65,7 +65,7 @@ def test_the_top_k_fall_and_begin_with_the_digit(top_k: int, seed: int) -> None:
     )
 
 
-def test_the_first_of_equals_is_the_digit() -> None:
+def test_the_first_of_equal_probabilities_is_the_digit() -> None:
     level = Batch("digits/1", np.full((1, 10), 0.1, np.float32), 0.0, 0.0)
     (group,) = pack(Share(level, 0, 1), top_k=3)
     assert [*group.digits] == [0]
@@ -78,7 +78,7 @@ def test_probabilities_are_those_of_the_digits_in_order() -> None:
     np.testing.assert_array_equal(table(group.probabilities, 10), whole.probabilities[3:6])
 
 
-def test_timings_tell_the_wait_and_the_computation_apart() -> None:
+def test_timings_separate_the_wait_from_the_computation() -> None:
     (group,) = pack(Share(batch(), 0, 2), timings=True)
     assert [*group.queued_us] == [500_000] * 2
     assert [*group.inferred_us] == [2000] * 2
@@ -119,7 +119,7 @@ def test_a_failure_becomes_one_error_an_item_with_its_code(
     assert OUTCOME_OF_CODE[code] == outcome
 
 
-def test_only_an_overloaded_server_says_when_to_try_again() -> None:
+def test_only_overload_errors_carry_a_retry_after() -> None:
     assert answers.shared_error([1], QueueFull("full", 250)).error.retry_after_ms == 250
     assert answers.shared_error([1], WouldBeLate("late", 400)).error.retry_after_ms == 400
     assert answers.shared_error([1], DeadlineExpired("late")).error.retry_after_ms == 0
@@ -129,9 +129,7 @@ def test_only_an_overloaded_server_says_when_to_try_again() -> None:
     sequences=st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 300)),
     failure=st.builds(WouldBeLate, st.text(), st.integers(0, 10_000)),
 )
-def test_errors_written_by_hand_are_those_that_protobuf_writes(
-    sequences: list[int], failure: Exception
-) -> None:
+def test_packed_errors_equal_those_of_protobuf(sequences: list[int], failure: Exception) -> None:
     response, shared = answers.Response(), answers.shared_error(sequences, failure)
     response.shared_errors += [shared, shared]
     response.errors.append(error_pb2.ItemError(sequence=1, field="x"))

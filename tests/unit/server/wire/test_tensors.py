@@ -115,7 +115,7 @@ def test_a_frame_of_impossible_pixels_is_refused_alone(bad: float, said: str) ->
     assert arrival.errors[0].field == "tensors.float32"
 
 
-def test_rounding_of_float_arithmetic_is_forgiven() -> None:
+def test_rounding_errors_of_floats_are_accepted() -> None:
     arrival = read(sequences=[1, 2], float32=floats(1 + 1e-7, -1e-7).tobytes())
     assert not arrival.errors
 
@@ -160,7 +160,7 @@ def test_a_refused_number_stays_used() -> None:
         ({"uint8": bytes(784)}, "sequences", "expected a number for each frame, got none"),
     ],
 )
-def test_columns_that_do_not_fit_together_refuse_the_message_by_name(
+def test_columns_of_different_lengths_refuse_the_message_and_are_named(
     columns: dict[str, Any], field: str, said: str
 ) -> None:
     arrival = read(**columns)
@@ -173,13 +173,13 @@ def test_columns_that_do_not_fit_together_refuse_the_message_by_name(
             raise AssertionError(error.message)
 
 
-def test_a_message_beyond_the_limit_costs_one_refusal_not_one_a_frame() -> None:
+def test_a_message_beyond_the_limit_gets_one_refusal_not_one_a_frame() -> None:
     with pytest.raises(TooManyFrames, match="may carry 4 frames, got 5; split it"):
         read(max_frames=4, sequences=range(5), uint8=b"")
     assert not read(max_frames=5, sequences=range(5), uint8=bytes(5 * 784)).errors
 
 
-def test_one_deadline_holds_for_all_frames() -> None:
+def test_one_deadline_applies_to_all_frames() -> None:
     arrival = read(sequences=[1, 2], uint8=bytes(1568), deadlines_ms=[30])
     assert [(group.sequences, group.deadline_ms) for group in arrival.groups] == [([1, 2], 30)]
 

@@ -136,7 +136,7 @@ def test_a_death_before_any_report_changes_nothing() -> None:
     assert value(sums, "items_total") == 5
 
 
-def test_one_process_can_be_asked_for() -> None:
+def test_the_metrics_of_one_process_can_be_selected() -> None:
     sums = MetricSums()
     sums.reported(0, gauge("streams", 3))
     sums.reported(1, gauge("streams", 4))
@@ -167,7 +167,7 @@ def test_the_page_of_one_process_equals_its_registry_after_json() -> None:
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
-def test_deaths_in_any_order_leave_the_last_digit_of_a_sum_as_it_was(
+def test_deaths_in_any_order_change_no_sum(
     order: tuple[int, ...],
 ) -> None:
     sums = MetricSums()

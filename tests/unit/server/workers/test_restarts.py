@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from inkstream_server.workers.restarts import LONGEST_SECONDS, STEADY_SECONDS, Restarts
 
 
-def test_each_restart_in_a_row_waits_twice_as_long_until_there_is_none() -> None:
+def test_each_restart_in_a_row_waits_twice_as_long_up_to_the_last() -> None:
     restarts = Restarts(4)
     assert [restarts.pause(lived=1) for _ in range(5)] == [0.1, 0.2, 0.4, 0.8, None]
 

@@ -28,7 +28,7 @@ def of_part(glyphs: list[Glyph], part: str) -> list[Glyph]:
     return [glyph for glyph in glyphs if glyph.part == part]
 
 
-def test_what_is_learned_is_counted_by_the_mixture(glyphs: list[Glyph]) -> None:
+def test_the_mixture_sets_the_counts_of_an_epoch(glyphs: list[Glyph]) -> None:
     learned = learnable(glyphs, FEW)
     frames, labels = learned.frames, learned.labels
     training = of_part(glyphs, "training")
@@ -48,7 +48,7 @@ def test_what_is_learned_is_counted_by_the_mixture(glyphs: list[Glyph]) -> None:
 
 
 @pytest.mark.parametrize("evenness", [0.0, 0.5, 1.0])
-def test_a_writer_of_many_digits_drowns_the_others_no_more_than_is_wanted(
+def test_the_weight_of_a_writer_grows_with_its_digits_by_the_chosen_power(
     glyphs: list[Glyph], evenness: float
 ) -> None:
     digits = [g for g in of_part(glyphs, "training") if g.source == "uji" and g.label.isdecimal()]
@@ -69,7 +69,7 @@ def test_no_two_drawings_of_a_digit_are_alike(glyphs: list[Glyph]) -> None:
     assert (drawn[:, 0] != drawn[:, 1]).any(axis=1).all()
 
 
-def test_look_alikes_and_held_out_writers_are_never_learned(
+def test_look_alikes_and_held_out_writers_are_never_trained_on(
     glyphs: list[Glyph], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[int] = []
@@ -119,7 +119,7 @@ def test_a_set_holds_one_part_and_halves_beside_wholes(glyphs: list[Glyph]) -> N
     assert change[test.labels == 8].mean() > 3 * change[test.labels == 1].mean()
 
 
-def test_everything_at_once_and_told_as_it_is_drawn(small_ink: Path) -> None:
+def test_prepare_draws_and_splits_everything_and_reports_progress(small_ink: Path) -> None:
     told: list[int] = []
     parts = prepare(FEW, small_ink, told.append)
     assert sum(told) > 1000

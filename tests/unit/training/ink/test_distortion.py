@@ -39,7 +39,7 @@ def test_any_ink_stays_ink_of_as_many_strokes(strokes: Strokes, seed: int) -> No
 
 
 @given(inks, st.integers(0, 10_000))
-def test_without_amounts_only_place_and_size_change(strokes: Strokes, seed: int) -> None:
+def test_with_amounts_of_zero_only_place_and_size_change(strokes: Strokes, seed: int) -> None:
     written = np.concatenate(distort(strokes, NONE, np.random.default_rng(seed)))
     whole = np.concatenate(strokes)
     low, high = whole.min(axis=0), whole.max(axis=0)
@@ -47,14 +47,14 @@ def test_without_amounts_only_place_and_size_change(strokes: Strokes, seed: int)
     np.testing.assert_allclose(written * extent + (low + high) / 2, whole, atol=1e-6)
 
 
-def test_the_hand_does_not_depend_on_the_unit_or_place() -> None:
+def test_distortion_does_not_depend_on_the_unit_or_place() -> None:
     moved = [3.0 * stroke + 70.0 for stroke in FOUR]
     once, again = (distort(ink, AMOUNTS, np.random.default_rng(5)) for ink in (FOUR, moved))
     for one, other in zip(once, again, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-9)
 
 
-def test_the_same_generator_writes_the_same_and_goes_on_to_another() -> None:
+def test_a_seed_repeats_its_distortion_and_the_next_one_differs() -> None:
     rng = np.random.default_rng(3)
     first, second = distort(FOUR, AMOUNTS, rng), distort(FOUR, AMOUNTS, rng)
     again = distort(FOUR, AMOUNTS, np.random.default_rng(3))
@@ -82,7 +82,7 @@ def test_coarse_ink_lies_on_a_grid() -> None:
     np.testing.assert_allclose(written * 12, np.round(written * 12), atol=1e-9)
 
 
-def test_an_end_falls_short_by_no_more_than_is_wanted() -> None:
+def test_an_end_is_cut_by_no_more_than_the_chosen_amount() -> None:
     line = [np.stack([np.arange(100.0), np.zeros(100)], axis=1)]
     amounts = dataclasses.replace(NONE, short_chance=1.0, short_share=0.2)
     rng = np.random.default_rng(1)
@@ -91,7 +91,7 @@ def test_an_end_falls_short_by_no_more_than_is_wanted() -> None:
     assert max(lengths) > 98
 
 
-def test_pens_are_as_thick_as_the_recipe_says() -> None:
+def test_pen_widths_are_those_of_the_recipe() -> None:
     rng = np.random.default_rng(1)
     widths = [pen_width(AMOUNTS, rng) for _ in range(500)]
     low, high = AMOUNTS.pen_widths

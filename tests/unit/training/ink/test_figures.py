@@ -67,12 +67,12 @@ def test_letters_that_look_like_digits_are_reported_apart(found: dict[str, Any])
     assert found["look_alikes.rejected"] == 0.0
 
 
-def test_half_of_the_ink_is_sure_above_99_percent_only(found: dict[str, Any]) -> None:
+def test_half_drawn_digits_count_as_sure_only_above_99_percent(found: dict[str, Any]) -> None:
     assert found["half_ink.sure"] == 0.2
     assert found["half_ink.rejected"] == 0.6
 
 
-def test_what_a_rule_answers_is_what_the_server_answers() -> None:
+def test_a_rule_answers_the_same_digits_as_the_server() -> None:
     card = json.dumps({"reject": {"not_a_digit_below": 0.4, "unsure_below": 0.8}})
     reasons = rule_of(card).reasons(ANSWERS.digits)
     assert reasons is not None

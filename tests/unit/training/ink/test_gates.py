@@ -7,7 +7,7 @@ def figures(**differing: float) -> dict[str, float]:
     return {name: bound.limit for name, bound in GATES.items()} | differing
 
 
-def test_a_figure_at_its_bound_holds_and_one_beyond_it_does_not() -> None:
+def test_a_figure_at_its_bound_passes_and_one_beyond_it_does_not() -> None:
     assert all(result.holds for result in check([figures()]).values())
     results = check([figures(mnist_accuracy=0.9909, pen_ece=0.0081)])
     assert {name for name, result in results.items() if not result.holds} == {
@@ -16,14 +16,14 @@ def test_a_figure_at_its_bound_holds_and_one_beyond_it_does_not() -> None:
     }
 
 
-def test_the_mean_of_the_seeds_is_held_against_the_bound_and_no_single_seed() -> None:
+def test_the_mean_of_the_seeds_is_compared_with_the_bound_and_no_single_seed() -> None:
     result = check([figures(uji_accuracy=value) for value in (0.97, 0.975, 0.98)])["uji_accuracy"]
     assert result.mean == 0.975
     assert result.holds
     assert result.seeds == [0.97, 0.975, 0.98]
 
 
-def test_rounding_of_sums_fails_no_bound() -> None:
+def test_rounding_errors_fail_no_bound() -> None:
     result = check([figures(half_ink_sure=value) for value in (0.01, 0.06, 0.08)])["half_ink_sure"]
     assert result.mean == 0.05
     assert result.holds

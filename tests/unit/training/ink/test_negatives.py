@@ -24,7 +24,7 @@ def test_half_of_the_ink_is_cut_where_half_of_the_length_is_reached() -> None:
     np.testing.assert_allclose(half, np.array([[0, 0], [3, 0], [3, 0.5]]))
 
 
-def test_strokes_come_in_writing_order_and_the_way_between_them_costs_nothing() -> None:
+def test_a_prefix_keeps_the_writing_order_and_ignores_the_gaps_between_strokes() -> None:
     first, second = prefix(TWO, 0.5)
     np.testing.assert_allclose(first, TWO[0])
     np.testing.assert_allclose(second, [[0, 5], [2, 5]])
@@ -32,7 +32,7 @@ def test_strokes_come_in_writing_order_and_the_way_between_them_costs_nothing() 
     np.testing.assert_allclose(only, [[0, 0], [1, 0]])
 
 
-def test_all_of_the_ink_is_the_glyph_and_none_of_it_a_point() -> None:
+def test_a_prefix_of_all_ink_is_the_glyph_and_of_none_a_point() -> None:
     for whole, stroke in zip(prefix(TWO, 1.0), TWO, strict=True):
         np.testing.assert_array_equal(whole, stroke)
     (point,) = prefix(CORNER, 0.0)
@@ -63,7 +63,7 @@ def test_a_prefix_has_the_share_of_the_length_that_was_asked_for(
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
-def test_a_share_that_is_none_is_refused(share: float) -> None:
+def test_an_invalid_share_is_refused(share: float) -> None:
     with pytest.raises(ValueError, match="share: expected 0 to 1"):
         prefix(CORNER, share)
 
@@ -79,12 +79,12 @@ def test_shares_of_negatives_are_10_to_60_percent_and_mostly_near_the_greatest()
 
 
 @pytest.mark.parametrize("label", list("OoIliSsZzBbqgDQ|/"))
-def test_what_looks_like_a_digit_is_known(label: str) -> None:
+def test_letters_that_look_like_digits_are_listed(label: str) -> None:
     assert looks_like_a_digit(label)
 
 
 @pytest.mark.parametrize("label", list("AaEehkKMmNnRWwxX#&@?=+"))
-def test_what_does_not_is_not(label: str) -> None:
+def test_other_letters_are_not_listed_as_look_alikes(label: str) -> None:
     assert not looks_like_a_digit(label)
 
 

@@ -31,7 +31,7 @@ def test_auroc_of_a_hand_computed_case() -> None:
     assert auroc(scores(0.9, 0.4), scores(0.1, 0.4, 0.6)) == pytest.approx(4.5 / 6)
 
 
-def test_auroc_of_parted_equal_and_turned_scores() -> None:
+def test_auroc_of_separate_equal_and_reversed_scores() -> None:
     assert auroc(scores(0.8, 0.9), scores(0.1, 0.2)) == 1.0
     assert auroc(scores(0.5, 0.5), scores(0.5)) == 0.5
     assert auroc(scores(0.1, 0.2), scores(0.8, 0.9)) == 0.0
@@ -64,9 +64,7 @@ def test_a_share_that_cannot_be_kept_is_refused(kept: float) -> None:
 
 
 @pytest.mark.parametrize(("digits", "others"), [((), (0.5,)), ((0.5,), ())])
-def test_nothing_to_tell_apart_is_refused(
-    digits: tuple[float, ...], others: tuple[float, ...]
-) -> None:
+def test_one_class_alone_is_refused(digits: tuple[float, ...], others: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="at least one each"):
         auroc(scores(*digits), scores(*others))
 
@@ -84,7 +82,7 @@ def test_thresholds_of_a_hand_computed_case() -> None:
     assert "mnist, pen" in rule.chosen
 
 
-def test_a_digit_is_not_unsure_where_nothing_is_wrong() -> None:
+def test_without_errors_unsure_begins_at_the_lowest_right_answer() -> None:
     right = (rows(0.9, 0.8), np.array([3, 3]))
     rule = choose({"mnist": right, "pen": right})
     assert rule.not_a_digit_below <= rule.unsure_below == 0.8

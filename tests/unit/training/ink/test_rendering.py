@@ -13,13 +13,13 @@ def test_training_draws_what_the_server_draws() -> None:
     assert (render(ANGLE, y_up=True) != render(ANGLE, y_up=False)).any()
 
 
-def test_what_has_no_ink_is_blank() -> None:
+def test_a_glyph_without_ink_is_drawn_blank() -> None:
     frame = render([], y_up=False)
     assert frame.shape == (28, 28)
     assert not frame.any()
 
 
-def test_widths_of_a_glyph_lie_beside_each_other_and_every_glyph_is_told() -> None:
+def test_the_widths_of_a_glyph_are_adjacent_and_progress_is_reported_for_each_glyph() -> None:
     told: list[int] = []
     frames = render_all([(STICK, False), (ANGLE, False)], (2.0, 3.0), told.append)
     assert frames.shape == (4, 28, 28)

@@ -22,7 +22,7 @@ def test_every_glyph_comes_with_its_writer_and_its_direction(small_ink: Path) ->
     assert [glyphs[0].y_up for glyphs in files.values()] == [True, True, True, False]
 
 
-def test_ink_is_upright_whichever_way_y_grows(small_ink: Path) -> None:
+def test_ink_is_upright_for_both_directions_of_y(small_ink: Path) -> None:
     files = sources.load(small_ink)
     for name in ("pendigits/pendigits-orig.tra.gz", "uji/digits.jsonl.gz"):
         seven = next(glyph for glyph in files[name] if glyph.label == "7")
@@ -31,7 +31,7 @@ def test_ink_is_upright_whichever_way_y_grows(small_ink: Path) -> None:
         assert rows.argmax() < 10, "the bar of a 7 is at the top"
 
 
-def test_files_are_looked_for_where_the_environment_says(
+def test_files_are_read_from_the_folder_of_the_environment(
     small_ink: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INKSTREAM_DATA", str(small_ink))
@@ -57,7 +57,7 @@ def test_a_missing_file_is_named(small_ink: Path, tmp_path: Path) -> None:
     assert sources.locate(tmp_path) is None
 
 
-def test_a_file_that_is_not_the_one_meant_is_refused(small_ink: Path, tmp_path: Path) -> None:
+def test_a_file_with_another_digest_is_refused(small_ink: Path, tmp_path: Path) -> None:
     for file in sources.FILES:
         (tmp_path / file.name).parent.mkdir(exist_ok=True)
         (tmp_path / file.name).write_bytes((small_ink / file.name).read_bytes())
@@ -67,7 +67,7 @@ def test_a_file_that_is_not_the_one_meant_is_refused(small_ink: Path, tmp_path: 
         sources.load(tmp_path)
 
 
-def test_where_x_and_y_are_counted_apart_the_shape_is_kept() -> None:
+def test_the_aspect_is_kept_if_x_and_y_have_different_resolutions() -> None:
     real = sources.locate()
     if real is None:
         pytest.skip("pen ink is not here: set INKSTREAM_DATA to the folder that holds pendigits/")

@@ -23,7 +23,7 @@ def test_six_of_thirty_numbered_writers_are_held_out() -> None:
         ("syn/cam", "training"),  # b14c9198: 0.693
     ],
 )
-def test_a_unipen_writer_stays_where_its_name_puts_it(writer: str, part: str) -> None:
+def test_the_name_of_a_unipen_writer_decides_its_set(writer: str, part: str) -> None:
     assert part_of("unipen", writer) == part
 
 
@@ -37,12 +37,12 @@ def test_about_a_fifth_of_unipen_s_writers_are_held_out() -> None:
     ("source", "writer", "says"),
     [("emnist", "1", "source: expected one of pendigits"), ("uji", "Ann", "writer's number")],
 )
-def test_what_no_rule_covers_is_refused(source: str, writer: str, says: str) -> None:
+def test_a_writer_that_no_rule_covers_is_refused(source: str, writer: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         part_of(source, writer)
 
 
-def test_no_real_writer_is_on_two_sides() -> None:
+def test_no_real_writer_is_in_two_sets() -> None:
     if locate() is None:
         pytest.skip("pen ink is not here: set INKSTREAM_DATA to the folder that holds pendigits/")
     glyphs = [glyph for of_file in load().values() for glyph in of_file]

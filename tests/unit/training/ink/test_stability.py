@@ -42,7 +42,7 @@ def cuts(digits: list[int], confidences: list[float], lasted: list[bool]) -> Cut
     return Cuts(np.array(digits), np.array(confidences), np.array(lasted))
 
 
-def test_an_early_answer_lasts_where_the_whole_glyph_is_answered_alike() -> None:
+def test_an_early_answer_is_stable_if_the_whole_glyph_gets_the_same_digit() -> None:
     observed = observe(GLYPHS, "validation", by_width)
     assert len(observed["interim"].digits) == len(SHARES)
     # The first pen-up leaves a stick, the second the whole glyph.
@@ -55,7 +55,7 @@ def test_a_part_without_digits_is_refused() -> None:
         observe(GLYPHS, "training", by_width)
 
 
-def test_a_table_holds_the_share_that_lasted_and_few_answers_lean_on_all_digits() -> None:
+def test_a_table_holds_stable_shares_and_bins_with_few_answers_use_those_of_all_digits() -> None:
     many = cuts([7] * 2000, [0.97] * 2000, [True] * 500 + [False] * 1500)
     one = cuts([3], [0.97], [True])
     together = Cuts(
@@ -76,7 +76,7 @@ def test_the_expected_error_of_a_hand_computed_case() -> None:
     assert expected_error(observed.confidences, observed) == pytest.approx(0.15)
 
 
-def test_the_command_prints_tables_and_how_far_they_are_off(small_ink: Path) -> None:
+def test_the_command_prints_tables_and_their_calibration_error(small_ink: Path) -> None:
     model = str(BUNDLED / "digits/1")
     result = CliRunner().invoke(main, ["stability", model, "--data", str(small_ink)])
     assert result.exit_code == 0, result.output

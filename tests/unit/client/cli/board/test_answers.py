@@ -63,6 +63,6 @@ def test_an_error_names_the_strokes_to_write_again() -> None:
     assert trouble(InvalidInk("no"), {3: 11}) == {"message": "no", "strokes": []}
 
 
-def test_a_server_is_gone_for_a_reason() -> None:
+def test_the_reason_for_which_a_server_is_gone_is_shown() -> None:
     assert server_gone(ConnectionLost("it broke")) == {"state": "gone", "why": "it broke"}
     assert server_gone(None) == {"state": "gone", "why": ""}

@@ -45,7 +45,7 @@ def test_a_new_reader_ends_the_one_before() -> None:
     assert numbers(mailbox, second) == [1]
 
 
-def test_a_mailbox_without_a_new_reader_is_left() -> None:
+def test_a_mailbox_without_a_new_reader_is_abandoned() -> None:
     mailbox = Mailbox()
     reader = mailbox.begin()
     assert mailbox.is_left(reader, 0)

@@ -21,7 +21,7 @@ def test_a_lost_and_a_new_connection_are_reported_once_each() -> None:
     assert [state["state"] for state in told] == ["gone", "ready"]
 
 
-def test_an_idle_server_is_asked() -> None:
+def test_an_idle_server_is_checked() -> None:
     told: list[dict[str, Any]] = []
     watch = ServerWatch(told.append)
     answers = iter([None, ConnectionFailed("nobody is there"), None])

@@ -151,7 +151,7 @@ def test_recognize_shows_names_as_they_are(run: Run, tmp_path: Path) -> None:
     assert f"{missing}" in result.stderr
 
 
-def test_recognize_goes_on_after_a_bad_file_and_says_so(run: Run, tmp_path: Path) -> None:
+def test_recognize_continues_after_a_bad_file_and_reports_it(run: Run, tmp_path: Path) -> None:
     (tmp_path / "broken.npy").write_bytes(b"nothing")
     np.save(tmp_path / "wide.npy", np.zeros((2, 30, 30), np.uint8))
     np.save(tmp_path / "good.npy", np.stack([frame(REFUSED), frame(4)]))
@@ -233,7 +233,7 @@ def test_eval_counts_and_times(run: Run, labelled: tuple[Path, Path]) -> None:
     assert only_object(run("eval", *labelled, "--json", "--limit", 4))["images"] == 4
 
 
-def test_eval_sends_again_after_a_retry_after(
+def test_eval_retries_after_the_retry_after(
     run: Run, fake: FakeServer, labelled: tuple[Path, Path]
 ) -> None:
     fake.busy = 3

@@ -61,7 +61,9 @@ def test_convert_keeps_the_ink(run: Run, sevens: Path, tmp_path: Path, name: str
     assert (after.label, after.writer) == ("7", "12")
 
 
-def test_convert_says_what_it_cannot_write(run: Run, sevens: Path, tmp_path: Path) -> None:
+def test_convert_reports_ink_that_the_format_cannot_express(
+    run: Run, sevens: Path, tmp_path: Path
+) -> None:
     for target in (tmp_path / "a.png", tmp_path / "absent" / "a.jsonl"):
         shown = run("convert", sevens, target)
         assert shown.exit_code == 2
@@ -214,13 +216,13 @@ def test_draw_without_the_servers_package_says_what_to_install(
     assert run("draw", sevens, "--ink-only").exit_code == 0
 
 
-def test_draw_beyond_the_end_is_said(run: Run, sevens: Path) -> None:
+def test_draw_reports_an_index_beyond_the_end(run: Run, sevens: Path) -> None:
     shown = run("draw", sevens, "--index", 3)
     assert shown.exit_code == 2
     assert "no ink 3" in shown.stderr
 
 
-def test_draw_of_no_ink_is_said(run: Run, tmp_path: Path) -> None:
+def test_draw_reports_a_file_without_ink(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "empty.jsonl"
     file.touch()
     shown = run("draw", file)
@@ -228,7 +230,7 @@ def test_draw_of_no_ink_is_said(run: Run, tmp_path: Path) -> None:
     assert "has no ink" in shown.stderr
 
 
-def test_a_picture_that_would_not_be_what_its_name_says_is_refused(
+def test_a_picture_name_with_another_format_is_refused(
     run: Run, sevens: Path, tmp_path: Path
 ) -> None:
     shown = run("draw", sevens, "--output", tmp_path / "a.jpg")
@@ -251,20 +253,20 @@ def test_dots_show_where_the_ink_is(utf: bool) -> None:
 @pytest.mark.parametrize(
     "ink", [Ink(()), Ink((Stroke.of([(3, 3)]),)), seven(), seven().with_y("up"), *write_digits(10)]
 )
-def test_any_ink_has_its_pictures(ink: Ink) -> None:
+def test_any_ink_can_be_drawn(ink: Ink) -> None:
     small, large = thumbnail(ink), np.asarray(portrait(ink, 64).convert("L"))
     assert small.shape == (28, 28)
     assert large.shape == (64, 64)
     assert (small.max() > 128) == (large.min() < 200) == bool(ink.strokes)
 
 
-def test_a_seven_stands_upright_whichever_way_y_grows() -> None:
+def test_a_seven_is_upright_for_both_directions_of_y() -> None:
     np.testing.assert_array_equal(thumbnail(seven()), thumbnail(seven().with_y("up")))
     rows = np.flatnonzero(thumbnail(seven()).sum(axis=1))
     assert thumbnail(seven())[rows[0] + 1].sum() > thumbnail(seven())[rows[-1] - 1].sum()
 
 
-def test_simulated_ink_has_the_pace_of_a_hand() -> None:
+def test_simulated_ink_is_written_at_the_speed_of_a_hand() -> None:
     inks = write_digits(20)
     assert [ink.label for ink in inks] == [str(n % 10) for n in range(20)]
     for ink in inks:
@@ -390,7 +392,9 @@ def test_the_other_end_of_the_pen_erases_what_it_touches(
     assert erased == [1]
 
 
-def test_without_a_tablet_there_is_a_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_tablet_there_is_an_error_in_one_sentence(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def absent(_: str | None) -> object:
         raise NoTablet("tablet: no device file of a tablet can be read")
 

@@ -20,9 +20,7 @@ def test_times_of_the_file_are_kept_except_long_gaps_and_steps_back() -> None:
 
 
 @pytest.mark.parametrize(("rate", "believed"), [(50, 50), (None, 100), (10, 100)])
-def test_without_times_the_rate_counts_if_it_can_be_believed(
-    rate: float | None, believed: float
-) -> None:
+def test_without_times_a_plausible_rate_is_used(rate: float | None, believed: float) -> None:
     stroke = Stroke.of(np.zeros((5, 2)))
     assert point_seconds(stroke, rate).tolist() == pytest.approx([n / believed for n in range(5)])
 
