@@ -14,7 +14,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from inkstream._connection.channels import Channels
-from inkstream._connection.stream import WINDOW_UNTIL_TOLD, StreamCall
+from inkstream._connection.stream import StreamCall
 from inkstream._exceptions import (
     ClientClosed,
     ConnectionLost,
@@ -23,6 +23,7 @@ from inkstream._exceptions import (
     ServerDraining,
 )
 from inkstream._fork import Inheritable
+from inkstream._images.exchange import WINDOW_UNTIL_TOLD
 from inkstream._images.outbox import Outbox
 from inkstream._images.resend import RefusedImages
 from inkstream._options.client import Options
@@ -148,7 +149,16 @@ class Connection(Inheritable):
             InkstreamError: the policy says not to try again.
         """
         self._is_moving = False
-        stream = self._new_stream()
+        self._report(ConnectionState.CONNECTING)
+        stream = StreamCall(
+            self._channels.stream(),
+            self._channels.place,
+            self._options,
+            self._outbox,
+            self._ink,
+            self._work,
+            self._refused.hold,
+        )
         try:
             await self._while_expiring(stream.open())
         except InkstreamError as error:
@@ -184,18 +194,6 @@ class Connection(Inheritable):
         self._is_moving = stream.has_unanswered
         self._report(ConnectionState.DRAINING)
         self._channels.turn()
-
-    def _new_stream(self) -> StreamCall:
-        self._report(ConnectionState.CONNECTING)
-        return StreamCall(
-            self._channels.stream(),
-            self._channels.place,
-            self._options,
-            self._outbox,
-            self._ink,
-            self._work,
-            self._refused.hold,
-        )
 
     async def _use(self, stream: StreamCall) -> InkstreamError | None:
         """Run a stream to its end; gives the error that ended it, or None."""

@@ -21,7 +21,7 @@ from inkstream._exceptions import (
     unreachable,
 )
 from inkstream._fork import rpc_errors
-from inkstream._images.exchange import Exchange, Refusal
+from inkstream._images.exchange import WINDOW_UNTIL_TOLD, Exchange, Refusal
 from inkstream._images.outbox import Outbox
 from inkstream._options.client import Options
 from inkstream._pens.exchange import InkExchange
@@ -31,9 +31,6 @@ from inkstream.v1 import recognition_service_pb2 as wire
 Call: TypeAlias = grpc.aio.StreamStreamCall[
     wire.StreamRecognizeRequest, wire.StreamRecognizeResponse
 ]
-
-WINDOW_UNTIL_TOLD = 1024
-"""Frames that may be unanswered until a server has said how many."""
 
 _GATHERED = 64
 """Parcels and pens that are enough for one message, so that it waits for no more."""
@@ -57,7 +54,7 @@ class StreamCall:
         Args:
             call: the gRPC call, not yet used.
             address: where it goes, for error messages.
-            options: the options of the client.
+            options: those of the client.
             outbox: images that wait.
             ink: ink that waits.
             work: set when there is something to send.
@@ -70,12 +67,10 @@ class StreamCall:
         self._ink = ink
         self._work = work
         self._on_refusals = on_refusals
-        self._exchange: Exchange | None = None
+        self._images = Exchange(outbox, item_retries=options.retry_policy.item_retries)
         self._pens = InkExchange(ink)
         self.draining = asyncio.Event()
         """Set when the server says that it drains: new items go to the next stream."""
-        self.window = WINDOW_UNTIL_TOLD
-        """Frames that may be unanswered, as the server says."""
         self.has_answered = False
         """Whether the server answered any item."""
         self.has_carried = False
@@ -101,13 +96,8 @@ class StreamCall:
                 f"{self.address} did not open the stream; is it an inkstream server?"
             )
         opened = response.opened
-        self.window = opened.window or WINDOW_UNTIL_TOLD
-        self._exchange = Exchange(
-            self._outbox,
-            window=self.window,
-            max_frames_per_message=opened.max_frames_per_message or self.window,
-            item_retries=self._options.retry_policy.item_retries,
-        )
+        self._images.window = opened.window or WINDOW_UNTIL_TOLD
+        self._images.max_frames_per_message = opened.max_frames_per_message or self.window
 
     async def run(self) -> None:
         """Use the stream until either side ends it. It may be cancelled.
@@ -115,10 +105,9 @@ class StreamCall:
         Raises:
             InkstreamError: the stream broke.
         """
-        assert self._exchange is not None, "open comes first"
-        writing = asyncio.create_task(self._write(self._exchange), name="inkstream writer")
+        writing = asyncio.create_task(self._write(), name="inkstream writer")
         try:
-            await self._read(self._exchange)
+            await self._read()
         except rpc_errors() as failed:
             raise from_status(failed, self.address, opened=True) from failed
         finally:
@@ -133,11 +122,10 @@ class StreamCall:
         """End the stream and put what is unanswered back into the outboxes.
 
         Args:
-            error: how the stream broke; None where it ended on purpose.
+            error: how the stream broke; None if it ended on purpose.
         """
         self._call.cancel()
-        if self._exchange is not None:
-            self._exchange.give_back(error, self._options.retry_policy.resends)
+        self._images.give_back(error, self._options.retry_policy.resends)
         self._pens.give_back(error, self._options.retry_policy.resends)
 
     def leave_ink(self) -> None:
@@ -147,8 +135,12 @@ class StreamCall:
     @property
     def has_unanswered(self) -> bool:
         """Whether the server still has to answer items."""
-        exchange = self._exchange
-        return (exchange is not None and exchange.unanswered > 0) or self._pens.is_pending
+        return self._images.unanswered > 0 or self._pens.is_pending
+
+    @property
+    def window(self) -> int:
+        """Frames that may be unanswered, as the server says."""
+        return self._images.window
 
     async def _first_response(self) -> wire.StreamRecognizeResponse | None:
         config = wire.StreamRecognizeRequest(config=self._options.stream_config())
@@ -163,10 +155,9 @@ class StreamCall:
             # The call ended before the write; reading gives the reason.
             return await self._next()
 
-    async def _write(self, exchange: Exchange) -> None:
+    async def _write(self) -> None:
         """Send what waits; what comes during a write goes into the next message."""
-        call, outbox = self._call, self._outbox
-        draining = self.draining
+        call, outbox, draining = self._call, self._outbox, self.draining
         ends_of_call: tuple[type[Exception], ...] = (*rpc_errors(), asyncio.InvalidStateError)
         try:
             while not draining.is_set():
@@ -176,7 +167,7 @@ class StreamCall:
                 await self._gather()
                 if draining.is_set():
                     break  # The next stream sends what waits.
-                images = exchange.next_message(time.monotonic())
+                images = self._images.next_message(time.monotonic())
                 if images is not None:
                     self.has_carried = True
                     await call.write(images)
@@ -222,18 +213,18 @@ class StreamCall:
         finally:
             alarm.cancel()
 
-    async def _read(self, exchange: Exchange) -> None:
+    async def _read(self) -> None:
         """Deliver answers until the server ends the stream."""
         while (response := await self._next()) is not None:
             if response.HasField("draining"):
                 # Before the answers in the same message: the room that they make is for the next stream.
                 self._pens.is_leaving = self._options.retry_policy.attempts != 0
                 self.draining.set()
-            exchange.receive(response)
+            self._images.receive(response)
             if response.glyphs or response.errors:
                 self._pens.receive(response)
-                if exchange.refusals:
-                    refusals, exchange.refusals = exchange.refusals, []
+                if refusals := self._images.refusals:
+                    self._images.refusals = []
                     self._on_refusals(refusals)
             if not self.has_answered:
                 self.has_answered = bool(response.tensors or response.glyphs or response.errors)
@@ -241,7 +232,7 @@ class StreamCall:
                 self._work.set()
 
     async def _next(self) -> wire.StreamRecognizeResponse | None:
-        """The next response; None where the server ended the stream without an error."""
+        """The next response; None if the server ended the stream without an error."""
         response = await self._call.read()
         return response if isinstance(response, wire.StreamRecognizeResponse) else None
 

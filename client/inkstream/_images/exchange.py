@@ -17,6 +17,9 @@ from inkstream._results.images import Answers
 from inkstream.v1 import recognition_service_pb2 as wire
 from inkstream.v1 import tensor_pb2
 
+WINDOW_UNTIL_TOLD = 1024
+"""Frames that may be unanswered until a server has said how many."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -31,40 +34,27 @@ class Refusal:
 class Exchange:
     """The frames under way on one stream, from the message that carries them to their answers."""
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        *,
-        window: int,
-        max_frames_per_message: int,
-        item_retries: int = 0,
-    ) -> None:
+    def __init__(self, outbox: Outbox, *, item_retries: int = 0) -> None:
         """Start with nothing under way.
 
         Args:
             outbox: gives the frames, and takes back those that are not answered.
-            window: the most frames that may be unanswered.
-            max_frames_per_message: the most frames in one message.
             item_retries: how often one frame may be refused before its caller gets the error.
         """
         self._outbox = outbox
         self._item_retries = item_retries
         self.refusals: list[Refusal] = []
         """Frames to send again; the caller of `receive` takes them out."""
-        self._window = max(1, window)
-        self._max_frames = max(1, max_frames_per_message)
+        self.window = self.max_frames_per_message = WINDOW_UNTIL_TOLD
+        """The most frames that may be unanswered, and the most in one message; the caller sets them."""
         self._next_sequence = 1
         self._runs: deque[_Run] = deque()
         self.unanswered = 0
         """Frames sent and not yet answered; at most the window."""
 
     def next_message(self, now: float) -> wire.StreamRecognizeRequest | None:
-        """Pack what waits into the next message; None if nothing waits or the window is full.
-
-        Args:
-            now: the time in seconds, on the clock of `Parcel.expires`.
-        """
-        room = min(self._window - self.unanswered, self._max_frames)
+        """Pack what waits into the next message; None if nothing waits or the window is full."""
+        room = min(self.window - self.unanswered, self.max_frames_per_message)
         if room <= 0:
             # A parcel that comes into an empty outbox must wake the writer: there may be room by then.
             self._outbox.rest()
@@ -111,7 +101,7 @@ class Exchange:
         """Put what is under way back into the outbox, in order, for another stream to carry.
 
         Args:
-            error: how the stream broke; None where it did not.
+            error: how the stream broke; None if it did not.
             most_broken: a frame that more streams than this broke under fails with `error`.
         """
         runs, self._runs = self._runs, deque()
@@ -190,20 +180,18 @@ class Exchange:
         return position
 
 
+@dataclass(slots=True, eq=False)
 class _Run:
     """Frames under way with consecutive sequences and one waiter."""
 
-    __slots__ = ("count", "first", "parcels", "position", "waiter")
-
-    def __init__(
-        self, first: int, count: int, waiter: Waiter, position: int, parcels: list[Parcel]
-    ) -> None:
-        self.first = first
-        self.count = count
-        self.waiter = waiter
-        self.position = position
-        self.parcels = parcels
-        """The parcels with its frames, by rising position; they may hold answered frames, too."""
+    first: int
+    """The sequence of the first frame."""
+    count: int
+    waiter: Waiter
+    position: int
+    """The waiter's position of the first frame."""
+    parcels: list[Parcel]
+    """The parcels with its frames, by rising position; they may hold answered frames, too."""
 
     def parcels_of(self, position: int, count: int) -> Iterator[Parcel]:
         """The `count` frames from the waiter's `position` on, as parcels that can be sent again."""

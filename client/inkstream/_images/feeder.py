@@ -13,6 +13,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
@@ -30,28 +31,26 @@ _TURN = 64
 """Images that an async feeder sends before it yields to other tasks."""
 
 
+@dataclass(slots=True)
 class _Feeder:
     """Turns images into parcels with one waiter, with positions from 0."""
 
-    def __init__(
-        self, put: Callable[[Parcel], None], waiter: OrderedResults, deadline: float | None
-    ) -> None:
-        self._put = put
-        self._waiter = waiter
-        self._deadline = deadline
-        self.position = 0
-        """The number of images so far, including invalid ones."""
+    put: Callable[[Parcel], None]
+    waiter: OrderedResults
+    deadline: float | None
+    position: int = 0
+    """The number of images so far, including invalid ones."""
 
     def feed(self, images: Images) -> None:
         """Send an image, or an array of images."""
         try:
             frames = frames_of(images)
         except InvalidImage as error:
-            self._waiter.fail(self.position, 1, error)
+            self.waiter.fail(self.position, 1, error)
             self.position += 1
             return
         if frames.count:
-            self._put(parcel_of(frames, self._waiter, self._deadline, self.position))
+            self.put(parcel_of(frames, self.waiter, self.deadline, self.position))
             self.position += frames.count
 
 

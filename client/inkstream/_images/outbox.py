@@ -10,12 +10,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from inkstream._exceptions import (
-    DeadlineExceeded,
-    InkstreamError,
-)
+from inkstream._exceptions import DeadlineExceeded, InkstreamError
 from inkstream._fork import Inheritable
 from inkstream._images.frames import Frames
 from inkstream._options.checks import require_deadline
@@ -40,41 +38,21 @@ class Waiter(Protocol):
         """Take an error for `count` positions from `position` on."""
 
 
+@dataclass(slots=True, eq=False)
 class Parcel:
     """Frames of one kind with one waiter."""
 
-    __slots__ = (
-        "broken_streams",
-        "buffer",
-        "count",
-        "expires",
-        "frame_bytes",
-        "position",
-        "refusals",
-        "waiter",
-    )
-
-    def __init__(
-        self,
-        frame_bytes: int,
-        buffer: bytes | memoryview,
-        count: int,
-        waiter: Waiter,
-        *,
-        position: int = 0,
-        expires: float | None = None,
-    ) -> None:
-        self.frame_bytes = frame_bytes
-        self.buffer = buffer
-        self.count = count
-        self.waiter = waiter
-        self.position = position
-        self.expires = expires
-        """The deadline in seconds, on the clock of `take`."""
-        self.broken_streams = 0
-        """How many streams broke while they carried it."""
-        self.refusals = 0
-        """How often a server refused it for now."""
+    frame_bytes: int
+    buffer: bytes | memoryview
+    count: int
+    waiter: Waiter
+    position: int = 0
+    expires: float | None = None
+    """The deadline in seconds, on the clock of `take`."""
+    broken_streams: int = field(default=0, kw_only=True)
+    """How many streams broke while they carried it."""
+    refusals: int = field(default=0, kw_only=True)
+    """How often a server refused it for now."""
 
     def is_expired(self, now: float) -> bool:
         """Whether the deadline has passed."""
@@ -85,27 +63,23 @@ class Parcel:
         if not skip and count == self.count:
             return self
         start = skip * self.frame_bytes
-        part = Parcel(
+        return Parcel(
             self.frame_bytes,
             memoryview(self.buffer)[start : start + count * self.frame_bytes],
             count,
             self.waiter,
-            position=self.position + skip,
-            expires=self.expires,
+            self.position + skip,
+            self.expires,
+            broken_streams=self.broken_streams,
+            refusals=self.refusals,
         )
-        part.broken_streams, part.refusals = self.broken_streams, self.refusals
-        return part
 
 
 class Outbox(Inheritable):
     """Parcels that wait to be sent. Any thread may put; only the loop of the connection takes."""
 
     def __init__(self, most_frames: int) -> None:
-        """Start empty.
-
-        Args:
-            most_frames: the most frames that may wait before `put_if_room` takes no more.
-        """
+        """Start empty; `put_if_room` lets at most `most_frames` frames wait."""
         super().__init__()
         self._most_frames = most_frames
         self._lock = threading.Lock()
@@ -125,19 +99,13 @@ class Outbox(Inheritable):
         """
         with self._lock:
             self.require_open()
-            self._frames += parcel.count
-            self._parcels.append(parcel)
-            was_asleep, self._is_asleep = self._is_asleep, False
-        return was_asleep
+            return self._append(parcel)
 
     def put_if_room(self, parcel: Parcel, on_room: Callable[[], None] | None) -> bool | None:
-        """Append a parcel as `put` does; returns None, and takes nothing, where too much waits already.
+        """Append a parcel as `put` does; returns None, and takes nothing, if too much waits already.
 
-        A parcel larger than the whole buffer is taken when nothing else waits.
-
-        Args:
-            parcel: what to append.
-            on_room: called once, in the taker's thread, when there is room to try again; None for no call.
+        `on_room` is then called once, in the taker's thread, as soon as there is room to try again. A parcel
+        larger than the whole buffer is taken when nothing else waits.
         """
         with self._lock:
             self.require_open()
@@ -145,10 +113,7 @@ class Outbox(Inheritable):
                 if on_room is not None:
                     self._on_room.append(on_room)
                 return None
-            self._frames += parcel.count
-            self._parcels.append(parcel)
-            was_asleep, self._is_asleep = self._is_asleep, False
-        return was_asleep
+            return self._append(parcel)
 
     def put_back(self, parcels: Iterable[Parcel]) -> None:
         """Put parcels that were taken back to the front. The caller wakes the taker.
@@ -229,6 +194,12 @@ class Outbox(Inheritable):
             calls = self._room_made()
         _finish(parcels, error, calls)
 
+    def _append(self, parcel: Parcel) -> bool:
+        self._frames += parcel.count
+        self._parcels.append(parcel)
+        was_asleep, self._is_asleep = self._is_asleep, False
+        return was_asleep
+
     def _room_made(self) -> list[Callable[[], None]]:
         """The callbacks of as many callers as there is room for; the others come later."""
         room = self._most_frames - self._frames
@@ -257,6 +228,4 @@ def parcel_of(frames: Frames, waiter: Waiter, deadline: float | None, position: 
     """
     require_deadline(deadline)
     expires = None if deadline is None else time.monotonic() + deadline
-    return Parcel(
-        frames.frame_bytes, frames.buffer, frames.count, waiter, position=position, expires=expires
-    )
+    return Parcel(frames.frame_bytes, frames.buffer, frames.count, waiter, position, expires)

@@ -57,6 +57,12 @@ class Ledger:
         return Parcel(frame_bytes, pixels, count, self, position=position, expires=expires)
 
 
+def exchange_of(outbox: Outbox) -> Exchange:
+    exchange = Exchange(outbox)
+    exchange.window, exchange.max_frames_per_message = WINDOW, MAX_FRAMES
+    return exchange
+
+
 def tensors_of(message: wire.StreamRecognizeRequest | None) -> tensor_pb2.Tensors:
     assert message is not None
     return message.tensors
@@ -91,7 +97,7 @@ class AnyInterleaving(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.outbox = Outbox(1 << 16)
-        self.exchange = Exchange(self.outbox, window=WINDOW, max_frames_per_message=MAX_FRAMES)
+        self.exchange = exchange_of(self.outbox)
         self.waiters = [Ledger() for _ in range(3)]
         self.under_way: list[tuple[int, int]] = []
         self.last_sequence = 0
@@ -135,7 +141,7 @@ class AnyInterleaving(RuleBasedStateMachine):
     @rule(is_wreck=st.booleans())
     def the_stream_ends(self, is_wreck: bool) -> None:
         self.exchange.give_back(ConnectionLost("gone") if is_wreck else None, most_broken=1 << 30)
-        self.exchange = Exchange(self.outbox, window=WINDOW, max_frames_per_message=MAX_FRAMES)
+        self.exchange = exchange_of(self.outbox)
         self.under_way, self.last_sequence = [], 0
         self.must_wake = False  # The connection looks at the outbox itself.
 
@@ -182,7 +188,7 @@ def outbox() -> Outbox:
 
 @pytest.fixture
 def exchange(outbox: Outbox) -> Exchange:
-    return Exchange(outbox, window=WINDOW, max_frames_per_message=MAX_FRAMES)
+    return exchange_of(outbox)
 
 
 def test_an_abandoned_image_fails_once_whether_sent_or_not(
