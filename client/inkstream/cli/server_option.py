@@ -15,10 +15,9 @@ from inkstream._exceptions import InvalidRequest
 from inkstream._options.addresses import targets_of
 from inkstream._options.retry import RetryPolicy
 from inkstream._options.tls import Tls
+from inkstream.cli.terminal import EXISTING_FILE
 
 DEFAULT_SERVER = "localhost:50051"
-
-_file = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 PATIENT = RetryPolicy(item_retries=100)
 """For commands that have time: they send again what the server refuses for now."""
@@ -103,16 +102,18 @@ def server_option(
         ),
         click.option(
             "--tls-ca",
-            type=_file,
+            type=EXISTING_FILE,
             envvar="INKSTREAM_TLS_CA",
             show_envvar=True,
             help="Use TLS, and trust the certificates in this PEM file.",
         ),
-        click.option("--tls-cert", type=_file, help="Present this certificate, for mutual TLS."),
-        click.option("--tls-key", type=_file, help="Use this private key with --tls-cert."),
+        click.option(
+            "--tls-cert", type=EXISTING_FILE, help="Present this certificate, for mutual TLS."
+        ),
+        click.option("--tls-key", type=EXISTING_FILE, help="Use this private key with --tls-cert."),
         click.option(
             "--token-file",
-            type=_file,
+            type=EXISTING_FILE,
             envvar="INKSTREAM_TOKEN_FILE",
             show_envvar=True,
             help="Send the token in this file to the server. The file holds nothing else.",
@@ -129,11 +130,7 @@ def server_option(
 
 
 def _server_address(_: click.Context, __: click.Parameter, address: str | None) -> str | None:
-    """Check an address, if one was given.
-
-    Raises:
-        InvalidRequest: it is no address.
-    """
+    """Check an address, if one was given."""
     if address is not None:
         with _flags_named():
             targets_of(address)
@@ -160,11 +157,6 @@ def _flags_named() -> Iterator[None]:
 
 
 def _token(file: Path) -> str:
-    """Read a token.
-
-    Raises:
-        InvalidRequest: the file holds no token.
-    """
     try:
         token = file.read_text("ascii").strip()
     except UnicodeDecodeError:

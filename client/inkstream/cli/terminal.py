@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -22,6 +23,9 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 FAILED, WRONG_INPUT, TRY_AGAIN, INTERRUPTED = 1, 2, 3, 130
 """Exit codes other than 0."""
+EXISTING_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+NEW_FILE = click.Path(path_type=Path, dir_okay=False)
+ABOVE_ZERO = click.FloatRange(min=0, min_open=True)
 _EXTRAS = frozenset({"defusedxml", "evdev"})
 """Packages that only some commands need. The error of a missing one says what to install."""
 
@@ -51,7 +55,9 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except InkstreamError as error:
             notice(f"Error: {error}")
-            ctx.exit(_exit_code(error))
+            if isinstance(error, InputError):
+                ctx.exit(WRONG_INPUT)
+            ctx.exit(TRY_AGAIN if isinstance(error, RetryableError) else FAILED)
         except ModuleNotFoundError as missing:
             if (missing.name or "").partition(".")[0] not in _EXTRAS:
                 raise
@@ -60,12 +66,6 @@ class Commands(click.Group):
         except (KeyboardInterrupt, click.Abort):
             notice("Interrupted.")
             ctx.exit(INTERRUPTED)
-
-
-def _exit_code(error: InkstreamError) -> int:
-    if isinstance(error, InputError):
-        return WRONG_INPUT
-    return TRY_AGAIN if isinstance(error, RetryableError) else FAILED
 
 
 def json_option(command: _F) -> _F:

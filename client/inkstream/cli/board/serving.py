@@ -102,29 +102,25 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        """Send the page or the stream of its answers."""
-        match self._path():
-            case "":
+        """Send the page or the stream of its answers, or take a batch of a page or its end."""
+        match self.command, self._path():
+            case "GET", "":
                 policy = ("Content-Security-Policy", _POLICY)
                 self._send(200, _PAGE, "text/html; charset=utf-8", policy)
-            case "answers":
+            case "GET", "answers":
                 self._with_name(self._follow)
-            case "ink" | "leave":
-                self._refuse(405, "method", self.command, "use POST", ("Allow", "POST"))
-            case _:
-                self._not_found()
-
-    def do_POST(self) -> None:
-        """Take a batch of a page, or its end."""
-        match self._path():
-            case "ink":
+            case "POST", "ink":
                 self._with_name(self._write)
-            case "leave":
+            case "POST", "leave":
                 self._with_name(self._leave)
-            case "" | "answers":
-                self._refuse(405, "method", self.command, "use GET", ("Allow", "GET"))
+            case _, "" | "answers" | "ink" | "leave":
+                other = "POST" if self.command == "GET" else "GET"
+                self._refuse(405, "method", self.command, f"use {other}", ("Allow", other))
             case _:
-                self._not_found()
+                fix = "open the address that `inkstream board` printed"
+                self._refuse(404, "address", self.path, fix)
+
+    do_POST = do_GET  # noqa: N815 - named by http.server
 
     def _path(self) -> str | None:
         """Give the path after the token; None if the token is wrong."""
@@ -228,9 +224,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(f"event: {kind}\n{line}data: {json.dumps(body)}\n\n".encode())
 
     # ---- Whole responses ----------------------------------------------------------------------------
-
-    def _not_found(self) -> None:
-        self._refuse(404, "address", self.path, "open the address that `inkstream board` printed")
 
     def _refuse(
         self, status: int, field: str, value: str, fix: str, *headers: tuple[str, str]

@@ -36,13 +36,9 @@ class Sheet:
         """The page's number of each stroke, by the pen's number, oldest first."""
         self._begun = 0
         self._is_down = False
-        self._last_batch = 0
-        self._pen = make_pen(self._take)
-
-    @property
-    def last_batch(self) -> int:
+        self.last_batch = 0
         """Number of the last batch that was written."""
-        return self._last_batch
+        self._pen = make_pen(self._take)
 
     def write(self, batch: Batch) -> None:
         """Write a batch, unless it was written before. Does not wait for answers.
@@ -50,9 +46,9 @@ class Sheet:
         If the pen rejects a stroke, the page gets a message "trouble", and the other strokes are written.
         """
         with self._writing:
-            if batch.number <= self._last_batch:
+            if batch.number <= self.last_batch:
                 return
-            self._last_batch = batch.number
+            self.last_batch = batch.number
             for event in batch.events:
                 self._do(event)
 

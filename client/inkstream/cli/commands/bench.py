@@ -19,6 +19,7 @@ import numpy.typing as npt
 from inkstream import AsyncClient, InkstreamError, RetryPolicy
 from inkstream.cli.server_option import ServerOptions, server_option
 from inkstream.cli.terminal import (
+    ABOVE_ZERO,
     FAILED,
     count_option,
     json_option,
@@ -62,7 +63,7 @@ class _Counts:
 @server_option
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=ABOVE_ZERO,
     help="Send so many images a second, in an open loop. Without it the loop is closed.",
 )
 @count_option("--streams", 1, "Number of connections.")
@@ -74,7 +75,7 @@ class _Counts:
 )
 @click.option(
     "--duration",
-    type=click.FloatRange(min=0, min_open=True),
+    type=ABOVE_ZERO,
     default=10.0,
     show_default=True,
     help="Length of the run in seconds.",

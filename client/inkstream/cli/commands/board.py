@@ -19,20 +19,14 @@ from inkstream.cli.board.serving import BoardServer
 from inkstream.cli.board.sheets import Sheets
 from inkstream.cli.server_option import ServerOptions, server_option
 from inkstream.cli.server_process import server_process
-from inkstream.cli.terminal import notice
+from inkstream.cli.terminal import count_option, notice
 
 _ALTERNATIVES = 4
 
 
 @click.command()
 @functools.partial(server_option, default=None)
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65_535),
-    default=0,
-    show_default=True,
-    help="Port of the page. 0 picks a free port.",
-)
+@count_option("--port", 0, "Port of the page. 0 picks a free port.", low=0, high=65_535)
 @click.option(
     "--host",
     metavar="ADDRESS",

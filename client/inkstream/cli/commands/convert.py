@@ -7,15 +7,13 @@ from pathlib import Path
 import click
 
 from inkstream import InvalidInk
-from inkstream.cli.terminal import notice
+from inkstream.cli.terminal import EXISTING_FILE, NEW_FILE, notice
 from inkstream.ink import FORMATS, read, write
 
 
 @click.command()
-@click.argument(
-    "source", metavar="IN", type=click.Path(path_type=Path, exists=True, dir_okay=False)
-)
-@click.argument("target", metavar="OUT", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("source", metavar="IN", type=EXISTING_FILE)
+@click.argument("target", metavar="OUT", type=NEW_FILE)
 def convert(source: Path, target: Path) -> None:
     """Rewrite a file of ink in another format.
 

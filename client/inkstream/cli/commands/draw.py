@@ -21,7 +21,7 @@ from inkstream._exceptions import FatalError
 from inkstream._pens.point_coder import fit
 from inkstream.cli.display.gallery import half_blocks
 from inkstream.cli.display.ink_pictures import dots, grid, portrait
-from inkstream.cli.terminal import notice, stdout
+from inkstream.cli.terminal import EXISTING_FILE, NEW_FILE, count_option, notice, stdout
 from inkstream.ink import Ink, read
 
 _Frame = npt.NDArray[np.uint8]
@@ -32,24 +32,12 @@ _COLUMNS = 28
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option(
-    "--index",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Number of the first ink to draw, from 0.",
-)
-@click.option(
-    "--count",
-    type=click.IntRange(1, 100),
-    default=1,
-    show_default=True,
-    help="How many inks to draw.",
-)
+@click.argument("file", type=EXISTING_FILE)
+@count_option("--index", 0, "Number of the first ink to draw, from 0.", low=0)
+@count_option("--count", 1, "How many inks to draw.", high=100)
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NEW_FILE,
     help="Write a PNG with a labelled grid instead of drawing in the terminal.",
 )
 @click.option("--ink-only", is_flag=True, help="Do not draw what the model sees.")

@@ -11,13 +11,13 @@ import numpy.typing as npt
 from inkstream import Client, InvalidImage
 from inkstream.cli.evaluation import Labels, latency_alone, recognize_all
 from inkstream.cli.server_option import PATIENT, ServerOptions, server_option
-from inkstream.cli.terminal import count_option, json_option, print_json, stdout
+from inkstream.cli.terminal import EXISTING_FILE, count_option, json_option, print_json, stdout
 from inkstream.mnist import read_idx
 
 
 @click.command("eval")
-@click.argument("images", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.argument("labels", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("images", type=EXISTING_FILE)
+@click.argument("labels", type=EXISTING_FILE)
 @server_option
 @count_option("--limit", None, "Use only the first so many images.")
 @json_option

@@ -35,12 +35,13 @@ _RUBBER = 0.02
     "Pause in milliseconds that ends a digit. Without it the server decides, usually 600.",
     high=60_000,
 )
-@click.option(
+@count_option(
     "--short-quiet-ms",
-    type=click.IntRange(1, 60_000),
-    help="Pause in milliseconds that ends a digit that is rarely continued (0 2 3 6 8 9), at most "
+    None,
+    "Pause in milliseconds that ends a digit that is rarely continued (0 2 3 6 8 9), at most "
     "--quiet-ms. Without it --quiet-ms holds for these digits, too; if neither is given, the server decides, "
     "usually 250.",
+    high=60_000,
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each answer.")
 def pen(

@@ -9,14 +9,14 @@ import numpy as np
 
 from inkstream import Client
 from inkstream.cli.server_option import ServerOptions, server_option
-from inkstream.cli.terminal import json_option, print_json, stdout
+from inkstream.cli.terminal import ABOVE_ZERO, json_option, print_json, stdout
 
 
 @click.command()
 @server_option
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=ABOVE_ZERO,
     default=5.0,
     show_default=True,
     help="Seconds to wait for an answer.",

@@ -13,7 +13,14 @@ import click
 from inkstream import AsyncClient, InkstreamError, InvalidInk
 from inkstream.cli.display.replay_report import Row, report, summary
 from inkstream.cli.server_option import ServerOptions, server_option
-from inkstream.cli.terminal import count_option, notice, print_json, progress_bar, stdout
+from inkstream.cli.terminal import (
+    EXISTING_FILE,
+    count_option,
+    notice,
+    print_json,
+    progress_bar,
+    stdout,
+)
 from inkstream.cli.writing.player import write_glyph
 from inkstream.ink import Ink, read
 
@@ -35,13 +42,7 @@ def _speed(value: str) -> float | None:
 
 
 @click.command()
-@click.argument(
-    "files",
-    metavar="FILE...",
-    nargs=-1,
-    required=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=EXISTING_FILE)
 @server_option
 @click.option(
     "--speed",
@@ -123,7 +124,7 @@ def replay(
     if as_json:
         print_json({"summary": summary(rows)})
     else:
-        report(rows, [ink for _, _, ink in inks], stdout())
+        report(rows, stdout())
 
 
 def _inks(files: tuple[Path, ...]) -> Iterator[tuple[Path, int, Ink]]:
@@ -172,5 +173,5 @@ async def _row(client: AsyncClient, file: Path, index: int, ink: Ink, speed: flo
         written = await write_glyph(client, ink, speed=speed)
     except InvalidInk as error:
         notice(f"{file}[{index}]: {error}")
-        return Row.unread(file, index, ink, "INVALID_INK")
+        return Row(file, index, ink, "INVALID_INK")
     return Row.of(file, index, ink, written)

@@ -27,22 +27,18 @@ _MISTAKES_SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The answer to one glyph."""
+    """One glyph and its answer."""
 
-    file: str
+    file: Path
     index: int
     """Place in the file, from 0."""
-    label: str | None
-    digit: int | None
-    """The best digit, even if it is rejected; None without ink."""
-    confidence: float
-    rejected: bool
+    ink: Ink
     reason: str | None
     """Name of the RejectReason, or INVALID_INK; None if the digit is not rejected."""
-    writer: str | None
-    contributor: str | None
-    """The site of the writer."""
-    seconds: float | None
+    digit: int | None = None
+    """The best digit, even if it is rejected; None without ink."""
+    confidence: float = 0.0
+    seconds: float | None = None
     """Time from the last pen-up to the final answer; None if nothing was sent."""
 
     @classmethod
@@ -50,27 +46,20 @@ class Row:
         """Make the row of an answered ink."""
         final = written.final
         if final is None:
-            return cls.unread(file, index, ink, RejectReason.NO_INK.name)
+            return cls(file, index, ink, RejectReason.NO_INK.name)
         reason = final.reason.name if final.reason else ("UNKNOWN" if final.rejected else None)
-        return cls(
-            str(file),
-            index,
-            ink.label,
-            None if final.reason is RejectReason.NO_INK else final.digit,
-            final.confidence,
-            final.rejected,
-            reason,
-            ink.writer,
-            ink.contributor,
-            written.seconds,
-        )
+        digit = None if final.reason is RejectReason.NO_INK else final.digit
+        return cls(file, index, ink, reason, digit, final.confidence, written.seconds)
 
-    @classmethod
-    def unread(cls, file: Path, index: int, ink: Ink, reason: str) -> Row:
-        """Make the row of an ink that no model saw."""
-        return cls(
-            str(file), index, ink.label, None, 0.0, True, reason, ink.writer, ink.contributor, None
-        )  # fmt: skip
+    @property
+    def label(self) -> str | None:
+        """What the glyph is, as its file says."""
+        return self.ink.label
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the digit should not be trusted."""
+        return self.reason is not None
 
     @property
     def is_labelled_digit(self) -> bool:
@@ -92,14 +81,14 @@ class Row:
     def figures(self) -> dict[str, Any]:
         """Give the row for --json."""
         return {
-            "file": self.file,
+            "file": str(self.file),
             "index": self.index,
             "label": self.label,
             "digit": self.digit,
             "confidence": round(self.confidence, 6),
             "rejected": self.rejected,
             "reason": self.reason,
-            "writer": self.writer,
+            "writer": self.ink.writer,
         }
 
 
@@ -128,14 +117,8 @@ def accuracy(rows: Sequence[Row]) -> float | None:
     return sum(row.is_correct for row in rows) / labelled if labelled else None
 
 
-def report(rows: Sequence[Row], inks: Sequence[Ink], console: Console) -> None:
-    """Print figures, accuracy by label and by writer, and pictures of mistakes.
-
-    Args:
-        rows: one for each glyph.
-        inks: the glyphs, in the same order.
-        console: where to print.
-    """
+def report(rows: Sequence[Row], console: Console) -> None:
+    """Print figures, accuracy by label and by writer, and pictures of mistakes."""
     found = summary(rows)
     digits = [row for row in rows if row.is_labelled_digit]
     console.print(f"glyphs    {found['glyphs']:,}")
@@ -161,15 +144,15 @@ def report(rows: Sequence[Row], inks: Sequence[Ink], console: Console) -> None:
         by_label = _grouped(rows, lambda row: row.label)
         console.print(_table("label", labels, by_label, mistaken=True))
     by_writer = _grouped(
-        [row for row in digits if row.writer is not None],
-        lambda row: " ".join(filter(None, (row.contributor, row.writer))),
+        [row for row in digits if row.ink.writer is not None],
+        lambda row: " ".join(filter(None, (row.ink.contributor, row.ink.writer))),
     )
     if len(by_writer) > 1:
         accuracies = {writer: accuracy(group) or 0.0 for writer, group in by_writer.items()}
         worst = sorted(by_writer, key=lambda writer: (accuracies[writer], writer))[:_WRITERS_SHOWN]
         console.print(_table(f"writer (worst of {len(by_writer)})", worst, by_writer))
         console.print(f"mean over writers {_percent(float(np.mean([*accuracies.values()])))}\n")
-    _show_mistakes(rows, inks, console)
+    _show_mistakes([row for row in rows if row.is_mistake], console)
 
 
 def _table(
@@ -210,17 +193,15 @@ def _grouped(rows: Sequence[Row], key_of: Callable[[Row], Any]) -> dict[Any, lis
     return groups
 
 
-def _show_mistakes(rows: Sequence[Row], inks: Sequence[Ink], console: Console) -> None:
+def _show_mistakes(wrong: Sequence[Row], console: Console) -> None:
     """Show pictures of the mistakes with the highest confidence."""
-    wrong = [place for place, row in enumerate(rows) if row.is_mistake]
     if not wrong:
         return
-    wrong.sort(key=lambda place: (rows[place].rejected, -rows[place].confidence))
-    shown = wrong[:_MISTAKES_SHOWN]
     console.print(f"The surest of {len(wrong):,} mistakes:")
-    pictures = np.stack([thumbnail(inks[place]) for place in shown])
-    for row in gallery(pictures, [_caption(rows[place]) for place in shown], console):
-        console.print(row)
+    surest = sorted(wrong, key=lambda row: (row.rejected, -row.confidence))[:_MISTAKES_SHOWN]
+    pictures = np.stack([thumbnail(row.ink) for row in surest])
+    for table in gallery(pictures, [_caption(row) for row in surest], console):
+        console.print(table)
 
 
 def _caption(row: Row) -> Text:

@@ -38,11 +38,10 @@ class Page:
     """Labels of the digits, the current one included."""
     read: dict[int, GlyphResult] = field(default_factory=dict)
     """The last answer to each digit, by its index in `labels`."""
-    ink: list[list[tuple[float, float]]] = field(default_factory=list)
+    ink: list[list[list[float]]] = field(default_factory=list)
     """Strokes of the current digit, as far as they are drawn."""
     latencies: list[float] = field(default_factory=list)
     """Seconds from pen-up to each provisional answer."""
-    _pen: AsyncPen | None = None
     _places: dict[int, int] = field(default_factory=dict)
     """The index in `labels` of each stroke, by the pen's number."""
     _lifted: dict[int, float] = field(default_factory=dict)
@@ -66,7 +65,6 @@ class Page:
                 on_answer(self, item, self._take(item))
 
         async with client.pen(units="px", interims_per_second=_INTERIMS, on_result=take) as pen:
-            self._pen = pen
             for place, ink in enumerate(inks):
                 self.labels.append(ink.label or "?")
                 self.ink.clear()
@@ -74,9 +72,16 @@ class Page:
                 for stroke, points in _placed(ink, place):
                     if before is not None:
                         await asyncio.sleep(pause_seconds(before, stroke) / _PACE)
-                    await draw_stroke(
-                        self, points, point_seconds(stroke, ink.points_per_second) / _PACE
+                    # Pens number their strokes from 1.
+                    self._places[len(self._places) + 1] = place
+                    self._all_read.clear()
+                    self._unread += 1
+                    self.ink.append(points[:1].tolist())
+                    times = point_seconds(stroke, ink.points_per_second) / _PACE
+                    number = await draw_stroke(
+                        pen, points, times, lambda drawn: self.ink[-1].extend(drawn.tolist())
                     )
+                    self._lifted[number] = perf_counter()
                     before = stroke
                 await asyncio.sleep(_PAUSE_SECONDS)
             if self._unread and self._error is None:
@@ -102,28 +107,6 @@ class Page:
             for place, label in enumerate(self.labels)
             if place in self.read
         ]
-
-    def down(self, x: float, y: float) -> int:
-        """See `Tip`."""
-        assert self._pen is not None
-        self._all_read.clear()
-        self._unread += 1
-        self.ink.append([(x, y)])
-        number = self._pen.down(x, y)
-        self._places[number] = len(self.labels) - 1
-        return number
-
-    def points(self, points: npt.NDArray[np.float64]) -> None:
-        """See `Tip`."""
-        assert self._pen is not None
-        self.ink[-1] += map(tuple, points.tolist())
-        self._pen.points(points)
-
-    def up(self) -> None:
-        """See `Tip`."""
-        assert self._pen is not None
-        self._pen.up()
-        self._lifted[max(self._places)] = perf_counter()
 
     def _take(self, result: GlyphResult) -> float | None:
         """Note an answer, and give the seconds since the last pen-up."""

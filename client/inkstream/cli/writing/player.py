@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from inkstream import AsyncClient, GlyphResult
+from inkstream import AsyncClient, AsyncPen, GlyphResult
 from inkstream._exceptions import InkstreamError, ProtocolError
 from inkstream._pens.point_coder import Fitted, fit
 from inkstream.ink import Ink, Stroke
@@ -107,21 +107,11 @@ async def _write_once(client: AsyncClient, ink: Ink, speed: float | None) -> Wri
     return Written(final, perf_counter() - lifted)
 
 
-class Tip(Protocol):
-    """The part of a pen that draws."""
-
-    def down(self, x: float, y: float) -> int:
-        """As `Pen.down`."""
-
-    def points(self, points: npt.NDArray[np.float64]) -> None:
-        """As `Pen.points`."""
-
-    def up(self) -> None:
-        """As `Pen.up`."""
-
-
 async def draw_stroke(
-    pen: Tip, points: npt.NDArray[np.float64], times: npt.NDArray[np.float64]
+    pen: AsyncPen,
+    points: npt.NDArray[np.float64],
+    times: npt.NDArray[np.float64],
+    on_points: Callable[[npt.NDArray[np.float64]], object] = lambda points: None,
 ) -> int:
     """Draw one stroke in real time.
 
@@ -129,6 +119,7 @@ async def draw_stroke(
         pen: with the tip up.
         points: shape (n, 2), n at least 1, in the pen's units.
         times: shape (n,), seconds from the beginning of the stroke, never falling.
+        on_points: called with the points after the first, in parts, as they are drawn.
 
     Returns: the stroke's number.
     """
@@ -141,6 +132,7 @@ async def draw_stroke(
         stop = int(np.searchsorted(times, perf_counter() - began, side="right"))
         if stop > place:
             pen.points(points[place:stop])
+            on_points(points[place:stop])
             place = stop
     pen.up()
     return number
