@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from time import perf_counter
@@ -39,10 +38,15 @@ _GRACE_S = 1.0
 
 
 @dataclass(slots=True)
-class _Counts:
-    """Counts of a run."""
+class _Run:
+    """A run: what it sends, and what it counts."""
 
-    seconds: list[float] = field(default_factory=list)
+    clients: list[AsyncClient]
+    calls: list[npt.NDArray[np.uint8]]
+    """The images of each call, sent in turn."""
+    duration: float
+    """Seconds."""
+    latencies: list[float] = field(default_factory=list)
     """Latency of each answered call."""
     lags: list[float] = field(default_factory=list)
     """In an open loop: seconds by which each call left later than planned."""
@@ -57,6 +61,53 @@ class _Counts:
     def unanswered(self) -> int:
         """Images that were given up at the end of the run."""
         return self.offered - self.images - self.errors.total()
+
+    async def closed_loop(self, in_flight: int) -> None:
+        """Have each caller send the next call when the last is answered."""
+        until = perf_counter() + self.duration
+        turn = itertools.cycle(self.calls)
+
+        async def caller(client: AsyncClient) -> None:
+            while (now := perf_counter()) < until:
+                await self._call(client, next(turn), now)
+
+        async with asyncio.TaskGroup() as callers:
+            for client in self.clients:
+                for _ in range(in_flight):
+                    callers.create_task(caller(client))
+
+    async def open_loop(self, calls_per_second: float) -> None:
+        """Send calls at random times. Latency counts from the planned one, so every stall shows."""
+        began = planned = perf_counter()
+        turn, targets = itertools.cycle(self.calls), itertools.cycle(self.clients)
+        until = began + self.duration
+        under_way: set[asyncio.Task[None]] = set()
+        async with asyncio.TaskGroup() as arrivals:
+            while (planned := planned + random.expovariate(calls_per_second)) < until:
+                await _sleep_until(planned)
+                if (now := perf_counter()) >= until:
+                    break
+                self.lags.append(now - planned)
+                task = arrivals.create_task(self._call(next(targets), next(turn), planned))
+                under_way.add(task)
+                task.add_done_callback(under_way.discard)
+            if under_way:
+                await asyncio.wait(under_way, timeout=_GRACE_S)
+            for task in under_way:
+                task.cancel()
+
+    async def _call(self, client: AsyncClient, images: npt.NDArray[np.uint8], began: float) -> None:
+        count = 1 if images.ndim == 2 else len(images)
+        self.offered += count
+        try:
+            await client.recognize(images)
+        except InkstreamError as error:
+            self.errors[type(error).__name__] += count
+            # Without this pause a closed loop would spin on a server that rejects at once.
+            await asyncio.sleep(0.01)
+        else:
+            self.latencies.append(perf_counter() - began)
+            self.images += count
 
 
 @click.command()
@@ -109,7 +160,7 @@ def bench(
     images, _ = draw_digits(_POOL)
     calls = _calls(images, images_per_message)
 
-    async def run() -> tuple[_Counts, float]:
+    async def run() -> tuple[_Run, float]:
         async with AsyncExitStack() as stack:
             # Count what a broken stream loses instead of sending it again.
             no_retry = RetryPolicy(attempts=0)
@@ -119,15 +170,15 @@ def bench(
             ]
             # Connect before the measurement begins.
             await asyncio.gather(*(client.recognize(images[0]) for client in clients))
-            counts = _Counts()
+            load = _Run(clients, calls, duration)
             began = perf_counter()
             if rate is None:
-                await _closed_loop(clients, calls, in_flight, duration, counts)
+                await load.closed_loop(in_flight)
             else:
-                await _open_loop(clients, calls, rate / images_per_message, duration, counts)
-            return counts, perf_counter() - began
+                await load.open_loop(rate / images_per_message)
+            return load, perf_counter() - began
 
-    counts, seconds = asyncio.run(run())
+    load, seconds = asyncio.run(run())
     figures: dict[str, Any] = {
         "mode": "closed loop" if rate is None else "open loop, Poisson",
         "rate": rate,
@@ -135,13 +186,13 @@ def bench(
         "in_flight": in_flight if rate is None else None,
         "images_per_message": images_per_message,
         "seconds": round(seconds, 3),
-        "offered": counts.offered,
-        "images": counts.images,
-        "unanswered": counts.unanswered,
-        "images_per_second": round(counts.images / seconds, 1),
-        "latency_ms": percentiles_ms(counts.seconds, 50, 90, 99, 99.9),
-        "lag_ms": percentiles_ms(counts.lags, 50, 99),
-        "errors": dict(counts.errors),
+        "offered": load.offered,
+        "images": load.images,
+        "unanswered": load.unanswered,
+        "images_per_second": round(load.images / seconds, 1),
+        "latency_ms": percentiles_ms(load.latencies, 50, 90, 99, 99.9),
+        "lag_ms": percentiles_ms(load.lags, 50, 99),
+        "errors": dict(load.errors),
         "server": server.address,
     }
     if figures["lag_ms"].get("p50", 0) > _LAG_MS:
@@ -153,14 +204,19 @@ def bench(
         print_json(figures)
     else:
         latency = ", ".join(f"{name} {ms:.2f}" for name, ms in figures["latency_ms"].items())
-        failed = ", ".join(f"{count} {kind}" for kind, count in counts.errors.items()) or "none"
+        failed = ", ".join(f"{count} {kind}" for kind, count in load.errors.items()) or "none"
         stdout().print(
             f"throughput  {figures['images_per_second']:,.0f} images/s "
-            f"({counts.images:,} in {seconds:.1f} s, {figures['mode']})\n"
-            f"latency     {latency or 'nothing was answered'} ms\n"
-            f"errors      {failed}" + _offered(counts, rate, duration)
+            f"({load.images:,} in {seconds:.1f} s, {figures['mode']})\n"
+            f"latency     {f'{latency} ms' if latency else 'nothing was answered'}\n"
+            f"errors      {failed}"
         )
-    if not counts.images:
+        if rate is not None:
+            stdout().print(
+                f"offered     {load.offered / duration:,.0f} of {rate:,.0f} images/s, "
+                f"{load.unanswered:,} of them unanswered {_GRACE_S:g} s after the end"
+            )
+    if not load.images:
         ctx.exit(FAILED)
 
 
@@ -172,66 +228,7 @@ def _calls(images: npt.NDArray[np.uint8], size: int) -> list[npt.NDArray[np.uint
     return [endless[start : start + size] for start in range(0, len(endless) - size + 1, size)]
 
 
-def _offered(counts: _Counts, rate: float | None, duration: float) -> str:
-    """In an open loop, say how many images were sent, and how many had no answer in time."""
-    if rate is None:
-        return ""
-    return (
-        f"\noffered     {counts.offered / duration:,.0f} of {rate:,.0f} images/s, "
-        f"{counts.unanswered:,} of them unanswered {_GRACE_S:g} s after the end"
-    )
-
-
-async def _closed_loop(
-    clients: list[AsyncClient],
-    calls: list[npt.NDArray[np.uint8]],
-    in_flight: int,
-    duration: float,
-    counts: _Counts,
-) -> None:
-    """Have each caller send the next call when the last is answered."""
-    until = perf_counter() + duration
-    turn = itertools.cycle(calls)
-
-    async def caller(client: AsyncClient) -> None:
-        while (now := perf_counter()) < until:
-            await _call(client.recognize, next(turn), now, counts)
-
-    async with asyncio.TaskGroup() as callers:
-        for client in clients:
-            for _ in range(in_flight):
-                callers.create_task(caller(client))
-
-
-async def _open_loop(
-    clients: list[AsyncClient],
-    calls: list[npt.NDArray[np.uint8]],
-    calls_per_second: float,
-    duration: float,
-    counts: _Counts,
-) -> None:
-    """Send calls at random times. Latency counts from the planned one, so every stall shows."""
-    began = planned = perf_counter()
-    turn, targets = itertools.cycle(calls), itertools.cycle(clients)
-    until = began + duration
-    under_way: set[asyncio.Task[None]] = set()
-    async with asyncio.TaskGroup() as arrivals:
-        while (planned := planned + random.expovariate(calls_per_second)) < until:
-            await sleep_until(planned)
-            if (now := perf_counter()) >= until:
-                break
-            counts.lags.append(now - planned)
-            call = _call(next(targets).recognize, next(turn), planned, counts)
-            task = arrivals.create_task(call)
-            under_way.add(task)
-            task.add_done_callback(under_way.discard)
-        if under_way:
-            await asyncio.wait(under_way, timeout=_GRACE_S)
-        for task in under_way:
-            task.cancel()
-
-
-async def sleep_until(planned: float) -> None:
+async def _sleep_until(planned: float) -> None:
     """Wait until a time of `perf_counter`, and let the event loop run once even if it has passed.
 
     The selector sleeps whole milliseconds, which would count as latency, so the last two are spun.
@@ -239,22 +236,3 @@ async def sleep_until(planned: float) -> None:
     await asyncio.sleep(max(0.0, planned - perf_counter() - 0.002))
     while perf_counter() < planned:  # noqa: ASYNC110 - time is what is awaited
         await asyncio.sleep(0)
-
-
-async def _call(
-    recognize: Callable[[npt.NDArray[np.uint8]], Awaitable[Any]],
-    images: npt.NDArray[np.uint8],
-    began: float,
-    counts: _Counts,
-) -> None:
-    count = 1 if images.ndim == 2 else len(images)
-    counts.offered += count
-    try:
-        await recognize(images)
-    except InkstreamError as error:
-        counts.errors[type(error).__name__] += count
-        # Without this pause a closed loop would spin on a server that rejects at once.
-        await asyncio.sleep(0.01)
-    else:
-        counts.seconds.append(perf_counter() - began)
-        counts.images += count
