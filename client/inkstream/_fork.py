@@ -82,20 +82,12 @@ class Inheritable:
         self.is_closed = self.is_inherited = True
 
     def require_own_process(self) -> None:
-        """Do nothing in the process that made this object.
-
-        Raises:
-            ClientClosed: this is a child of that process.
-        """
+        """Raise ClientClosed in a child of the process that made this object."""
         if self.is_inherited:
             raise inherited()
 
     def require_open(self) -> None:
-        """Do nothing as long as this object may be used.
-
-        Raises:
-            ClientClosed: the client was closed, or belongs to the parent process.
-        """
+        """Raise ClientClosed if the client was closed or belongs to the parent process."""
         self.require_own_process()
         if self.is_closed:
             raise ClientClosed("the client is closed: make a new one")
@@ -112,11 +104,7 @@ def inherited() -> ClientClosed:
 
 
 def require_own_process(pid: int) -> None:
-    """Do nothing in the process `pid`.
-
-    Raises:
-        ClientClosed: this is a child of it.
-    """
+    """Raise ClientClosed in a child of the process `pid`."""
     if os.getpid() != pid:
         raise inherited()
 

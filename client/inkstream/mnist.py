@@ -187,7 +187,8 @@ def _load_file(file: IdxFile, folder: Path | None) -> npt.NDArray[np.uint8]:
                 f"or leave out the folder to fetch them from {MIRROR}"
             )
         found = _fetch(file, folders[-1])
-    digest = _sha256(found)
+    with found.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if digest != file.sha256:
         raise DatasetUnavailable(
             f"{found}: expected sha256 {file.sha256}, got {digest}; "
@@ -227,8 +228,3 @@ def _fetch(file: IdxFile, cache: Path) -> Path:
         f"{url}: expected sha256 {file.sha256}, got {digest}; something between here and the mirror "
         f"changes the file: fetch it elsewhere and put it into {cache}"
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -84,19 +84,12 @@ class Channels:
         return targets[(self._turn + steps) % len(targets)]
 
     def _stub(self, address: str) -> service.RecognitionServiceStub:
-        channel = self._open.get(address)
-        if channel is None:
-            channel = self._open[address] = self._new_channel(address)
-        return service.RecognitionServiceStub(channel)
-
-    def _new_channel(self, target: str) -> grpc.aio.Channel:
-        """Open a channel to one of the targets; it connects when it is first used."""
-        tls, arguments = self._options.tls, self._options.channel_arguments(target)
-        own = own_grpc(tls)
-        channel: grpc.aio.Channel
-        if tls is None:
-            channel = own.aio.insecure_channel(target, options=arguments)
-        else:
-            credentials = tls.credentials(own) if isinstance(tls, Tls) else tls
-            channel = own.aio.secure_channel(target, credentials, options=arguments)
-        return channel
+        if address not in self._open:
+            tls, arguments = self._options.tls, self._options.channel_arguments(address)
+            own = own_grpc(tls)
+            if tls is None:
+                self._open[address] = own.aio.insecure_channel(address, arguments)
+            else:
+                credentials = tls.credentials(own) if isinstance(tls, Tls) else tls
+                self._open[address] = own.aio.secure_channel(address, credentials, arguments)
+        return service.RecognitionServiceStub(self._open[address])

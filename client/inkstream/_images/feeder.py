@@ -11,7 +11,6 @@ import contextlib
 import os
 import queue
 import threading
-from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
@@ -160,15 +159,10 @@ async def stream_by_task(
     return_exceptions: bool,
 ) -> AsyncIterator[Any]:
     """Yield results in order while a task feeds the images. See `AsyncClient.stream`."""
-    pieces: deque[Piece] = deque()
-    has_pieces, has_room = asyncio.Event(), asyncio.Event()
+    pieces: asyncio.Queue[Piece] = asyncio.Queue()
+    waiter = OrderedResults(pieces.put_nowait)
+    has_room = asyncio.Event()
     read = 0
-
-    def emit(piece: Piece) -> None:
-        pieces.append(piece)
-        has_pieces.set()
-
-    waiter = OrderedResults(emit)
 
     async def feed() -> None:
         feeder = _Feeder(put, waiter, deadline)
@@ -188,14 +182,7 @@ async def stream_by_task(
     feeding = asyncio.create_task(feed(), name="inkstream feeder")
     pid = os.getpid()
     try:
-        while True:
-            while not pieces:
-                has_pieces.clear()
-                await has_pieces.wait()
-            piece = pieces.popleft()
-            values = _unpack(piece, return_exceptions)
-            if values is None:
-                return
+        while (values := _unpack(piece := await pieces.get(), return_exceptions)) is not None:
             for value in values:
                 yield value
                 require_own_process(pid)

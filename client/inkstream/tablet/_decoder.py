@@ -7,7 +7,7 @@ ends a sample, and a value comes only when it changes.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from inkstream.ink import Stroke, Units
@@ -182,11 +182,7 @@ class Decoder:
 
     def _end(self, time: float) -> list[PenEvent]:
         last, self._last = self._last, None
-        if last is None:
-            return []
-        return [
-            PenEvent("up", last.x, last.y, time * 1000, last.pressure, is_eraser=last.is_eraser)
-        ]
+        return [replace(last, kind="up", t_ms=time * 1000)] if last else []
 
     def _pressure(self) -> float | None:
         axis = self.layout.pressure

@@ -14,9 +14,7 @@ SERVER_READY = {"state": "ready"}
 def answer(result: GlyphResult, strokes: Mapping[int, int]) -> dict[str, Any]:
     """Give the message for a result.
 
-    Args:
-        result: the result.
-        strokes: the page's number of each stroke, by the pen's number; forgotten strokes are missing.
+    `strokes` has the page's number of each stroke, by the pen's number; forgotten strokes are missing.
     """
     return {
         "glyph": result.glyph,

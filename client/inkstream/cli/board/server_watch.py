@@ -22,8 +22,7 @@ class ServerWatch:
     def __init__(self, tell: Callable[[dict[str, Any]], object]) -> None:
         """Assume that the server answers until it does not.
 
-        Args:
-            tell: called from any thread with each new state, as a message for pages; must not block.
+        `tell` gets each new state, as a message for pages, in any thread; it must not block.
         """
         self._tell = tell
         self._lock = threading.Lock()
@@ -45,9 +44,7 @@ class ServerWatch:
     def ask(self, question: Callable[[], object], period_seconds: float = _PERIOD_SECONDS) -> None:
         """Ask the server periodically until `stop`. Runs in a thread of its own.
 
-        Args:
-            question: calls the server; raises InkstreamError if there is no answer.
-            period_seconds: time between two calls.
+        `question` calls the server, and raises InkstreamError if there is no answer.
         """
         while not self._is_over.wait(period_seconds):
             try:

@@ -49,13 +49,7 @@ class BoardServer(ThreadingHTTPServer):
     def __init__(
         self, host: str, port: int, sheets: Sheets, greeting: Callable[[], dict[str, Any]]
     ) -> None:
-        """Bind, without serving.
-
-        Args:
-            host: address to listen on.
-            port: port to listen on; 0 picks a free one.
-            sheets: the open pages.
-            greeting: gives the first message of a page's stream.
+        """Bind, without serving; port 0 picks a free one. `greeting` gives a stream's first message.
 
         Raises:
             OSError: the address or the port cannot be used.

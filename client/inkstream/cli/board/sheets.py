@@ -114,14 +114,14 @@ class Sheet:
 
     def _give_up(self, error: InkstreamError) -> None:
         """Take back the stroke that is being drawn, after an error, and report it."""
-        about = {}
+        strokes = []
         if self._is_down:
             self._is_down = False
-            about = {self._begun: self._strokes.pop(self._begun)}
+            strokes = [self._strokes.pop(self._begun)]
             # If this fails, the client is closed, and the stroke is lost in any case.
             with suppress(InkstreamError):
                 self._pen.erase(self._begun)
-        self.mailbox.put("trouble", {"message": str(error), "strokes": [*about.values()]})
+        self.mailbox.put("trouble", {"message": str(error), "strokes": strokes})
 
     def _take(self, item: GlyphResult | InkstreamError) -> None:
         """Put a result or an error into the mailbox. Called in the thread of the connection."""

@@ -71,11 +71,7 @@ def draw(file: Path, index: int, count: int, output: Path | None, ink_only: bool
 
 
 def _seen_by_model(ink: Ink) -> _Frame:
-    """What the server draws for the model, uint8 of shape (28, 28); blank where the model is not asked.
-
-    Raises:
-        FatalError: the server's package is not installed.
-    """
+    """What the server draws for the model, uint8 of shape (28, 28); blank if the model is not asked."""
     try:
         server: Any = import_module("inkstream_server.ink")
     except ModuleNotFoundError as missing:

@@ -98,12 +98,9 @@ class Screen:
 
     def __init__(self, as_json: bool) -> None:
         self._as_json = as_json
-        self._lifted = perf_counter()
+        self.lifted = perf_counter()
+        """Time of the last pen-up."""
         self.final: set[int] = set()
-
-    def lifted(self) -> None:
-        """Note the time of a pen-up."""
-        self._lifted = perf_counter()
 
     def show(self, item: GlyphResult | InkstreamError) -> None:
         """Print an answer. Called in the thread of the connection."""
@@ -112,7 +109,7 @@ class Screen:
             return
         if item.is_final:
             self.final.update(item.strokes)
-        after_ms = (perf_counter() - self._lifted) * 1000
+        after_ms = (perf_counter() - self.lifted) * 1000
         if self._as_json:
             print_json(_figures(item, after_ms))
             return
@@ -144,13 +141,9 @@ def _figures(item: GlyphResult, after_ms: float) -> dict[str, Any]:
 
 
 def follow(events: Iterable[PenEvent], writing: Pen, layout: Layout, screen: Screen) -> None:
-    """Write the events of a tablet with a pen, until they end.
+    """Write the events of a tablet, live or recorded, with a pen, until they end.
 
-    Args:
-        events: events of a tablet, live or recorded.
-        writing: pen with y down, in the units of the layout.
-        layout: layout of the tablet.
-        screen: knows which strokes are final, and notes pen-ups.
+    The pen has y down and the units of the layout.
     """
     drawn: dict[int, list[tuple[float, float]]] = {}
     stroke = 0
@@ -169,7 +162,7 @@ def follow(events: Iterable[PenEvent], writing: Pen, layout: Layout, screen: Scr
             drawn[stroke].append((event.x, event.y))
         else:
             writing.up()
-            screen.lifted()
+            screen.lifted = perf_counter()
             drawn = {
                 number: points for number, points in drawn.items() if number not in screen.final
             }

@@ -29,10 +29,7 @@ def gallery(
 ) -> list[Table]:
     """Make rows of pictures with captions, as wide as the console.
 
-    Args:
-        images: uint8 of shape (N, 28, 28), ink high.
-        captions: one for each image.
-        console: decides on colours, width and characters.
+    The images are uint8 of shape (N, 28, 28), ink high.
     """
     abreast = max(1, min(len(images) or 1, console.width // (_SIDE + 2)))
     rows = []
@@ -46,12 +43,7 @@ def gallery(
 
 
 def half_blocks(image: npt.NDArray[np.floating | np.integer], console: Console) -> Text:
-    """Draw grey levels, two pixels a character.
-
-    Args:
-        image: 0 to 255 of shape (an even number, any), ink high.
-        console: decides on colours and characters.
-    """
+    """Draw grey levels from 0 to 255, ink high, two pixels a character; the height is even."""
     upper, lower = image[0::2], image[1::2]
     picture = Text(no_wrap=True)
     if console.color_system is not None:

@@ -41,12 +41,7 @@ def thumbnail(ink: Ink) -> npt.NDArray[np.uint8]:
 
 
 def portrait(ink: Ink, side: int) -> Image.Image:
-    """Draw ink as it was written: a colour for each stroke, a ring where it begins.
-
-    Args:
-        ink: any; it is scaled to fit.
-        side: pixels of the square.
-    """
+    """Draw ink, scaled to a square: a colour for each stroke, a ring where it begins."""
     large = side * _FINER
     picture = Image.new("RGB", (large, large), "white")
     brush = ImageDraw.Draw(picture)
@@ -92,10 +87,10 @@ def _strip(caption: str, width: int) -> Image.Image:
 
 
 def dots(ink: Ink, columns: int, *, utf: bool = True) -> str:
-    """Draw ink as lines of text, half as many as they have columns.
+    """Draw ink, scaled to fit, as lines of text, half as many as they have columns.
 
     Args:
-        ink: any; it is scaled to fit.
+        ink: any.
         columns: width in characters, even.
         utf: draw with Braille's dots, eight a character; else with a number sign a character.
     """
@@ -108,11 +103,8 @@ def dots(ink: Ink, columns: int, *, utf: bool = True) -> str:
         x, y = np.rint(_filled(stroke * shape)).astype(int).T
         grid[y, x] = True
     cells = grid.reshape(columns // 2, along, columns, across).swapaxes(1, 2)
-    if not utf:
-        return "\n".join("".join(" #"[int(cell.any())] for cell in row) for row in cells)
-    return "\n".join(
-        "".join(chr(0x2800 + int((cell * _BRAILLE).sum())) for cell in row) for row in cells
-    )
+    codes = 0x2800 + (cells * _BRAILLE).sum((2, 3)) if utf else np.where(cells.any((2, 3)), 35, 32)
+    return "\n".join("".join(map(chr, row)) for row in codes.tolist())
 
 
 def _filled(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

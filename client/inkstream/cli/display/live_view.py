@@ -24,11 +24,17 @@ _COLUMNS = 12
 def live_view(pages: Sequence[Page], console: Console) -> Iterator[OnAnswer]:
     """Show pages during the block; gives the callback for answers."""
     if not console.is_terminal:
-        yield (
-            lambda page, result, seconds: (
-                None if seconds is None else console.print(_line(page, result, seconds))
-            )
-        )
+
+        def print_answer(page: Page, result: GlyphResult, seconds: float | None) -> None:
+            if seconds is not None:
+                rejection = f"  rejected: {result.reason}" if result.reason else ""
+                console.print(
+                    f"pen {page.number:>2}  {result.state:<11}  {result.digit}  {result.confidence:6.1%}"
+                    f"  {seconds * 1000:6.1f} ms after pen-up{rejection}",
+                    markup=False,
+                )
+
+        yield print_answer
         return
     with Live(
         console=console,
@@ -37,14 +43,6 @@ def live_view(pages: Sequence[Page], console: Console) -> Iterator[OnAnswer]:
     ):
         # Live redraws by itself.
         yield lambda page, result, seconds: None
-
-
-def _line(page: Page, result: GlyphResult, seconds: float) -> Text:
-    return Text(
-        f"pen {page.number:>2}  {result.state:<11}  {result.digit}  {result.confidence:6.1%}"
-        f"  {seconds * 1000:6.1f} ms after pen-up"
-        + (f"  rejected: {result.reason}" if result.reason else "")
-    )
 
 
 def _view(pages: Sequence[Page], console: Console) -> Table:
@@ -70,14 +68,11 @@ def _cell(page: Page, console: Console) -> Text:
             cell.append(".", "dim")
         elif result.rejected:
             cell.append("?", "bold red" if result.is_final else "yellow")
-        elif result.is_final:
-            cell.append(
-                str(result.digit), "bold green" if str(result.digit) == label else "bold red"
-            )
         else:
-            cell.append(
-                str(result.digit), "dim" if result.state is GlyphState.INTERIM else "yellow"
-            )
+            digit = str(result.digit)
+            final = "bold green" if digit == label else "bold red"
+            styles = {GlyphState.INTERIM: "dim", GlyphState.FINAL: final}
+            cell.append(digit, styles.get(result.state, "yellow"))
     now = page.read.get(len(page.labels) - 1)
     cell.append(f"\n{(now.reason or now.state) if now else ''}\n", "default")
     if page.latencies:

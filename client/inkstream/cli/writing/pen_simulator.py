@@ -17,11 +17,7 @@ _Stroke = npt.NDArray[np.float64]
 
 
 def draw_digits(count: int, seed: int = 0) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Draw digits, all ten in turn.
-
-    Args:
-        count: number of digits.
-        seed: the same seed draws the same digits.
+    """Draw digits, all ten in turn; the same seed draws the same ones.
 
     Returns: images, uint8 of shape (count, 28, 28), ink high, the MNIST way; labels, uint8 of shape
         (count,). About a quarter of a millisecond each.
@@ -37,11 +33,7 @@ def draw_digits(count: int, seed: int = 0) -> tuple[npt.NDArray[np.uint8], npt.N
 def write_digits(count: int, seed: int = 0) -> list[Ink]:
     """Write digits, all ten in turn, as a pen at 100 points a second would.
 
-    Args:
-        count: number of digits.
-        seed: the same seed writes the same digits.
-
-    Returns: inks with label, y down; digits of 18 pixels and about half a second.
+    The same seed writes the same inks: labelled, y down, of 18 pixels and about half a second.
     """
     random = np.random.default_rng(seed)
     return [

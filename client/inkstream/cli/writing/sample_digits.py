@@ -23,9 +23,6 @@ _Bytes = npt.NDArray[np.uint8]
 def labelled_digits(count: int) -> tuple[_Bytes, _Bytes, str]:
     """Give the first images of MNIST's test set, or drawn ones if MNIST is neither here nor on its mirror.
 
-    Args:
-        count: largest number of images.
-
     Returns: images, uint8 of shape (N, 28, 28); labels, uint8 of shape (N,); and a sentence that says why
         they are drawn, else "".
     """
@@ -38,13 +35,7 @@ def labelled_digits(count: int) -> tuple[_Bytes, _Bytes, str]:
 
 
 def labelled_ink(count: int) -> tuple[list[Ink], str]:
-    """Give the first glyphs of pendigits, by many writers, or those of a pen simulator.
-
-    Args:
-        count: number of glyphs.
-
-    Returns: inks with labels, and a description of them.
-    """
+    """Give the first glyphs of pendigits, by many writers, or those of a pen simulator; and their source."""
     file = Path(os.environ.get("INKSTREAM_DATA", ""), _PENDIGITS)
     try:
         if file.is_file():
