@@ -11,7 +11,7 @@ from inkstream._exceptions import DeadlineExceeded, InkstreamError
 from inkstream._images.feeder import stream_by_task
 from inkstream._images.frames import ArrayOfUnknownShape, Images, OneImage, SeveralImages, frames_of
 from inkstream._images.outbox import Parcel, parcel_of
-from inkstream._images.waiters import Collector, LoopFuture
+from inkstream._images.waiters import Collector, OneAnswer
 from inkstream._pens.pens import AsyncPen
 from inkstream._results.glyphs import GlyphResult
 from inkstream._results.images import Model, Result
@@ -114,14 +114,15 @@ class AsyncClient(ClientBase[AsyncPen]):
         Waits only while the client's `buffer` is full. Cancelling it, or its future, harms no other image.
         """
         self._settle()
-        waiter = LoopFuture()
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        waiter = OneAnswer(future, lambda: not future.done())
         parcel = parcel_of(frames_of(image).single(), waiter, deadline)
         try:
             async with asyncio.timeout(deadline):
                 await self._put_when_room(parcel)
         except TimeoutError as late:
             raise self._no_room() from late
-        return waiter.future
+        return future
 
     async def recognize_ink(
         self, ink: Ink, *, alternatives: int = 3, deadline: float | None = None

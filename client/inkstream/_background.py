@@ -18,7 +18,7 @@ _SAMPLES = 64
 """Pixels of each row and column to which the background is fitted."""
 _ROUNDS = 20
 _NEAR = 0.1
-"""Share of a picture's range of levels within which a background explains a pixel."""
+"""A background explains a pixel if they differ by less than this share of the picture's range of levels."""
 _GAIN = 0.1
 """Share of pixels that an uneven background must explain beyond an even one."""
 _LEAST = 0.6

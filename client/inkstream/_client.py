@@ -14,7 +14,7 @@ from inkstream._exceptions import DeadlineExceeded, InkstreamError
 from inkstream._images.feeder import stream_by_thread
 from inkstream._images.frames import ArrayOfUnknownShape, Images, OneImage, SeveralImages, frames_of
 from inkstream._images.outbox import Parcel, parcel_of
-from inkstream._images.waiters import Collector, ThreadFuture
+from inkstream._images.waiters import Collector, OneAnswer, ThreadFuture
 from inkstream._pens.pens import Pen
 from inkstream._results.glyphs import GlyphResult
 from inkstream._results.images import Model, Result
@@ -149,9 +149,10 @@ class Client(ClientBase[Pen]):
             Overloaded: the buffer is full, and `when_full` is "raise" or this is a callback.
             DeadlineExceeded: the deadline passed before there was room.
         """
-        waiter = ThreadFuture()
+        future = ThreadFuture()
+        waiter = OneAnswer(future, future.set_running_or_notify_cancel)
         self._put_when_room(parcel_of(frames_of(image).single(), waiter, deadline))
-        return waiter.future
+        return future
 
     def recognize_ink(
         self, ink: Ink, *, alternatives: int = 3, deadline: float | None = None

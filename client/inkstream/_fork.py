@@ -7,7 +7,7 @@ a child of a process that uses grpc.aio they start threads that crash within mil
 loads a second copy of gRPC's native code, which starts afresh and shares nothing with the first; it costs
 some 30 ms and 30 MB. So does a process whose `grpc` has the handlers: because it was imported before this
 package, or because GRPC_ENABLE_FORK_SUPPORT asks for them. The module `grpc` itself is left alone. A client
-with credentials that the program made with `grpc` uses that, fork handlers and all.
+with credentials that the program made with `grpc` uses that module, fork handlers included.
 """
 
 from __future__ import annotations

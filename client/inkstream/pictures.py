@@ -32,7 +32,7 @@ __all__ = ["Picture", "prepare", "prepare_with_notes"]
 _BOX = 20
 _FRAME = 28
 _DARK = 16
-"""Grey level below which the background of an MNIST image is."""
+"""The background of an MNIST image is below this grey level."""
 _LONGEST = 640
 """Pixels of a side to which larger pictures are reduced, about."""
 

@@ -122,8 +122,8 @@ def _as_array(images: Images) -> npt.NDArray[Any]:
         return np.asarray(images)
     except (ValueError, TypeError) as error:
         raise InvalidImage(
-            f"images: expected an array of shape {_SHAPES}, got {type(images).__name__} of which numpy "
-            f"makes no array ({error}); do all images have the same size?"
+            f"images: expected an array of shape {_SHAPES}, got {type(images).__name__}, which "
+            f"numpy cannot turn into an array ({error}); do all images have the same size?"
         ) from error
 
 

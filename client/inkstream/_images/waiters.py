@@ -56,8 +56,8 @@ class Collector:
             self._done()
 
 
-class _Future(concurrent.futures.Future[Result]):
-    """Raises in a forked child where it was not done before the fork: its answer goes to the parent."""
+class ThreadFuture(concurrent.futures.Future[Result]):
+    """In a forked child it raises unless it was done before the fork: the parent gets its answer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,52 +79,32 @@ class _Future(concurrent.futures.Future[Result]):
                 raise inherited()
 
 
-class ThreadFuture:
-    """Waits for one answer and sets it in a `concurrent.futures.Future`."""
+class OneAnswer:
+    """Waits for one answer and sets it in a future, unless the caller cancelled that."""
 
-    __slots__ = ("future",)
+    __slots__ = ("_future", "_takes_answer")
 
-    def __init__(self) -> None:
-        self.future = _Future()
-
-    @property
-    def is_abandoned(self) -> bool:
-        """Whether the caller cancelled the future."""
-        return self.future.cancelled()
-
-    def deliver(self, position: int, answers: Answers, start: int, stop: int) -> None:
-        """See `Waiter`."""
-        if self.future.set_running_or_notify_cancel():
-            self.future.set_result(answers.rows(start, stop)[0])
-
-    def fail(self, position: int, count: int, error: InkstreamError) -> None:
-        """See `Waiter`."""
-        if self.future.set_running_or_notify_cancel():
-            self.future.set_exception(error)
-
-
-class LoopFuture:
-    """Waits for one answer and sets it in a future of the running event loop."""
-
-    __slots__ = ("future",)
-
-    def __init__(self) -> None:
-        self.future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+    def __init__(
+        self, future: ThreadFuture | asyncio.Future[Result], takes_answer: Callable[[], bool]
+    ) -> None:
+        """`takes_answer` says whether the future is still to be set; it is called just before."""
+        self._future = future
+        self._takes_answer = takes_answer
 
     @property
     def is_abandoned(self) -> bool:
         """Whether the caller cancelled the future."""
-        return self.future.cancelled()
+        return self._future.cancelled()
 
     def deliver(self, position: int, answers: Answers, start: int, stop: int) -> None:
         """See `Waiter`."""
-        if not self.future.done():
-            self.future.set_result(answers.rows(start, stop)[0])
+        if self._takes_answer():
+            self._future.set_result(answers.rows(start, stop)[0])
 
     def fail(self, position: int, count: int, error: InkstreamError) -> None:
         """See `Waiter`."""
-        if not self.future.done():
-            self.future.set_exception(error)
+        if self._takes_answer():
+            self._future.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ class PenEvent:
     Attributes:
         kind: which of the three.
         x: to the right from the left edge, in the layout's units.
-        y: downwards from the upper edge, likewise. If the tip lifted, both are its last position.
+        y: downwards from the upper edge, in the same units. If the tip lifted, x and y are its last position.
         t_ms: milliseconds on the clock of the events.
         pressure: 0 to 1, None if the tablet reports none.
         is_eraser: whether it is the pen's eraser end.
@@ -111,9 +111,9 @@ class Decoder:
         """Set the state as read from the device, after events were lost.
 
         Args:
-            x: count of the axis.
-            y: likewise.
-            pressure: likewise; ignored if the tablet reports none.
+            x: count of the x axis.
+            y: count of the y axis.
+            pressure: count of the pressure axis; ignored if the tablet has none.
             keys: codes of the keys that are held.
         """
         self._axes = {_codes.ABS_X: x, _codes.ABS_Y: y, _codes.ABS_PRESSURE: pressure}

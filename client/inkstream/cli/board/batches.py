@@ -13,7 +13,6 @@ its strokes.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias
 
@@ -127,10 +126,20 @@ def read_batch(body: bytes) -> Batch:
 
 def _event(field: str, sent: Any) -> Event:
     sent = _object(field, sent)
-    make = _EVENTS.get(sent.get("do")) if isinstance(sent.get("do"), str) else None
-    if make is None:
-        raise Malformed(f"{field}.do", sent.get("do"), "send one of " + ", ".join(_EVENTS))
-    return make(field, sent)
+    match sent.get("do"):
+        case "down":
+            stroke = _whole(f"{field}.stroke", sent.get("stroke"))
+            return Down(stroke, _points(f"{field}.points", sent.get("points")))
+        case "move":
+            return Move(_points(f"{field}.points", sent.get("points")))
+        case "up":
+            return Up()
+        case "erase":
+            return Erase(_whole(f"{field}.stroke", sent.get("stroke")))
+        case "clear":
+            return Clear()
+        case other:
+            raise Malformed(f"{field}.do", other, "send one of down, move, up, erase, clear")
 
 
 def _points(field: str, sent: Any) -> tuple[Point, ...]:
@@ -170,15 +179,3 @@ def _object(field: str, value: Any) -> dict[str, Any]:
 def _no_number(word: str) -> NoReturn:
     """Reject NaN and Infinity, which Python reads although JSON does not have them."""
     raise ValueError(word)
-
-
-_EVENTS: dict[str, Callable[[str, dict[str, Any]], Event]] = {
-    "down": lambda field, sent: Down(
-        _whole(f"{field}.stroke", sent.get("stroke")),
-        _points(f"{field}.points", sent.get("points")),
-    ),
-    "move": lambda field, sent: Move(_points(f"{field}.points", sent.get("points"))),
-    "up": lambda _field, _sent: Up(),
-    "erase": lambda field, sent: Erase(_whole(f"{field}.stroke", sent.get("stroke"))),
-    "clear": lambda _field, _sent: Clear(),
-}

@@ -26,13 +26,9 @@ class ServerWatch:
         """
         self._tell = tell
         self._lock = threading.Lock()
-        self._state: dict[str, Any] = SERVER_READY
+        self.state: dict[str, Any] = SERVER_READY
+        """The state, as a message for pages."""
         self._is_over = threading.Event()
-
-    @property
-    def state(self) -> dict[str, Any]:
-        """Give the state, as a message for pages."""
-        return self._state
 
     def take(self, event: ConnectionEvent) -> None:
         """Take a change of the client's connection. Does not block."""
@@ -60,7 +56,7 @@ class ServerWatch:
 
     def _set(self, state: dict[str, Any]) -> None:
         with self._lock:
-            changed = state["state"] != self._state["state"]
-            self._state = state
+            changed = state["state"] != self.state["state"]
+            self.state = state
             if changed:
                 self._tell(state)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from itertools import cycle, islice
 from pathlib import Path
@@ -97,7 +97,8 @@ def replay(
       inkstream replay pendigits-orig.tra.gz --json --limit 500 > answers.jsonl
       inkstream replay digits.unipen --speed real --pens 8 --streams 2
     """
-    inks = list(islice(_inks(files), limit))
+    found = ((file, index, ink) for file in files for index, ink in enumerate(read(file)))
+    inks = list(islice(found, limit))
     if not inks:
         raise InvalidInk("no ink in it: nothing to replay", ", ".join(map(str, files)))
     rows: list[Row] = []
@@ -125,12 +126,6 @@ def replay(
         print_json({"summary": summary(rows)})
     else:
         report(rows, stdout())
-
-
-def _inks(files: tuple[Path, ...]) -> Iterator[tuple[Path, int, Ink]]:
-    for file in files:
-        for index, ink in enumerate(read(file)):
-            yield file, index, ink
 
 
 async def _replay(

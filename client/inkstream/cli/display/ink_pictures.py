@@ -20,7 +20,7 @@ _FINER = 4
 _BRAILLE = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """Bits of a Braille character's dots, from U+2800 on (Unicode, Braille Patterns)."""
 _SMALLEST = 1e-12
-"""Longest side of ink that is a dot."""
+"""Ink with no longer side is a dot."""
 _MOST_POINTS = 400
 """Points of a thumbnail; nobody sees more."""
 _CAPTION = 28
