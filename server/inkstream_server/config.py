@@ -169,7 +169,7 @@ class Config:
     max_restarts: int = _setting(
         (5, "times", 0, 100),
         "How often in a row a worker is restarted that dies within a minute of its start. After that the "
-        "server stops. 0 leaves restarts to whatever started the server.",
+        "server stops. 0 leaves restarts to the service manager.",
     )
     stuck_timeout: float = _setting(
         (30.0, "seconds", 0, 3600),
@@ -234,7 +234,7 @@ class Config:
     drain_timeout: float = _setting(
         (10.0, "seconds", 0, 3600),
         "How long streams may continue after SIGTERM before the server ends them. Raise it for clients that "
-        "leave slowly. Whatever stops the server must wait longer than this.",
+        "leave slowly. The service manager must wait longer than this before it kills the server.",
         group="Stopping",
     )
     log_format: str = _setting(

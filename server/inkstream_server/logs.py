@@ -21,7 +21,7 @@ _streams = itertools.count(1)
 
 
 def configure(log_format: str, log_level: str, **always: object) -> None:
-    """Set up logging for the process, for libraries that use `logging`, too.
+    """Set up logging for the process, including libraries that use `logging`.
 
     Args:
         log_format: "text" (`event key=value`) or "json" (one object a line).
@@ -82,7 +82,7 @@ def native_stderr() -> Iterator[None]:
     """Log each line that native code writes to stderr within the block, when the block ends.
 
     LiteRT and TensorFlow write text that Python cannot turn off and a reader of JSON cannot parse. Meanwhile
-    descriptor 2 is a file in memory, which takes any amount without making anybody wait. Python's own
+    descriptor 2 is a file in memory, which takes any amount of text and never blocks a writer. Python's own
     `sys.stderr` moves to another descriptor for good: what other threads log is not delayed, and where native
     code crashes, `faulthandler` writes the stacks. Use one block at a time. Outside Linux it does nothing.
     """

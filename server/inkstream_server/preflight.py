@@ -1,4 +1,4 @@
-"""Finds what keeps `serve` from starting, as far as that is known without a model loaded or a port taken."""
+"""Finds the errors that keep `serve` from starting, without loading a model or opening a port."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from inkstream_server.rpc import listener
 
 
 def preflight_errors(config: Config) -> list[str]:
-    """Give the errors that `serve` would end with, in its own words; empty if it would try to start."""
+    """Give the errors with which `serve` would end; empty if it would try to start."""
     checks: list[Callable[[], object]] = [
         lambda: require_own(config.host),
         lambda: listener.credentials_of(config),

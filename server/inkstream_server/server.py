@@ -126,7 +126,7 @@ async def _unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> boo
 
 
 def log_failure(watcher: asyncio.Task[None]) -> None:
-    """Log a watcher that failed: it does not watch any more."""
+    """Log a background task that failed and has ended."""
     if not watcher.cancelled() and (error := watcher.exception()) is not None:
         logs.get().error("watcher_died", watcher=watcher.get_name(), error=repr(error))
 
@@ -276,7 +276,7 @@ class Server:
             await asyncio.to_thread(self._traces.close)
 
     def _gate(self) -> list[grpc.aio.ServerInterceptor]:
-        """Give the interceptor that lets in only callers with tokens, if there is a file of tokens."""
+        """Give the interceptor that checks tokens; None without a file of tokens."""
         path = self._config.tokens
         if path is None:
             return []

@@ -204,7 +204,7 @@ class Card:
     """Figures of the served files on the pen ink of the test writers in `splits`."""
 
     sample: dict[str, Any] | None = None
-    """Answers of `model.keras` to the frames that servers try a model on; see `model_sample.record`."""
+    """Answers of `model.keras` to the built-in sample of `inkstream_server.model_store.sample`."""
 
     gates: dict[str, GateResult] | None = None
     """Bounds for a model for ink, on the mean over `seeds`; None without ink."""

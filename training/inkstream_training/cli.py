@@ -1,4 +1,4 @@
-"""The command `inkstream-train`: runs `produce` and `evaluate`, and prints what they give.
+"""The command `inkstream-train`: runs `produce` and `evaluate`, and prints their results.
 
 Progress goes to stderr, results to stdout. Exit codes: 0 done; 1 a figure differs from the card; 2 wrong
 usage, or data is missing; 130 interrupted.

@@ -1,4 +1,4 @@
-"""Measures a card's figures again from the model's files and the test data, and says which differ."""
+"""Measures a card's figures again from the model's files and the test data, and lists those that differ."""
 
 from __future__ import annotations
 

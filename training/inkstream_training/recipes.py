@@ -192,7 +192,7 @@ class Recipe:
     """Where examples come from, in order."""
 
     ink: InkMixture | None = None
-    """What is learned beside MNIST; None: nothing."""
+    """Pen ink to learn beside MNIST; None for MNIST alone."""
 
     version: str = "1"
     """Version below the model's name that `train` writes by default."""

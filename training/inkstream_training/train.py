@@ -199,10 +199,10 @@ def _fit_augmented(
 
 
 def take(shares: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.intp]:
-    """Which images an epoch holds, in a random order.
+    """Choose the images of an epoch, in a random order.
 
     Systematic sampling: one random number decides for all, so that an image with a share of 2.3 is
-    taken two or three times, and of 24 drawings of a digit with a share of 1/3 each eight are.
+    taken two or three times, and eight are taken of 24 drawings with a share of 1/3 each.
 
     Args:
         shares: mean number of times that each is taken.

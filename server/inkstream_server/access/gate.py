@@ -1,4 +1,4 @@
-"""Lets in only calls with a valid token, and says whose call it is."""
+"""Lets in only calls with a valid token, and names the caller of each."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ _OF_OTHERS = frozenset(
 
 
 def _unknown_variables() -> Iterator[tuple[str, str | None]]:
-    """Give the variables that name no setting, each with the most similar one that does."""
+    """Give the variables that name no setting, each with the most similar variable that does."""
     known = _OF_OTHERS | {variable_of(setting) for setting in settings()}
     for name in sorted(os.environ):
         if name.startswith("INKSTREAM_") and name not in known:
@@ -184,7 +184,7 @@ def token(name: str, streams: int | None, items_per_second: int | None) -> None:
     """Make a token for the caller NAME.
 
     Prints the token on stderr, once, and the line for the file of `--tokens` on stdout. The line holds only a
-    digest, so that nobody who reads the file can use the token. The server reads the file again when it
+    digest, so that a reader of the file cannot use the token. The server reads the file again when it
     changes. To revoke a token, remove its line.
 
     \b

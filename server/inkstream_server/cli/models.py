@@ -190,7 +190,7 @@ def _all(store: Path) -> list[Path]:
 
 
 def _row(store: Path, folder: Path) -> dict[str, Any]:
-    """Describe a version by its folder and its card; without what an unreadable card would say."""
+    """Describe a version by its folder and its card, or by the folder alone if the card is unreadable."""
     name = folder.parent.name
     row: dict[str, Any] = {"model": _label(folder), "accuracy": None, "created": None}
     try:

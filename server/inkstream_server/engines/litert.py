@@ -84,7 +84,7 @@ class _Bucket:
 def _view(tensor: NDArray[np.float32], columns: int) -> NDArray[np.float32]:
     """Give a view of a tensor's memory, shape (rows, columns), that is valid as long as its interpreter.
 
-    An interpreter refuses to run while somebody holds a view that it made, since its memory might move. New
+    An interpreter refuses to run while a view that it made is in use, since its memory might move. New
     views for each batch would cost as much as the inference of one row. This memory does not move:
     `allocate_tensors` places tensors of fixed size once, and it is not called again.
     """

@@ -70,8 +70,7 @@ def require_plain(content: bytes, path: Path) -> None:
 
     Raises:
         ValueError: the file is no `.tflite` file, is too large, has several graphs, or has an operator that
-        is
-            not on the list or has wrong inputs; names what is wrong.
+            is not on the list or has wrong inputs; names what is wrong.
     """
     if len(content) > MOST_BYTES:
         raise ValueError(f"{path}: expected at most {MOST_BYTES} bytes, got {len(content)}")

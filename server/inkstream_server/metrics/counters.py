@@ -34,7 +34,7 @@ class Family(Collector, Generic[OneSeries]):
         self._about = name, documentation
         self._labels = labels
         self.series: dict[Any, OneSeries] = {}
-        """What to count with, by its entry in `values`. Look it up once: a look-up costs time."""
+        """The series to count in, by its entry in `values`. Look it up once: a look-up costs time."""
         for value in values:
             self.add(value)
         registry.register(self)

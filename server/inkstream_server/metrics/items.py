@@ -19,7 +19,7 @@ from inkstream_server.model_store.store import Model
 from inkstream_server.wire.packed_results import PackedResults
 
 Kind = Literal["tensor", "ink"]
-"""What an item is: one frame, or one glyph."""
+"""Kinds of items: one frame, or one glyph."""
 
 Outcome = Literal["ok", "invalid", "expired", "overloaded", "failed", "unimplemented", "cancelled"]
 """How an item ended: with an answer, or `cancelled` by its caller."""
@@ -40,14 +40,14 @@ INFERENCE_BUCKETS = (
     0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
     0.1, 0.25, 0.5, 1.0,
 )  # fmt: skip
-"""Seconds: from one frame in LiteRT (16 microseconds) to an engine in trouble."""
+"""Seconds: from one frame in LiteRT (16 microseconds) to a stuck engine."""
 
 BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 REJECT_REASONS = {1: "no_ink", 2: "not_a_digit", 3: "unsure"}
 """Label values of the contract's `RejectReason`."""
 
 SwapOutcome = Literal["swapped", "refused"]
-"""What happened to a new version of the model."""
+"""Outcomes of a new version of the model."""
 
 CONFIDENCE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
 

@@ -42,7 +42,7 @@ class ModelListener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a store holds of a name."""
+    """The versions of a name in a store."""
 
     candidates: tuple[Candidate, ...]
     """Versions that may be served. The first one that is sound is."""

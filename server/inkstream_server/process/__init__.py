@@ -1,4 +1,4 @@
-"""What belongs to one process: its HTTP pages, ready file, watchdog and CPU affinity.
+"""Serves what one process needs beside gRPC: HTTP pages, ready file, watchdog and CPU affinity.
 
-Imports no gRPC, because the supervisor of workers uses it, too.
+Imports no gRPC, because the supervisor of workers uses it too.
 """

@@ -1,6 +1,6 @@
 """The pages beside `/metrics`: `/` for people, `/healthz` and `/readyz` for probes and load balancers.
 
-`/` is one file that contains everything it needs and draws what `/metrics` says.
+`/` is one file that contains everything it needs and draws the figures of `/metrics`.
 """
 
 from collections.abc import Callable, Iterable

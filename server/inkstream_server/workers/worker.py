@@ -1,4 +1,4 @@
-"""What runs in a worker: the same server as without workers, controlled through a socket.
+"""Runs a worker: the same server as without workers, controlled through a socket.
 
 The supervisor writes a word a line: `announce` when all workers serve, and `report` to ask for the metrics.
 The worker writes a JSON object a line: `{"serving": {...}}` or `{"failed": "why"}` once, `{"report": [...]}`

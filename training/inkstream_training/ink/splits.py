@@ -1,4 +1,4 @@
-"""Says which writers are held out, by rules on a writer's name alone.
+"""Decides which writers are held out, by rules on a writer's name alone.
 
 The split is by writer, not by glyph, because one writer's digits look alike. The rules were fixed before
 the first model was trained. They do not depend on the data, so a writer keeps its part when files grow.
