@@ -10,7 +10,7 @@ import numpy.typing as npt
 _NOISE = 0.15
 """Share of the strongest ink below which a pixel is background, as paper is not even."""
 _GRAIN = 6.0
-"""The same in uneven light, in standard deviations of the residual background; at most `_MOST_NOISE`."""
+"""Replaces `_NOISE` in uneven light: standard deviations of the residual background, up to `_MOST_NOISE`."""
 _MOST_NOISE = 0.4
 _CONTRAST = 16
 """Difference between background and ink, of 255 levels, below which there is no ink."""

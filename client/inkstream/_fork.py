@@ -60,7 +60,7 @@ from inkstream._exceptions import ClientClosed, InvalidRequest, Unsupported  # n
 _log = logging.getLogger("inkstream")
 _lock = threading.Lock()
 _own: ModuleType | None = None if _has_handlers and sys.platform == "linux" else grpc
-"""The gRPC that clients use in this process; None where a copy has to be loaded."""
+"""The gRPC that clients use in this process; None if a copy has to be loaded."""
 _is_used = False
 """Whether this process has used gRPC, so that its children cannot use the same."""
 _is_grpc_dead = False

@@ -264,7 +264,7 @@ class Connection(Inheritable):
                 task.cancel()
                 await asyncio.wait({task})
             if not task.cancelled():
-                task.exception()  # Read it, or asyncio logs that nobody did.
+                task.exception()  # Read it, or asyncio logs it as never retrieved.
 
     def _has_work(self) -> bool:
         """Whether something waits; if not, the next item calls `wake`."""

@@ -48,7 +48,7 @@ _SHAPES = (
     "(28, 28) for one image, or (N, 28, 28), (N, 28, 28, 1), (N, 1, 28, 28) or (N, 784) for several"
 )
 _SLIGHTLY = 0.1
-"""How far rounding and resampling carry floats beyond 0 and 1."""
+"""Rounding and resampling carry floats this far beyond 0 and 1."""
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class Frames:
     """Whether the caller passed one image rather than an array of them."""
 
     def single(self) -> Frames:
-        """The same, if it is one image.
+        """Give these frames if they are one image.
 
         Raises:
             InvalidImage: it is an array of several, or of none.

@@ -36,7 +36,7 @@ class ServerOptions:
     """Name of the model; "" for the server's default."""
 
     def options(self) -> dict[str, Any]:
-        """The same as arguments of a client."""
+        """Give the fields as arguments of a client."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
 

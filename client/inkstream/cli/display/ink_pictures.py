@@ -22,7 +22,7 @@ _BRAILLE = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 _SMALLEST = 1e-12
 """Ink with no longer side is a dot."""
 _MOST_POINTS = 400
-"""Points of a thumbnail; nobody sees more."""
+"""Points of a thumbnail, at most; more would not show."""
 _CAPTION = 28
 """Pixels of a caption's height in a grid."""
 _GAP = 20
