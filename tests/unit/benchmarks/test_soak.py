@@ -10,7 +10,7 @@ def looks(*megabytes: float) -> list[Look]:
 
 
 def counters(**tensors: float) -> Samples:
-    """What a server says that accepted so many tensors, ended so, and no ink."""
+    """Return the counters of a server that accepted some tensors and no ink."""
     accepted = {"tensor": tensors.pop("accepted"), "ink": 0.0}
     samples: Samples = {
         ("inkstream_items_accepted_total", (("kind", kind),)): value

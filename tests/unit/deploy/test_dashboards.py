@@ -42,14 +42,14 @@ def test_a_share_with_an_objective_is_green_from_its_objective_up(
 
 
 def test_stats_without_an_objective_have_no_thresholds() -> None:
-    # Without thresholds of its own a panel is green, and red from 80 on.
+    # By default a panel is green, and red from 80.
     for panel in STATS:
         if panel["title"] not in {"Answered", "In time"}:
             assert steps(panel) == {None: "text"}, panel["title"]
 
 
 def test_the_version_panel_names_the_model_even_if_there_is_only_one() -> None:
-    # By default names are shown where there are several.
+    # By default Grafana shows names only if there are several.
     assert titled("Version")["options"]["textMode"] == "value_and_name"
 
 

@@ -1,4 +1,4 @@
-"""Each package carries the licence: a wheel holds files of its own folder only."""
+"""Checks that each package has the licence, because a wheel contains only files of its own folder."""
 
 from __future__ import annotations
 

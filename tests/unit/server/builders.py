@@ -1,4 +1,4 @@
-"""Stands-in for what the tests of the server do not mean: engines that tell whose rows they computed."""
+"""Stand-ins for tests of the server: engines whose answers show which rows they computed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def number_of(frames: Frames) -> list[int]:
 
 
 class NumberEngine:
-    """Computes, for a frame with number n: 0.9 for digit n % 10, and n / 2**24 for the next digit."""
+    """Answers frame number n with 0.9 for digit n % 10, and n / 2**24 for the next digit."""
 
     name = "number"
 
@@ -83,7 +83,7 @@ class NumberEngine:
 
 
 class GatedEngine(NumberEngine):
-    """Works in the engine's thread, and is done with a batch when it is told so."""
+    """Works in the engine's thread, and finishes a batch when the test releases it."""
 
     def __init__(self) -> None:
         super().__init__(in_place_rows=0)
@@ -92,11 +92,11 @@ class GatedEngine(NumberEngine):
 
     def _infer(self, blocks: Sequence[Frames]) -> Any:
         self._begun.release()
-        assert self._gate.acquire(timeout=PATIENCE_SECONDS), "nobody opened the gate"
+        assert self._gate.acquire(timeout=PATIENCE_SECONDS), "the test did not release the batch"
         return super()._infer(blocks)
 
     async def begun(self) -> None:
-        """Wait until a batch has begun, once a batch."""
+        """Wait until the next batch has begun."""
         assert await asyncio.to_thread(self._begun.acquire, timeout=PATIENCE_SECONDS)
 
     def release(self, batches: int = 1) -> None:
@@ -104,13 +104,13 @@ class GatedEngine(NumberEngine):
 
 
 def network(engine: Engine, label: str = "number/1", rule: RejectRule = ACCEPT_ALL) -> Model:
-    """A model around an engine, with nothing else to it."""
+    """A minimal model around an engine."""
     name, _, version = label.partition("/")
     return Model(name, version, "", "{}", engine, rule)
 
 
 def numbers_answered(probabilities: Probabilities) -> list[int]:
-    """The frames' numbers, read back from what `NumberEngine` computed."""
+    """The frames' numbers, decoded from the answers of `NumberEngine`."""
     numbers = []
     for row in probabilities:
         digit = int(row.argmax())
@@ -119,7 +119,7 @@ def numbers_answered(probabilities: Probabilities) -> list[int]:
 
 
 def will_not_complain(future: asyncio.Future[Any]) -> bool:
-    """Tell whether a future is done and asyncio has no reason to log that nobody looked at its exception.
+    """Return whether a future is done and asyncio would not log that its exception was never retrieved.
 
     Asks what asyncio would ask when the future is collected: waiting for that, in a cycle with its
     traceback, would make a test that cannot fail.
@@ -128,7 +128,7 @@ def will_not_complain(future: asyncio.Future[Any]) -> bool:
 
 
 async def turns(count: int = 10) -> None:
-    """Let the event loop go round so many times: whatever can happen without waiting has happened."""
+    """Run the event loop for some rounds, so that all that needs no wait has happened."""
     for _ in range(count):
         await asyncio.sleep(0)
 

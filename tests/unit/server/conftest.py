@@ -10,7 +10,7 @@ from inkstream_server import logs
 
 @pytest.fixture(autouse=True)
 def logs_as_before() -> Iterator[None]:
-    """Undo `logs.configure`: it holds on to the stderr that a test captures, and to what libraries log."""
+    """Undo `logs.configure`, which keeps the stderr that a test captures and the records of libraries."""
     root = logging.getLogger()
     level = root.level
     yield

@@ -126,7 +126,7 @@ def test_a_full_disk_loses_log_lines_and_nothing_else(
 
 
 def run(script: str) -> subprocess.CompletedProcess[str]:
-    """Run a script in a process whose stderr is its own, as a server's is."""
+    """Run a script in a process with its own stderr, like a server."""
     start = "import os, sys, threading\nfrom inkstream_server import logs\nlogs.configure('json', 'info')\n"
     command = [sys.executable, "-c", start + script]
     return subprocess.run(command, capture_output=True, text=True, check=False)

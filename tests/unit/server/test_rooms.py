@@ -59,12 +59,12 @@ def test_streams_pens_and_batches_import_no_grpc() -> None:
 
 @pytest.mark.parametrize("room", ["process", "workers"])
 def test_a_supervisor_never_loads_grpc(room: str) -> None:
-    # A process that has loaded gRPC must not fork, and a supervisor has no use for its threads.
+    # A process that has loaded gRPC must not fork, and a supervisor does not need its threads.
     assert modules_of_grpc_after(room) == []
 
 
 def modules_of_grpc_after(room: str) -> list[str]:
-    """Import all modules of a room in a process of its own; give the modules of gRPC that it has then."""
+    """Import all modules of a room in a new process; return the gRPC modules that it loaded."""
     modules = [it for it in imports_of(FOLDER) if it.startswith(f"inkstream_server.{room}")]
     assert modules
     program = (

@@ -1,4 +1,4 @@
-"""The table of limits in docs/security.md says what the code does."""
+"""Compares the table of limits in docs/security.md with the code."""
 
 from __future__ import annotations
 

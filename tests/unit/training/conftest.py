@@ -25,7 +25,7 @@ Images = npt.NDArray[np.uint8]
 
 
 def bars(n: int, seed: int) -> tuple[Images, Images]:
-    """Ten classes that a network tells apart quickly: a noisy bar, its place is the label."""
+    """Ten classes that a network learns quickly: a noisy bar whose place is the label."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n, dtype=np.uint8) % 10
     images = rng.integers(0, 60, (n, 28, 28), dtype=np.uint8)
@@ -38,7 +38,7 @@ def bars(n: int, seed: int) -> tuple[Images, Images]:
 def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train without XLA: compiling a step takes longer than the few steps of a test.
 
-    Fixtures of modules run before this one, so what they train is compiled.
+    Fixtures of modules run before this one, so they train compiled.
     """
 
     def function(step: Any, *, jit_compile: bool | None = None, **options: Any) -> Any:
@@ -53,7 +53,7 @@ Files = dict[mnist.Split, tuple[mnist.IdxFile, mnist.IdxFile]]
 
 @pytest.fixture(scope="session")
 def small_mnist_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Files]:
-    """A folder of bars under MNIST's names, and what `mnist.FILES` says of such files."""
+    """A folder of bars under MNIST's names, and the entries of `mnist.FILES` for them."""
     folder = tmp_path_factory.mktemp("small-mnist")
     files: Files = {}
     sizes_and_seeds: dict[mnist.Split, tuple[int, int]] = {
@@ -74,7 +74,7 @@ def small_mnist_files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, F
 
 @pytest.fixture
 def small_mnist(small_mnist_files: tuple[Path, Files], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of bars, which this test takes for the published files."""
+    """The folder of bars, in place of the published files."""
     folder, files = small_mnist_files
     monkeypatch.setattr(mnist, "FILES", files)
     return folder
@@ -82,7 +82,7 @@ def small_mnist(small_mnist_files: tuple[Path, Files], monkeypatch: pytest.Monke
 
 @pytest.fixture(scope="session")
 def mnist_test() -> tuple[Images, Images]:
-    """MNIST's 10,000 test images and labels, where they are to be had without fetching."""
+    """MNIST's 10,000 test images and labels; skips the test if they are not on this machine."""
     if mnist.locate() is None:
         pytest.skip("MNIST is not here: set INKSTREAM_DATA to the folder that holds mnist/")
     return mnist.load("test")

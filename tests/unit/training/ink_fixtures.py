@@ -19,7 +19,7 @@ WAYS = {
     "6": "bacefdc", "7": "abf", "8": "acdbacefd", "9": "dcabdf",
     "K": "ac ce bc cf", "#": "ac bd ab cd ef", "O": "abfea",
 }  # fmt: skip
-"""Where the pen goes for each character; a blank lifts it."""
+"""The path of the pen for each character; a blank lifts it."""
 
 
 def written(label: str, rng: np.random.Generator, *, up: bool) -> tuple[Points, ...]:
@@ -69,7 +69,7 @@ def ink_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small_ink(ink_files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """That folder, which this test takes for the published files."""
+    """That folder, in place of the published files."""
     files = tuple(
         dataclasses.replace(
             file, sha256=hashlib.sha256((ink_files / file.name).read_bytes()).hexdigest()

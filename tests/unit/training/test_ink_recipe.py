@@ -24,7 +24,7 @@ def run(*arguments: object) -> Result:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The recipe with little of everything."""
+    """The recipe with small amounts of everything."""
     few = InkMixture(digit_drawings=3, letter_drawings=3, scribbles=50, blanks=10)
     recipe = dataclasses.replace(RECIPES["ink"], epochs=2, validation_examples=200, ink=few)
     monkeypatch.setitem(RECIPES, "ink", recipe)

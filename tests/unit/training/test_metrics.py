@@ -15,7 +15,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def answers(*confidences: float) -> Floats:
-    """Rows that answer 3 with the given confidence and share the rest out."""
+    """Rows that answer 3 with the given confidence; the rest is spread over the others."""
     rows = np.repeat((1.0 - np.array(confidences))[:, None] / 9.0, 10, axis=1)
     rows[:, 3] = confidences
     return rows

@@ -84,7 +84,7 @@ def test_plain_trains_on_every_image_and_holds_none_out(plain: Trained) -> None:
 
 
 def test_the_mean_of_the_weights_is_kept_instead_of_the_last_weights() -> None:
-    # A mean that never moves keeps the weights from before the first step.
+    # A mean that never moves keeps the initial weights.
     still = dataclasses.replace(AUGMENTED, epochs=1, ema_decay=1.0)
     kept = train_seed(still, bar_examples(still), seed=1).model.get_weights()
     keras.utils.set_random_seed(1)

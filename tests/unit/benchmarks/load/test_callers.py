@@ -56,7 +56,7 @@ def test_images_at_random_times_are_all_answered(server: Running, digits: Digits
 
 
 def test_the_wait_before_sending_is_part_of_the_latency(floor: Running, digits: Digits) -> None:
-    # Three hundred thousand a second cannot be sent, let alone answered, in time.
+    # No sender or server reaches three hundred thousand a second.
     figures = callers.poisson(floor, digits, rate=300_000, seconds=0.01, streams=2)
     least_backlog = 3000 / figures[RATE] - 0.01
     assert figures[P99] > least_backlog * 1000 / 2

@@ -7,7 +7,7 @@ from inkstream_server.access.allowance import Allowance, Quota
 
 
 class Wristwatch:
-    """Gives the time that a test sets."""
+    """A clock that a test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0

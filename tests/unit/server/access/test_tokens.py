@@ -93,7 +93,7 @@ def test_only_the_whole_token_is_valid(file: Path) -> None:
     assert tokens.caller(token) is caller
     for wrong in ("", "a", "a.", token[:-1], token + "x", "c" + token[1:], "b" + token[1:]):
         assert tokens.caller(wrong) is None
-    # The digest is no token, though it is what the file holds.
+    # The file holds the digest, which must not work as a token.
     assert tokens.caller(line.split()[1]) is None
 
 

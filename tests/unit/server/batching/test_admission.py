@@ -22,7 +22,7 @@ class Rows:
 
 
 class Door:
-    """An admission with its queue, and one stream that knocks."""
+    """An admission with its queue, and one stream that submits to it."""
 
     def __init__(self, max_rows: int = 1000, chance: float = 0.999) -> None:
         self.admission = Admission(max_rows, lambda: chance)

@@ -37,7 +37,7 @@ from tests.unit.server.builders import (
 
 
 class Notes(Observer):
-    """An observer that keeps what it sees."""
+    """An observer that records its calls."""
 
     def __init__(self) -> None:
         self.submitted_rows: list[int] = []
@@ -68,7 +68,7 @@ class Notes(Observer):
 
 
 def answered(answer: Answer) -> list[int]:
-    """The numbers of the frames whose rows a block was given."""
+    """The numbers of the frames whose rows a block got."""
     return [
         number
         for share in answer.result()
@@ -82,13 +82,13 @@ class Submit:
     deadline: float | None
     at_once: bool
     joins: bool
-    """Whether the frames may wait with the last block."""
+    """Whether the frames may join the last block."""
 
 
 @dataclass(frozen=True)
 class Cancel:
     victim: int
-    """Counts submitted blocks, modulo how many there are."""
+    """Index of a submitted block, modulo their number."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Rest:
-    """Wait for the oldest answer that is due."""
+    """Wait for the oldest pending answer."""
 
 
 Step = Submit | Cancel | Turn | Rest
@@ -400,7 +400,7 @@ async def test_a_block_abandoned_after_its_failure_logs_nothing() -> None:
 
 
 async def gather(blocks: int, *, linger: float, is_busy: bool) -> Notes:
-    """Submit single frames a few turns of the loop apart; give what the batcher made of them."""
+    """Submit single frames a few turns of the loop apart; return the batches."""
     notes = Notes()
     batcher = Batcher(
         network(NumberEngine()),
@@ -425,12 +425,12 @@ async def test_a_busy_process_gathers_blocks_over_many_turns_of_the_loop() -> No
 
 
 async def test_lingering_ends_as_soon_as_no_new_block_arrives() -> None:
-    # Were it to wait for its time to be over, gather's patience would end first.
+    # If the batch waited for its full time, the test would time out first.
     assert (await gather(1, linger=PATIENCE_SECONDS * 10, is_busy=True)).sizes == [1]
 
 
 async def test_a_full_batch_does_not_linger(monkeypatch: pytest.MonkeyPatch) -> None:
-    # However long the turns below take, it is not for lack of company that the wait ends.
+    # The wait must end because the batch is full, not because arrivals pause.
     monkeypatch.setattr(linger_module, "QUIET_LOOKS", 1_000_000)
     batcher = Batcher(
         network(NumberEngine()),
@@ -694,9 +694,9 @@ async def test_a_deadline_that_cannot_be_met_is_refused_at_once_with_a_retry_aft
     engine = GatedEngine()
     workshop = Workshop(engine, max_batch=1)
     blocks = [workshop.batcher.submit(numbered([number])) for number in range(50)]
-    for _ in range(3):  # The rate is known once the queue has been seen to shrink.
+    for _ in range(3):  # The rate is known once the queue has shrunk.
         await engine.begun()
-        await asyncio.sleep(0.01)  # The pace of a slow engine, not a wait for anything.
+        await asyncio.sleep(0.01)  # Simulates a slow engine.
         engine.release()
     await engine.begun()
     with pytest.raises(WouldBeLate, match=r"deadline is \d+ ms away, the answer about") as refused:

@@ -14,7 +14,7 @@ class _Clocks:
         return BusyMeter(lambda: self.now, lambda: self.cpu)
 
     def run(self, busy_meter: BusyMeter, *, gap: float, busy: float, arrivals: int) -> list[bool]:
-        """Let arrivals come with a gap between them, a share of which the processor works."""
+        """Let arrivals come with a gap between them; the processor works for a share of each gap."""
         told = []
         for _ in range(arrivals):
             self.now += gap

@@ -18,7 +18,7 @@ from inkstream_server.errors import StartError
 
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
-    """The configurations that `serve` got; nothing is served."""
+    """The configurations passed to `serve`, which runs no server here."""
     configs: list[Config] = []
     monkeypatch.setattr(lifecycle, "serve", configs.append)
     return configs
@@ -49,7 +49,7 @@ def test_help_describes_every_setting_and_its_variable() -> None:
 def commands(
     command: click.Command = main, words: str = "inkstream-server"
 ) -> dict[str, click.Command]:
-    """Every command and group by the words that call it."""
+    """Every command and group by its full name."""
     found = {words: command}
     if isinstance(command, click.Group):
         context = click.Context(command)

@@ -1,4 +1,4 @@
-"""Glyphs for tests: drawn by hand, by hypothesis, and real ones where there are any."""
+"""Glyphs for tests: drawn by hand, by hypothesis, and real ones if the data is there."""
 
 from __future__ import annotations
 

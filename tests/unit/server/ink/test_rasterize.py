@@ -34,7 +34,7 @@ def centre(frame: Frame) -> tuple[float, float]:
 
 
 def longest_side(frame: Frame) -> int:
-    """Of the box of pixels that are at least a tenth dark."""
+    """Size of the box of pixels that are at least a tenth dark."""
     sides = [np.flatnonzero((frame > 25).any(axis=axis)) for axis in (0, 1)]
     return int(max(side[-1] - side[0] + 1 for side in sides))
 

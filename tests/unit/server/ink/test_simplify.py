@@ -13,7 +13,7 @@ def walk(seed: int, points: int, step: float) -> Points:
 
 
 def distances(points: Points, line: Points) -> Points:
-    """From each point to the nearest of many along the line."""
+    """Distance from each point to the nearest of many points along the line."""
     at = np.arange(0, len(line) - 1 + 1e-9, 0.02)
     dense = np.stack([np.interp(at, np.arange(len(line)), column) for column in line.T], axis=1)
     nearest: Points = np.hypot(*(points[:, None] - dense[None]).transpose(2, 0, 1)).min(axis=1)

@@ -25,7 +25,7 @@ REFLECTION = reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"]
 
 
 class Obliging(RecognitionServiceServicer):
-    """Behaves as the name of the model says."""
+    """A service that behaves as the requested model name says."""
 
     def __init__(self) -> None:
         self.reached = asyncio.Event()
@@ -74,7 +74,7 @@ class Scene:
         return value
 
     async def handled(self, method: str, code: str) -> None:
-        """Wait until a call is counted with this code; its caller may know it a moment earlier."""
+        """Wait until a call is counted with this code; its caller may get the status a moment earlier."""
         await eventually(
             f"a call handled with {code}",
             lambda: self.value("handled_total", method, grpc_code=code) == 1,

@@ -36,7 +36,7 @@ def others() -> list[int]:
         try:
             parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
             is_trial = b"model_store.trial" in (process / "cmdline").read_bytes()
-        except OSError:  # It has ended in between.
+        except OSError:  # The process has ended in between.
             continue
         if parent == os.getpid() and is_trial:
             found.append(int(process.name))

@@ -14,7 +14,7 @@ from tests.unit.server.builders import NumberEngine
 
 
 class Heard:
-    """Records what a watch notified."""
+    """Records the notifications of a watch."""
 
     def __init__(self) -> None:
         self.models: list[str] = []

@@ -1,4 +1,4 @@
-"""The pens of one stream on a real renderer and batcher, with a clock that moves when told to."""
+"""The pens of one stream on a real renderer and batcher, with a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class HandClock:
         return alarm
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, and every alarm ring at its time."""
+        """Let time pass, and call every timer when it is due."""
         until = self.now + seconds
         while self._alarms and self._alarms[0][0] <= until:
             self.now, _, alarm = heappop(self._alarms)
@@ -54,12 +54,12 @@ class HandClock:
 
     @property
     def pending(self) -> int:
-        """Alarms that will ring."""
+        """Timers that are set."""
         return sum(alarm.callback is not None for *_, alarm in self._alarms)
 
 
 class Desk:
-    """An `InkSession` whose answers are read as soon as they are complete."""
+    """An `InkSession`; its answers are read as soon as they are complete."""
 
     def __init__(self, limits: PenLimits | None = None, engine: NumberEngine | None = None) -> None:
         self.workshop = Workshop(engine)
@@ -71,7 +71,7 @@ class Desk:
         self.errors: list[error_pb2.ItemError] = []
 
     async def take(self, *events: ink_pb2.InkEvent) -> None:
-        """Bring one message."""
+        """Pass one message of events to the session."""
 
         async def room() -> None:
             return
@@ -79,7 +79,7 @@ class Desk:
         await self.session.take(ink_pb2.InkEvents(events=events), room)
 
     async def read(self) -> None:
-        """Read every answer that is due."""
+        """Read every pending answer."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while self.due:
                 await self.due[0].ready()
@@ -94,7 +94,7 @@ class Desk:
         self.errors += response.errors
 
     def story(self, pen: int = 1) -> list[tuple[str, int, tuple[int, ...]]]:
-        """What a pen was answered: (state, glyph, strokes)."""
+        """The answers to a pen: (state, glyph, strokes)."""
         return [
             (
                 ink_pb2.GlyphState.Name(it.state).removeprefix("GLYPH_STATE_").lower(),
@@ -106,7 +106,7 @@ class Desk:
         ]
 
     def faults(self, pen: int) -> list[tuple[str, int]]:
-        """What a pen was told was wrong: (field, stroke)."""
+        """The errors of a pen: (field, stroke)."""
         return [(it.field, it.ink.stroke) for it in self.errors if it.ink.pen == pen]
 
     def glyphs_ended(self) -> dict[str, int]:

@@ -55,7 +55,7 @@ async def test_a_pen_that_touches_within_the_quiet_time_keeps_its_glyph_open() -
 
 
 async def test_a_provisional_answer_that_is_likely_to_change_does_not_shorten_the_wait() -> None:
-    # The engine says 0 with 0.9: a digit that is rarely continued, but not surely this one.
+    # The engine answers 0 with 0.9: a digit that is rarely continued, but the answer is not stable.
     desk = await written([opened(), *stroke(1)])
     assert desk.glyphs[0].digit == 0
     desk.clock.advance(0.3)

@@ -20,7 +20,7 @@ ROOM = 10**6
 
 
 class Hand:
-    """Moves a pen, and keeps what it asked for."""
+    """Moves a pen, and records the answers that it requests."""
 
     def __init__(self, limits: PenLimits | None = None, **opening: object) -> None:
         self.limits = limits or PenLimits()
@@ -76,7 +76,7 @@ class Hand:
         self.do(self.pen.end_glyph, self.now)
 
     def wait(self, seconds: float) -> None:
-        """Let time pass, looking as often as the pen asks for."""
+        """Let time pass, and recheck the pen whenever it is due."""
         until = self.now + seconds
         while (due := self.pen.due()) is not None and due <= until:
             self.now = max(self.now, due)
@@ -142,7 +142,7 @@ def test_an_explicit_end_makes_final_at_once_and_the_next_stroke_begins_another_
     hand = Hand()
     hand.stroke(1)
     hand.end_glyph()
-    hand.end_glyph()  # The quiet time could have been first: no fault.
+    hand.end_glyph()  # The quiet time could have ended first, so this is no error.
     hand.stroke(2)
     hand.end_glyph()
     assert hand.finals() == {1: (1,), 2: (2,)}
@@ -250,7 +250,7 @@ def test_a_stroke_that_begins_in_another_box_begins_another_glyph_even_to_the_le
     hand = Hand(boxes=boxes())
     hand.stroke(1, shifted(BAR, 150))
     hand.stroke(2, shifted(BAR, 185))  # Clearly to the right, in the same box.
-    hand.stroke(3, shifted(BAR, 95))  # Between two boxes, hardly beside this one.
+    hand.stroke(3, shifted(BAR, 95))  # Between two boxes, close to this one.
     hand.stroke(4, shifted(BAR, 10))
     assert hand.finals() == {1: (1, 2, 3)}
     assert [it.box for it in hand.asked[-2:]] == [8, 7]

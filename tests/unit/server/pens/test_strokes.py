@@ -19,7 +19,7 @@ def test_points_are_sums_of_their_differences_for_any_packing(
 ) -> None:
     stroke = Stroke(1, 0.0, 0)
     add(stroke, first)
-    stroke.points()  # What was asked for before does not linger.
+    stroke.points()  # Earlier requests must have no effect.
     add(stroke, second)
     wanted = np.cumsum([*first, *second], axis=0, dtype=np.float64).reshape(-1, 2)
     np.testing.assert_array_equal(stroke.points(), wanted)
@@ -41,7 +41,7 @@ def test_a_stroke_ends_where_its_times_end_on_the_callers_clock() -> None:
     stroke = Stroke(1, 0.0, 5000)
     add(stroke, [(0, 0), (1, 1)], dt_ms=10)
     assert stroke.ends_ms == 5020
-    add(stroke, [(1, 1)])  # Without a time: from here on nobody knows.
+    add(stroke, [(1, 1)])  # Without a time, so later times are unknown.
     add(stroke, [(1, 1)], dt_ms=10)
     assert stroke.ends_ms == 0
 

@@ -1,4 +1,4 @@
-"""Pinning changes a whole process, so each test pins one of its own."""
+"""Pinning changes a whole process, so each test pins its own process."""
 
 from __future__ import annotations
 

@@ -13,14 +13,12 @@ from inkstream_server.rpc import listener
 
 from tests.patience import PATIENCE_SECONDS
 
-GREETING = (
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
-)  # And no settings of one's own.
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # Nor settings of ours.
 INTERVAL_MS = 5
 
 
 def test_every_channel_argument_is_one_that_grpc_has() -> None:
-    # It says nothing of one that it does not know.
+    # gRPC ignores unknown arguments silently.
     known = Path(cygrpc.__file__).read_bytes()
     arguments: list[tuple[str, Any]] = [
         *listener.options(Config(), shares_port=True),
@@ -44,7 +42,9 @@ async def test_a_client_that_keeps_an_idle_connection_alive_is_not_disconnected(
                 body = number.to_bytes(8)
                 writer.write(b"\0\0\x08\6\0\0\0\0\0" + body)
                 await reader.readuntil(b"\0\0\x08\6\1\0\0\0\0" + body)
-                await asyncio.sleep(2 * INTERVAL_MS / 1000)  # What a client waits between two.
+                await asyncio.sleep(
+                    2 * INTERVAL_MS / 1000
+                )  # The time that a client waits between two pings.
             writer.close()
     finally:
         await server.stop(0)

@@ -35,7 +35,7 @@ class Scene:
 
 @asynccontextmanager
 async def serving(engine: NumberEngine, **limits: int) -> AsyncIterator[Scene]:
-    """The service over an engine that a test controls, on a connection of its own."""
+    """The service over an engine that a test controls, on its own connection."""
     workshop = Workshop(engine, **limits)
     model = Model("digits", "1", "abc", "{}", engine)
     service = RecognitionService(model, workshop.batcher, workshop.metrics, Limits(64, 64))
@@ -58,7 +58,7 @@ async def test_a_unary_call_that_is_cancelled_is_withdrawn_and_counted() -> None
         await eventually("the call waits", lambda: scene.workshop.batcher.queue_depth == 2)
         leaving.cancel()
         await eventually("the items cancelled", lambda: scene.workshop.ended("cancelled") == 2)
-        engine.release(2)  # One too many: what was withdrawn must not use it.
+        engine.release(2)  # One release too many; the withdrawn block must not use it.
         assert [*(await staying).tensors[0].digits] == [1]
     assert engine.batches == [[1]]
 
@@ -117,7 +117,7 @@ async def test_one_ink_that_is_cancelled_is_withdrawn_and_counted() -> None:
         await eventually("the call waits", lambda: scene.workshop.batcher.queue_depth == 1)
         leaving.cancel()
         await eventually("it is cancelled", lambda: scene.workshop.ended("cancelled", "ink") == 1)
-        engine.release(2)  # One too many: what was withdrawn must not use it.
+        engine.release(2)  # One release too many; the withdrawn block must not use it.
         assert [*(await staying).tensors[0].digits] == [1]
     assert engine.batches == [[1]]
 

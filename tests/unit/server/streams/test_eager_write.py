@@ -10,7 +10,7 @@ from tests.unit.server.builders import turns
 
 
 class Steps:
-    """A coroutine that waits twice, and says how far it is."""
+    """A coroutine that waits twice and records its progress."""
 
     def __init__(self, failure: Exception | None = None) -> None:
         self.waits: list[asyncio.Future[None]] = [
@@ -110,7 +110,7 @@ async def test_an_abandoned_write_that_can_continue_finishes_first() -> None:
     begun = EagerWrite(steps.run())
     for wait in steps.waits:
         wait.set_result(None)
-    begun.close()  # Its error is nobody's any more.
+    begun.close()  # Its error is discarded.
     assert steps.done == ["begun", "waited 0", "waited 1", "over"]
 
 

@@ -13,7 +13,7 @@ from tests.unit.server.pens.desk import HandClock
 
 
 class Idler:
-    """A session that does what a test says, and ends when it is drained unless it is stubborn."""
+    """A session that a test controls; it ends when it is drained, unless it is stubborn."""
 
     def __init__(self, *, stubborn: bool = False) -> None:
         self.messages = 0
@@ -34,7 +34,7 @@ def caller(quota: Quota = Quota()) -> Caller:  # noqa: B008 (frozen)
 
 
 class Scene:
-    """A stream that runs, and a clock that moves when told to."""
+    """A running stream, and a clock that the test moves."""
 
     def __init__(self, idler: Idler, who: Caller | None = None) -> None:
         self.clock = HandClock()

@@ -35,7 +35,7 @@ _NO_OPTIONS = tensor_pb2.AnswerOptions()
 
 @pytest.fixture(autouse=True)
 def operations_that_never_end_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """End a cancelled stream soon: what this wire has under way does not come back, as gRPC's does."""
+    """End a cancelled stream soon, because pending operations of this wire never finish, unlike gRPC's."""
     monkeypatch.setattr(session_module, "LAST_OPERATIONS_SECONDS", 0.01)
 
 
@@ -67,7 +67,7 @@ class MemoryWire:
         self._wrote.set()
 
     def hold(self) -> None:
-        """As a caller who no longer reads."""
+        """Act as a caller that no longer reads."""
         self._open.clear()
 
     def let_go(self) -> None:
@@ -111,7 +111,7 @@ class MemoryWire:
 
 
 class NotedWire(MemoryWire):
-    """Tells how each read and write came to its end."""
+    """Records how each read and write ended."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -177,7 +177,7 @@ async def stream(
         yield scene
     finally:
         scene.run.cancel()
-        scene.wire.half_close()  # What is read of a call that is over.
+        scene.wire.half_close()  # gRPC returns EOF for a call that is over.
         await asyncio.wait([scene.run])
         await scene.workshop.batcher.close()
     assert scene.workshop.batcher.queue_depth == 0
@@ -288,7 +288,7 @@ async def test_refused_ink_fills_the_window_too() -> None:
 
 
 async def five_wait(scene: Scene, engine: GatedEngine) -> None:
-    """Have images 1 to 5 wait, a message each, while the engine works on image 0."""
+    """Let images 1 to 5 wait, a message each, while the engine works on image 0."""
     scene.wire.send([0])
     await engine.begun()
     for number in range(1, 6):
@@ -311,7 +311,9 @@ async def test_messages_that_wait_together_are_one_block_and_each_item_is_counte
     async with stream(engine) as scene:
         await five_wait(scene, engine)
         assert len(scene.session._outbox._replies) == 2
-        scene.wire.send([6, 7, 7])  # One of them is refused, so this one answers for itself.
+        scene.wire.send(
+            [6, 7, 7]
+        )  # One of its frames is refused, so this message has its own reply.
         scene.wire.send([8])
         await turns()
         engine.release(3)
@@ -379,7 +381,7 @@ async def test_open_glyphs_of_a_cancelled_stream_are_counted_as_cancelled() -> N
         await turns(20)
         assert scene.workshop.value("inkstream_open_glyphs") == 2
         scene.run.cancel()
-        scene.wire.half_close()  # What is read of a call that is over.
+        scene.wire.half_close()  # gRPC returns EOF for a call that is over.
         await asyncio.wait([scene.run])
         assert scene.workshop.value("inkstream_glyphs_total", outcome="cancelled") == 2
         assert scene.workshop.ended("cancelled", "ink") == 2
@@ -391,10 +393,10 @@ async def test_a_stream_with_unread_failures_ends_without_a_log_line() -> None:
     engine.failures = {0: "raise"}
     async with stream(engine) as scene:
         scene.wire.hold()
-        scene.wire.send([1], uint8=b"")  # Its answer is what the writer hangs on.
+        scene.wire.send([1], uint8=b"")  # The writer blocks on its answer.
         await turns()
         scene.wire.send([2])
-        scene.wire.incoming.put_nowait(StreamRecognizeRequest())  # Ends the reader badly.
+        scene.wire.incoming.put_nowait(StreamRecognizeRequest())  # Fails the reader.
         await turns(30)
         assert engine.failed == {2}
         reader = scene.session._reader
@@ -416,7 +418,7 @@ async def test_a_caller_that_disconnects_ends_the_stream_and_stops_the_reader() 
             await scene.ended()
         scene.wire.send([2])
         await turns()
-        assert scene.wire.incoming.qsize() == 1, "somebody still reads"
+        assert scene.wire.incoming.qsize() == 1, "the reader still reads"
 
 
 async def test_slow_streams_of_images_are_answered_within_a_batch_beside_one_at_full_speed() -> (
@@ -472,7 +474,7 @@ async def test_a_deadline_counts_from_arrival() -> None:
         )
         scene.wire.incoming.put_nowait(StreamRecognizeRequest(tensors=message))
         await turns()
-        await asyncio.sleep(0.002)  # Not for something to happen: it is the time that has to pass.
+        await asyncio.sleep(0.002)  # The test is about time that passes, so it sleeps.
         engine.release(2)
         answers = dict(await scene.wire.until(3))
         assert answers == {1: 1, 2: "DEADLINE_EXCEEDED", 3: 3}
@@ -561,7 +563,7 @@ async def test_a_drain_does_not_treat_a_reader_held_by_its_window_as_silent(
         await engine.begun()
         scene.wire.send([2])  # Waits unread behind the window.
         drain = asyncio.create_task(scene.session.drain(PATIENCE_SECONDS))
-        await asyncio.wait([drain], timeout=0.05)  # Fifty times what silence takes.
+        await asyncio.wait([drain], timeout=0.05)  # Fifty times the limit of silence.
         monkeypatch.setattr(session_module, "DRAIN_IDLE_SECONDS", PATIENCE_SECONDS)
         engine.release(2)
         assert await scene.wire.until(2) == [(1, 1), (2, 2)]
@@ -680,7 +682,7 @@ async def test_a_stream_whose_last_answer_was_read_is_not_stalled() -> None:
 
 
 async def test_pending_grpc_operations_of_a_cancelled_stream_finish_and_are_not_cancelled() -> None:
-    # Else gRPC never frees it: grpc#43360.
+    # Otherwise gRPC never frees it: grpc#43360.
     wire = NotedWire()
     async with stream(wire=wire) as scene:
         scene.wire.hold()

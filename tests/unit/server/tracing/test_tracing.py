@@ -26,7 +26,7 @@ from tests.unit.server.builders import GatedEngine, NumberEngine, Workshop, netw
 
 
 class Traced:
-    """A traced batcher, and what it exported."""
+    """A traced batcher and its exported spans."""
 
     def __init__(self, engine: NumberEngine) -> None:
         self.exporter = InMemorySpanExporter()
@@ -39,7 +39,7 @@ class Traced:
         )
 
     def call(self) -> Span:
-        """Begin a recorded call of its own trace, for what the test does from now on."""
+        """Begin a recorded call with its own trace, for the rest of the test."""
         span = self.tracer.start_span("call", otel.Context())
         CALL.set(set_span_in_context(span, otel.Context()))
         return span

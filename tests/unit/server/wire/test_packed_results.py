@@ -30,7 +30,7 @@ def test_a_packed_number_equals_that_of_protobuf(number: int) -> None:
 def expected(
     sequences: list[int], share: Share, options: tensor_pb2.AnswerOptions
 ) -> tensor_pb2.TensorResults:
-    """What protobuf makes of the same answers, number by number."""
+    """The same answers as protobuf encodes them, field by field."""
     rows = [*range(share.start, share.stop)]
     batch = share.batch
     probabilities = [[float(it) for it in batch.probabilities[row]] for row in rows]

@@ -24,7 +24,7 @@ def read(after: int = -1, max_frames: int = 1024, **columns: Any) -> Arrival:
 
 
 def floats(*values: float) -> npt.NDArray[np.float32]:
-    """One frame a value, all its pixels 0.5 but one."""
+    """One frame for each value: one pixel has it, the others 0.5."""
     frames = np.full((len(values), 784), 0.5, "<f4")
     frames[:, 300] = values
     return frames

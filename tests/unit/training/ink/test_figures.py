@@ -14,7 +14,7 @@ RULE = RejectRule(0.4, 0.8, "max_probability", "by hand")
 
 
 def rows(digits: list[int], confidences: list[float]) -> npt.NDArray[np.float32]:
-    """Probabilities with this largest one a row, the rest spread over the others."""
+    """Rows of probabilities with the given largest value; the rest is spread over the others."""
     found = np.empty((len(digits), 10), np.float32)
     found[:] = (1 - np.array(confidences)[:, None]) / 9
     found[range(len(digits)), digits] = confidences
@@ -60,7 +60,7 @@ def test_digits_are_counted_overall_by_source_and_by_writer(found: dict[str, Any
 def test_letters_that_look_like_digits_are_reported_apart(found: dict[str, Any]) -> None:
     assert found["no_digits.examples"] == 2
     assert found["look_alikes.examples"] == 1
-    # Of ten pairs of a digit and K or #, the digits of 0.7 and 0.3 lose against #'s 0.75.
+    # In ten pairs of a digit and K or #, the digits with 0.7 and 0.3 lose against the # with 0.75.
     assert found["no_digits.auroc"] == pytest.approx(0.8)
     assert found["look_alikes.auroc"] == 0.0
     assert found["no_digits.rejected"] == 1.0

@@ -3,7 +3,7 @@ from inkstream_training.ink.gates import GATES, check
 
 
 def figures(**differing: float) -> dict[str, float]:
-    """Every figure exactly at its bound, but for those given."""
+    """Every figure exactly at its bound, except the given ones."""
     return {name: bound.limit for name, bound in GATES.items()} | differing
 
 

@@ -20,14 +20,14 @@ def scores(*values: float) -> Floats:
 
 
 def rows(*confidences: float) -> Floats:
-    """Rows that answer 3 with the given confidence and share the rest out."""
+    """Rows that answer 3 with the given confidence; the rest is spread over the others."""
     probabilities = np.repeat((1.0 - scores(*confidences))[:, None] / 9.0, 10, axis=1)
     probabilities[:, 3] = confidences
     return probabilities
 
 
 def test_auroc_of_a_hand_computed_case() -> None:
-    # Of the six pairs 0.9 wins three; 0.4 wins over 0.1, ties with 0.4 and loses to 0.6.
+    # In six pairs 0.9 wins three; 0.4 wins against 0.1, ties with 0.4 and loses to 0.6.
     assert auroc(scores(0.9, 0.4), scores(0.1, 0.4, 0.6)) == pytest.approx(4.5 / 6)
 
 
@@ -47,7 +47,7 @@ def test_auroc_is_the_share_of_pairs(digits: list[int], others: list[int]) -> No
 
 
 def test_false_positives_at_95_percent_of_a_hand_computed_case() -> None:
-    # Of twenty digits one may go: the threshold is the second lowest, 0.10.
+    # One of twenty digits may be rejected, so the threshold is the second lowest, 0.10.
     digits = np.arange(1, 21) / 20
     assert threshold_keeping(digits, 0.95) == 0.10
     assert false_positive_rate(digits, scores(0.05, 0.09, 0.10, 0.5)) == 0.5

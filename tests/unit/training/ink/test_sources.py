@@ -73,5 +73,5 @@ def test_the_aspect_is_kept_if_x_and_y_have_different_resolutions() -> None:
         pytest.skip("pen ink is not here: set INKSTREAM_DATA to the folder that holds pendigits/")
     first = sources.load(real)["unipen/digits.jsonl.gz"][0]
     assert first.writer == "aga/amywldrp"
-    # The row's first point is (165, 430) at 33.7283 counts a millimetre across, 38.5551 along.
+    # The row's first point is (165, 430) at 33.7283 counts a millimetre in x, 38.5551 in y.
     np.testing.assert_allclose(first.strokes[0][0], [165, 430 * 33.7283 / 38.5551])

@@ -14,7 +14,7 @@ def test_six_of_thirty_numbered_writers_are_held_out() -> None:
 
 @pytest.mark.parametrize(
     ("writer", "part"),
-    # What `printf %s aga/amywldrp | sha256sum` begins with, as a fraction of 1.
+    # The first digits of `printf %s aga/amywldrp | sha256sum`, as a fraction of 1.
     [
         ("tos/1057", "test"),  # 03833b99: 0.014
         ("ced/AIKE2911", "test"),  # 2c8273d9: 0.174

@@ -31,7 +31,7 @@ GLYPHS = [
 
 
 def by_width(frames: Frames) -> npt.NDArray[np.float32]:
-    """A model that takes what is wide for a 4 and what is narrow for a 1."""
+    """A model that reads wide ink as a 4 and narrow ink as a 1."""
     wide = (frames.max(axis=1) > 0).sum(axis=1) > 8
     probabilities = np.full((len(frames), 10), 0.01, np.float32)
     probabilities[range(len(frames)), np.where(wide, 4, 1)] = 0.91
