@@ -184,18 +184,11 @@ StartServer = Callable[..., RunningServer]
 
 @pytest.fixture
 def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
-    """Start servers with flags of a test's own: `start_server("--engine", "keras")`.
-
-    Coverage adds a third to the start of a process, so only those with workers are measured; the shared
-    server and tests in process cover the same code as the others.
-    """
+    """Start servers with flags of a test's own: `start_server("--engine", "keras")`."""
     with ExitStack() as running:
 
         def start(*flags: str) -> RunningServer:
             folder = tmp_path_factory.mktemp("own-server")
-            environment = dict(os.environ)
-            if "--workers" not in flags:
-                environment.pop("COVERAGE_PROCESS_CONFIG", None)
-            return running.enter_context(running_server(folder, *flags, environment=environment))
+            return running.enter_context(running_server(folder, *flags))
 
         yield start
