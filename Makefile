@@ -63,7 +63,7 @@ audit: .stamps/dev ## Look for known vulnerabilities of pinned packages
 lint: .stamps/dev .stamps/protoc ## Check style, types, contract and drift of generated code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy client/inkstream client/inkstream_command.py server/inkstream_server training/inkstream_training
+	$(BIN)/mypy client/inkstream client/inkstream_*.py server/inkstream_server training/inkstream_training
 	$(BIN)/mypy tests benchmarks docs
 	$(BIN)/python -m docs.generate --check
 	$(BIN)/mypy deploy/grafana deploy/kubernetes

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from inkstream.mnist import DatasetUnavailable
-from inkstream_command import end_if_full
+from inkstream_stdout import end_if_full
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 import numpy as np
 import numpy.typing as npt
-from inkstream_command import end_if_full
+from inkstream_stdout import end_if_full
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 import click
 from click.core import ParameterSource
-from inkstream_command import end_if_full
+from inkstream_stdout import end_if_full
 
 from inkstream_server import __version__, logs
 from inkstream_server.config import Config, grouped, settings, variable_of

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from inkstream_command import PAGE_HEADERS, page_policy
+from inkstream_pages import PAGE_HEADERS, page_policy
 
 _PAGE = Path(__file__).with_name("status.html").read_bytes()
 _POLICY = page_policy(_PAGE)

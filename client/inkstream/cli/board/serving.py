@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-from inkstream_command import PAGE_HEADERS, page_policy
+from inkstream_pages import PAGE_HEADERS, page_policy
 
 from inkstream.cli.board.batches import MOST_BYTES, Malformed, read_batch
 from inkstream.cli.board.sheets import NoRoom, Sheet, Sheets
