@@ -1,4 +1,4 @@
-"""Asks the public database of vulnerabilities about everything that is pinned: `make audit`."""
+"""Checks all pinned packages against the public database of vulnerabilities: `make audit`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 
 def main() -> int:
-    """1 for a finding; 0, with a sentence that says so, where the database cannot be reached."""
+    """Return 1 for a finding, and 0 with a message if the database cannot be reached."""
     command = [sys.executable, "-m", "pip_audit", "--requirement", "constraints.txt", "--no-deps"]
     command += ["--disable-pip", "--progress-spinner", "off", "--format", "json"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -20,7 +20,7 @@ def main() -> int:
             print("NOT AUDITED: the database of vulnerabilities cannot be reached from here")
             return 0
         return 1
-    # A mirror without the database makes pip-audit skip all, and then say that it found nothing.
+    # With a mirror without the database, pip-audit skips every package and reports no finding.
     skipped = [it["name"] for it in packages if "skip_reason" in it]
     if len(skipped) == len(packages):
         print(f"NOT AUDITED: none of {len(packages)} packages is in a database that can be reached")

@@ -1,4 +1,4 @@
-"""Certificates for tests: an authority of their own, for servers named localhost and for clients."""
+"""Certificates for tests: an authority, and certificates for localhost and for clients."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Pem:
 
 
 class Authority:
-    """Signs certificates that nobody else's trust covers."""
+    """A certificate authority that only tests trust."""
 
     def __init__(self) -> None:
         self._ca = trustme.CA()
         self.certificate: bytes = self._ca.cert_pem.bytes()
 
     def server(self, *names: str, ends: datetime | None = None) -> Pem:
-        """Make a certificate for these names, of localhost if none are given, that ends so soon."""
+        """Make a certificate for these names (default: localhost) that expires after the given time."""
         names = names or ("localhost", "127.0.0.1")
         return self._pem(self._ca.issue_cert(*names, not_after=ends))
 

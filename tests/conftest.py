@@ -21,7 +21,7 @@ Mnist = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
 
 @pytest.fixture(scope="session")
 def mnist() -> Mnist:
-    """MNIST's test images and labels, where they are to be had without fetching."""
+    """MNIST's test images and labels; skips the test if they are not on this machine."""
     if mnist_files.locate() is None:
         pytest.skip("MNIST is not here: set INKSTREAM_DATA to the folder that holds mnist/")
     return mnist_files.load("test")

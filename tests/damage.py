@@ -1,4 +1,4 @@
-"""Versions of a model whose `.tflite` file is damaged while its card agrees: made by whoever writes both."""
+"""Damages `.tflite` files of models and updates their cards, as an attacker with write access can."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from inkstream_server.engines.tflite_file import OPERATORS
 Damage = Callable[[bytes], bytes]
 
 UNGUARDED = Path(__file__).parent / "unguarded"
-"""On the path of a program it takes our own check of files away."""
+"""On a program's import path, this folder disables our own check of files."""
 
-# Where a table lists its fields, as the generated code of the schema has it.
+# Offsets of fields in their tables, from the generated code of the schema.
 _DATA, _SHAPE, _INPUTS, _OUTPUTS, _BUILTIN_CODE = 4, 4, 6, 8, 10
 
 
 def damage(folder: Path, how: Damage) -> None:
-    """Damage a version's `.tflite` file, and have its card say the same."""
+    """Damage a version's `.tflite` file, and put its new digest into the card."""
     file, card_file = folder / "model.tflite", folder / "card.json"
     content = how(file.read_bytes())
     file.write_bytes(content)
@@ -31,7 +31,7 @@ def damage(folder: Path, how: Damage) -> None:
 
 
 def circle(content: bytes) -> bytes:
-    """Have the last operator take in what it gives, and one before it give the same.
+    """Let the last operator read its own output, and an earlier one write the same tensor.
 
     Without our own check LiteRT 2.3 ends by SIGSEGV, each time. `no_weights` and `other_operator` have it
     read outside of a list, and it depends on what lies there.
@@ -51,14 +51,14 @@ def other_operator(content: bytes) -> bytes:
 
 
 def no_weights(content: bytes) -> bytes:
-    """Change four bytes: the first dense layer's weights are said to be left out."""
+    """Change four bytes, so that the first dense layer has no weights."""
     dense = schema.Model.GetRootAs(content, 0).Subgraphs(0).Operators(1)
     assert dense.InputsLength() == 3, "expected a dense layer's input, weights and bias"
     return _put(content, dense._tab.Vector(dense._tab.Offset(_INPUTS)) + 4, -1)
 
 
 def huge(content: bytes) -> bytes:
-    """Have what goes into the last operator be of 5 GB."""
+    """Give the last operator an input of 5 GB."""
     graph = schema.Model.GetRootAs(content, 0).Subgraphs(0)
     last = graph.Tensors(graph.Operators(graph.OperatorsLength() - 1).Inputs(0))._tab
     return _put(content, last.Vector(last.Offset(_SHAPE)), 1 << 27)
@@ -69,7 +69,7 @@ def half(content: bytes) -> bytes:
 
 
 def wrong_bias(content: bytes) -> bytes:
-    """Have a sound network answer 0, whatever it is shown."""
+    """Let a sound network answer 0 to every image."""
     model = schema.Model.GetRootAs(content, 0)
     graph = model.Subgraphs(0)
     dense = graph.Operators(graph.OperatorsLength() - 2)

@@ -1,4 +1,4 @@
-"""Waits, with a limit, for what must happen. No test passes because it waited."""
+"""Waits for a condition, up to a limit. A test passes because of the condition, never because of the wait."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PATIENCE_SECONDS = 30.0
 
 
 async def eventually(what: str, is_so: Callable[[], bool]) -> None:
-    """Check until `is_so()` holds, less and less often; fail with `what` after PATIENCE_SECONDS."""
+    """Check `is_so()`, less and less often, until it holds; fail with `what` after PATIENCE_SECONDS."""
     give_up, pause = monotonic() + PATIENCE_SECONDS, 0.005
     while not await asyncio.to_thread(is_so):
         if monotonic() > give_up:

@@ -40,7 +40,7 @@ def imports_of(folder: str) -> dict[str, set[str]]:
 
 
 def circle_in(imports: dict[str, set[str]]) -> list[str]:
-    """Give modules that import one another in a circle; none if there is no circle."""
+    """Return modules that import each other in a circle; none if there is no circle."""
     try:
         TopologicalSorter(imports).prepare()
     except CycleError as error:
@@ -69,7 +69,7 @@ def arrows_up(imports: dict[str, set[str]], rooms: list[str]) -> list[str]:
 
 
 def entries_of(folder: str) -> set[str]:
-    """Give the names that a folder of the repository shows."""
+    """Return the names of the entries in a folder of the repository."""
     listed = subprocess.run(
         ["git", "ls-files", folder], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -1,6 +1,6 @@
-"""Fuzzes what reads other people's bytes, guided by coverage: `make fuzz ARGS="--seconds 300"`.
+"""Fuzzes all code that reads untrusted bytes, guided by coverage: `make fuzz ARGS="--seconds 300"`.
 
-Each target runs in a process of its own. A crash, an input that takes longer than a target may, or more
+Each target runs in its own process. A crash, an input that takes longer than a target may, or more
 memory than it may ends the run with exit code 1 and prints the input.
 """
 
@@ -28,7 +28,7 @@ def main() -> int:
 
 
 def fuzz(target: str, seconds: int, findings: Path) -> int:
-    """Run one target, say how it went; 1 for a finding."""
+    """Run one target and print its result; return 1 for a finding."""
     command = [sys.executable, "-m", f"tests.fuzz.{target}", f"-max_total_time={seconds}"]
     command += [f"-timeout={HANG_SECONDS}", f"-rss_limit_mb={MOST_MB}", "-max_len=4096"]
     command += [f"-artifact_prefix={findings}/{target}-", "-print_final_stats=1"]

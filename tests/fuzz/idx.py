@@ -15,7 +15,7 @@ PATH = Path(tempfile.mkdtemp()) / "idx"
 
 
 def read_file(content: bytes) -> None:
-    """Read, or be told what is wrong."""
+    """Require that the file is read or refused with a reason."""
     PATH.write_bytes((b"\0\0\x08" if content[:1] < b"\x80" else b"") + content[1:])
     try:
         array = read_idx(PATH)

@@ -20,7 +20,7 @@ OPENINGS = (
 
 
 def read_file(content: bytes) -> None:
-    """Read to the end, or be told what is wrong."""
+    """Require that the file is read to the end or refused with a reason."""
     opening = OPENINGS[content[0] % len(OPENINGS)] if content else b""
     try:
         for _ in read_from(io.BytesIO(opening + content[1:])):

@@ -29,14 +29,14 @@ KINDS = [
 
 
 def events(data: atheris.FuzzedDataProvider) -> list[ink_pb2.InkEvent]:
-    """Events of two pens; what is in them comes from the input, too."""
+    """Make events of two pens from the input."""
     made: list[ink_pb2.InkEvent] = []
     while data.remaining_bytes() and len(made) < 64:
         event = ink_pb2.InkEvent(pen=data.ConsumeIntInRange(1, 2))
         kind = data.PickValueInList(KINDS)
         body = getattr(event, kind)
         body.SetInParent()
-        with contextlib.suppress(DecodeError):  # What was read before it stays.
+        with contextlib.suppress(DecodeError):  # Earlier events keep their effect.
             body.MergeFromString(data.ConsumeBytes(data.ConsumeIntInRange(0, 24)))
         if kind == "stroke_begin" and data.ConsumeBool():
             body.stroke = len(made) + 1
@@ -49,7 +49,7 @@ def events(data: atheris.FuzzedDataProvider) -> list[ink_pb2.InkEvent]:
 
 
 async def write(content: bytes) -> None:
-    """Take all, let the quiet times pass, and end: every digit is accounted for, and nothing is left."""
+    """Process all events, let the quiet times pass, and end: every digit ends and nothing is left."""
     desk = Desk(PenLimits())
     data = atheris.FuzzedDataProvider(content)
     await desk.take(*events(data))

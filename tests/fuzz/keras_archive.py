@@ -1,4 +1,4 @@
-"""The look into a `.keras` archive, before Keras sees it: the archive's bytes, and its configuration."""
+"""The check of a `.keras` archive before Keras loads it: the archive's bytes and its configuration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATH = Path(tempfile.mkdtemp()) / "model.keras"
 
 
 def archive(config: bytes) -> bytes:
-    """A whole archive around a configuration."""
+    """Make a whole archive around a configuration."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as file:
         file.writestr("config.json", config)
@@ -28,7 +28,7 @@ WHOLE = archive(b'{"module": "keras", "class_name": "Sequential"}')
 
 
 def look(content: bytes) -> None:
-    """Pass, or be refused with a reason."""
+    """Require that the archive passes or is refused with a reason."""
     made = content[1:]
     if content[:1] < b"\x55":
         made = archive(content[1:])

@@ -29,7 +29,7 @@ CARD = (FOLDER / "card.json").read_bytes()
 
 
 def load(content: bytes) -> None:
-    """Load what is as it was, refuse what is not."""
+    """Require that only the unchanged file is loaded."""
     data = atheris.FuzzedDataProvider(content)
     changed, card = bytearray(WHOLE), bytearray(CARD)
     target = changed if data.ConsumeBool() else card

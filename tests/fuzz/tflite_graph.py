@@ -1,4 +1,4 @@
-"""Counts what LiteRT makes of well-formed files with wrong graphs, with our own check before it and without.
+"""Counts how LiteRT handles well-formed files with wrong graphs, with and without our own check.
 
     python -m tests.fuzz.tflite_graph --files 2500 --seed 11
 
@@ -93,7 +93,7 @@ def _change(model: Any, chance: random.Random) -> None:
 
 
 def outcome(path: Path, card_json: str) -> str:
-    """Have a fork load a file: "taken", "refused", or the signal that ended it."""
+    """Load a file in a fork; return "taken", "refused", or the signal that ended the fork."""
     child = os.fork()
     if child == 0:
         quiet = os.open(os.devnull, os.O_WRONLY)

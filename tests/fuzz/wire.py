@@ -16,7 +16,7 @@ MOST = 64
 
 
 def read(content: bytes) -> None:
-    """Every frame is in a group or in an error, or the message is refused whole."""
+    """Require that every frame is in a group or in an error, or the whole message is refused."""
     try:
         request = StreamRecognizeRequest.FromString(content)
     except DecodeError:
@@ -30,7 +30,7 @@ def read(content: bytes) -> None:
 
 
 def read_message(content: bytes) -> None:
-    """As it stands, and again with frames made of it, which random bytes rarely are."""
+    """Read the input as a message, and again as frames, because random bytes rarely make any."""
     read(content)
     data = atheris.FuzzedDataProvider(content)
     request = StreamRecognizeRequest()

@@ -1,4 +1,4 @@
-"""A board as people start it, and real digits to be written on it."""
+"""Runs a board as a user starts it, and gives real digits to write on it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PROGRAM = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     "from inkstream.cli import main; main()"
 )
-"""As a terminal starts it: what a shell starts in the background ignores Ctrl-C."""
+"""Restore Ctrl-C, which a program that a shell started in the background ignores."""
 
 
 @dataclass
@@ -32,7 +32,7 @@ class RunningBoard:
     address: str
 
     def interrupt(self) -> tuple[int, str]:
-        """Press Ctrl-C; gives the exit code and what was said on stderr."""
+        """Send SIGINT; return the exit code and stderr."""
         self.process.send_signal(signal.SIGINT)
         _, said = self.process.communicate(timeout=30)
         return self.process.returncode, said
@@ -69,7 +69,7 @@ def real_digits(wanted: str) -> list[Ink]:
     path = Path(os.environ.get("INKSTREAM_DATA", "")) / "pendigits" / "pendigits-orig.tra.gz"
     if not path.is_file():
         pytest.skip("pendigits is not here: set INKSTREAM_DATA to the folder that holds pendigits/")
-    # 37 is no divisor of what one writer wrote.
+    # A step of 37, so that consecutive glyphs have different writers.
     inks = [*islice(read(path), 0, 3000, 37)]
     found = []
     for label in wanted:

@@ -1,4 +1,4 @@
-"""Real servers for tests: processes of their own, on ports of their own, stopped as an operator would."""
+"""Real servers for tests: separate processes on free ports, stopped by a signal."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 READY_SECONDS = 90.0
-"""Longest that a server may take until it is ready: TensorFlow alone takes a quarter of a minute."""
+"""Longest time until a server is ready; TensorFlow alone takes 15 seconds to import."""
 
 STOP_SECONDS = 30.0
-"""Longest that a server may take to drain: three times its own default."""
+"""Longest time of a drain: three times the server's default."""
 
 
 class Metrics:
-    """One scrape, asked by name and labels."""
+    """One scrape of the metrics."""
 
     def __init__(self, text: str) -> None:
         families = [*text_string_to_metric_families(text)]
@@ -42,7 +42,7 @@ class Metrics:
         }
 
     def fallen_since(self, before: Metrics) -> list[str]:
-        """Give what must never fall, counters and parts of histograms, and is lower than before."""
+        """Return the counters and parts of histograms that are lower than before."""
         return [
             f"{name}{dict(labels)}: {value} -> {self._values.get((name, labels))}"
             for (name, labels), value in before._values.items()
@@ -62,7 +62,7 @@ class Metrics:
         return {name for name, _ in self._values}
 
     def series(self, without: str) -> set[tuple[str, frozenset[tuple[str, str]]]]:
-        """Give the name and labels of every sample that has not this label."""
+        """Return the name and labels of every sample without this label."""
         return {(name, labels) for name, labels in self._values if without not in dict(labels)}
 
     def total(self, name: str, **labels: str) -> float:
@@ -77,7 +77,7 @@ class Metrics:
 
 @dataclass
 class RunningServer:
-    """A server that said it is ready."""
+    """A server that is ready."""
 
     process: subprocess.Popen[bytes]
     address: str
@@ -90,7 +90,7 @@ class RunningServer:
         return Metrics(self.page("text/plain"))
 
     def page(self, accept: str) -> str:
-        """Give what a scrape that asks for a format gets."""
+        """Return the page for a scrape that requests a format."""
         asked = urllib.request.Request(self.metrics_url, headers={"Accept": accept})
         with urllib.request.urlopen(asked, timeout=10) as answer:
             text: bytes = answer.read()
@@ -160,7 +160,7 @@ def _await_ready(
     give_up = monotonic() + READY_SECONDS
     while not ready_file.exists():
         try:
-            # Doubles as the pause between two looks; it ends early when the process does.
+            # Also the pause between two checks; it ends early when the process does.
             code = process.wait(0.02)
         except subprocess.TimeoutExpired:
             code = None
@@ -174,7 +174,7 @@ def _await_ready(
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """One server with its defaults, for all tests that leave it as they found it."""
+    """One server with default settings, shared by all tests that do not change it."""
     with running_server(tmp_path_factory.mktemp("server")) as running:
         yield running
 
@@ -184,7 +184,7 @@ StartServer = Callable[..., RunningServer]
 
 @pytest.fixture
 def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
-    """Start servers with flags of a test's own: `start_server("--engine", "keras")`."""
+    """Start servers with the flags of a test: `start_server("--engine", "keras")`."""
     with ExitStack() as running:
 
         def start(*flags: str) -> RunningServer:

@@ -1,4 +1,4 @@
-"""Speaks the contract as it stands in the protos, with nothing of the client library in between."""
+"""Calls a server with the generated stubs alone, without the client library."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from inkstream.v1.recognition_service_pb2_grpc import RecognitionServiceStub
 from tests.patience import PATIENCE_SECONDS
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-"""The trace that `call_within_a_trace` is part of."""
+"""The trace of `call_within_a_trace`."""
 
 
 @asynccontextmanager
 async def stub(address: str) -> AsyncIterator[Any]:
-    """A stub on a connection of its own."""
+    """A stub on its own connection."""
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.max_receive_message_length", -1)]
     async with grpc.aio.insecure_channel(address, options=options) as channel:
         yield RecognitionServiceStub(channel)
 
 
 class Answers:
-    """What a stream was told, item by item."""
+    """The answers on a stream, item by item."""
 
     def __init__(self) -> None:
         self.order: list[int] = []
@@ -71,7 +71,7 @@ class Stream:
         return found
 
     async def receive_until(self, items: int) -> Answers:
-        """Read until so many items have been answered."""
+        """Read until this many items have been answered."""
         while len(self.answers.order) < items:
             assert await self.receive() is not None, f"ended after {len(self.answers.order)} items"
         return self.answers
@@ -93,7 +93,7 @@ class Stream:
 
 
 async def open_stream(service: Any, **options: Any) -> Stream:
-    """Open a stream whose configuration the server has taken."""
+    """Open a stream and wait until the server has accepted its configuration."""
     call = service.StreamRecognize()
     answers = tensor_pb2.AnswerOptions(**options)
     await call.write(pb.StreamRecognizeRequest(config=pb.StreamConfig(answers=answers)))
@@ -107,7 +107,7 @@ async def open_stream(service: Any, **options: Any) -> Stream:
 async def recognize_all(
     address: str, frames: npt.NDArray[np.uint8], first: int = 0, **options: Any
 ) -> Answers:
-    """Send frames in one message on a stream of their own."""
+    """Send frames in one message on a new stream."""
     async with stub(address) as service:
         stream = await open_stream(service, **options)
         await stream.send(sequences=range(first, first + len(frames)), uint8=frames.tobytes())
@@ -115,7 +115,7 @@ async def recognize_all(
 
 
 async def call_within_a_trace(address: str, sampled: str = "01") -> None:
-    """Send two images on a stream and an ink in a call of its own, all within `TRACE`."""
+    """Send two images on a stream and an ink in a unary call, all within `TRACE`."""
     async with stub(address) as service:
         metadata = [("traceparent", f"00-{TRACE}-00f067aa0ba902b7-{sampled}")]
         stream = Stream(service.StreamRecognize(metadata=metadata))
@@ -127,5 +127,5 @@ async def call_within_a_trace(address: str, sampled: str = "01") -> None:
         points = ink_pb2.Points(dx=[0, 100, 100], dy=[0, 100, 300])
         ink = ink_pb2.Ink(strokes=[points])
         await service.Recognize(pb.RecognizeRequest(ink=ink), metadata=metadata)
-        # Without a trace of its own, and none are begun here.
+        # Has no trace of its own.
         await service.GetModel(pb.GetModelRequest())

@@ -1,4 +1,4 @@
-"""A client that sends for ever, to be killed: `python -m tests.integration.flood ADDRESS`.
+"""A client that sends until it is killed: `python -m tests.integration.flood ADDRESS`.
 
 Prints one line once answers flow, and then reads no further, so that answers wait for it as well.
 """

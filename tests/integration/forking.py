@@ -1,4 +1,4 @@
-"""Programs that fork, each run by `test_client_fork.py` in a process of its own.
+"""Programs that fork; `test_client_fork.py` runs each in its own process.
 
 A child that hangs is killed by its own alarm, and one that fails says why on stderr.
 """
@@ -54,7 +54,7 @@ def in_child(work: Callable[[], None], *, leave_by_exit: bool = False) -> None:
 
 
 def recognizes_one(address: str) -> None:
-    """Make a client and use all that it offers."""
+    """Make a client and use all its methods."""
     with Client(address) as client:
         assert client.recognize(ONE).digit == 1
         assert client.model().name
@@ -97,7 +97,7 @@ def fork_before_any_client(address: str) -> None:
 
 
 def grpc_of_the_program(address: str) -> None:
-    """The program itself has used gRPC before the fork, and the package has not."""
+    """The program, and not the package, has used gRPC before the fork."""
     import grpc
 
     with grpc.insecure_channel(address) as channel:
@@ -142,7 +142,7 @@ def two_generations(address: str) -> None:
 
 
 def inherited(address: str) -> None:
-    """What the parent made raises in the child at its first use, and the parent goes on with it."""
+    """Objects of the parent raise in the child at their first use and still work in the parent."""
     client = Client(address)
     stream, fresh = client.stream([ONE] * 5000), client.stream([ONE])
     assert next(stream).digit == 1
@@ -177,7 +177,7 @@ def inherited(address: str) -> None:
             ):
                 use()
         assert done.result().digit == 1
-        # Where a `with` statement of the parent ends in the child, there is nothing to do.
+        # A `with` statement of the parent that ends in the child must do nothing.
         pen.close()
         client.close()
         asyncio.run(of_a_loop.close())
@@ -277,7 +277,7 @@ def pools(address: str) -> None:
 
 
 def async_parent(address: str) -> None:
-    """A program of asyncio hands work to processes, which use clients of their own."""
+    """An asyncio program hands work to processes that use their own clients."""
 
     async def main() -> None:
         context = multiprocessing.get_context("fork")

@@ -1,4 +1,4 @@
-"""A name server that says what a test wants: as much of DNS as one A record an answer needs."""
+"""A name server with the addresses of a test: as much of DNS as one A record an answer needs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Names(asyncio.DatagramProtocol):
 
     def __init__(self, addresses: list[str]) -> None:
         self.addresses = addresses
-        """What any name stands for; to be changed at any time."""
+        """The addresses of every name; may change at any time."""
         self.port = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -31,14 +31,14 @@ class Names(asyncio.DatagramProtocol):
         # A response with recursion available, no error; one question, then the answers.
         said = query[:2] + struct.pack(">5H", 0x8180, 1, len(found), 0, 0) + query[12:end]
         for address in found:
-            # The name of the question, for no time at all.
+            # The name of the question, with a time to live of 0.
             said += struct.pack(">3HIH", 0xC00C, _A, 1, 0, 4) + socket.inet_aton(address)
         self._transport.sendto(said, asker)
 
 
 @asynccontextmanager
 async def names(*addresses: str) -> AsyncIterator[Names]:
-    """A name server on a port of its own, as long as the block lasts."""
+    """Run a name server on a free port while the block lasts."""
     loop = asyncio.get_running_loop()
     transport, serving = await loop.create_datagram_endpoint(
         lambda: Names([*addresses]), local_addr=("127.0.0.1", 0)

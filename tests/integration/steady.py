@@ -1,4 +1,4 @@
-"""A stream that keeps sending at the pace of a device, whatever happens to its server."""
+"""A stream that keeps sending at the rate of a device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BLANK = bytes(784)
 
 
 class Steady:
-    """A stream that sends one message after the other until it is told to stop, or to go elsewhere."""
+    """A stream that sends one message after the other until `stop`, or until a drain notice."""
 
     def __init__(self, stream: Stream, *, heeds_draining: bool = True, frames: int = 8) -> None:
         self.stream = stream
@@ -25,7 +25,7 @@ class Steady:
         self._receiver = asyncio.create_task(self._receive())
 
     async def flows(self, items: int = 50) -> None:
-        """Wait until so many items more have been answered."""
+        """Wait until this many more items have been answered."""
         wanted = len(self.stream.answers.order) + items
         await eventually("answers flow", lambda: len(self.stream.answers.order) >= wanted)
 
@@ -33,15 +33,15 @@ class Steady:
         self._stop.set()
 
     async def ended(self) -> None:
-        """Wait until the stream is over, whoever ended it."""
+        """Wait until the stream is over."""
         await asyncio.gather(self._sender, self._receiver)
 
     async def _receive(self) -> None:
         try:
             await self.stream.receive_all()
         except grpc.aio.AioRpcError as error:
-            # A write that the stream's end overtakes is an internal error to grpc.aio's client, and then
-            # hides the status that the server gave; only a caller who does not heed can meet it.
+            # If the stream ends during a write, grpc.aio's client reports an internal error, which
+            # hides the server's status. Only a caller that ignores the drain notice can meet it.
             if self._heeds_draining or error.code() is not grpc.StatusCode.INTERNAL:
                 raise
 
@@ -52,7 +52,7 @@ class Steady:
             try:
                 await self.stream.send(sequences=numbers, uint8=BLANK * self._frames)
             except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                return  # The server ended the stream; what it says of it is for the test to judge.
+                return  # The server ended the stream; the test checks the status.
             self.sent += self._frames
-            await asyncio.sleep(0.002)  # The pace of a device, not a wait for anything.
+            await asyncio.sleep(0.002)  # Simulates the rate of a device.
         await self.stream.call.done_writing()

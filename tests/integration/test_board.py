@@ -1,4 +1,4 @@
-"""The board before a real server: ink comes by HTTP, answers go by server-sent events."""
+"""The board with a real server: ink arrives by HTTP, answers leave as server-sent events."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.integration.conftest import RunningServer, StartServer
 
 
 class Page:
-    """What the page in a browser does."""
+    """Does over HTTP what the page does in a browser."""
 
     def __init__(self, board: RunningBoard, name: str) -> None:
         self._where = urlsplit(board.address)

@@ -1,4 +1,4 @@
-"""The command line as people run it, against a real server."""
+"""The command line against a real server."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_pictures_of_all_digits_are_recognised(
     images, labels = mnist
     files = []
     for digit in range(10):
-        # As a scan would have it: large, dark ink on light ground, off the centre.
+        # Like a scan: large, dark ink on a light background, off the centre.
         paper = np.full((200, 160), 240, np.uint8)
         ink = images[np.flatnonzero(labels == digit)[0]].repeat(4, axis=0).repeat(4, axis=1)
         paper[60:172, 8:120] -= np.minimum(ink, 230)

@@ -1,4 +1,4 @@
-"""`inkstream replay` as people run it, against a real server and real ink."""
+"""`inkstream replay` against a real server, with real ink."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clients and `os.fork`: a child makes its own, what it inherits raises, and the parent goes on."""
+"""Clients and `os.fork`: a new client works in a child, an inherited one raises, the parent continues."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROGRAMS = [
     "async_parent",
 ]
 SECONDS = 120
-"""Longest that a program may take; its children give up before."""
+"""Longest time of a program; the alarms of its children are shorter."""
 
 
 def run(*command: str, **environment: str) -> None:

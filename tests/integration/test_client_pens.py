@@ -29,7 +29,7 @@ from tests.integration.conftest import RunningServer, StartServer
 SEVEN = [(10, 10), (20, 10), (30, 11), (24, 25), (18, 40)]
 """A seven without a bar, y down."""
 LONG_MS = 60_000
-"""A quiet time that no test waits for."""
+"""A quiet time longer than any test."""
 
 
 @pytest.fixture(scope="session")
@@ -183,7 +183,7 @@ def test_interim_results_come_while_the_pen_is_down(server: RunningServer) -> No
             pen.down(*SEVEN[0])
             for point in SEVEN[1:]:
                 pen.move(*point)
-            while not heard.wait(0.001):  # A stroke may have so many points only.
+            while not heard.wait(0.001):  # More points than a stroke may have.
                 pen.move(18, 41 + np.random.default_rng().random())
         assert list(pen) == []
     assert isinstance(results[0], GlyphResult)

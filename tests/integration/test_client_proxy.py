@@ -1,4 +1,4 @@
-"""A proxy in the environment: this machine is reached without it, and errors about others name it."""
+"""A proxy in the environment: loopback is reached without it, and errors of other hosts name it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client outlives its servers: killed, drained and restarted, they cost no answer."""
+"""Clients lose no answer when servers are killed, drained and restarted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.integration.names import names
 from tests.integration.writers import SEVEN, Writer, under_load
 
 LONG_MS = 60_000
-"""A quiet time that no test waits for."""
+"""A quiet time longer than any test."""
 
 
 def free_port() -> str:
@@ -115,7 +115,7 @@ async def test_a_client_follows_a_name_to_its_current_servers(
         servers[busy].signal(signal.SIGKILL)
         assert (await client.recognize(image)).digit == 7
         assert servers[other].metrics().value("inkstream_streams") == 1
-        # All that the name has stood for is gone; gRPC by itself would not ask again for 30 s.
+        # All old addresses of the name are gone; gRPC alone would resolve it again only after 30 s.
         serving.addresses = ["127.0.0.4"]
         servers[other].signal(signal.SIGKILL)
         assert (await client.recognize(image, deadline=25)).digit == 7

@@ -1,4 +1,4 @@
-"""What callers see who have nothing of ours but the contract: `buf curl`, health probes, other runtimes."""
+"""Callers that have only the contract: `buf curl`, health probes, other versions of protobuf."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SERVICE = "inkstream.v1.RecognitionService"
 
 
 def buf_curl(server: RunningServer, folder: Path, method: str, *messages: Any) -> list[Any]:
-    """Call a method with JSON messages, knowing only what the server's reflection tells."""
+    """Call a method with JSON messages, by the server's reflection alone."""
     command = [str(BUF), "curl", "--protocol", "grpc", "--http2-prior-knowledge"]
     command += ["--data", "@-", f"http://{server.address}/{SERVICE}/{method}"]
     ended = subprocess.run(
@@ -114,7 +114,7 @@ async def test_health_probes_are_answered(server: RunningServer, service: str) -
 
 
 def test_the_generated_code_runs_beside_protobuf_6_and_7() -> None:
-    # A runtime takes code of its own major version and of the one before.
+    # A runtime accepts code of its own major version and of the one before.
     generated = sorted((Path(inkstream.__file__).parent / "v1").glob("*_pb2.py"))
     assert len(generated) == 5
     for file in generated:

@@ -1,4 +1,4 @@
-"""The files of `examples/` are what their script draws, and the commands read them right."""
+"""Checks that the script of `examples/` draws the committed files, and that they are read rightly."""
 
 from __future__ import annotations
 

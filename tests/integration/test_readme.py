@@ -1,4 +1,4 @@
-"""What the README shows is what happens when somebody types it."""
+"""Runs the code of the README and compares the results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def in_the_root_of_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def typed(block: str, server: RunningServer) -> None:
-    """Run a block of the README; only the server's port is another."""
+    """Run a block of the README with another server port."""
     assert block.count('"localhost:50051"') == 1
     exec(block.replace("localhost:50051", server.address), {})
 

@@ -1,4 +1,4 @@
-"""Follows the recipes of CONTRIBUTING.md in a copy of the packages, and sees what they add at work."""
+"""Follows the recipes of CONTRIBUTING.md in a copy of the packages, and runs the result."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from inkstream.cli.terminal import stdout
 
 @click.command()
 def hello() -> None:
-    """Greet whoever asks."""
+    """Print a greeting."""
     stdout().print("Hello, world.")
 '''
 
@@ -110,7 +110,7 @@ def test_another_engine_is_two_files(tree: Tree, tmp_path: Path) -> None:
 def test_another_command_is_one_file(tree: Tree) -> None:
     tree.add(tree.client / "cli" / "commands" / "hello.py", COMMAND)
     assert len(tree.changed) == 1
-    assert "Greet whoever asks." in tree.run("inkstream", "--help")
+    assert "Print a greeting." in tree.run("inkstream", "--help")
     assert tree.run("inkstream", "hello") == "Hello, world.\n"
 
 

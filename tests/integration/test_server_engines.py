@@ -20,7 +20,7 @@ def probabilities(answers: Answers) -> npt.NDArray[np.float32]:
     return np.concatenate([np.array(group.probabilities, np.float32) for group in groups])
 
 
-# One test, since TensorFlow takes seconds to start.
+# One test, because TensorFlow takes seconds to start.
 async def test_the_keras_engine_serves_the_same_answers_and_drains_without_loss(
     start_server: StartServer, server: RunningServer, mnist: Mnist
 ) -> None:
@@ -38,7 +38,7 @@ async def test_the_keras_engine_serves_the_same_answers_and_drains_without_loss(
         model = (await service.GetModel(pb.GetModelRequest())).model
         assert model.engine == "keras"
 
-        # A caller who leaves while the engine works, in its thread, on what he sent.
+        # A caller that leaves while the engine's thread computes its images.
         leaving, staying = await open_stream(service), await open_stream(service)
         await leaving.send(sequences=range(1000), uint8=frames.tobytes())
         await staying.send(sequences=range(1000), uint8=frames.tobytes())

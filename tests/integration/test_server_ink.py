@@ -39,7 +39,7 @@ GLYPHS = 200
 
 @pytest.fixture(scope="session")
 def pendigits() -> list[Ink]:
-    """Real glyphs of UCI pendigits, where they are to be had: every 37th, so that writers differ."""
+    """Real glyphs of UCI pendigits: every 37th, so that writers differ."""
     path = Path(os.environ.get("INKSTREAM_DATA", "")) / "pendigits" / "pendigits-orig.tra.gz"
     if not path.is_file():
         pytest.skip("pendigits is not here: set INKSTREAM_DATA to the folder that holds pendigits/")
@@ -69,7 +69,7 @@ async def until_glyphs(stream: Stream, count: int) -> list[ink_pb2.GlyphResult]:
 
 
 def offline(inks: Sequence[Ink]) -> tuple[list[int], list[float]]:
-    """What rendering and engine say without a server."""
+    """The digit that renderer and engine give without a server."""
     model = model_store.load(model_store.BUNDLED, "digits")
     digits, confidences = [], []
     for ink in inks:
@@ -108,7 +108,7 @@ async def test_real_glyphs_of_many_pens_get_the_digits_that_are_found_offline(
                 packets(ink, 1 + 10 * start, pen)
                 for pen, ink in enumerate(pendigits[start : start + pens])
             ]
-            while any(writing):  # All pens at once, a packet of each to a message.
+            while any(writing):  # All pens at once: each message has a packet of every pen.
                 await send_ink(stream, [it for pen in writing if pen for it in pen.pop(0)])
         await stream.finish()
         assert await stream.code() is grpc.StatusCode.OK
@@ -152,7 +152,7 @@ async def test_quiet_times_and_limits_of_ink_are_settings_of_the_server(
         await send_ink(
             stream, [own, *stroke(1, pen=3), opened(4), begun(2, 1), moved([*BAR] * 20, 1)]
         )
-        # Later than the usual quiet times would have ended the others.
+        # By now the default quiet times would have ended the other digits.
         while not finals(stream):
             assert await stream.receive() is not None
         assert [it.pen for it in finals(stream)] == [3]
@@ -293,7 +293,7 @@ async def test_tensors_that_look_wrong_are_answered_with_warnings_and_counted(
     assert not [*clean.warnings, *clean.reject_reasons]
     inverted, off = 1 << error_pb2.WARNING_INVERTED, 1 << error_pb2.WARNING_OFF_CENTRE
     assert [*doubted.warnings] == [0, 0, 0, inverted, off, 0]
-    reasons = [*doubted.reject_reasons]  # Whether what is off centre is sure is the model's affair.
+    reasons = [*doubted.reject_reasons]  # The reason of an image off centre depends on the model.
     assert (reasons[:3], reasons[5]) == ([0, 0, 0], error_pb2.REJECT_REASON_NO_INK)
     metrics = server.metrics()
     for warning, count in {"inverted": 1, "off_centre": 1, "too_thin": 0, "scale": 0}.items():

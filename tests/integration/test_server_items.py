@@ -19,7 +19,7 @@ INVALID = error_pb2.ERROR_CODE_INVALID_ARGUMENT
 
 
 def grey(*values: float) -> bytes:
-    """Float frames, one a value, in which every pixel has it."""
+    """Float frames, one for each value, with all pixels equal to it."""
     return b"".join(np.full(784, value, "<f4").tobytes() for value in values)
 
 
@@ -64,7 +64,7 @@ async def test_a_bad_frame_is_refused_by_its_number_and_its_neighbours_are_answe
     assert found == {number: (INVALID, f"tensors.{field}") for number, field in wanted.items()}
     good = {1, 2, 7, 8} | {it for it in columns["sequences"] if it not in wanted or it == 1}
     if columns["sequences"] == [5, 5]:
-        good.add(5)  # Known the first time, a duplicate the second.
+        good.add(5)  # Valid the first time, a duplicate the second.
     assert answers.digits.keys() == good
 
 
@@ -119,7 +119,7 @@ async def test_bytes_and_floats_of_one_image_get_one_answer(
 async def test_only_the_frame_whose_deadline_passes_is_answered_as_expired(
     start_server: StartServer,
 ) -> None:
-    # A batch a frame: the thousand before it take ten times its millisecond.
+    # A batch holds one frame, so the thousand before it take ten times its deadline.
     server = start_server("--max-batch", "1")
     async with stub(server.address) as service:
         stream = await open_stream(service)

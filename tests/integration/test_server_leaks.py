@@ -1,4 +1,4 @@
-"""What streams leave behind in a server's memory, native memory included, where grpc#43360 leaks."""
+"""Measures the memory that streams leave behind in a server, native memory included (grpc#43360)."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ async def test_headers_that_are_too_long_are_refused_and_shorter_ones_accepted(
         for length in (256, 2048, 256):
             call = service.StreamRecognize(metadata=(("x-tenant", "a" * length),))
             stream = Stream(call)
-            # The server's word may overtake the write: reading says it.
+            # The server may end the stream before the write: reading shows the status.
             with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
                 await call.write(CONFIG)
                 await stream.finish()
@@ -54,7 +54,7 @@ async def test_headers_that_are_too_long_are_refused_and_shorter_ones_accepted(
 
 
 async def reaches(address: str) -> bool:
-    """Whether a connection of its own is taken."""
+    """Return whether the server accepts another connection."""
     async with stub(address) as service:
         try:
             await service.GetModel(pb.GetModelRequest())
@@ -72,12 +72,12 @@ async def test_connections_beyond_the_limit_are_closed_until_another_one_ends(
         stays = await open_stream(service)
         await _fill_up_and_go(server.address, stays)
         give_up = monotonic() + PATIENCE_SECONDS
-        while not await reaches(server.address):  # The server may have yet to hear that one went.
+        while not await reaches(server.address):  # The server may not yet have seen the close.
             assert monotonic() < give_up, "no room although a connection was closed"
 
 
 async def _fill_up_and_go(address: str, stays: Stream) -> None:
-    """Take the last connection; a function, since one lives as long as anybody holds a call of it."""
+    """Take the last connection. A function, because any reference to a call keeps its connection open."""
     async with stub(address) as service:
         goes = await open_stream(service)
         assert not await reaches(address)

@@ -39,7 +39,7 @@ async def test_signals_change_the_log_level_of_a_running_server(
     start_server: StartServer, workers: str
 ) -> None:
     server = start_server("--log-format", "json", "--workers", workers)
-    processes = 1 if workers == "1" else 3  # The supervisor has a level of its own.
+    processes = 1 if workers == "1" else 3  # The supervisor has its own level.
     await write_and_leave(server)
     assert not lines(server, "stream_opened")
     server.signal(signal.SIGUSR1)

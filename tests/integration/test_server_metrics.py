@@ -28,7 +28,7 @@ METHODS = {
 
 
 def items(metrics: Metrics) -> dict[str, float]:
-    """Items by outcome, those that happened."""
+    """Counts of items by outcome, without zeros."""
     found = {
         labels["outcome"]: metrics.value("inkstream_items_total", **labels)
         for labels in metrics.labels("inkstream_items_total")
@@ -99,7 +99,7 @@ async def test_the_metrics_add_up_to_what_was_sent(start_server: StartServer, mn
     frames = mnist[0].reshape(-1, 784)
     async with stub(server.address) as service:
         stream = await open_stream(service)
-        # 700 good frames in 70 messages, 3 bad ones, one message of 5 that fits not together.
+        # 700 good frames in 70 messages, 3 bad ones, and a message of 5 with mismatched columns.
         for first in range(0, 700, 10):
             part = frames[first : first + 10]
             await stream.send(sequences=range(first, first + 10), uint8=part.tobytes())
@@ -176,7 +176,7 @@ async def test_a_stream_is_counted_while_it_is_open(start_server: StartServer) -
 async def test_disconnected_and_half_closed_streams_are_counted_apart(
     start_server: StartServer,
 ) -> None:
-    # gRPC shows both as the end of the requests; which comes first is a matter of luck, so there are many.
+    # gRPC shows both as the end of the requests, in either order, so the test makes many.
     server = start_server()
     async with stub(server.address) as service:
         for _ in range(10):

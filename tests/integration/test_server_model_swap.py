@@ -53,7 +53,7 @@ def unguarded(tmp_path: Path) -> Iterator[StartServer]:
 
 
 def publish(store: Path, version: str, *, of: str, how: Damage | None = None) -> None:
-    """Put a bundled version into a store under another number, all at once; damaged, if so wished."""
+    """Put a bundled version into a store under another number, atomically; optionally damaged."""
     aside = store / f"{version}.part"
     shutil.copytree(BUNDLED / "digits" / of, aside)
     if how is not None:
@@ -104,7 +104,7 @@ async def test_swaps_under_pens_lose_no_digit_and_every_answer_names_its_model(
     start_server: StartServer, store: Path, mnist: Mnist
 ) -> None:
     server = start_server("--model-store", str(store), "--model-poll", "0.05")
-    images = mnist[0][:8]  # The models differ about the next one.
+    images = mnist[0][:8]  # The models give different answers to the next one.
     async with AsyncClient(server.address) as client:
         digits = [result.digit async for result in client.stream(images)]
         writers = [Writer(client, images, digits) for _ in range(2)]
@@ -160,7 +160,7 @@ async def test_a_server_whose_newest_version_is_broken_starts_with_the_one_befor
 
 
 async def offer_damaged(server: RunningServer, store: Path, ways: Mapping[Damage, str]) -> None:
-    """Publish a version for each way of damage, then a sound one, under traffic; nothing may be lost."""
+    """Publish a version for each kind of damage, then a sound one, under traffic; no item may be lost."""
 
     def is_refused(number: int) -> bool:
         return server.metrics().value("inkstream_model_swaps_total", outcome="refused") == number
@@ -225,7 +225,7 @@ async def test_a_version_that_hangs_delays_neither_items_nor_a_drain(
     server = start_server("--model-store", str(store), "--model-poll", "0.05")
     folder = store / "digits" / "2"
     folder.mkdir()
-    os.mkfifo(folder / "model.tflite")  # Whoever reads it waits for ever.
+    os.mkfifo(folder / "model.tflite")  # Reading it blocks for ever.
     shutil.copy(BUNDLED / "digits" / "3" / "card.json", folder)
 
     def is_tried() -> bool:

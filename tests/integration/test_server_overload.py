@@ -27,7 +27,7 @@ EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED.name
 
 @asynccontextmanager
 async def narrow_stub(address: str) -> AsyncIterator[Any]:
-    """A stub whose connection takes 64 KB beyond what is read, however fast the network."""
+    """A stub whose connection buffers at most 64 KB of unread answers."""
     options = [("grpc.http2.bdp_probe", 0), ("grpc.use_local_subchannel_pool", 1)]
     async with grpc.aio.insecure_channel(address, options=options) as channel:
         yield RecognitionServiceStub(channel)
@@ -46,7 +46,7 @@ async def test_a_caller_that_reads_no_answers_is_ended_with_a_reason_and_its_nei
             "the deaf stream's end", lambda: server.metrics().value("inkstream_streams") == 1
         )
         await neighbour.flows()
-        # What it finds when it reads on after all: answers in order, then the reason.
+        # Reading late gives the answers in order, then the reason.
         with pytest.raises(grpc.aio.AioRpcError, match="has read no answer for") as ended:
             await deaf.receive_all()
         assert ended.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -63,7 +63,7 @@ async def test_a_caller_that_reads_no_answers_is_ended_with_a_reason_and_its_nei
 async def test_a_caller_that_reads_no_answers_counts_towards_the_limits_until_it_does(
     start_server: StartServer,
 ) -> None:
-    # gRPC holds what it did not read: were its place free, it could have any number of such streams.
+    # gRPC buffers unread answers. If the stream did not count, a caller could have any number of them.
     server = start_server("--stall-timeout", "0.2", "--max-streams", "1")
     async with narrow_stub(server.address) as service, stub(server.address) as another:
         deaf = await open_stream(service, probabilities=True, top_k=10)

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 
 @contextmanager
 def flooding(address: str) -> Iterator[subprocess.Popen[str]]:
-    """A client process whose stream is in full flow."""
+    """A client process whose stream is sending."""
     command = [sys.executable, "-m", "tests.integration.flood", address]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as client:
         try:
@@ -127,7 +127,7 @@ async def test_a_draining_server_refuses_new_streams_and_reports_not_serving(
         before = await health_of(channel).Check(check)
         assert before.status == health_pb2.HealthCheckResponse.SERVING
         busy = Steady(await open_stream(service), heeds_draining=False)
-        # A stream that the drain meets while it opens is turned away without a word.
+        # A stream that is still opening when the drain begins is refused without a notice.
         await eventually("the first answer", lambda: bool(busy.stream.answers.order))
         server.signal()
         await eventually("word of the drain", lambda: busy.stream.answers.draining)
@@ -148,7 +148,7 @@ async def test_a_draining_server_refuses_new_streams_and_reports_not_serving(
 
 
 async def test_endless_calls_do_not_delay_the_drain(start_server: StartServer) -> None:
-    # Would use up its ten minutes, and this test's patience, if it waited for them.
+    # If the drain waited for them it would take ten minutes, and the test would time out.
     server = start_server("--drain-timeout", "600")
     async with (
         stub(server.address) as service,
@@ -273,10 +273,14 @@ async def test_two_servers_never_share_a_port(server: RunningServer) -> None:
 async def test_thousands_of_streams_at_once_are_all_accepted(
     start_server: StartServer,
 ) -> None:
-    server = start_server("--max-streams-per-connection", "4000")  # All come on one here.
+    server = start_server(
+        "--max-streams-per-connection", "4000"
+    )  # All streams share a connection here.
     async with stub(server.address) as service:
         await (await open_stream(service)).finish()
-        server.signal(signal.SIGSTOP)  # Whoever comes now is there at once when it goes on.
+        server.signal(
+            signal.SIGSTOP
+        )  # Streams that open now all arrive at once when the server continues.
         calls = [service.StreamRecognize() for _ in range(3000)]
         config = pb.StreamRecognizeRequest(config=pb.StreamConfig())
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -288,7 +292,7 @@ async def test_thousands_of_streams_at_once_are_all_accepted(
 
 async def finished(call: Any) -> grpc.StatusCode:
     """Half-close a call, read it to the end, and give its status."""
-    with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # The status says it.
+    with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # The caller checks the status.
         await call.done_writing()
         while await call.read() is not grpc.aio.EOF:
             pass

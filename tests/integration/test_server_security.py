@@ -1,4 +1,4 @@
-"""Who gets into a real server, and how far: TLS, mutual TLS, tokens and what they allow."""
+"""Access to a real server: TLS, mutual TLS, tokens and their limits."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def local(server: RunningServer) -> str:
 async def knocking(
     server: RunningServer, authority: Authority, token: str = ""
 ) -> AsyncIterator[Any]:
-    """A stub over TLS on a connection of its own, with a token for every call."""
+    """A stub over TLS on its own connection, with a token for every call."""
     credentials = grpc.ssl_channel_credentials(authority.certificate)
     if token:
         credentials = grpc.composite_channel_credentials(
@@ -245,7 +245,7 @@ async def test_each_token_has_its_own_limits_of_streams_and_items_a_second(
         for error in answers.errors.values():
             assert error.code == error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED
             assert 1 <= error.retry_after_ms <= 1000
-        # As many as there are in a second are gone, and a unary call is counted with them.
+        # The items of one second are used up, and unary calls count towards the same limit.
         unary = await service.Recognize(pb.RecognizeRequest(tensors={"uint8": bytes(784 * 64)}))
         assert len(unary.errors) >= 58
         free_stream = await open_stream(others)

@@ -21,7 +21,7 @@ from tests.patience import eventually
 
 
 class Collector(trace_service_pb2_grpc.TraceServiceServicer):
-    """Takes spans by OTLP, and keeps their names with the name of their service."""
+    """Receives spans by OTLP, and records their names and services."""
 
     def __init__(self, server: grpc.Server) -> None:
         self.spans: list[tuple[str, str]] = []
@@ -55,7 +55,7 @@ def collector() -> Iterator[Collector]:
 
 
 async def spans_of(folder: Path, sampled: str, workers: str = "1") -> list[dict[str, Any]]:
-    """Call a server within a trace, and give the spans it wrote until it ended."""
+    """Call a server within a trace; return the spans that it wrote until it ended."""
     written = folder / "spans.jsonl"
     program = ("sh", "-c", f'exec "{sys.executable}" -m inkstream_server "$@" > "{written}"', "sh")
     flags = ("--traces", "console", "--trace-ratio", "0", "--workers", workers)
@@ -106,7 +106,7 @@ async def test_latencies_name_the_trace_of_a_recorded_item(
 
 
 def exemplars(server: RunningServer) -> set[tuple[str, str]]:
-    """Give the kinds and the traces of the latencies that name one."""
+    """Return kind and trace of every latency with an exemplar."""
     return {
         (sample.labels["kind"], sample.exemplar.labels["trace_id"])
         for family in text_string_to_metric_families(server.page("application/openmetrics-text"))

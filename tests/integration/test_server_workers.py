@@ -22,7 +22,7 @@ from tests.patience import eventually
 
 BLANK = bytes(784)
 LOST = (grpc.aio.AioRpcError, asyncio.InvalidStateError)
-"""What a call on a stream raises once its worker was killed."""
+"""Errors of a call whose worker was killed."""
 
 
 def workers_of(server: RunningServer) -> dict[int, int]:
@@ -62,7 +62,7 @@ async def stream_on_each(server: RunningServer, service: AsyncExitStack) -> list
 
 
 class Reopening:
-    """Load that goes on whatever dies: a stream after the other, each on a connection of its own."""
+    """Load that survives deaths of workers: one stream after the other, each on its own connection."""
 
     def __init__(self, address: str) -> None:
         self.answered = 0
@@ -171,7 +171,7 @@ async def test_streams_of_the_other_worker_do_not_notice_a_death(start_server: S
             if code is grpc.StatusCode.OK:
                 assert stream.answers.order == [*range(8)]
             else:
-                # Internal where the write was under way: grpc.aio's client then hides the truth.
+                # INTERNAL if a write was in progress: grpc.aio's client then hides the status.
                 assert code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL)
                 ended += 1
         assert 0 < ended < len(streams)
@@ -262,7 +262,7 @@ async def test_workers_do_not_outlive_their_supervisor(start_server: StartServer
 
 
 def refusal(*flags: str) -> str:
-    """What a server says that does not come to serve."""
+    """Return stderr of a server that fails to start."""
     command = [sys.executable, "-m", "inkstream_server", "serve", "--metrics-port", "0", *flags]
     ended = subprocess.run(
         command, capture_output=True, text=True, timeout=STOP_SECONDS, check=False

@@ -1,4 +1,4 @@
-"""Weighs what streams leave behind in a server: `python -m tests.integration.weighing cancels`.
+"""Measures the memory that streams leave behind in a server: `python -m tests.integration.weighing cancels`.
 
 Prints bytes a stream. Weighed is what was taken from malloc and not given back, which is where gRPC's own
 leaks lie: resident memory is a thousand times coarser, and Python's objects have an allocator of their own.
@@ -36,12 +36,12 @@ class _Mallinfo(ctypes.Structure):
 
 
 def is_possible() -> bool:
-    """Whether this machine's C library tells what it has given out."""
+    """Whether this machine's C library reports its allocations."""
     return hasattr(ctypes.CDLL(None), "mallinfo2")
 
 
 def taken() -> int:
-    """Bytes that the process has taken from malloc and not given back."""
+    """Bytes that the process has allocated by malloc and not freed."""
     gc.collect()
     mallinfo2 = ctypes.CDLL(None).mallinfo2
     mallinfo2.restype = _Mallinfo
@@ -50,7 +50,7 @@ def taken() -> int:
 
 
 async def call(address: str, way: str) -> None:
-    """Open streams one after the other, have some images answered on each, and leave it in some way."""
+    """Open streams one after the other, get some answers on each, and end it in the given way."""
     async with stub(address) as service:
         for _ in range(STREAMS):
             stream = await open_stream(service)
@@ -69,7 +69,7 @@ async def call(address: str, way: str) -> None:
 
 
 async def weigh(way: str) -> None:
-    """Print what a stream leaves behind, in bytes, once what is made once has been made."""
+    """Print the bytes that a stream leaves behind, after a warm-up."""
     logs.configure("text", "error")
     server = Server(Config(port=0, metrics_port=0))
     await server.open()

@@ -1,4 +1,4 @@
-"""Clients that send images and write digits without end, and know exactly what they are owed."""
+"""Clients that send images and write digits continuously, and check that each is answered once."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Writer:
         """Use `client` to send `images` in turn, which are known to be `digits`."""
         self.client = client
         self.answered = 0
-        """Images answered so far, each in its turn and as it should be."""
+        """Images answered so far, in order and rightly."""
         self.sent = 0
         self.written: list[tuple[int, ...]] = []
         """Strokes of each digit written, in order."""
         self.seconds: list[float] = []
-        """What each image waited for its answer."""
+        """Seconds that each image waited for its answer."""
         self.finals: list[GlyphResult] = []
         self.errors: list[InkstreamError] = []
         self._left: list[float] = []
@@ -47,7 +47,7 @@ class Writer:
             tasks.create_task(self._write())
 
     def stop(self) -> None:
-        """Begin nothing new."""
+        """Send nothing new."""
         self._is_over.set()
 
     async def _pause(self, seconds: float = PAUSE_SECONDS) -> None:
@@ -101,7 +101,7 @@ class Writer:
         return number
 
     def check(self) -> None:
-        """Nothing is missing and nothing came twice."""
+        """Check that no answer is missing and none came twice."""
         assert self.answered == self.sent, f"{self.sent - self.answered} images lost"
         assert not self.errors, self.errors[:3]
         answered = [result.strokes for result in self.finals]
@@ -110,7 +110,7 @@ class Writer:
 
 
 async def under_load(writers: Sequence[Writer], disturb: AsyncIterator[object]) -> None:
-    """Let all writers work, as long as `disturb` goes on, and check what they got."""
+    """Let all writers work while `disturb` runs, and check their answers."""
     async with asyncio.TaskGroup() as tasks:
         for writer in writers:
             tasks.create_task(writer.run())
@@ -125,12 +125,12 @@ async def under_load(writers: Sequence[Writer], disturb: AsyncIterator[object]) 
 
 
 async def progress(writers: Sequence[Writer]) -> None:
-    """Wait until each has had new answers to images and to ink."""
+    """Wait until each writer has new answers to images and to ink."""
     before = [(writer.answered, len(writer.finals)) for writer in writers]
     give_up = monotonic() + PATIENCE_SECONDS
     while any(
         writer.answered <= answered or len(writer.finals) <= finals
         for writer, (answered, finals) in zip(writers, before, strict=True)
     ):
-        assert monotonic() < give_up, "somebody gets no answers any more"
+        assert monotonic() < give_up, "a writer gets no answers any more"
         await asyncio.sleep(0.01)

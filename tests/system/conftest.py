@@ -1,4 +1,4 @@
-"""One scene for all who watch: a server under a load that is written down, and Prometheus over it."""
+"""One scene for all tests of metrics: a server under a recorded load, and Prometheus that scrapes it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.system.programs import program
 from tests.system.prometheus import WINDOW, Prometheus, running_prometheus
 
 CALM_SECONDS = 0.25
-"""Longest that load and scrapes may be late where figures are compared: 1.2 % of a window."""
+"""Longest delay of load and scrapes when figures are compared: 1.2 % of a window."""
 PATIENCE_SECONDS = 60.0
-"""Longest wait for a window in which the machine let everybody keep time."""
+"""Longest wait for a window without such a delay."""
 
 
 @dataclass
 class Scene:
-    """What is there to be watched."""
+    """The server, its load and Prometheus."""
 
     server: RunningServer
     load: Load
@@ -32,27 +32,27 @@ class Scene:
 
     @cached_property
     def moment(self) -> float:
-        """When figures are compared: the window before it holds nothing but steady load."""
+        """Time at which figures are compared: the window before it has only steady load."""
         give_up = self.began + PATIENCE_SECONDS
         latest = self.began + WINDOW + 2
         while True:
             sleep(max(0.0, latest + 2 - time()))
-            # So that the edges of the window are nearest to scrapes.
+            # So that the edges of the window are close to scrapes.
             moment = self.prometheus.scrapes(latest)[-1] + 0.05
             gaps = np.diff(self.prometheus.scrapes(moment))
             late = max(self.load.ledger.longest_gap(moment - WINDOW - 1, moment), gaps.max() - 1)
-            # Prometheus begins some seconds after its start, and rules are evaluated before the moment.
+            # Prometheus begins some seconds after its start, and evaluates rules before the moment.
             is_full = len(self.prometheus.scrapes(moment - 2)) >= WINDOW
             if (is_full and late <= CALM_SECONDS) or latest > give_up:
                 return moment
             latest += 2
 
     def ask(self, expression: str) -> list[tuple[dict[str, str], float]]:
-        """Ask Prometheus at the moment."""
+        """Query Prometheus at the moment."""
         return self.prometheus.ask(expression, self.moment)
 
     def sent(self, what: str) -> float:
-        """Give how many a second were sent between the scrapes of the window before the moment."""
+        """Return the rate that was sent between the scrapes of the window before the moment."""
         scrapes = self.prometheus.scrapes(self.moment)
         return self.load.ledger.rate(what, scrapes[0], scrapes[-1])
 

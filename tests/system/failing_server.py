@@ -1,4 +1,4 @@
-"""A server that says it is well and fails every call, with the flags of ours: nothing but its calls tells."""
+"""A server whose health check passes and whose calls all fail, with the flags of `serve`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from inkstream_server.server import SERVICE
 
 
 class FailingService(service_grpc.RecognitionServiceServicer):
-    """Has every call fail as one does whose server is gone."""
+    """Fails every call with UNAVAILABLE, like a server that is gone."""
 
     async def StreamRecognize(self, _: Any, context: Any) -> NoReturn:
         """Fail."""
@@ -26,7 +26,7 @@ class FailingService(service_grpc.RecognitionServiceServicer):
 
 
 async def serve(flags: argparse.Namespace) -> None:
-    """Serve until told to stop."""
+    """Serve until SIGTERM."""
     server = grpc.aio.server()
     service_grpc.add_RecognitionServiceServicer_to_server(FailingService(), server)
     checks = health.aio.HealthServicer()

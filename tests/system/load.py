@@ -1,4 +1,4 @@
-"""A load whose every item is written down: what it sent by when, so that rates can be held against it."""
+"""A load that records what it sent and when, so that rates can be compared with it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ FRAMES = 20
 PENS = 4
 
 LABELS = ("kiosk", "tablet", "pens")
-"""What each of the streams calls itself."""
+"""The client label of each stream."""
 
 
 class Ledger:
-    """What was sent and answered, by kind, at each moment."""
+    """Counts of sent and answered items, by kind, at each moment."""
 
     def __init__(self) -> None:
         self.now: Counter[str] = Counter()
@@ -41,7 +41,7 @@ class Ledger:
         self._moments.append(moment)
 
     def rate(self, what: str, start: float, end: float) -> float:
-        """Give how many a second there were of something between two moments of `time.time`."""
+        """Return the rate of a kind between two moments of `time.time`."""
         first, last = (self._at(moment) for moment in (start, end))
         seconds = self._moments[last] - self._moments[first]
         return (self._counts[last][what] - self._counts[first][what]) / seconds
@@ -58,7 +58,7 @@ class Ledger:
 
 
 class Load:
-    """Streams of tensors and of pens that go on in a thread until they are stopped."""
+    """Streams of tensors and of pens that run in a thread until they are stopped."""
 
     def __init__(self, address: str) -> None:
         self.ledger = Ledger()
@@ -106,7 +106,7 @@ class Load:
             part = np.roll(frames, tick * FRAMES, axis=0)[:FRAMES].tobytes()
             first = tick * FRAMES
             await good.send(sequences=range(first, first + FRAMES), uint8=part)
-            # The second number does not rise: that frame is answered with an error.
+            # The second number does not rise, so that frame is answered with an error.
             numbers = [first, first, *range(first + 2, first + FRAMES)]
             await mixed.send(sequences=numbers, uint8=part)
             await pens.call.write(_ink(_writing(tick)))
@@ -129,7 +129,7 @@ class Load:
 
 
 def _writing(tick: int) -> list[ink_pb2.InkEvent]:
-    """What the pen whose turn it is does: end its last digit, and write a stroke of the next."""
+    """Let the next pen end its last digit and write a stroke of the next one."""
     pen, number = tick % PENS, tick // PENS + 1
     return [*([ended(pen)] if number > 1 else []), *stroke(number, BAR, pen)]
 

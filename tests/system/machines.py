@@ -1,4 +1,4 @@
-"""A network of the test's own: machines that are network namespaces on one bridge, or loopback addresses.
+"""A network for tests: its machines are network namespaces on one bridge, or loopback addresses.
 
 Namespaces need root and `ip`; there a machine is cut off by taking its link down. Without them a machine
 is an address such as 127.0.0.2, and what is cut off is frozen instead.
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 SUBNET = "10.213.77"
-"""Known to the namespaces only."""
+"""Addresses that only the namespaces use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,12 @@ class Machine:
 
     address: str
     enter: tuple[str, ...]
-    """What to write before a command to run it there."""
+    """Prefix of a command that runs there."""
     link: tuple[str, str] | None
     """Namespace and name of its cable's far end; None on loopback."""
 
     def cut_off(self, pid: int) -> None:
-        """Let nothing through any more, and tell nobody."""
+        """Let no packet through any more, without notice."""
         if self.link is None:
             os.kill(pid, signal.SIGSTOP)
         else:
@@ -45,7 +45,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """Where the proxy runs, and the machines it can reach."""
+    """The machine of the proxy, and the machines that it can reach."""
 
     edge: Machine
     machines: tuple[Machine, ...]
@@ -53,7 +53,7 @@ class Network:
 
 @contextmanager
 def network(count: int) -> Iterator[Network]:
-    """Have so many machines and an edge, as long as the block lasts."""
+    """Run machines and an edge while the block lasts."""
     if not (os.geteuid() == 0 and shutil.which("ip") and _may_make_namespaces()):
         edge, *machines = (Machine(f"127.0.0.{number}", (), None) for number in range(2, count + 3))
         yield Network(edge, tuple(machines))
@@ -73,7 +73,7 @@ def network(count: int) -> Iterator[Network]:
         )
     finally:
         for name in names:
-            # Takes the cables with it.
+            # Removes the cables too.
             subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
 
 

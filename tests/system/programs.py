@@ -1,4 +1,4 @@
-"""Finds programs that are not ours; where one is missing, its tests are skipped and say why."""
+"""Finds programs that tests need; if one is missing, its tests are skipped with the reason."""
 
 from __future__ import annotations
 

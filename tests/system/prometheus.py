@@ -1,4 +1,4 @@
-"""Debian's Prometheus as a test needs it: looking every second, and asked in PromQL."""
+"""Debian's Prometheus for tests: scrapes every second and answers PromQL."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Prometheus:
     url: str
 
     def get(self, path: str, **parameters: str) -> Any:
-        """Ask the HTTP API."""
+        """Call the HTTP API."""
         address = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         try:
             with urllib.request.urlopen(address, timeout=10) as answer:
@@ -49,14 +49,14 @@ class Prometheus:
             pytest.fail(f"{parameters}: {error.read().decode()}")
 
     def ask(self, expression: str, moment: float) -> list[tuple[dict[str, str], float]]:
-        """Give the labels and value of every series that an expression gave at a moment."""
+        """Return labels and value of every series of an expression at a moment."""
         found = self.get("query", query=expression, time=str(moment))
         if found["resultType"] == "scalar":
             return [({}, float(found["result"][1]))]
         return [(it["metric"], float(it["value"][1])) for it in found["result"]]
 
     def scrapes(self, moment: float) -> list[float]:
-        """Give when the server was looked at, within the window before a moment."""
+        """Return the times of scrapes within the window before a moment."""
         query = f'up{{job="inkstream"}}[{WINDOW}s]'
         (series,) = self.get("query", query=query, time=str(moment))["result"]
         return [at for at, _ in series["values"]]
@@ -64,7 +64,7 @@ class Prometheus:
 
 @contextmanager
 def running_prometheus(folder: Path, target: str, *flags: str) -> Iterator[Prometheus]:
-    """Run Prometheus with the project's rules over one server as long as the block lasts."""
+    """Run Prometheus with the project's rules over one server while the block lasts."""
     binary = program("prometheus")
     for name in ("rules.yml", "alerts.yml"):
         (folder / name).write_text(shortened((DEPLOY / "prometheus" / name).read_text()))
@@ -90,7 +90,7 @@ def running_prometheus(folder: Path, target: str, *flags: str) -> Iterator[Prome
 
 
 def _address(process: subprocess.Popen[bytes], log: Path) -> str:
-    """Wait until it listens, and give the port that it found."""
+    """Wait until it listens; return its port."""
     give_up = monotonic() + READY_SECONDS
     while monotonic() < give_up and process.poll() is None:
         text = log.read_text()

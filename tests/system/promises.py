@@ -1,4 +1,4 @@
-"""The table of a run: what was done to a server, what it promises then, and what was seen."""
+"""The table of a run: the fault, the promise and the result."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 
 class Promises:
-    """The rows of a table, and where it is written."""
+    """The rows of a table."""
 
     def __init__(self, done: str) -> None:
-        """Start without rows; `done` is what the first column is called."""
+        """Start without rows; `done` is the heading of the first column."""
         self._rows = [(done, "promise", "seen"), ("---",) * 3]
 
     def kept(self, done: str, promise: str, seen: object) -> None:
-        """Note that a promise was kept, and what was seen; to be called when the test knows it."""
+        """Add a row for a promise that was kept; call it when the test has checked that."""
         self._rows.append((done, promise, str(seen)))
 
     def write(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The board in real Chromium: mouse and finger write on it; takes the README's picture of it."""
+"""The board in real Chromium: mouse and finger write on it. Also takes the README's picture."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Strokes = Sequence[npt.NDArray[np.float64]]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        # In a container, root may not make Chromium's sandbox; nothing but our own page is opened.
+        # In a container, root may not make Chromium's sandbox; the tests open only our own page.
         yield playwright.chromium.launch(
             executable_path=program("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"]
         )
@@ -48,7 +48,7 @@ def opened(
     browser: Browser, board: RunningBoard, size: dict[str, int], scheme: str = "light"
 ) -> tuple[Page, list[str]]:
     """Open the board and wait until it can be written on; gives it and complaints."""
-    # A size and a scheme as playwright's own types name them.
+    # Size and colour scheme, as playwright's types name them.
     options: Any = {"viewport": size, "color_scheme": scheme, "has_touch": size is PHONE}
     page = browser.new_page(**options, device_scale_factor=2)
     complaints: list[str] = []
@@ -63,7 +63,7 @@ def opened(
 
 
 def corner(page: Page) -> tuple[float, float]:
-    """Where the sheet begins."""
+    """The top left corner of the sheet."""
     box = page.locator("#sheet").bounding_box()
     assert box is not None
     return box["x"], box["y"]
@@ -131,7 +131,7 @@ def test_strokes_are_undone_one_by_one_and_all_at_once(
     expect(page.locator("#read")).to_be_empty()
     expect(page.locator(".tag")).to_have_count(0)
     expect(page.locator("#hint")).to_be_visible()
-    # What is taken back while it is open is not read, and the next digit is.
+    # A digit undone while it is open is not read, and the next one is.
     write(page, [np.array([(60.0, 60), (300, 200), (60, 200), (300, 60)])])
     page.get_by_text("Undo").click()
     write(page, placed(seven, 60, 120, 90))
@@ -162,7 +162,7 @@ def test_the_board_fits_a_phone_and_a_finger_writes(browser: Browser, board: Run
         write_with_a_finger(page, touch, placed(ink, left, top, 100))
         expect(page.locator(".tag.final:not(.doubt)")).to_have_count(place + 1)
     assert read(page) == "5026"
-    # A tap on an answer shows what else it may be, and writes nothing.
+    # A tap on an answer shows the alternatives, and writes no ink.
     page.locator(".tag").first.tap()
     expect(page.locator(".tag.open .others em").first).to_contain_text("%")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (
@@ -221,7 +221,7 @@ def test_a_board_that_ended_is_reported_and_takes_no_strokes(
         expect(page.locator("#state")).to_contain_text("board gone")
         write(page, [np.array([(60.0, 60), (200, 200)])])
         expect(page.locator("#hint")).to_be_visible()
-        # Another one in its place is not taken for it.
+        # Another board at its port is not accepted in its place.
         port = board.address.split("/")[2].rpartition(":")[2]
         with running_board(server.address, "--port", port):
             expect(page.locator("#detail")).to_contain_text("This board has ended")

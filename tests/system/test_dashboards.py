@@ -1,4 +1,4 @@
-"""Every expression of the dashboards, asked of Debian's Prometheus over a server under load."""
+"""Every expression of the dashboards, evaluated by Debian's Prometheus over a server under load."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.system.load import FRAMES
 from tests.system.prometheus import DEPLOY, shortened
 
 CLOSE = 0.02
-"""Relative difference that rates may have to what the load generator wrote down."""
+"""Largest relative difference of rates from those that the load recorded."""
 
 Series = dict[tuple[str, ...], float]
 """Values by those of their labels, in order of the labels' names."""
@@ -44,7 +44,7 @@ def test_every_panel_shows_figures(scene: Scene, name: str) -> None:
 
 
 def only(scene: Scene, name: str, title: str, legend: str | None = None) -> Series:
-    """Give the series of a panel's one query, or of that with a legend."""
+    """Return the series of a panel's only query, or of the query with a legend."""
     (target,) = (it for it in panels(name)[title] if legend is None or it["legendFormat"] == legend)
     return ask(scene, target["expr"])
 
@@ -62,7 +62,7 @@ def test_panels_of_traffic_show_the_load_that_was_sent(scene: Scene) -> None:
     answered = only(scene, "service", "Messages of streams", "sent")
     assert answered[()] == close(scene.sent("responses"), rel=CLOSE)
     assert only(scene, "service", "Answered") == {(): 1.0}
-    # Each of four pens has an open glyph; of tensors at most some messages are on their way.
+    # Each of four pens has an open glyph; at most some messages of tensors are in flight.
     assert 0 <= only(scene, "service", "Items under way", "accepted")[()] <= 4 + 10 * FRAMES
     for restarted in ("servers", "workers"):
         assert only(scene, "service", "Restarts", restarted) == {(): 0.0}
@@ -72,7 +72,7 @@ def test_panels_of_traffic_show_the_load_that_was_sent(scene: Scene) -> None:
 def test_batches_contain_all_recognised_items_and_histograms_count_each(scene: Scene) -> None:
     size = only(scene, "service", "Items per batch", "mean")[()]
     batches = only(scene, "service", "Batches", "computed")[()]
-    # Glyphs are computed twice: when the pen is lifted, and when they end unless nothing has changed.
+    # Glyphs are computed at each pen-up, and at their end only if their ink has changed.
     assert scene.sent("good") * (1 - CLOSE) <= size * batches
     assert size * batches <= (scene.sent("good") + 3 * scene.sent("glyphs")) * (1 + CLOSE)
     latencies = only(scene, "service", "Latency of items")
@@ -92,7 +92,7 @@ def test_panels_of_pens_show_their_strokes_and_glyphs(scene: Scene) -> None:
 def test_panels_of_digits_show_the_answers(scene: Scene) -> None:
     found = only(scene, "model", "Digits")
     assert sum(found.values()) == pytest.approx(1.0)
-    # Pens write nothing but ones, so that tensors are what the other digits come from.
+    # Pens write only ones, so all other digits come from tensors.
     answered = {digit: scene.sent(f"digit {digit}") for digit in range(10) if digit != 1}
     shown = {digit: found[str(digit),] for digit in answered}
     for digit, rate in answered.items():

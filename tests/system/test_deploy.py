@@ -1,4 +1,4 @@
-"""The files of deploy/ as the programs that read them understand them."""
+"""Checks the files of deploy/ with the programs that read them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_kustomize_builds_objects_that_kubernetes_accepts() -> None:
     objects = kustomized(DEPLOY / "kubernetes")
     assert objects.pop("Namespace")["metadata"]["name"] == "inkstream"
     assert {it["metadata"]["namespace"] for it in objects.values()} == {"inkstream"}
-    # The settings' name changes with what they say, so that a change reaches the pods.
+    # The name of the settings changes with their content, so that a change reaches the pods.
     (container,) = objects["Deployment"]["spec"]["template"]["spec"]["containers"]
     settings = objects["ConfigMap"]["metadata"]["name"]
     assert container["envFrom"] == [{"configMapRef": {"name": settings}}]

@@ -1,4 +1,4 @@
-"""What a drain says on the wire, frame by frame."""
+"""A drain on the wire, frame by frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Three servers on hosts of their own behind the real Envoy: hosts come and go, and no item is lost."""
+"""Three servers on separate hosts behind the real Envoy: hosts come and go, and no item is lost."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from tests.system.fleet import Authorities, Fleet, running_fleet
 _LOG = logging.getLogger(__name__)
 
 CLIENTS = 12
-"""Each has a stream of its own; four a host."""
+"""Clients, each with its own stream; four for each host."""
 
 FRAMES = 8
-"""Images a call."""
+"""Images in a call."""
 
 
 @pytest.fixture(scope="module", params=[None, Authorities()], ids=["plain", "tls"])
 def fleet(request: pytest.FixtureRequest) -> Iterator[Fleet]:
-    """Two servers behind Envoy, and a third machine with nothing on it yet."""
+    """Two servers behind Envoy, and a third machine without a server."""
     with running_fleet(3, tls=request.param) as fleet:
         yield fleet
 
 
 class Writers:
-    """Clients that have one batch after the other recognised, and check every answer."""
+    """Clients that send one batch after the other and check every answer."""
 
     def __init__(self, fleet: Fleet, mnist: Mnist, expected: list[int]) -> None:
         self.answered = [0] * CLIENTS
         self.longest_wait = 0.0
-        """Seconds of the slowest call: shown by ARGS=--log-cli-level=INFO, judged by nobody."""
+        """Seconds of the slowest call. ARGS=--log-cli-level=INFO shows it; no test checks it."""
         self._fleet = fleet
         self._images = mnist[0][:FRAMES]
         self._expected = expected
@@ -46,7 +46,7 @@ class Writers:
         self._turn[0].set()
 
     async def flow(self, calls: int = 20) -> None:
-        """Wait until each has had so many calls more answered."""
+        """Wait until each has this many more calls answered."""
         wanted = [count + calls for count in self.answered]
         await eventually(
             "every writer is answered",
@@ -54,9 +54,9 @@ class Writers:
         )
 
     async def write(self, number: int, calls: int | None = None) -> None:
-        """Call so many times, or until told to stop; an answer that is wrong or missing raises."""
+        """Call this many times, or until `stop`; raise if an answer is wrong or missing."""
         async with self._fleet.client() as client:
-            # One after the other, as devices do: Envoy counts a stream when its host has it.
+            # One after the other, like devices: Envoy counts a stream only once its host has it.
             await self._turn[number].wait()
             while not self._is_over and self.answered[number] != calls:
                 began = perf_counter()
@@ -65,7 +65,7 @@ class Writers:
                 assert [result.digit for result in results] == self._expected
                 self.answered[number] += 1
                 self._turn[number + 1].set()
-            # Whoever is done before the last begins would leave it a place on its own host.
+            # A client that ends before the last one begins would free a place on its host.
             await self._turn[CLIENTS].wait()
 
     def stop(self) -> None:
@@ -73,7 +73,7 @@ class Writers:
 
 
 async def writers_of(fleet: Fleet, mnist: Mnist) -> Writers:
-    """Make clients that know what to expect."""
+    """Make clients that know the right answers."""
     async with seen_ending(fleet), fleet.client() as client:
         expected = [result.digit async for result in client.stream(mnist[0][:FRAMES])]
     return Writers(fleet, mnist, expected)
@@ -81,7 +81,7 @@ async def writers_of(fleet: Fleet, mnist: Mnist) -> Writers:
 
 @asynccontextmanager
 async def writing(fleet: Fleet, mnist: Mnist) -> AsyncIterator[Writers]:
-    """Have clients write as long as the block lasts; leaving it fails where one item was lost."""
+    """Let clients send while the block lasts; fail at its end if an item was lost."""
     writers = await writers_of(fleet, mnist)
     async with seen_ending(fleet), asyncio.TaskGroup() as group:
         for number in range(CLIENTS):
@@ -97,7 +97,7 @@ async def writing(fleet: Fleet, mnist: Mnist) -> AsyncIterator[Writers]:
 
 @asynccontextmanager
 async def seen_ending(fleet: Fleet) -> AsyncIterator[None]:
-    """Leave the block once Envoy has seen the streams end that began in it: it counts those of each host."""
+    """Leave the block once Envoy, which balances by open streams, has seen those of the block end."""
     before = fleet.proxy.streams()
     yield
     await eventually("Envoy has seen the end", lambda: fleet.proxy.streams() <= before)
@@ -119,7 +119,7 @@ async def test_a_host_that_is_added_gets_the_next_streams_at_once(
         fleet.proxy.list_hosts(fleet.machines)
         await settled(fleet, 0, 1, 2)
         async with writing(fleet, mnist):
-            # Twelve streams on two hosts, then twelve more: least loaded first, so all have eight.
+            # Twelve streams on two hosts, then twelve more: the least loaded host first, so all have eight.
             assert [fleet.streams(it) for it in fleet.machines] == [8, 8, 8]
 
 
@@ -176,7 +176,7 @@ async def test_a_host_that_fails_every_call_but_reports_health_loses_no_item(
         await asyncio.to_thread(fleet.start, ill, module="tests.system.failing_server")
         await settled(fleet, 0, 1, 2)
         put_aside = fleet.proxy.put_aside(ill)
-        # It has no streams, so the next one goes there first, and is taken elsewhere.
+        # It has no streams, so the next one goes there first and is retried elsewhere.
         async with writing(fleet, mnist):
             await eventually("Envoy notes it", lambda: fleet.proxy.put_aside(ill) > put_aside)
 

@@ -1,4 +1,4 @@
-"""Who trusts whom before, in and behind the real Envoy with deploy/envoy/envoy-tls.yaml."""
+"""TLS from devices to the real Envoy and on to servers, with deploy/envoy/envoy-tls.yaml."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TOKEN, TOKEN_LINE = make("school-7", Quota())
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """A server that asks for tokens behind Envoy, and a second machine with nothing on it yet."""
+    """A server with tokens behind Envoy, and a second machine without a server."""
     tokens = tmp_path_factory.mktemp("tokens") / "tokens.txt"
     tokens.write_text(TOKEN_LINE)
     with running_fleet(2, "--tokens", str(tokens), tls=AUTHORITIES) as fleet:
@@ -31,7 +31,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 
 async def recognize(fleet: Fleet, root: bytes, token: str = TOKEN) -> None:
-    """Have an image recognised over a connection of its own."""
+    """Recognise an image over a new connection."""
     async with fleet.client(tls=Tls(root), token=token, connect_timeout=5) as client:
         assert (await client.recognize(BLANK)).digit in range(10)
 
@@ -80,7 +80,7 @@ async def test_renewed_certificates_apply_to_new_connections_and_open_ones_conti
         )
         updates = r"listener.*ssl_context_update_by_sds"
         await eventually("they are taken up", lambda: fleet.proxy.count(updates) >= 2)
-        # One host has a stream, so it is the other one's turn.
+        # One host has a stream, so the next one goes to the other.
         await recognize(fleet, RENEWED.devices.certificate)
         assert fleet.items(newcomer) == 1
         with pytest.raises(ConnectionFailed, match="local issuer"):

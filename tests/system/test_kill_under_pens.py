@@ -1,4 +1,4 @@
-"""A thousand pens of one sync client, written by eight threads, and a server that is killed under them.
+"""A thousand pens of one sync client, written by eight threads, while the server is killed.
 
 INKSTREAM_TEST_KILLS=25 kills it 25 times.
 """
@@ -29,17 +29,17 @@ KILLS = int(os.environ.get("INKSTREAM_TEST_KILLS", "3"))
 THREADS = 8
 PENS = 1000
 STROKES = 10
-"""Strokes of a digit; none is settled before the last one."""
+"""Strokes of a digit; no answer is final before the last one."""
 MOST_DIGITS = 2
-"""Digits of a pen around one kill, so that a slow machine has an end of it."""
+"""Digits that a pen writes around one kill, so that a slow machine finishes too."""
 PATIENCE_SECONDS = 120.0
-"""Longest wait for what must happen: a server may read twenty thousand strokes first."""
+"""Longest wait for a condition: a server may read twenty thousand strokes first."""
 ROUNDS = 4
 """Strokes that each pen has written when the server is killed."""
 
 
 class Writer:
-    """A thread with its share of the pens, which it writes flat out."""
+    """A thread that writes its share of the pens as fast as it can."""
 
     def __init__(self, client: Client, pens: int) -> None:
         self.rounds = threading.Semaphore(0)
@@ -82,7 +82,7 @@ class Writer:
                 self.due += 1
 
     def check(self) -> None:
-        """All that was written is answered once, or is about to be."""
+        """Wait for all pending answers; check that each digit has exactly one and that it is right."""
         for _ in range(self.due):
             assert self.answered.acquire(timeout=PATIENCE_SECONDS), "no answers any more"
             assert not self.errors, f"{len(self.errors)} errors, the first: {self.errors[0]!r}"

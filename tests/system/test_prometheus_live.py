@@ -1,4 +1,4 @@
-"""Debian's Prometheus over a server under load: what rules and alerts say is what was sent."""
+"""Debian's Prometheus over a server under load: compares rules and alerts with the load."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tests.system.programs import program
 from tests.system.prometheus import running_prometheus
 
 CLOSE = 0.02
-"""Relative difference that rates may have to what the load generator wrote down."""
+"""Largest relative difference of rates from those that the load recorded."""
 
 ONLY_ELSEWHERE = "inkstream_certificate_expiry"
-"""A metric of servers with TLS, asked for by a test of its own."""
+"""A metric of servers with TLS, which has its own test."""
 
 
 def always_answering(alert: str) -> str:
-    """Give an alert's expression so that it answers 0 or 1 rather than nothing when all is well."""
+    """Change an alert's expression so that it gives 0 instead of no series while the alert is quiet."""
     alert = re.sub(r"^absent\((.*)\)$", r"\1", alert)
     return re.sub(r" (==|>|<) ", r" \1 bool ", alert)
 

@@ -1,4 +1,4 @@
-"""Rules and alerts before any server runs: what promtool makes of them."""
+"""Rules and alerts, checked by promtool without a server."""
 
 from __future__ import annotations
 

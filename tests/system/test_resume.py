@@ -1,4 +1,4 @@
-"""Twenty clients, and a server that is killed twenty times under them."""
+"""Twenty clients, while their server is killed twenty times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server's own page in real Chromium, over a server under load; takes the README's picture of it."""
+"""The status page in real Chromium, over a server under load. Also takes the README's picture."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from tests.system.conftest import Scene
 from tests.system.programs import program
 
 PICTURES = Path(os.environ.get("PICTURES", "plots"))
-"""Where pictures go; `make test-system PICTURES=docs/pictures` renews those that are committed."""
+"""Folder for pictures; `make test-system PICTURES=docs/pictures` replaces the committed ones."""
 WIDE, PHONE = {"width": 1180, "height": 1060}, {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        # In a container, root may not make Chromium's sandbox; nothing but our own page is opened.
+        # In a container, root may not make Chromium's sandbox; the tests open only our own page.
         yield playwright.chromium.launch(
             executable_path=program("chromium"), args=["--no-sandbox", "--disable-dev-shm-usage"]
         )
@@ -36,7 +36,7 @@ def opened(
     browser: Browser, server: RunningServer, size: dict[str, int], scheme: str, least: int = 8
 ) -> tuple[Page, list[str]]:
     """Open the page and wait until its charts have `least` points; gives it and complaints."""
-    # A size and a scheme as playwright's own types name them.
+    # Size and colour scheme, as playwright's types name them.
     options: Any = {"viewport": size, "color_scheme": scheme}
     page = browser.new_page(**options, device_scale_factor=2)
     complaints: list[str] = []
@@ -53,7 +53,7 @@ def opened(
 
 
 def wait_for_points(page: Page, least: int) -> None:
-    # The page's policy forbids what wait_for_function does; asking it now and then is allowed.
+    # The page's policy forbids wait_for_function; polling is allowed.
     give_up = monotonic() + 60
     while page.evaluate("points.length") < least:
         assert monotonic() < give_up, "no points"
@@ -117,7 +117,7 @@ def test_the_page_shows_how_long_a_server_is_silent_and_draws_no_points_meanwhil
         try:
             page.wait_for_selector("#state.gone")
             silent = seconds_silent(page)
-            # Until it gives one question up and asks the next.
+            # Until the page abandons one request and sends the next.
             page.wait_for_event("requestfailed")
             assert page.evaluate("points.length") - before <= 1, "one may have been on its way"
             assert seconds_silent(page) > silent

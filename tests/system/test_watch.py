@@ -1,4 +1,4 @@
-"""`make watch`: a server, and Debian's Prometheus over it."""
+"""`make watch`: a server, and Debian's Prometheus that scrapes it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WATCH = Path(__file__).parents[2] / "deploy" / "watch.sh"
 
 @contextmanager
 def watching(folder: Path, prometheus: str) -> Iterator[dict[str, str]]:
-    """Run it until it has said where both are, give what it said, and interrupt it as a terminal would."""
+    """Run it until it has printed both addresses, yield its output, and interrupt it like a terminal."""
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

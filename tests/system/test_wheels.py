@@ -1,4 +1,4 @@
-"""Wheels, of `make dist` and of the Dockerfile, installed as anybody would: no checkout in reach."""
+"""Installs the wheels of `make dist` and of the Dockerfile outside the checkout."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tests.integration.conftest import RunningServer, running_server
 ROOT = Path(__file__).parents[2]
 NAMES = ("inkstream", "inkstream_server", "inkstream_training")
 
-pytestmark = pytest.mark.timeout(400)  # What is installed has to be fetched, the first time.
+pytestmark = pytest.mark.timeout(400)  # The first run downloads the packages.
 
 
 class Place:
-    """A virtual environment of its own, with nothing of ours in reach but what was installed."""
+    """A new virtual environment that sees only the installed packages."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -38,7 +38,7 @@ class Place:
         } | {"PIP_CONSTRAINT": str(ROOT / "constraints.txt"), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
     def run(self, program: str, *arguments: str) -> str:
-        """Run an installed program outside the checkout and give what it printed."""
+        """Run an installed program outside the checkout; return its output."""
         done = subprocess.run(
             [str(self.bin / program), *arguments],
             cwd=self.folder,
@@ -53,7 +53,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    """Where the wheels of the client (with its command line) and of the server are installed."""
+    """An environment with the wheels of the client (with its command line) and of the server."""
     place = Place(tmp_path_factory.mktemp("fresh"))
     subprocess.run(
         ["make", "dist", f"DIST={place.folder}", f"PIP_WHEEL={place.bin}/pip wheel -q --no-deps"],
@@ -63,7 +63,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     )
     client, server, training = (next(place.folder.glob(f"{name}-*.whl")) for name in NAMES)
     place.run("pip", "install", "--quiet", f"{client}[cli]", str(server))
-    # Its TensorFlow would take minutes; what it needs to say its version is here by now.
+    # Without its dependencies, because TensorFlow takes minutes and `--version` does not need it.
     place.run("pip", "install", "--quiet", "--no-deps", str(training))
     return place
 
@@ -125,7 +125,7 @@ def test_nothing_installed_comes_from_the_checkout(place: Place) -> None:
 
 
 def test_the_packages_of_the_dockerfile_serve_and_trace(place: Place, tmp_path: Path) -> None:
-    # What it does to its first image, done to a folder: there is no daemon to do it.
+    # Does in a folder what the Dockerfile does in its first image, because there is no daemon.
     dockerfile = (ROOT / "deploy" / "docker" / "Dockerfile").read_text()
     (steps,) = re.findall(r"^RUN (pip (?:.*\\\n)*.*)", dockerfile, re.MULTILINE)
     for name in ("client", "server"):

@@ -1,4 +1,4 @@
-"""Servers that fail on demand, and the table of what was promised and what was seen."""
+"""Servers that fail on demand, and the table of promises and results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.system.faults.traffic import Images
 from tests.system.promises import Promises
 
 REPORT = Path(os.environ.get("INKSTREAM_FAULTS_REPORT", "plots/faults.md"))
-"""Where the run writes its table."""
+"""The file into which the run writes its table."""
 
 
 server = integration.server
@@ -40,13 +40,13 @@ def promises() -> Iterator[Promises]:
 
 @dataclass
 class FaultyServer:
-    """A server whose engine does what it is told."""
+    """A server whose engine a test controls."""
 
     running: RunningServer
     plan: Path
 
     def engine(self, words: str) -> None:
-        """Say what the engine does from its next batch on; see `faulty_server`."""
+        """Set the engine's behaviour from its next batch on; see `faulty_server`."""
         written = self.plan.with_suffix(".new")
         written.write_text(words)
         written.replace(self.plan)

@@ -1,7 +1,7 @@
-"""A real server whose engine fails on demand: reads what to do from a file before every batch.
+"""A real server whose engine fails on demand: before every batch it reads a command from a file.
 
 Run as `python -m tests.system.faults.faulty_server serve ...` with INKSTREAM_TEST_FAULT naming the file.
-The file's words: "" (all is well), "raise", "nan", "shape", "hang", "sleep SECONDS".
+The commands: "" (work normally), "raise", "nan", "shape", "hang", "sleep SECONDS".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PLAN = Path(os.environ["INKSTREAM_TEST_FAULT"])
 
 
 class FaultyEngine:
-    """Satisfies `Engine`: another one, until the plan says otherwise."""
+    """Satisfies `Engine`: passes calls to another engine unless the plan has a fault."""
 
     def __init__(self, path: Path, content: bytes) -> None:
         engine = LiteRTEngine(path, content)
@@ -35,9 +35,9 @@ class FaultyEngine:
     def infer(self, blocks: Sequence[Frames]) -> Probabilities:
         word, _, amount = PLAN.read_text().strip().partition(" ")
         if word == "raise":
-            raise RuntimeError("told to fail")
+            raise RuntimeError("made to fail")
         if word in ("hang", "sleep"):
-            # The fault itself: an engine that does not come back blocks whoever called it.
+            # The fault itself: a hung engine blocks its caller.
             time.sleep(float(amount or 3600))
         probabilities = self._engine.infer(blocks)
         self.pixels = self._engine.pixels
@@ -48,7 +48,7 @@ class FaultyEngine:
         return probabilities
 
 
-# At import, so that processes which the server spawns fail alike: spawn imports the main module again.
+# At import, so that spawned workers fail too: spawn imports the main module again.
 ENGINES["litert"] = replace(ENGINES["litert"], factory=f"{__name__}:FaultyEngine")
 
 if __name__ == "__main__":

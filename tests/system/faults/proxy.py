@@ -1,6 +1,6 @@
-"""A network that can be spoiled: passes bytes between clients and a server, and fails as links fail.
+"""A network with faults: passes bytes between clients and a server, and fails like real links.
 
-Knows TCP and nothing of what travels. Loss and reordering never reach a TCP application as such: the
+Handles TCP only, not its content. Loss and reordering never reach a TCP application as such: the
 kernel hides them behind waits, so they are made as waits here (`stalls`, `jitter`).
 """
 
@@ -19,27 +19,27 @@ CHUNK_BYTES = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """How a link behaves, each way alike."""
+    """Behaviour of a link, the same in both directions."""
 
     delay: float = 0.0
-    """Seconds that every byte travels."""
+    """Delay of every byte in seconds."""
     jitter: float = 0.0
-    """Seconds that a piece may take besides, at random; what comes after it waits behind it."""
+    """Largest random extra delay of a piece in seconds; later pieces wait behind it."""
     stalls: float = 0.0
-    """Share of pieces that are lost once: all behind them wait `stall_seconds` for them."""
+    """Share of pieces that are lost once; all pieces behind them wait `stall_seconds`."""
     stall_seconds: float = 0.2
-    """What it costs to send a lost piece again: Linux's least retransmission timeout."""
+    """Delay of a lost piece: Linux's least retransmission timeout."""
     bytes_per_second: float | None = None
-    """What the link carries; None for all there is."""
+    """Bytes a second that the link carries; None for no limit."""
 
 
 FAIR = Weather()
 
 
 class FaultProxy:
-    """A TCP port that leads to another one, through whatever weather there is.
+    """A TCP port that leads to another one, over a link with the current `weather`.
 
-    Lives in the running event loop. Connections come to be by `weather` as it is when bytes arrive, so
+    Runs in the running event loop. `weather` applies to bytes when they arrive, so
     setting it changes open ones, too.
     """
 
@@ -48,7 +48,7 @@ class FaultProxy:
 
         Args:
             target: "host:port" of the server.
-            seed: what jitter and stalls are drawn from.
+            seed: of jitter and stalls.
         """
         host, _, port = target.rpartition(":")
         self._target = host, int(port)
@@ -59,9 +59,9 @@ class FaultProxy:
         self._passes.set()
         self._left: int | None = None
         self.weather = FAIR
-        """How links behave from now on."""
+        """Behaviour of links from now on."""
         self.connections = 0
-        """Connections that were made so far."""
+        """Number of connections so far."""
 
     async def start(self) -> None:
         """Listen on a free port of the loopback."""
@@ -69,19 +69,19 @@ class FaultProxy:
         self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def freeze(self) -> None:
-        """Cut the cable: nothing passes any more, and nobody is told."""
+        """Cut the cable: no byte passes any more, and neither side is notified."""
         self._passes.clear()
 
     def thaw(self) -> None:
-        """Mend the cable: what was sent meanwhile arrives."""
+        """Restore the cable: bytes sent meanwhile arrive."""
         self._passes.set()
 
     def truncate_after(self, count: int) -> None:
-        """Close every connection after `count` more bytes, all connections and ways together."""
+        """Close every connection after `count` more bytes, counted over all connections and directions."""
         self._left = count
 
     def reset(self) -> None:
-        """Break all connections at once, both sides hearing a reset."""
+        """Break all connections at once with a reset on both sides."""
         for flow in [*self._flows]:
             _abort(flow)
 
@@ -98,7 +98,7 @@ class FaultProxy:
         try:
             far, forth = await asyncio.open_connection(*self._target)
         except OSError:
-            _abort(back)  # The server is not there: its port would have said so itself.
+            _abort(back)  # The server is down, and its own port would refuse the connection.
             return
         self.connections += 1
         self._flows |= {back, forth}
@@ -113,7 +113,7 @@ class FaultProxy:
         sink: asyncio.StreamWriter,
         ends: tuple[asyncio.StreamWriter, asyncio.StreamWriter],
     ) -> None:
-        """Carry one way, each piece arriving when it is due, in order."""
+        """Carry one direction: each piece arrives in order, when it is due."""
         loop = asyncio.get_running_loop()
         pieces: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(256)
 
@@ -158,7 +158,7 @@ class FaultProxy:
             self._flows.discard(sink)
 
     def _occupied(self, size: int) -> float:
-        """Seconds for which a piece keeps the link to itself."""
+        """Return the seconds for which a piece occupies the link."""
         rate = self.weather.bytes_per_second
         return size / rate if rate else 0.0
 
@@ -172,7 +172,7 @@ class FaultProxy:
 
 @asynccontextmanager
 async def fault_proxy(target: str) -> AsyncIterator[FaultProxy]:
-    """A proxy before `target`, as long as the block lasts."""
+    """Run a proxy before `target` while the block lasts."""
     proxy = FaultProxy(target)
     await proxy.start()
     try:
@@ -182,7 +182,7 @@ async def fault_proxy(target: str) -> AsyncIterator[FaultProxy]:
 
 
 def _abort(flow: asyncio.StreamWriter) -> None:
-    """Close with a reset: lingering for no time makes the kernel send one."""
+    """Close with a reset, which the kernel sends for a linger time of 0."""
     held = flow.get_extra_info("socket")
     if held is not None and held.fileno() >= 0:
         held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

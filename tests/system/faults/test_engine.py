@@ -1,4 +1,4 @@
-"""What becomes of items when the engine fails."""
+"""Items while the engine fails."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_an_event_loop_blocked_for_two_seconds_loses_no_items(
     async with traffic(server.running.address, images) as callers:
         await callers.more(100)
         server.engine("sleep 2")
-        await callers.more(callers.under_way + 1)  # One, at least, began after the engine was told.
+        await callers.more(callers.under_way + 1)  # At least one of them began after the command.
         server.engine("")
         await callers.more(100)
     assert callers.outcomes.right == callers.outcomes.items

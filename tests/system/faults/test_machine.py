@@ -1,4 +1,4 @@
-"""What becomes of items when the machine under the server fails."""
+"""Items while the server's machine fails."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SERVER = (sys.executable, "-m", "inkstream_server")
 def server_under(
     shell: str, folder: Path, *flags: str, environment: Mapping[str, str] = os.environ
 ) -> Iterator[RunningServer]:
-    """A server started by a line of shell in which "$@" is its command."""
+    """Start a server by a line of shell in which "$@" is its command."""
     program = ("sh", "-c", shell, "sh", *SERVER)
     with running_server(folder, *flags, program=program, environment=environment) as running:
         yield running
@@ -79,7 +79,7 @@ async def test_a_clock_that_jumps_changes_no_answer_and_no_deadline(
                 pen.stroke(SEVEN)
                 async for result in pen:
                     if result.state is GlyphState.PROVISIONAL:
-                        clock.write_text("-1d")  # By this clock the quiet time would never end.
+                        clock.write_text("-1d")  # By the wall clock the quiet time would never end.
                 assert result.is_final
                 assert result.digit == 7
     assert callers.outcomes.right == callers.outcomes.items
@@ -136,7 +136,7 @@ async def test_open_streams_go_on_while_descriptors_are_exhausted(
 
 
 async def _connect_until_refused(address: str, most: int) -> int:
-    """Open streams on connections of their own; gives how many found no room, and closes all."""
+    """Open streams, each on its own connection; return how many were refused, and close all."""
     async with contextlib.AsyncExitStack() as held:
         for opened in range(most):
             service = await held.enter_async_context(stub(address))

@@ -1,4 +1,4 @@
-"""What becomes of items when the network between client and server fails."""
+"""Items while the network between client and server fails."""
 
 from __future__ import annotations
 

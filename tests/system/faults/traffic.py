@@ -1,4 +1,4 @@
-"""Callers that keep recognising digits they know, through whatever happens, and remember every outcome."""
+"""Callers that recognise known digits continuously and record every outcome."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from inkstream_server.model_store import store
 Images = npt.NDArray[np.uint8]
 
 AT_ONCE = 8
-"""Images that each caller has under way."""
+"""Images that each caller has in flight."""
 
 
 @dataclass
 class Outcomes:
-    """What came of every item that was handed over."""
+    """The outcome of every item that was sent."""
 
     right: int = 0
     wrong: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
-    """What each answer took, in the order in which they came."""
+    """Latency of each answer, in the order of arrival."""
 
     @property
     def slowest(self) -> float:
-        """Seconds of the answer that took longest."""
+        """Seconds of the slowest answer."""
         return max(self.seconds)
 
     @property
@@ -53,25 +53,25 @@ class Traffic:
     def __init__(self, images: Images, expected: list[int], under_way: int) -> None:
         self.outcomes = Outcomes()
         self.under_way: Final = under_way
-        """Items that are under way at any time."""
+        """Items in flight at any time."""
         self._images = images
         self._expected = expected
         self._stop = asyncio.Event()
         self._grown = asyncio.Event()
 
     async def more(self, items: int) -> None:
-        """Wait until so many more items have come to an end."""
+        """Wait until this many more items have ended."""
         wanted = self.outcomes.items + items
         while self.outcomes.items < wanted:
             self._grown.clear()
             await self._grown.wait()
 
     def stop(self) -> None:
-        """Hand over no more."""
+        """Send no more items."""
         self._stop.set()
 
     async def call(self, client: AsyncClient, first: int) -> None:
-        """Recognise one image after the other until told to stop."""
+        """Recognise one image after the other until `stop`."""
         at = first
         while not self._stop.is_set():
             await self._recognize(client, at % len(self._images))
@@ -96,12 +96,12 @@ class Traffic:
 async def traffic(
     address: str, images: Images, clients: int = 4, **options: Any
 ) -> AsyncIterator[Traffic]:
-    """Callers, as long as the block lasts; what is under way at its end is waited for.
+    """Run callers while the block lasts; at its end, wait for the items in flight.
 
     Args:
-        address: what they call.
+        address: of the server.
         images: uint8 (n, 28, 28), sent over and over.
-        clients: clients, each with a stream of its own and `AT_ONCE` callers.
+        clients: number of clients, each with its own stream and `AT_ONCE` callers.
         options: of every client.
     """
     running = Traffic(images, expected_digits(images), clients * AT_ONCE)
@@ -124,7 +124,7 @@ async def traffic(
 
 
 def expected_digits(images: Images) -> list[int]:
-    """What the bundled model reads, without server, network or faults."""
+    """The bundled model's answers without server, network or faults."""
     model = store.load(store.BUNDLED, "digits")
     flat = images.reshape(len(images), -1)
     rows = model.engine.max_rows

@@ -1,4 +1,4 @@
-"""One server for all attacks, and the table of what came of them."""
+"""One server for all attacks, and the table of results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.system.faults import conftest as faults
 from tests.system.promises import Promises
 
 REPORT = Path(os.environ.get("INKSTREAM_HOSTILE_REPORT", "plots/hostile.md"))
-"""Where the run writes its table."""
+"""The file into which the run writes its table."""
 
 server = integration.server
 images = faults.images

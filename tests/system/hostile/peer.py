@@ -1,4 +1,4 @@
-"""A peer that speaks HTTP/2 frame by frame, as badly as it is told to, and notes what it is answered."""
+"""A peer that sends HTTP/2 frames, valid or not, and records the responses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 STREAM: Final = "/inkstream.v1.RecognitionService/StreamRecognize"
 FRAME_BYTES: Final = 16_384
 WINDOW_BYTES: Final = 65_535
-"""Most that may be sent on a connection before the server gives more room."""
+"""Most bytes that may be sent on a connection before the server opens its window."""
 
 _ERRORS: Final = {
     0: "NO_ERROR",
@@ -40,14 +40,14 @@ class Peer:
 
     def __init__(self, connection: socket.socket) -> None:
         self.told: Counter[str] = Counter()
-        """What the server said, by status or error, with counts."""
+        """The server's responses by status or error, with counts."""
         self.is_hung_up_on = False
         self._connection = connection
         self._received = b""
         self._decoder = Decoder()
 
     def send(self, *frames: bytes) -> None:
-        """Send bytes, unless the server has hung up."""
+        """Send bytes, unless the server has disconnected."""
         try:
             for frame in frames:
                 self._connection.sendall(frame)
@@ -55,7 +55,7 @@ class Peer:
             self.is_hung_up_on = True
 
     def listen(self, messages: int, seconds: float = 20.0) -> Counter[str]:
-        """Read until the server has said so many things, has hung up, or says nothing for `seconds`."""
+        """Read until this many responses came, the server disconnected, or it sends nothing for `seconds`."""
         self._connection.settimeout(seconds)
         try:
             while self.told.total() < messages and not self.is_hung_up_on:
@@ -80,7 +80,7 @@ class Peer:
 
     def _note(self, frame: Frame) -> None:
         if isinstance(frame, PingFrame) and "ACK" not in frame.flags:
-            # Else the server hangs up after its timeout of pings, whatever else the peer is up to.
+            # Otherwise the server disconnects after its ping timeout.
             self.send(PingFrame(0, frame.opaque_data, flags=["ACK"]).serialize())
         elif isinstance(frame, HeadersFrame):
             headers = {str(name): str(value) for name, value in self._decoder.decode(frame.data)}
@@ -96,11 +96,11 @@ class Peer:
 
 @contextmanager
 def connected(address: str, *, greets: bool = True) -> Iterator[Peer]:
-    """A connection as long as the block lasts.
+    """Open a connection while the block lasts.
 
     Args:
         address: of the server.
-        greets: whether it begins with preface and settings, as it should.
+        greets: whether it sends preface and settings first, as it should.
     """
     host, _, port = address.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
@@ -123,7 +123,7 @@ def headers(stream: int, flags: Sequence[str] = ("END_HEADERS",), **fields: str)
         "te": "trailers",
     }
     usual |= fields_named(fields)
-    # An encoder of its own refers to nothing that was sent before, so that blocks can be sent in any order.
+    # A new encoder refers to no earlier headers, so that blocks can be sent in any order.
     block = Encoder().encode([*usual.items()], huffman=False)
     frame: bytes = HeadersFrame(stream, block, flags=[*flags]).serialize()
     return frame
@@ -132,7 +132,7 @@ def headers(stream: int, flags: Sequence[str] = ("END_HEADERS",), **fields: str)
 def message(
     stream: int, content: bytes, *, compressed: bool = False, length: int | None = None
 ) -> bytes:
-    """DATA frames with one message of gRPC; `length` is what its prefix claims, None for the truth."""
+    """DATA frames with one gRPC message; `length` is what its prefix claims, None for the true length."""
     prefix = struct.pack(">BI", compressed, len(content) if length is None else length)
     body = prefix + content
     pieces = (body[at : at + FRAME_BYTES] for at in range(0, len(body), FRAME_BYTES))
@@ -140,7 +140,7 @@ def message(
 
 
 def fields_named(fields: Mapping[str, str]) -> dict[str, str]:
-    """Names of headers as Python can write them, as HTTP does: content_type, and path for :path."""
+    """Turn names of arguments into headers: content_type, and path for :path."""
     pseudo = {"method", "path", "scheme", "authority"}
     return {
         f":{name}" if name in pseudo else name.replace("_", "-"): value

@@ -1,4 +1,4 @@
-"""What becomes of others, and of the server, while a peer abuses HTTP/2."""
+"""Other clients, and the server, while a peer abuses HTTP/2."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ Attack = Callable[[str], Counter[str]]
 
 CONFIG = pb.StreamRecognizeRequest(config=pb.StreamConfig()).SerializeToString()
 MEMORY_MB = 48
-"""Most that the server may have grown by when an attack is over; what an allocator keeps is among it."""
+"""Most MB by which the server may have grown after an attack, memory kept by the allocator included."""
 
 
 def half_frames(address: str) -> Counter[str]:
-    """Connections that stop in the middle of a preface, of headers and of a message, and hang up."""
+    """Connections that stop in the middle of a preface, of headers and of a message, and disconnect."""
     whole = headers(1)
     with ExitStack() as held:
         for number in range(300):
@@ -52,7 +52,7 @@ def half_frames(address: str) -> Counter[str]:
 
 
 def wrong_calls(address: str) -> Counter[str]:
-    """98 calls of another type, method, path or encoding; gRPC takes any content type, so 28 just open."""
+    """98 calls of another type, method, path or encoding; gRPC accepts any content type, so 28 just open."""
     wrong = [
         {"content_type": "text/html"},
         {"content_type": ""},
@@ -82,7 +82,9 @@ def rapid_reset(address: str) -> Counter[str]:
 def endless_headers(address: str) -> Counter[str]:
     """Headers of 256 MB that never end: one HEADERS frame, and CONTINUATION frames after it."""
     size = FRAME_BYTES - 8
-    field = b"\0\1a" + encode_integer(size, 7) + bytes(size)  # A literal that no table keeps.
+    field = (
+        b"\0\1a" + encode_integer(size, 7) + bytes(size)
+    )  # A literal that HPACK does not put into its table.
     with connected(address) as peer:
         peer.send(headers(1, flags=()))
         flood = ContinuationFrame(1, field).serialize() * 64
@@ -96,7 +98,7 @@ def endless_headers(address: str) -> Counter[str]:
 def slow_drip(address: str) -> Counter[str]:
     """50 streams whose first message comes byte by byte, each in a frame of its own."""
     said: Counter[str] = Counter()
-    prefix = (100_000).to_bytes(5)  # Not compressed, and longer than what ever comes.
+    prefix = (100_000).to_bytes(5)  # Not compressed, and longer than the bytes that follow.
     with ExitStack() as held:
         peers = [held.enter_context(connected(address)) for _ in range(50)]
         for peer in peers:
@@ -135,7 +137,7 @@ def gzip_bombs(address: str) -> Counter[str]:
 
 
 def silence(address: str) -> Counter[str]:
-    """50 connections that say nothing, or nothing after half a preface."""
+    """50 connections that send nothing, or nothing after half a preface."""
     said: Counter[str] = Counter()
     with ExitStack() as held:
         peers = [held.enter_context(connected(address, greets=False)) for _ in range(50)]
@@ -151,12 +153,12 @@ def pings(address: str) -> Counter[str]:
     """A thousand pings at once, on a connection without a call."""
     with connected(address) as peer:
         peer.send(b"".join(PingFrame(0, bytes(8)).serialize() for _ in range(1000)))
-        told = peer.listen(2)  # The word, and then the end.
+        told = peer.listen(2)  # GOAWAY, and then the end.
         assert peer.is_hung_up_on
         return told
 
 
-# What each is told; None where the server need not say anything.
+# The response to each; None if the server need not respond.
 ATTACKS: dict[Attack, dict[str, int] | None] = {
     half_frames: None,
     wrong_calls: {"grpc-status 13": 42, "grpc-status 12": 14, "RST_STREAM 2": 14},
@@ -171,14 +173,14 @@ ATTACKS: dict[Attack, dict[str, int] | None] = {
 
 
 def memory_mb(server: RunningServer, what: str = "VmRSS") -> int:
-    """Resident memory of the server; `VmHWM` for the most that it ever was."""
+    """Resident memory of the server; `VmHWM` for its peak."""
     lines = Path(f"/proc/{server.pid}/status").read_text().splitlines()
     (line,) = (line for line in lines if line.startswith(f"{what}:"))
     return int(line.split()[1]) // 1024
 
 
 def forget_most_memory(server: RunningServer) -> None:
-    """Let `VmHWM` begin anew."""
+    """Reset `VmHWM`."""
     Path(f"/proc/{server.pid}/clear_refs").write_text("5")
 
 
@@ -197,7 +199,7 @@ async def test_other_clients_lose_no_item_and_the_server_recovers_from_abuse(
         taken = callers.outcomes.seconds
         begun = len(taken)
         told = await asyncio.to_thread(attack, server.address)
-        await callers.more(callers.under_way)  # An attack may be over before one is answered.
+        await callers.more(callers.under_way)  # An attack may be over before one image is answered.
         over, ended = len(taken), monotonic()
         await eventually(
             "as many streams as before",
@@ -206,7 +208,7 @@ async def test_other_clients_lose_no_item_and_the_server_recovers_from_abuse(
             ),
         )
         await eventually("memory as before", lambda: memory_mb(server) <= memory + MEMORY_MB)
-        while monotonic() < ended + 1:  # The p99 that is noted is that of a second later.
+        while monotonic() < ended + 1:  # The recorded p99 is that of a second later.
             await callers.more(100)
         later = len(taken)
         await callers.more(1000)

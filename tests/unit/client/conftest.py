@@ -11,7 +11,7 @@ from tests.unit.client.fake_server import FakeServer
 
 
 class Twin(Protocol):
-    """Both clients with one face, so that each promise is kept by both."""
+    """Both clients behind one interface, so that each test covers both."""
 
     async def recognize(self, images: Any, **options: Any) -> Any: ...
     async def collect(self, images: Iterable[Any], **options: Any) -> list[Any]: ...

@@ -1,8 +1,8 @@
-"""A server that keeps the contract, on a real port, whose behaviour a test can bend.
+"""A server that follows the contract, on a real port; tests control its behaviour.
 
 A frame is "recognised" by its first two pixels: the digit is the first modulo 10, the confidence
-the second over 255. A first pixel of REFUSED is refused as an invalid argument. A glyph is what a pen
-wrote until its end is told; its digit is the number of its strokes.
+the second over 255. A first pixel of REFUSED is refused as an invalid argument. A glyph holds all strokes
+of a pen until `glyph_end`; its digit is the number of its strokes.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ class FakeServer(recognition_service_pb2_grpc.RecognitionServiceServicer):
         self.messages: list[tensor_pb2.Tensors] = []
         self.configs: list[wire.StreamConfig] = []
         self.openings: list[ink_pb2.PenOpen] = []
-        """What pens asked for."""
+        """The settings of opened pens."""
         self.metadata: list[dict[str, Any]] = []
         self.arrived = threading.Semaphore(0)
-        """Released once a message of tensors."""
+        """Released for each message of tensors."""
         self.answering = threading.Event()
-        """Cleared by a test that wants answers held back."""
+        """A test clears it to hold back answers."""
         self.answering.set()
         self.break_after: int | None = None
         """Messages of tensors after which a stream is aborted."""
         self.drain_after: int | None = None
-        """Messages of tensors after which the server says that it is draining."""
+        """Messages of tensors after which the server sends a drain notice."""
         self.busy = 0
-        """Messages of tensors that are refused for now, before the others are answered."""
+        """Number of first messages of tensors that are refused with a retry-after."""
         self.retry_after_ms = 10
         self.card_json = "{}"
         self.reject_reason = error_pb2.REJECT_REASON_UNSPECIFIED
-        """Why all images are rejected; unspecified if none is."""
+        """The reason with which all images are rejected; unspecified for none."""
         self.streams_ended = threading.Semaphore(0)
         self._server = grpc.server(futures.ThreadPoolExecutor(16))
         recognition_service_pb2_grpc.add_RecognitionServiceServicer_to_server(self, self._server)

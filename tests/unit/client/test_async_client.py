@@ -1,4 +1,4 @@
-"""Promises of the async client alone: tasks, async sources, `async with`."""
+"""The async client only: tasks, async sources, `async with`."""
 
 from __future__ import annotations
 

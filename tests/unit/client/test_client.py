@@ -1,4 +1,4 @@
-"""Promises of the sync client alone: threads, generators, `with`."""
+"""The sync client only: threads, generators, `with`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Promises that both clients keep, over a real port."""
+"""Both clients, over a real port."""
 
 from __future__ import annotations
 

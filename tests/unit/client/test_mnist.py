@@ -23,7 +23,7 @@ def idx(array: np.ndarray) -> bytes:
 
 @pytest.fixture
 def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of small files that this test takes for the published ones, and no others."""
+    """A folder of small files in place of the published ones."""
     folder = tmp_path / "published"
     folder.mkdir()
     files = {}
@@ -46,7 +46,7 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def mirror(published: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Serves `published` as the mirror; gives the paths that were asked for."""
+    """Serves `published` as the mirror; yields the requested paths."""
     asked: list[str] = []
 
     class Handler(SimpleHTTPRequestHandler):

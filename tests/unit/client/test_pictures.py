@@ -22,7 +22,7 @@ _STORED = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }
-"""How a camera that was held otherwise stores what is upright, by the EXIF orientation that it notes."""
+"""How a rotated camera stores an upright picture, by its EXIF orientation."""
 
 
 def seven(

@@ -1,4 +1,4 @@
-"""What type checkers see of the package: `make lint` checks the assertions on types."""
+"""The package's types: `make lint` checks the assertions on them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def holds_any(hint: object) -> bool:
 
 @pytest.mark.parametrize(("name", "function"), [*callables()])
 def test_no_public_function_returns_any(name: str, function: Callable[..., object]) -> None:
-    # Of the arguments' types some exist for type checkers only: those of Pillow.
+    # Some types of arguments, those of Pillow, exist for type checkers only.
     returned = SimpleNamespace(__annotations__={"return": function.__annotations__["return"]})
     known = vars(import_module(function.__module__))
     assert not holds_any(get_type_hints(returned, known)["return"]), name

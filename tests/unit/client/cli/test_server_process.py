@@ -17,7 +17,7 @@ Pretend = Callable[[str], None]
 
 @pytest.fixture
 def pretend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pretend:
-    """Puts a program of a test's own in the place of the server."""
+    """Replaces the server by a program of the test."""
     interpreter = sys.executable
 
     def replace(body: str) -> None:

@@ -16,7 +16,7 @@ from tests.unit.client.fake_server import FakeServer
 
 @contextmanager
 def nobody() -> Iterator[str]:
-    """An address where nobody listens."""
+    """An address without a listener."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{unused.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""What both clients do when streams break, buffers fill and servers refuse: over a real port."""
+"""Both clients when streams break, buffers fill and servers refuse, over a real port."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ async def test_a_server_that_drains_is_left_for_another(
     first.drain_after = 2
     results = await twin.collect(frame(n % 10) for n in range(300))
     assert [result.digit for result in results] == [n % 10 for n in range(300)]
-    # What was under way when word of the drain came, and no more.
+    # Only the images in flight at the drain notice.
     assert sum(len(message.sequences) for message in first.messages[2:]) <= fake.window
     assert (len(first.configs), len(second.configs)) == (1, 1)
     assert second.messages

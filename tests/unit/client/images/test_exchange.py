@@ -1,4 +1,4 @@
-"""The laws of packing: nothing is lost, doubled or swapped, whatever happens in whatever order."""
+"""Property tests of packing: no image is lost, doubled or swapped, for any order of events."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WINDOW, MAX_FRAMES = 7, 4
 
 
 class Ledger:
-    """A waiter that remembers what each of its positions got."""
+    """A waiter that records the answer to each of its positions."""
 
     def __init__(self) -> None:
         self.is_abandoned = False
@@ -50,7 +50,7 @@ class Ledger:
     def parcel(
         self, count: int, frame_bytes: int = UINT8_FRAME, expires: float | None = None
     ) -> Parcel:
-        """Frames whose bytes hold their position, so that a swap shows."""
+        """Frames whose bytes hold their position, so that swaps are found."""
         numbers = range(self.put, self.put + count)
         pixels = b"".join(bytes([number % 10]) * frame_bytes for number in numbers)
         position, self.put = self.put, self.put + count
@@ -143,7 +143,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.exchange.give_back(ConnectionLost("gone") if is_wreck else None, most_broken=1 << 30)
         self.exchange = exchange_of(self.outbox)
         self.under_way, self.last_sequence = [], 0
-        self.must_wake = False  # The connection looks at the outbox itself.
+        self.must_wake = False  # The connection checks the outbox itself.
 
     @rule(waiter=st.integers(0, 2))
     def somebody_leaves(self, waiter: int) -> None:

@@ -1,4 +1,4 @@
-"""Ink for tests: a seven as a pen would write it, and any ink at all."""
+"""Ink for tests: a written seven, and any ink."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _NUMBERS = st.one_of(
     st.integers(-(2**31), 2**31 - 1).map(float),
     st.floats(-1e12, 1e12, allow_nan=False),
 )
-#: Texts that every format can hold.
+#: Texts that every format can express.
 _TEXTS = st.one_of(
     st.sampled_from(["0", "7", "12", "a b", "?", "<&>'", "naïve", ""]),
     st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters='"')),
@@ -40,7 +40,7 @@ def any_stroke(draw: st.DrawFn, timed: bool | None = None, pressed: bool | None 
 
 @st.composite
 def any_ink(draw: st.DrawFn, *, columns_alike: bool = False, least_strokes: int = 0) -> Ink:
-    """Any ink whose texts every format can hold."""
+    """Any ink whose texts every format can express."""
     alike = (draw(st.booleans()), draw(st.booleans())) if columns_alike else (None, None)
     rates = st.none() | st.floats(1e-3, 1e6)
     strokes = draw(st.lists(any_stroke(*alike), min_size=least_strokes, max_size=4))

@@ -48,7 +48,7 @@ def test_inkml_keeps_everything_of_any_ink(folder: Path, any_inks: list[Ink], pa
 def test_unipen_keeps_any_ink_upright_without_units(folder: Path, any_inks: list[Ink]) -> None:
     expected = [dataclasses.replace(ink.with_y("up"), units="count") for ink in any_inks]
     back = read_back(written(any_inks, "a.unipen", folder))
-    # Only pendigits' comment can say an index.
+    # Only the comment of pendigits holds an index.
     expected = [
         dataclasses.replace(ink, index=found.index)
         for ink, found in zip(expected, back, strict=True)
@@ -112,7 +112,7 @@ def test_white_space_before_the_first_ink_is_skipped_and_counts_as_lines(
 
 
 class _Drip(io.BytesIO):
-    """A pipe that gives a byte at a time."""
+    """A pipe that returns one byte at a time."""
 
     def read(self, size: int | None = -1) -> bytes:
         return super().read(min(1, size or 0))

@@ -84,7 +84,7 @@ def _points(draw: st.DrawFn) -> list[tuple[float, ...]]:
 
 @given(strokes=st.lists(_points(), max_size=3))
 def test_ink_accepts_points_in_the_same_forms_as_pens(strokes: list[Any]) -> None:
-    """As rows of any kind, as arrays, and beside strokes."""
+    """Points as rows of any kind, as arrays, and beside strokes."""
     expected = Ink(tuple(Stroke.of(points) for points in strokes))
     arrays = [np.array(points) for points in strokes]
     rows = [[[*point] for point in points] for points in strokes]

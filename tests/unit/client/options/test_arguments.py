@@ -1,4 +1,4 @@
-"""What `help`, `inspect` and a typo see of the options of clients and pens."""
+"""The options of clients and pens in `help`, in `inspect` and in errors about typos."""
 
 from __future__ import annotations
 

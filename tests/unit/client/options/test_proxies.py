@@ -1,4 +1,4 @@
-"""Which proxy a target has, as gRPC reads the environment."""
+"""The proxy of a target, by gRPC's rules for the environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The laws of patience: delays grow, stay within bounds, and end."""
+"""Retries: delays grow, stay within bounds, and end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server as the streams of pens see it, without recognition: for tests of the laws of packing ink."""
+"""A server without recognition, for property tests of packing ink."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from inkstream.v1 import recognition_service_pb2 as wire
 
 
 class Glyph:
-    """A digit on paper."""
+    """A digit as the server has it."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -18,18 +18,18 @@ class Glyph:
 
 
 class Paper:
-    """A stream as a server reads it: asserts that events make sense and lists the answers that are due."""
+    """The server's side of a stream: asserts that events are valid, and lists the pending answers."""
 
     def __init__(self) -> None:
         self.glyphs: dict[int, Glyph | None] = {}
-        """The open digit of each pen that is open."""
+        """The open digit of each open pen."""
         self.counts: dict[int, int] = {}
         self.down: dict[int, int] = {}
         self.closed: set[int] = set()
         self.due: list[ink_pb2.GlyphResult] = []
         """Answers that have not arrived."""
         self.finished: list[tuple[int, dict[int, int]]] = []
-        """Pen, and points of each stroke, of every digit whose final answer is due or gone."""
+        """Pen, and points of each stroke, of every digit whose final answer is pending or sent."""
 
     def read(self, message: wire.StreamRecognizeRequest) -> None:
         events = message.ink.events
@@ -39,7 +39,7 @@ class Paper:
             self._read(event)
 
     def pause(self, pen: int) -> None:
-        """The quiet time of a pen passes."""
+        """Let the quiet time of a pen pass."""
         if pen not in self.down:
             self._finish(pen)
 

@@ -1,4 +1,4 @@
-"""The laws of packing ink: streams that make sense, and nobody who waits in vain."""
+"""Property tests of packing ink: streams are valid, and every awaited answer arrives."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PACKET = 0.02
 
 
 class Clock:
-    """Time that goes when a test says so."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -35,7 +35,7 @@ class Clock:
 
 
 class Writer:
-    """Who waits for a pen's answers; writes as `PenBase` does."""
+    """Writes like `PenBase` and collects a pen's answers."""
 
     def __init__(self, outbox: InkOutbox) -> None:
         self.outbox = outbox
@@ -125,7 +125,7 @@ def refusal(pen: int, glyph: int = 0, stroke: int = 0, field: str = "x") -> erro
 
 
 class AnyInterleaving(RuleBasedStateMachine):
-    """Pens write, messages leave, answers come, servers break or stop, in any order: none is the wiser."""
+    """Pens write, messages leave, answers arrive, streams break and servers stop, in any order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.sleeps_until: float | None = None
 
     def note(self, woken: bool, *, due: float) -> None:
-        """Who sleeps longer than until something is due has to be woken."""
+        """Check that a sender which sleeps beyond the next due time is woken."""
         asleep = self.sleeps_until
         if asleep is not None and due < asleep:
             assert woken, "the writer sleeps on"
@@ -232,12 +232,12 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.sleeps_until = None
         self.outbox.date()
         if is_heard and due:
-            # A server that was left still answers: the next one will, too, and one is enough.
+            # The previous server still answers, as the next one will; one of the answers is enough.
             old.receive(wire.StreamRecognizeResponse(glyphs=due))
 
     @rule()
     def the_server_stops(self) -> None:
-        """It ends all digits, done or not, and is left before or after they arrive."""
+        """The server ends all digits, finished or not; the client leaves before or after its answers."""
         self.exchange.is_leaving = True
         for pen in self.paper.glyphs.keys() - self.paper.closed:
             self.paper.down.pop(pen, None)
@@ -268,7 +268,7 @@ class AnyInterleaving(RuleBasedStateMachine):
                 assert open_or_due, "waits in vain"
 
     def teardown(self) -> None:
-        """Whatever has happened, in the end each stroke has its one final answer."""
+        """Check that in the end each stroke has exactly one final answer."""
         for writer in self.writers:
             if writer.is_down:
                 writer.end()
@@ -486,7 +486,7 @@ def test_a_caller_with_its_own_clock_gets_no_times_added(outbox: InkOutbox) -> N
 
 
 def next_stream(outbox: InkOutbox, old: InkExchange) -> tuple[InkExchange, list[str | None]]:
-    """Break a stream; give the next one, and what it is told at once."""
+    """Break a stream; return the next one and the events that it sends at once."""
     old.give_back()
     new = InkExchange(outbox)
     message = new.next_message(at_once=True)
@@ -546,7 +546,7 @@ def test_erased_strokes_and_their_erasers_are_not_resent(
     writer.begin()
     exchange.next_message(at_once=True)
     writer.move()
-    writer.erase(2)  # While it is drawn: what waits of it would hang in the air.
+    writer.erase(2)  # While it is drawn: its waiting points would have no stroke.
     new, told = next_stream(outbox, exchange)
     assert told == ["open", *STROKE]
     writer.stroke()
@@ -684,9 +684,9 @@ def test_a_stopping_server_ends_only_finished_digits(
     other.stroke()
     exchange.next_message(at_once=True)
     exchange.is_leaving = True
-    exchange.receive(answer(1, 1, [1]))  # Others were begun after it.
+    exchange.receive(answer(1, 1, [1]))  # Other digits were begun after it.
     exchange.receive(answer(1, 2, [2, 3]))
-    exchange.receive(answer(1, 3, [4]))  # Its writer may be about to go on.
+    exchange.receive(answer(1, 3, [4]))  # Its writer may be about to continue.
     assert [result.strokes for result in writer.results] == [(1,), (2, 3)]
     clock.now += 0.7
     exchange.receive(answer(2, 1, [1]))  # By now the quiet time has passed.

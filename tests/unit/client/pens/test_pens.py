@@ -1,4 +1,4 @@
-"""What a pen takes and refuses, and when a loop over its results ends. No server."""
+"""Input that a pen accepts and refuses, and the ends of loops over its results, without a server."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FINAL, PROVISIONAL = ink_pb2.GLYPH_STATE_FINAL, ink_pb2.GLYPH_STATE_PROVISIONAL
 
 
 class Desk:
-    """Pens, and a stream that a test answers by hand."""
+    """Pens, and a stream whose answers a test writes."""
 
     def __init__(self, most_points: int = 10_000) -> None:
         self.outbox = InkOutbox(packet_seconds=0.02, most_points=most_points)

@@ -1,4 +1,4 @@
-"""The laws of coding: what a server adds up is what was written, to half a count."""
+"""Property tests of coding: the sums at the server equal the written points, to half a count."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ROWS = st.lists(
 
 
 def decoded(pieces: list[Columns]) -> np.ndarray:
-    """What a server reads: counts, milliseconds since the beginning and pressure, where there are any."""
+    """The points as a server reads them: counts, and milliseconds since the beginning and pressure if any."""
     columns = [[value for piece in pieces for value in piece[n]] for n in range(4)]
     sums = [np.cumsum(column) for column in columns[:3]]
     return np.stack([c for c in (*sums, np.array(columns[3])) if len(c)], axis=1)

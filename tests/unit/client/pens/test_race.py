@@ -1,4 +1,4 @@
-"""Threads write flat out while streams break: nothing is lost, doubled or raised."""
+"""Threads write as fast as they can while streams break: no answer is lost or doubled, no error raised."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.unit.client.pens.paper import Paper
 BREAKS = 250
 WRITERS = 6
 DIGITS_AT_ONCE = 12
-"""Digits that a writer leaves unanswered before it waits."""
+"""Most unanswered digits of a writer before it waits."""
 
 
 @pytest.fixture(autouse=True)
@@ -32,10 +32,10 @@ def threads_take_turns_often() -> Iterator[None]:
 
 
 class Writer:
-    """A thread with a pen: writes digits of four strokes, and erases one of them now and then."""
+    """A thread with a pen: writes digits of four strokes, and sometimes erases one."""
 
     def __init__(self, outbox: InkOutbox) -> None:
-        # No thread waits so long for its turn that a pause could end a digit.
+        # A thread must not be delayed so long that the pause ends a digit.
         opening = ink_pb2.PenOpen(counts_per_unit=1, quiet_ms=60_000)
         self.pen = Pen(outbox, opening, lambda: None, self.hear)
         self.written: list[tuple[int, ...]] = []
@@ -79,7 +79,7 @@ class Writer:
 
 
 class Connection:
-    """One stream after the other, each to a server that reads, answers some, and is gone."""
+    """Opens one stream after the other; each server reads, answers some, and is gone."""
 
     def __init__(self, outbox: InkOutbox) -> None:
         self.outbox = outbox
@@ -91,7 +91,7 @@ class Connection:
         self.outbox.date()
 
     def turn(self) -> bool:
-        """Send a message and take some answers; returns whether there was neither."""
+        """Send a message and deliver some answers; return whether there was neither."""
         message = self.exchange.next_message(at_once=True)
         if message is not None:
             self.paper.read(message)

@@ -1,4 +1,4 @@
-"""Sequences are written after Documentation/input/event-codes.rst and the behaviour of Wacom drivers."""
+"""Event sequences follow Documentation/input/event-codes.rst and the behaviour of Wacom drivers."""
 
 import sys
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ Event = tuple[float, int, int, int]
 
 
 def recorded(*samples: dict[tuple[int, int], int] | str) -> list[Event]:
-    """Events of samples 5 ms apart: what changed in each, closed by a SYN_REPORT; "lost" is a loss."""
+    """Events of samples 5 ms apart: the changes of each, then a SYN_REPORT; "lost" is a loss."""
     events: list[Event] = []
     for number, sample in enumerate(samples):
         time = 10 + number * 0.005
@@ -51,7 +51,7 @@ def at(x: int, y: int, pressure: int, **keys: int) -> dict[tuple[int, int], int]
 
 
 def kinds(events: list[Event], layout: Layout = LAYOUT) -> str:
-    """d, m and u for what the pen did."""
+    """The kinds of events, as the letters d, m and u."""
     return "".join(event.kind[0] for event in decode(events, layout))
 
 
@@ -124,7 +124,7 @@ def test_values_that_the_kernel_does_not_send_are_taken_from_the_layout() -> Non
 
 
 def test_a_pen_that_leaves_while_down_ends_its_stroke_where_it_was_last_seen() -> None:
-    # Wacom drivers send zeros for all axes with the pen's leave.
+    # Wacom drivers send zeros for all axes when the pen leaves.
     done = list(decode(recorded(at(100, 100, 4000, pen=1), at(0, 0, 0, pen=0)), LAYOUT))
     assert [(event.kind, event.x, event.y) for event in done] == [("down", 1, 1), ("up", 1, 1)]
 
@@ -226,7 +226,7 @@ def test_with_any_input_every_stroke_begins_moves_and_ends_with_one_tool(
 
 
 class Told(NamedTuple):
-    """As evdev.AbsInfo."""
+    """Stands in for evdev.AbsInfo."""
 
     value: int
     min: int
@@ -238,7 +238,7 @@ class Told(NamedTuple):
 
 @dataclass
 class FakeDevice:
-    """As evdev.InputDevice: a tablet, or a keyboard."""
+    """Stands in for evdev.InputDevice: a tablet, or a keyboard."""
 
     path: str
     name: str
@@ -247,7 +247,7 @@ class FakeDevice:
     events: list[Event]
     is_open: bool = True
     is_unplugged_then: bool = False
-    """Whether it is unplugged when the events are over."""
+    """Whether it is unplugged after its events."""
 
     def capabilities(self, absinfo: bool) -> dict[int, Any]:
         return {KEY: self.keys, ABS: list(self.axes.items())} if absinfo else {}
@@ -269,7 +269,7 @@ class FakeDevice:
 
 @pytest.fixture
 def plugged(monkeypatch: pytest.MonkeyPatch) -> dict[str, FakeDevice]:
-    """The devices of a machine with a keyboard; tests plug in more."""
+    """The devices of a machine with a keyboard; tests add more."""
     devices = {"/dev/input/event0": FakeDevice("/dev/input/event0", "Keyboard", {}, [30], [])}
 
     def open_device(path: str) -> FakeDevice:

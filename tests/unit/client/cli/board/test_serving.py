@@ -1,4 +1,4 @@
-"""The board's HTTP, with real pens and no server."""
+"""The board's HTTP interface with real pens, without a server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches of a page become strokes of a real pen, and errors become messages. There is no server."""
+"""Batches of a page become strokes of a real pen, and errors become messages, without a server."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_repeated_batch_is_written_once(desk: Desk, sheet: Sheet) -> None:
 def test_events_out_of_order_are_repaired_or_ignored(desk: Desk, sheet: Sheet) -> None:
     write(sheet, Move((NEXT,)), Up(), Erase(3))
     assert desk.sent() == []
-    # Down where it is down already: the stroke before has ended.
+    # Down while it is down: the previous stroke has ended.
     write(sheet, Down(1, (POINT,)), Down(2, (POINT,)), Up(), Up())
     assert kinds(desk.sent()).count("stroke_end") == 2
     assert told(sheet) == []
@@ -90,7 +90,7 @@ def test_a_full_buffer_is_reported_and_later_ink_keeps_its_numbers() -> None:
     assert all("wait to be sent" in body["message"] for _, body in told(sheet))
     desk.sent()
     write(sheet, *stroke(5))
-    # The fourth never began, so that the fifth is the pen's fourth.
+    # The fourth never began, so the fifth is the pen's fourth.
     assert [it.stroke_begin.stroke for it in desk.sent() if it.HasField("stroke_begin")] == [4]
     desk.answer(1, [4], PROVISIONAL)
     assert told(sheet)[-1][1]["strokes"] == [5]
@@ -119,7 +119,7 @@ def test_each_page_has_a_pen_and_pages_are_limited(desk: Desk) -> None:
     assert sheets.find("one") is None
     again, resumed = sheets.open("one")
     assert not resumed
-    # Who comes late to close the page that was there before leaves the new one alone.
+    # A late close of the previous page does not affect the new one.
     sheets.close("one", one)
     assert sheets.find("one") is again
 

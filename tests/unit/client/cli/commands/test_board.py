@@ -16,7 +16,7 @@ from tests.unit.client.fake_server import FakeServer
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Addresses that a browser opened; a board serves until Ctrl-C, which comes at once."""
+    """Addresses that a browser opened; the board gets Ctrl-C at once."""
     addresses: list[str] = []
 
     def open_(address: str) -> bool:

@@ -61,7 +61,7 @@ def write_idx(path: Path, array: np.ndarray) -> Path:
 
 @pytest.fixture
 def labelled(tmp_path: Path) -> tuple[Path, Path]:
-    """Forty images of which the server gets every fourth wrong, and their labels."""
+    """Forty images, of which the server reads every fourth wrongly, and their labels."""
     images = np.stack([frame(n % 10) for n in range(40)])
     labels = np.array([n % 10 if n % 4 else 9 - n % 10 for n in range(40)], np.uint8)
     return write_idx(tmp_path / "images.gz", images), write_idx(tmp_path / "labels.gz", labels)

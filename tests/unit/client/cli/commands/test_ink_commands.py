@@ -289,7 +289,7 @@ def test_sample_ink_is_simulated_if_there_is_none(
 
 
 class _Tablet:
-    """A tablet that replays what it recorded."""
+    """A tablet that replays recorded events."""
 
     name, path, layout = "Intuos S", "/dev/input/event7", LAYOUT
 
