@@ -39,10 +39,10 @@ def flood(address: str) -> None:
                 stream.put(frames(request(digits, first % 6400, PER_MESSAGE, sequence=first)))
                 sent += 1
             listener.listen(1.0)
-            if not answered and stream.heard:
+            if not answered and stream.received:
                 click.echo("flowing")
-            answered += sum(_messages_in(message) for _, message in stream.heard)
-            stream.heard.clear()
+            answered += sum(_messages_in(message) for _, message in stream.received)
+            stream.received.clear()
 
 
 def _messages_in(answer: bytes) -> int:

@@ -92,24 +92,24 @@ def offer(
             poll.register(number, select.EPOLLIN)
         start = perf_counter() + 0.05
 
-        def hear(timeout: float) -> None:
+        def read_answers(timeout: float) -> None:
             for number, _ in poll.poll(timeout):
                 device = by_number[number]
                 device.stream.take()
-                for now, message in device.stream.heard:
+                for now, message in device.stream.received:
                     _settle(device, StreamRecognizeResponse.FromString(message), now, note)
                     if heeds and device.silent_until > now:
                         device.silent_until += (device.silent_until - now) * jitter.random()
-                device.stream.heard.clear()
+                device.stream.received.clear()
 
         def note(what: str, left: float, items: int) -> None:
             if left - start >= WARM_SECONDS:
                 tally[what] += items
 
         for at, index in order:
-            hear(0)
+            read_answers(0)
             while (wait := start + at - perf_counter()) > 0:
-                hear(wait if wait > 0.001 else 0)
+                read_answers(wait if wait > 0.001 else 0)
             behind.append(-wait)
             device, number = devices[index], numbers[index]
             numbers[index] += 1
@@ -123,7 +123,7 @@ def offer(
         memory = target.resident_mb()
         give_up = perf_counter() + 5.0
         while any(device.waiting for device in devices) and perf_counter() < give_up:
-            hear(0.05)
+            read_answers(0.05)
     figures = {what: items / seconds for what, items in tally.items()}
     figures[BEHIND] = float(np.percentile(behind, 99) * 1000)
     return figures | {MEMORY: memory, "devices": devices_count}

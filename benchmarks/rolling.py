@@ -153,7 +153,7 @@ async def _send(
 async def _write(client: AsyncClient, seen: Seen, over: asyncio.Event) -> None:
     lifted: dict[int, float] = {}
 
-    def hear(answer: GlyphResult | InkstreamError) -> None:
+    def note(answer: GlyphResult | InkstreamError) -> None:
         if isinstance(answer, InkstreamError):
             seen.errors.append(repr(answer))
         elif answer.is_final:
@@ -161,7 +161,7 @@ async def _write(client: AsyncClient, seen: Seen, over: asyncio.Event) -> None:
         elif answer.strokes and (since := lifted.pop(answer.strokes[-1], None)) is not None:
             seen.ink.append(perf_counter() - since)
 
-    async with client.pen(units="px", on_result=hear) as pen:
+    async with client.pen(units="px", on_result=note) as pen:
         while not over.is_set():
             stroke = pen.down(*SEVEN[0])
             for point in SEVEN[1:]:

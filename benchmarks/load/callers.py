@@ -62,7 +62,7 @@ def round_trips(target: Running, digits: Digits, count: int) -> Figures:
         for number, message in enumerate(sent):
             began[number] = perf_counter()
             stream.put(message)
-            while len(stream.heard) <= number:
+            while len(stream.received) <= number:
                 listener.listen(1.0)
         figures = meter.figures(count)
         stream.put(HALF_CLOSE)
@@ -124,7 +124,7 @@ def _answers(target: Running, digits: Digits, stream: Stream, count: int) -> NDA
     read_at: list[float] = []
     sequences: list[int] = []
     answered: list[int] = []
-    for now, message in stream.heard:
+    for now, message in stream.received:
         response = StreamRecognizeResponse.FromString(message)
         if response.errors:
             raise Wrong(f"the server refused an image: {response.errors[0]}")

@@ -68,7 +68,7 @@ async def _stream(address: str, script: Script) -> AsyncIterator[Any]:
 
 async def _play(call: Any, script: Script, start: float, late: list[float]) -> dict[Any, float]:
     """Play one stream; return when each (pen, last stroke, state) was first answered, in seconds."""
-    heard: dict[Any, float] = {}
+    received: dict[Any, float] = {}
     finals: dict[Any, int] = {}
 
     async def read() -> None:
@@ -79,7 +79,7 @@ async def _play(call: Any, script: Script, start: float, late: list[float]) -> d
                 raise RuntimeError(f"the server rejected ink: {message.errors[0]}")
             for glyph in message.glyphs:
                 key = glyph.pen, max(glyph.strokes), glyph.state
-                heard.setdefault(key, now)
+                received.setdefault(key, now)
                 if glyph.state == GLYPH_STATE_FINAL:
                     finals[key[:2]] = glyph.digit
 
@@ -96,8 +96,8 @@ async def _play(call: Any, script: Script, start: float, late: list[float]) -> d
     # A packet sent late may split a digit in two: a wrong answer, but an answer.
     if missing := script.labels.keys() - finals.keys():
         raise RuntimeError(f"{len(missing)} of {len(script.labels)} digits were not answered")
-    heard["right"] = sum(finals[key] == label for key, label in script.labels.items())
-    return heard
+    received["right"] = sum(finals[key] == label for key, label in script.labels.items())
+    return received
 
 
 def play(
@@ -130,7 +130,7 @@ def play(
         gc.disable()
         before, began = server.cpu_seconds(), time.perf_counter()
         with beside(server.address):
-            heard = uvloop.run(_run(server.address, written, late))
+            received = uvloop.run(_run(server.address, written, late))
         took, used = time.perf_counter() - began, server.cpu_seconds() - before
         resident = server.resident_mb()
         gc.enable()
@@ -138,13 +138,13 @@ def play(
     latencies = np.array(
         [
             got[pen, stroke, GLYPH_STATE_PROVISIONAL] - lifted
-            for one, got in zip(written, heard, strict=True)
+            for one, got in zip(written, received, strict=True)
             for (pen, stroke), lifted in one.pen_ups.items()
             if lifted > WARM_SECONDS
         ]
     )
     digits = sum(len(one.labels) for one in written)
-    right = sum(got["right"] for got in heard) / digits
+    right = sum(got["right"] for got in received) / digits
     if right < RIGHT_AT_LEAST:
         raise RuntimeError(f"only {right:.1%} of {digits} digits were recognised as labelled")
     p50, p99 = np.percentile(latencies, [50, 99]) * 1000

@@ -77,7 +77,7 @@ class Stream:
         self._socket = socket.create_connection((host, int(port)))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setblocking(False)
-        self.heard: list[tuple[float, bytes]] = []
+        self.received: list[tuple[float, bytes]] = []
         """Messages and when they were read, by `time.perf_counter`."""
         self.has_ended = False
         """Whether the server has ended the stream."""
@@ -131,7 +131,7 @@ class Stream:
         if kind == _DATA:
             self._message += payload
             while (end := 5 + int.from_bytes(self._message[1:5])) <= len(self._message):
-                self.heard.append((now, self._message[5:end]))
+                self.received.append((now, self._message[5:end]))
                 self._message = self._message[end:]
         elif kind == _WINDOW_UPDATE:
             if stream:
@@ -180,12 +180,12 @@ def open_streams(address: str, count: int) -> Iterator[list[Stream]]:
             group = [Stream(address) for _ in range(min(OPEN_AT_ONCE, count - len(streams)))]
             streams += group
             listener = Listener(group)
-            while waiting := [stream for stream in group if not stream.heard]:
+            while waiting := [stream for stream in group if not stream.received]:
                 listener.listen(1.0)
                 if any(stream.has_ended for stream in waiting):
                     raise RuntimeError(f"a stream was refused: {waiting[0].trailers!r}")
         for stream in streams:
-            stream.heard.clear()
+            stream.received.clear()
         yield streams
     finally:
         for stream in streams:

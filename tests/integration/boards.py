@@ -34,8 +34,8 @@ class RunningBoard:
     def interrupt(self) -> tuple[int, str]:
         """Send SIGINT; return the exit code and stderr."""
         self.process.send_signal(signal.SIGINT)
-        _, said = self.process.communicate(timeout=30)
-        return self.process.returncode, said
+        _, output = self.process.communicate(timeout=30)
+        return self.process.returncode, output
 
 
 @contextmanager
@@ -55,8 +55,8 @@ def running_board(
         assert process.stdout is not None
         address = process.stdout.readline().strip()
         if not address:
-            _, said = process.communicate(timeout=30)
-            pytest.fail(f"the board did not start: {said}")
+            _, output = process.communicate(timeout=30)
+            pytest.fail(f"the board did not start: {output}")
         yield RunningBoard(process, address)
     finally:
         if process.poll() is None:

@@ -29,11 +29,11 @@ class Names(asyncio.DatagramProtocol):
         (kind,) = struct.unpack_from(">H", query, end - 4)
         found = self.addresses if kind == _A else []
         # A response with recursion available, no error; one question, then the answers.
-        said = query[:2] + struct.pack(">5H", 0x8180, 1, len(found), 0, 0) + query[12:end]
+        response = query[:2] + struct.pack(">5H", 0x8180, 1, len(found), 0, 0) + query[12:end]
         for address in found:
             # The name of the question, with a time to live of 0.
-            said += struct.pack(">3HIH", 0xC00C, _A, 1, 0, 4) + socket.inet_aton(address)
-        self._transport.sendto(said, asker)
+            response += struct.pack(">3HIH", 0xC00C, _A, 1, 0, 4) + socket.inet_aton(address)
+        self._transport.sendto(response, asker)
 
 
 @asynccontextmanager

@@ -126,10 +126,10 @@ def test_ctrl_c_ends_it_while_pages_are_open(server: RunningServer) -> None:
     with running_board(server.address) as board:
         page = Page(board, "one")
         page.say({"do": "down", "stroke": 1, "points": np.ones((3, 4)).tolist()})
-        code, said = board.interrupt()
+        code, output = board.interrupt()
         assert code == 130
-        assert "Traceback" not in said
-        assert said.endswith("Interrupted.\n")
+        assert "Traceback" not in output
+        assert output.endswith("Interrupted.\n")
 
 
 def test_without_a_server_it_starts_and_stops_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,8 +139,8 @@ def test_without_a_server_it_starts_and_stops_one(monkeypatch: pytest.MonkeyPatc
         page = Page(board, "one")
         page.write(ink, 0)
         assert page.final()["digit"] == 7
-        code, said = board.interrupt()
+        code, output = board.interrupt()
         assert code == 130
-    (port,) = re.findall(r" at 127\.0\.0\.1:(\d+); Ctrl-C ends", said)
+    (port,) = re.findall(r" at 127\.0\.0\.1:(\d+); Ctrl-C ends", output)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(port)), timeout=5)

@@ -46,10 +46,10 @@ def test_pictures_of_all_digits_are_recognised(
         paper[60:172, 8:120] -= np.minimum(ink, 230)
         files.append(tmp_path / f"{digit}.png")
         Image.fromarray(paper).save(files[-1])
-    said = run_json("recognize", "--server", server.address, *files)
-    digits = [row["digit"] for row in said["results"]]
+    output = run_json("recognize", "--server", server.address, *files)
+    digits = [row["digit"] for row in output["results"]]
     assert sum(a == b for a, b in zip(digits, range(10), strict=True)) >= 9
-    assert all(any("inverted" in note for note in row["notes"]) for row in said["results"])
+    assert all(any("inverted" in note for note in row["notes"]) for row in output["results"])
 
 
 def test_eval_finds_the_accuracy_of_the_model(server: RunningServer, mnist: Mnist) -> None:

@@ -219,6 +219,6 @@ def test_a_closed_pipe_gives_no_traceback(server: RunningServer, tmp_path: Path)
     with replay.stdout, replay.stderr:
         assert b'"digit": 7' in replay.stdout.readline()
         replay.stdout.close()
-        said = replay.stderr.read()
+        output = replay.stderr.read()
         assert replay.wait(60) != 0
-    assert b"Traceback" not in said
+    assert b"Traceback" not in output

@@ -158,32 +158,32 @@ def test_a_loop_gets_all_results_of_a_digit_whose_only_stroke_was_erased(
             assert pen.stroke(SEVEN) == stroke
             pen.erase(stroke)
             pen.end_glyph()
-            told = [(result.glyph, result.strokes, result.is_final) for result in pen]
-            assert told == [(glyph, (stroke,), False), (glyph, (), False), (glyph, (), True)]
+            reported = [(result.glyph, result.strokes, result.is_final) for result in pen]
+            assert reported == [(glyph, (stroke,), False), (glyph, (), False), (glyph, (), True)]
         pen.end_glyph()
         assert list(pen) == []
         pen.down(*SEVEN[0])
         pen.points(SEVEN[1:])
         pen.erase(3)
         pen.end_glyph()
-        told = [(result.glyph, result.strokes, result.is_final) for result in pen]
-        assert told == [(3, (), False), (3, (), True)]
+        reported = [(result.glyph, result.strokes, result.is_final) for result in pen]
+        assert reported == [(3, (), False), (3, (), True)]
 
 
 def test_interim_results_come_while_the_pen_is_down(server: RunningServer) -> None:
     with Client(server.address) as client:
         results: list[GlyphResult | InkstreamError] = []
-        heard = threading.Event()
+        received = threading.Event()
 
-        def hear(result: GlyphResult | InkstreamError) -> None:
+        def keep(result: GlyphResult | InkstreamError) -> None:
             results.append(result)
-            heard.set()
+            received.set()
 
-        with client.pen(interims_per_second=60, quiet_ms=LONG_MS, on_result=hear) as pen:
+        with client.pen(interims_per_second=60, quiet_ms=LONG_MS, on_result=keep) as pen:
             pen.down(*SEVEN[0])
             for point in SEVEN[1:]:
                 pen.move(*point)
-            while not heard.wait(0.001):  # More points than a stroke may have.
+            while not received.wait(0.001):  # More points than a stroke may have.
                 pen.move(18, 41 + np.random.default_rng().random())
         assert list(pen) == []
     assert isinstance(results[0], GlyphResult)

@@ -109,7 +109,7 @@ async def test_health_probes_are_answered(server: RunningServer, service: str) -
         answer = await health.Check(health_pb2.HealthCheckRequest(service=service))
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
         with pytest.raises(grpc.aio.AioRpcError) as failure:
-            await health.Check(health_pb2.HealthCheckRequest(service="nobody"))
+            await health.Check(health_pb2.HealthCheckRequest(service="unknown"))
         assert failure.value.code() is grpc.StatusCode.NOT_FOUND
 
 

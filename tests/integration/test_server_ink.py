@@ -159,10 +159,10 @@ async def test_quiet_times_and_limits_of_ink_are_settings_of_the_server(
         (looped,) = (it for it in glyphs(stream) if it.pen == 2)
         assert (looped.digit, looped.reject_reason) == (0, error_pb2.REJECT_REASON_UNSPECIFIED)
         await stream.finish()
-    told = {it.ink.pen: it.message for it in errors(stream)}
-    assert told.keys() == {1, 4}
-    assert "50 points" in told[1]
-    assert "3 pens" in told[4]
+    reported = {it.ink.pen: it.message for it in errors(stream)}
+    assert reported.keys() == {1, 4}
+    assert "50 points" in reported[1]
+    assert "3 pens" in reported[4]
 
 
 async def test_half_closing_gets_every_open_glyph_its_final_answer(server: RunningServer) -> None:
@@ -269,9 +269,7 @@ async def test_ink_and_tensors_are_rejected_by_the_thresholds_of_the_models_card
     (last,) = finals(stream)
     (tensors,) = (group for it in stream.answers.responses for group in it.tensors)
     assert last.reject_reason == unary.glyph.reject_reason == tensors.reject_reasons[0] == reason
-    assert last.digit == unary.glyph.digit == tensors.digits[0], (
-        "the best digit is told all the same"
-    )
+    assert last.digit == unary.glyph.digit == tensors.digits[0], "the best digit is sent anyway"
     metrics = server.metrics()
     assert metrics.value("inkstream_glyphs_total", outcome=name) == 2
     assert metrics.value("inkstream_rejects_total", reason=name) == 3

@@ -210,20 +210,23 @@ REFUSED: list[tuple[str, pb.StreamRecognizeRequest, grpc.StatusCode, str]] = [
 
 
 @pytest.mark.parametrize(
-    ("request_", "code", "said"), [it[1:] for it in REFUSED], ids=[it[0] for it in REFUSED]
+    ("request_", "code", "expected_text"), [it[1:] for it in REFUSED], ids=[it[0] for it in REFUSED]
 )
 async def test_a_stream_with_a_wrong_first_message_gets_an_error_that_names_the_right_one(
-    server: RunningServer, request_: pb.StreamRecognizeRequest, code: grpc.StatusCode, said: str
+    server: RunningServer,
+    request_: pb.StreamRecognizeRequest,
+    code: grpc.StatusCode,
+    expected_text: str,
 ) -> None:
     async with stub(server.address) as service:
         call = service.StreamRecognize()
         await call.write(request_)
         assert await Stream(call).code() is code
-        assert said in await call.details()
+        assert expected_text in await call.details()
 
 
 @pytest.mark.parametrize(
-    ("second", "said"),
+    ("second", "expected_text"),
     [
         (pb.StreamRecognizeRequest(config=pb.StreamConfig()), "only the first message"),
         (pb.StreamRecognizeRequest(), "empty message"),
@@ -235,7 +238,7 @@ async def test_a_stream_with_a_wrong_first_message_gets_an_error_that_names_the_
     ids=["config twice", "empty", "oversized"],
 )
 async def test_a_protocol_error_ends_the_stream_after_earlier_items_are_answered(
-    server: RunningServer, second: pb.StreamRecognizeRequest, said: str
+    server: RunningServer, second: pb.StreamRecognizeRequest, expected_text: str
 ) -> None:
     async with stub(server.address) as service:
         stream = await open_stream(service)
@@ -243,11 +246,11 @@ async def test_a_protocol_error_ends_the_stream_after_earlier_items_are_answered
         await stream.call.write(second)
         await stream.receive_until(1)
         assert await stream.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert said in await stream.call.details()
+        assert expected_text in await stream.call.details()
 
 
 @pytest.mark.parametrize(
-    ("request_", "code", "said"),
+    ("request_", "code", "expected_text"),
     [
         (pb.RecognizeRequest(), grpc.StatusCode.INVALID_ARGUMENT, "got neither"),
         (pb.RecognizeRequest(model="letters"), grpc.StatusCode.NOT_FOUND, "'letters'"),
@@ -267,13 +270,13 @@ async def test_a_protocol_error_ends_the_stream_after_earlier_items_are_answered
     ids=["nothing", "unknown model", "top_k", "oversized"],
 )
 async def test_an_invalid_unary_call_gets_an_error_that_names_the_expected_input(
-    server: RunningServer, request_: pb.RecognizeRequest, code: grpc.StatusCode, said: str
+    server: RunningServer, request_: pb.RecognizeRequest, code: grpc.StatusCode, expected_text: str
 ) -> None:
     async with stub(server.address) as service:
         with pytest.raises(grpc.aio.AioRpcError) as failure:
             await service.Recognize(request_)
     assert failure.value.code() is code
-    assert said in str(failure.value.details())
+    assert expected_text in str(failure.value.details())
 
 
 async def test_concurrent_streams_get_their_own_answers(

@@ -207,7 +207,7 @@ def test_a_port_in_use_is_reported_in_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "expected_text"),
     [
         (["--model", "letters"], "model: no 'letters' in"),
         (["--model", ""], "model: no '' in"),
@@ -222,10 +222,12 @@ def test_a_port_in_use_is_reported_in_one_line() -> None:
         (["--ready-file", "/nowhere/ready.json"], "ready_file: cannot write /nowhere/ready.json"),
     ],
 )
-def test_an_error_at_the_start_is_reported_in_one_line(flags: list[str], said: str) -> None:
+def test_an_error_at_the_start_is_reported_in_one_line(
+    flags: list[str], expected_text: str
+) -> None:
     ended = run_server(*flags)
     assert ended.returncode == 1
-    assert said in ended.stderr.splitlines()[-1]
+    assert expected_text in ended.stderr.splitlines()[-1]
     assert "Traceback" not in ended.stderr
 
 

@@ -320,7 +320,7 @@ def serve(*flags: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "expected"),
     [
         (["--host", "0.0.0.0"], "host: 0.0.0.0 can be reached from elsewhere, and nothing is"),
         (["--tokens", "/nowhere/tokens"], "tokens: cannot read /nowhere/tokens"),
@@ -331,11 +331,11 @@ def serve(*flags: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_a_server_does_not_start_if_its_access_files_are_unusable(
-    flags: list[str], said: str
+    flags: list[str], expected: str
 ) -> None:
     ended = serve(*flags)
     assert ended.returncode == 1
-    assert said in ended.stderr.splitlines()[-1]
+    assert expected in ended.stderr.splitlines()[-1]
     assert "Traceback" not in ended.stderr
 
 

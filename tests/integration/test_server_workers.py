@@ -280,15 +280,15 @@ def test_a_port_has_one_server_however_many_workers(
 ) -> None:
     server = start_server("--workers", first)
     port = server.address.rsplit(":", 1)[1]
-    said = refusal("--workers", second, "--port", port)
-    assert f"port: cannot listen on 127.0.0.1:{port}" in said
-    assert "choose another --port, or 0 for a free one" in said
+    output = refusal("--workers", second, "--port", port)
+    assert f"port: cannot listen on 127.0.0.1:{port}" in output
+    assert "choose another --port, or 0 for a free one" in output
 
 
 def test_a_model_that_cannot_be_served_is_named_and_no_process_is_left(tmp_path: Path) -> None:
-    said = refusal("--workers", "2", "--port", "0", "--model-store", str(tmp_path))
-    assert str(tmp_path) in said.splitlines()[-1]
-    assert "event=ready" not in said
+    output = refusal("--workers", "2", "--port", "0", "--model-store", str(tmp_path))
+    assert str(tmp_path) in output.splitlines()[-1]
+    assert "event=ready" not in output
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux pins")
@@ -313,5 +313,5 @@ def test_pinned_workers_have_a_core_each(start_server: StartServer) -> None:
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux pins")
 def test_more_pinned_workers_than_cores_are_refused() -> None:
     workers = len(os.sched_getaffinity(0)) + 1
-    said = refusal("--workers", str(workers), "--pin", "--port", "0")
-    assert f"pin: {workers} workers need {workers} cores of their own" in said
+    output = refusal("--workers", str(workers), "--pin", "--port", "0")
+    assert f"pin: {workers} workers need {workers} cores of their own" in output

@@ -74,13 +74,13 @@ class Writer:
             self.answered += 1
 
     async def _write(self) -> None:
-        def hear(answer: GlyphResult | InkstreamError) -> None:
+        def keep(answer: GlyphResult | InkstreamError) -> None:
             if isinstance(answer, InkstreamError):
                 self.errors.append(answer)
             elif answer.is_final:
                 self.finals.append(answer)
 
-        async with self.client.pen(units="px", on_result=hear) as pen:
+        async with self.client.pen(units="px", on_result=keep) as pen:
             while not self._is_over.is_set():
                 strokes = [await self._stroke(pen, SEVEN)]
                 if len(self.written) % 3 == 0:  # A bar, now and then.

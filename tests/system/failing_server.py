@@ -39,10 +39,10 @@ async def serve(flags: argparse.Namespace) -> None:
     else:
         server.add_insecure_port(address)
     await server.start()
-    told = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     write_ready_file(flags.ready_file, address, "")
-    await told.wait()
+    await stopping.wait()
     await server.stop(0)
 
 

@@ -22,8 +22,8 @@ async def test_streams_end_with_ok_before_their_connection_gets_goaway(
             lambda: server.metrics().total("grpc_server_msg_sent_total") == 1,
         )
         server.signal()
-        told = [*writing.listen(10)]  # To the end of the connection.
-        assert told[:2] == ["grpc-status 0", "GOAWAY NO_ERROR"]
+        responses = [*writing.listen(10)]  # To the end of the connection.
+        assert responses[:2] == ["grpc-status 0", "GOAWAY NO_ERROR"]
         assert [*resting.listen(10)] == ["GOAWAY NO_ERROR"]
         assert writing.is_hung_up_on
         assert resting.is_hung_up_on

@@ -44,7 +44,7 @@ def test_the_adapter_reports_a_wait_of_zero_for_an_idle_pod(
         "inkstream_queue_seconds_sum": {"busy": "0+6x10", "idle": "5x10"},
         "inkstream_queue_seconds_count": {"busy": "0+600x10", "idle": "500x10"},
     }
-    told = {"busy": 0.01, "idle": 0.0}
+    expected = {"busy": 0.01, "idle": 0.0}
     test = {
         "interval": "15s",
         "input_series": [
@@ -57,7 +57,8 @@ def test_the_adapter_reports_a_wait_of_zero_for_an_idle_pod(
                 "expr": asked,
                 "eval_time": "2m",
                 "exp_samples": [
-                    {"labels": f'{{pod="{pod}"}}', "value": value} for pod, value in told.items()
+                    {"labels": f'{{pod="{pod}"}}', "value": value}
+                    for pod, value in expected.items()
                 ],
             }
         ],

@@ -102,9 +102,9 @@ def test_the_page_reports_that_the_server_is_gone(browser: Browser, scene: Scene
 
 
 def seconds_silent(page: Page) -> int:
-    said = re.fullmatch(r"no answer for (\d+) s", page.locator("#state").inner_text())
-    assert said is not None
-    return int(said[1])
+    output = re.fullmatch(r"no answer for (\d+) s", page.locator("#state").inner_text())
+    assert output is not None
+    return int(output[1])
 
 
 def test_the_page_shows_how_long_a_server_is_silent_and_draws_no_points_meanwhile(

@@ -64,11 +64,11 @@ async def test_watch_prints_its_addresses_and_prometheus_scrapes_that_server(
 ) -> None:
     program("prometheus")
     address = f"127.0.0.1:{free_port()}"
-    with watching(tmp_path, address) as said:
-        assert b"<title>inkstream" in asked(said["status"])
-        assert said["Prometheus"] == f"http://{address}/alerts"
+    with watching(tmp_path, address) as addresses:
+        assert b"<title>inkstream" in asked(addresses["status"])
+        assert addresses["Prometheus"] == f"http://{address}/alerts"
         assert api(address, "rules")["groups"]
-        watched = {f"{said['status']}metrics", f"http://{address}/metrics"}
+        watched = {f"{addresses['status']}metrics", f"http://{address}/metrics"}
         await eventually(
             "Prometheus knows its targets",
             lambda: watched == {it["scrapeUrl"] for it in api(address, "targets")["activeTargets"]},
@@ -81,7 +81,7 @@ def test_if_prometheus_cannot_listen_watch_reports_it_and_the_server_continues(
     program("prometheus")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        with watching(tmp_path, address) as said:
-            assert said["Prometheus"].startswith("did not start")
-            assert "address already in use" in said["Prometheus"]
-            assert b"<title>inkstream" in asked(said["status"])
+        with watching(tmp_path, address) as addresses:
+            assert addresses["Prometheus"].startswith("did not start")
+            assert "address already in use" in addresses["Prometheus"]
+            assert b"<title>inkstream" in asked(addresses["status"])

@@ -83,10 +83,10 @@ def test_an_installed_server_recognises_digits_for_an_installed_client(
         pytest.skip("MNIST is not here: set INKSTREAM_DATA to the folder that holds mnist/")
     images, labels = (next(mnist.glob(f"t10k-{kind}*")) for kind in ("images", "labels"))
     address = ("--server", installed_server.address)
-    said = place.run(
+    printed = place.run(
         "inkstream", "eval", str(images), str(labels), "--limit", "500", "--json", *address
     )
-    shown = json.loads(said)
+    shown = json.loads(printed)
     assert shown["images"] == 500
     assert shown["accuracy"] > 0.97
 
@@ -107,7 +107,7 @@ def test_each_package_ships_its_types(place: Place) -> None:
 
 
 def test_each_package_carries_its_licence(place: Place) -> None:
-    said = place.run(
+    printed = place.run(
         "python",
         "-c",
         "from importlib.metadata import distribution\n"
@@ -116,7 +116,7 @@ def test_each_package_carries_its_licence(place: Place) -> None:
         "    files = {file.name for file in package.files}\n"
         "    print(package.metadata['License-Expression'], 'LICENSE' in files)",
     )
-    assert said.split("\n")[:-1] == ["Apache-2.0 True"] * 3
+    assert printed.split("\n")[:-1] == ["Apache-2.0 True"] * 3
 
 
 def test_nothing_installed_comes_from_the_checkout(place: Place) -> None:

@@ -1,6 +1,6 @@
 """For programs that have this folder on their path: LiteRT sees even what our own check would refuse.
 
-So the files that are known to crash LiteRT stand for those that nobody knows.
+So known files that crash LiteRT stand in for unknown ones.
 """
 
 from inkstream_server.engines import tflite_file

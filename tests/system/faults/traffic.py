@@ -41,10 +41,10 @@ class Outcomes:
         return self.right + self.wrong + self.errors.total()
 
     def __str__(self) -> str:
-        said = [f"{self.items:,} items, {self.right:,} right"]
-        said += [f"{self.wrong} wrong"] if self.wrong else []
-        said += [f"{count} {name}" for name, count in self.errors.items()]
-        return ", ".join([*said, f"slowest {self.slowest:.2f} s"])
+        parts = [f"{self.items:,} items, {self.right:,} right"]
+        parts += [f"{self.wrong} wrong"] if self.wrong else []
+        parts += [f"{count} {name}" for name, count in self.errors.items()]
+        return ", ".join([*parts, f"slowest {self.slowest:.2f} s"])
 
 
 class Traffic:

@@ -39,7 +39,7 @@ class Peer:
     """One connection; `connected` makes it."""
 
     def __init__(self, connection: socket.socket) -> None:
-        self.told: Counter[str] = Counter()
+        self.responses: Counter[str] = Counter()
         """The server's responses by status or error, with counts."""
         self.is_hung_up_on = False
         self._connection = connection
@@ -58,7 +58,7 @@ class Peer:
         """Read until this many responses came, the server disconnected, or it sends nothing for `seconds`."""
         self._connection.settimeout(seconds)
         try:
-            while self.told.total() < messages and not self.is_hung_up_on:
+            while self.responses.total() < messages and not self.is_hung_up_on:
                 received = self._connection.recv(1 << 16)
                 self.is_hung_up_on = not received
                 self._received += received
@@ -67,7 +67,7 @@ class Peer:
             pass
         except ConnectionError:
             self.is_hung_up_on = True
-        return self.told
+        return self.responses
 
     def _parse(self) -> None:
         while len(self._received) >= 9:
@@ -85,13 +85,13 @@ class Peer:
         elif isinstance(frame, HeadersFrame):
             headers = {str(name): str(value) for name, value in self._decoder.decode(frame.data)}
             if "grpc-status" in headers:
-                self.told[f"grpc-status {headers['grpc-status']}"] += 1
+                self.responses[f"grpc-status {headers['grpc-status']}"] += 1
             elif headers.get(":status") != "200":
-                self.told[f"HTTP {headers.get(':status')}"] += 1
+                self.responses[f"HTTP {headers.get(':status')}"] += 1
         elif isinstance(frame, GoAwayFrame):
-            self.told[f"GOAWAY {_ERRORS.get(frame.error_code, frame.error_code)}"] += 1
+            self.responses[f"GOAWAY {_ERRORS.get(frame.error_code, frame.error_code)}"] += 1
         elif isinstance(frame, RstStreamFrame) and frame.error_code:
-            self.told[f"RST_STREAM {_ERRORS.get(frame.error_code, frame.error_code)}"] += 1
+            self.responses[f"RST_STREAM {_ERRORS.get(frame.error_code, frame.error_code)}"] += 1
 
 
 @contextmanager

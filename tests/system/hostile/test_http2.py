@@ -97,7 +97,7 @@ def endless_headers(address: str) -> Counter[str]:
 
 def slow_drip(address: str) -> Counter[str]:
     """50 streams whose first message comes byte by byte, each in a frame of its own."""
-    said: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     prefix = (100_000).to_bytes(5)  # Not compressed, and longer than the bytes that follow.
     with ExitStack() as held:
         peers = [held.enter_context(connected(address)) for _ in range(50)]
@@ -107,11 +107,11 @@ def slow_drip(address: str) -> Counter[str]:
             for peer in peers:
                 peer.send(DataFrame(1, bytes([byte])).serialize())
                 peer.listen(1, 0.001)
-            if all(peer.told for peer in peers):
+            if all(peer.responses for peer in peers):
                 break
         for peer in peers:
-            said += peer.listen(1, 5)
-    return said
+            counts += peer.listen(1, 5)
+    return counts
 
 
 def long_prefixes(address: str) -> Counter[str]:
@@ -126,36 +126,36 @@ def gzip_bombs(address: str) -> Counter[str]:
     """20 messages of 58 kB that unpack to 60 MB each, fifteen times what a message may be."""
     bomb = gzip.compress(bytes(60_000_000))
     assert len(bomb) + 5 <= WINDOW_BYTES, "is sent before the server asks for more"
-    said: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     with ExitStack() as held:
         peers = [held.enter_context(connected(address)) for _ in range(20)]
         for peer in peers:
             peer.send(headers(1, grpc_encoding="gzip"), message(1, bomb, compressed=True))
         for peer in peers:
-            said += peer.listen(1, 10)
-    return said
+            counts += peer.listen(1, 10)
+    return counts
 
 
 def silence(address: str) -> Counter[str]:
     """50 connections that send nothing, or nothing after half a preface."""
-    said: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     with ExitStack() as held:
         peers = [held.enter_context(connected(address, greets=False)) for _ in range(50)]
         for peer in peers[::2]:
             peer.send(PREFACE[:12])
         for peer in peers:
             peer.listen(2)  # Settings, and then nothing but the end.
-            said["hung up"] += peer.is_hung_up_on
-    return said
+            counts["hung up"] += peer.is_hung_up_on
+    return counts
 
 
 def pings(address: str) -> Counter[str]:
     """A thousand pings at once, on a connection without a call."""
     with connected(address) as peer:
         peer.send(b"".join(PingFrame(0, bytes(8)).serialize() for _ in range(1000)))
-        told = peer.listen(2)  # GOAWAY, and then the end.
+        responses = peer.listen(2)  # GOAWAY, and then the end.
         assert peer.is_hung_up_on
-        return told
+        return responses
 
 
 # The response to each; None if the server need not respond.
@@ -198,7 +198,7 @@ async def test_other_clients_lose_no_item_and_the_server_recovers_from_abuse(
         forget_most_memory(server)
         taken = callers.outcomes.seconds
         begun = len(taken)
-        told = await asyncio.to_thread(attack, server.address)
+        responses = await asyncio.to_thread(attack, server.address)
         await callers.more(callers.under_way)  # An attack may be over before one image is answered.
         over, ended = len(taken), monotonic()
         await eventually(
@@ -214,13 +214,13 @@ async def test_other_clients_lose_no_item_and_the_server_recovers_from_abuse(
         await callers.more(1000)
     assert callers.outcomes.right == callers.outcomes.items
     expected = ATTACKS[attack]
-    assert expected in (None, told)
-    said = ", ".join(f"{count} x {what}" for what, count in told.items()) or "nothing"
+    assert expected in (None, responses)
+    counts = ", ".join(f"{count} x {what}" for what, count in responses.items()) or "nothing"
     spans = taken[:begun], taken[begun:over], taken[later:]
     promises.kept(
         (attack.__doc__ or "").strip(),
         "others lose nothing; streams and memory come back",
-        f"{said}; {callers.outcomes.items:,} items of others, all right, p99 "
+        f"{counts}; {callers.outcomes.items:,} items of others, all right, p99 "
         f"{', '.join(map(p99_ms, spans))} ms before, during and a second after; memory {memory} MB, "
         f"at most {memory_mb(server, 'VmHWM')}, then {memory_mb(server)}",
     )

@@ -10,13 +10,13 @@ def test_a_quarter_more_than_committed_passes() -> None:
 
 
 def test_more_than_a_quarter_fails_and_names_the_case_and_both_ratios() -> None:
-    (said,) = quick.complaints({"a": 1.0, "b": 2.0}, {"a": 1.0, "b": 3.0})
-    assert said == "b: committed 2 x the floor, measured 3, 50% more (at most 25%)"
+    (output,) = quick.complaints({"a": 1.0, "b": 2.0}, {"a": 1.0, "b": 3.0})
+    assert output == "b: committed 2 x the floor, measured 3, 50% more (at most 25%)"
 
 
 def test_a_case_without_a_committed_ratio_fails() -> None:
-    (said,) = quick.complaints({}, {"a": 1.0})
-    assert "--update" in said
+    (output,) = quick.complaints({}, {"a": 1.0})
+    assert "--update" in output
 
 
 def test_every_case_has_a_committed_ratio_of_every_processor() -> None:

@@ -51,7 +51,7 @@ def test_the_error_of_a_broken_stream_gives_no_advice_that_the_client_already_fo
 
 
 @pytest.mark.parametrize(
-    ("details", "said"),
+    ("details", "expected"),
     [
         ("ipv6:%5B::1%5D:50051: Connection refused", r"\(ipv6:\[::1\]:50051: Connection refused\)"),
         ("SSL_ERROR_SSL: WRONG_VERSION_NUMBER", "here:1 speaks no TLS .*leave out `tls`"),
@@ -59,10 +59,10 @@ def test_the_error_of_a_broken_stream_gives_no_advice_that_the_client_already_fo
         ("CERTIFICATE_VERIFY_FAILED", "the certificate of here:1 is not trusted"),
     ],
 )
-def test_the_error_of_an_unreachable_server_names_the_cause(details: str, said: str) -> None:
+def test_the_error_of_an_unreachable_server_names_the_cause(details: str, expected: str) -> None:
     error = _exceptions.unreachable("here:1", details)
     assert type(error) is inkstream.ConnectionFailed
-    assert re.search(said, str(error))
+    assert re.search(expected, str(error))
 
 
 def test_the_error_at_the_metrics_port_names_the_right_port() -> None:

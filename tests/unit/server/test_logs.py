@@ -94,12 +94,12 @@ async def test_a_change_of_the_log_level_is_logged_at_any_level(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     logs.configure("text", "warning")
-    loop, heard = asyncio.get_running_loop(), asyncio.Queue[int]()
-    logs.shift_on_signals(loop, heard.put_nowait)
+    loop, signals = asyncio.get_running_loop(), asyncio.Queue[int]()
+    logs.shift_on_signals(loop, signals.put_nowait)
     try:
         for _ in range(2):
             signal.raise_signal(signal.SIGUSR2)
-            await heard.get()
+            await signals.get()
     finally:
         for number in (signal.SIGUSR1, signal.SIGUSR2):
             loop.remove_signal_handler(number)

@@ -22,9 +22,9 @@ def test_every_limit_that_can_be_set_stands_with_its_default() -> None:
         flag.replace("-", "_"): str(defaults[flag.replace("-", "_")]) for _, flag in rows
     }
     missing = {name for name in defaults if name.startswith("max_") and "restart" not in name}
-    told = {flag.replace("-", "_") for _, flag in rows}
-    assert missing - told == {"max_batch"}
-    assert "stall_timeout" in told
+    reported = {flag.replace("-", "_") for _, flag in rows}
+    assert missing - reported == {"max_batch"}
+    assert "stall_timeout" in reported
 
 
 def test_fixed_limits_are_those_of_the_code() -> None:

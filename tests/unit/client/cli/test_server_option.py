@@ -15,7 +15,7 @@ from tests.certificates import Authority
 from tests.unit.client.fake_server import FakeServer
 
 
-def said(*arguments: object) -> str:
+def error_of(*arguments: object) -> str:
     """Give the error of a rejected command line."""
     result = CliRunner().invoke(app, [str(each) for each in arguments])
     assert result.exit_code == 2, result.output
@@ -26,7 +26,7 @@ def said(*arguments: object) -> str:
 def test_an_invalid_address_is_rejected_by_the_name_of_the_flag(
     command: tuple[str, ...],
 ) -> None:
-    error = said(*command, "--server", "localhost:abc")
+    error = error_of(*command, "--server", "localhost:abc")
     assert error.startswith("Error: --server: expected HOST:PORT such as")
     assert "got 'localhost:abc'; a port is a number from 1 to 65535" in error
 
@@ -35,27 +35,29 @@ def test_a_file_without_a_certificate_is_rejected_by_the_name_of_the_flag(
     tmp_path: Path,
 ) -> None:
     certificate, key = Authority().client().write(tmp_path, "client")
-    assert said("model", "--tls-ca", key) == f"Error: --tls-ca: {key} holds no certificate in PEM"
-    mixed = said("model", "--tls-cert", certificate, "--tls-key", certificate)
+    assert (
+        error_of("model", "--tls-ca", key) == f"Error: --tls-ca: {key} holds no certificate in PEM"
+    )
+    mixed = error_of("model", "--tls-cert", certificate, "--tls-key", certificate)
     assert mixed.startswith(f"Error: --tls-key: {certificate} holds no key in PEM")
 
 
 def test_a_certificate_without_its_key_is_rejected_by_flags(tmp_path: Path) -> None:
     certificate, key = Authority().client().write(tmp_path, "client")
     for alone in (("--tls-cert", certificate), ("--tls-key", key)):
-        assert said("model", *alone).startswith("Error: --tls-cert, --tls-key: go together")
+        assert error_of("model", *alone).startswith("Error: --tls-cert, --tls-key: go together")
 
 
 def test_a_token_without_tls_is_rejected_by_flags(tmp_path: Path) -> None:
     (held := tmp_path / "token").write_text("till.secret\n")
-    error = said("model", "--token-file", held)
+    error = error_of("model", "--token-file", held)
     assert error.startswith("Error: --token-file: a token goes over TLS only: add --tls")
     assert "secret" not in error
 
 
 def test_a_file_without_a_token_is_rejected(tmp_path: Path) -> None:
     (empty := tmp_path / "token").write_text("\n")
-    assert said("model", "--token-without-tls", "--token-file", empty) == (
+    assert error_of("model", "--token-without-tls", "--token-file", empty) == (
         f"Error: --token-file: {empty} holds no token in ASCII"
     )
 

@@ -15,7 +15,7 @@ from tests.unit.client.fake_server import FakeServer
 
 
 @contextmanager
-def nobody() -> Iterator[str]:
+def unused_address() -> Iterator[str]:
     """An address without a listener."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -46,7 +46,7 @@ def test_targets_take_turns_and_clients_begin_at_different_ones() -> None:
 async def test_a_unary_call_goes_to_a_target_that_answers_and_keeps_the_turns(
     fake: FakeServer,
 ) -> None:
-    with nobody() as away:
+    with unused_address() as away:
         channels = Channels(Options(address=[away, fake.address]))
         for _ in range(2):
             turn = channels.address
@@ -59,7 +59,7 @@ async def test_a_unary_call_goes_to_a_target_that_answers_and_keeps_the_turns(
 async def test_an_error_that_every_target_would_give_is_taken_from_the_first(
     fake: FakeServer,
 ) -> None:
-    with nobody() as away:
+    with unused_address() as away:
         channels = Channels(Options(address=[fake.address, away]))
         if channels.address == away:
             channels.turn()
@@ -69,7 +69,7 @@ async def test_an_error_that_every_target_would_give_is_taken_from_the_first(
 
 
 async def test_if_no_target_answers_the_last_error_is_raised() -> None:
-    with nobody() as away, nobody() as gone:
+    with unused_address() as away, unused_address() as gone:
         channels = Channels(Options(address=[away, gone]))
         with pytest.raises(ConnectionFailed, match="is it running there"):
             await asked(channels)

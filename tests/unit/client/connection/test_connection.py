@@ -89,11 +89,14 @@ async def test_a_bug_of_the_client_is_raised_as_a_fatal_error_with_its_cause(
         raise ZeroDivisionError("no such thing")
 
     twin = connect(fake.address)
-    with monkeypatch.context() as broken, pytest.raises(FatalError, match="no such thing") as told:
+    with (
+        monkeypatch.context() as broken,
+        pytest.raises(FatalError, match="no such thing") as raised,
+    ):
         broken.setattr(Exchange, part, fall_over)
         await twin.recognize(frame(1))
-    assert type(told.value) is FatalError
-    assert isinstance(told.value.__cause__, ZeroDivisionError)
+    assert type(raised.value) is FatalError
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
     assert "ZeroDivisionError: no such thing" in caplog.text
     assert (await twin.recognize(frame(2))).digit == 2
 
@@ -224,8 +227,8 @@ def test_a_full_buffer_blocks_a_thread_until_there_is_room(fake: FakeServer) -> 
 
 def test_a_callback_does_not_wait_for_room_that_only_its_thread_can_make(fake: FakeServer) -> None:
     fake.answering.clear()
-    told: list[BaseException | None] = []
-    heard = threading.Event()
+    raised: list[BaseException | None] = []
+    done = threading.Event()
     with Client(fake.address, buffer=1) as client:
         first = client.submit(frame(1))
 
@@ -233,15 +236,15 @@ def test_a_callback_does_not_wait_for_room_that_only_its_thread_can_make(fake: F
             try:
                 for _ in range(fake.window + 2):
                     client.submit(frame(2))
-                told.append(None)
+                raised.append(None)
             except Overloaded as error:
-                told.append(error)
-            heard.set()
+                raised.append(error)
+            done.set()
 
         first.add_done_callback(again)
         fake.answering.set()
-        assert heard.wait(30)
-        assert isinstance(told[0], Overloaded)
+        assert done.wait(30)
+        assert isinstance(raised[0], Overloaded)
 
 
 async def test_by_default_a_failed_first_attempt_is_not_retried(

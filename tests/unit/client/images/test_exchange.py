@@ -108,7 +108,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         count=st.integers(1, 9),
         kind=st.sampled_from([UINT8_FRAME, FLOAT32_FRAME]),
     )
-    def somebody_puts(self, waiter: int, count: int, kind: int) -> None:
+    def waiter_puts(self, waiter: int, count: int, kind: int) -> None:
         woken = self.outbox.put(self.waiters[waiter].parcel(count, kind))
         assert woken or not self.must_wake, "the writer sleeps on"
         self.must_wake = False
@@ -146,7 +146,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.must_wake = False  # The connection checks the outbox itself.
 
     @rule(waiter=st.integers(0, 2))
-    def somebody_leaves(self, waiter: int) -> None:
+    def waiter_leaves(self, waiter: int) -> None:
         self.waiters[waiter].is_abandoned = True
         self.waiters[waiter] = Ledger()
 

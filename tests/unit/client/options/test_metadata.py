@@ -26,7 +26,7 @@ def test_metadata_of_grpcs_own_type_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pairs", "said"),
+    ("pairs", "expected_text"),
     [
         ({"x-tenant": "a"}, r"got dict; pass tuple\(metadata.items\(\)\)"),
         ("x-tenant", "got str"),
@@ -42,8 +42,8 @@ def test_metadata_of_grpcs_own_type_is_accepted() -> None:
         ([("x-bin", "a")], r"metadata\['x-bin'\]: expected bytes"),
     ],
 )
-def test_invalid_metadata_is_refused(pairs: Any, said: str) -> None:
-    with pytest.raises(InvalidRequest, match=said):
+def test_invalid_metadata_is_refused(pairs: Any, expected_text: str) -> None:
+    with pytest.raises(InvalidRequest, match=expected_text):
         Client("localhost:1", metadata=pairs)
 
 

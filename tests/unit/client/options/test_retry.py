@@ -50,7 +50,7 @@ def test_a_policy_that_has_given_up_does_not_retry_again(
 def test_a_policy_without_limits_never_gives_up_after_a_first_connection() -> None:
     endless = RetryPolicy(attempts=None, seconds=None)
     assert not endless.is_exhausted(10**6, 10.0**9, was_open=True)
-    assert endless.is_exhausted(1, 0.0, was_open=False), "a wrong address is told at once"
+    assert endless.is_exhausted(1, 0.0, was_open=False), "a wrong address is reported at once"
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_a_key_must_match_its_certificate_and_have_no_passphrase(tmp_path: Path,
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "expected"),
     [
         ({"root_certificates": b""}, "^root_certificates: holds no certificate in PEM"),
         ({"root_certificates": b"key"}, "^root_certificates: holds no certificate in PEM"),
@@ -50,8 +50,8 @@ def test_a_key_must_match_its_certificate_and_have_no_passphrase(tmp_path: Path,
         ({"certificate_chain": b"x", "private_key": b"x"}, "^certificate_chain: holds no"),
     ],
 )
-def test_bytes_are_checked_as_well(given: dict[str, Any], said: str) -> None:
-    with pytest.raises(InvalidRequest, match=said):
+def test_bytes_are_checked_as_well(given: dict[str, Any], expected: str) -> None:
+    with pytest.raises(InvalidRequest, match=expected):
         Tls(**given)
 
 

@@ -144,7 +144,7 @@ class AnyInterleaving(RuleBasedStateMachine):
             self.sleeps_until = None
 
     @rule(pen=st.integers(0, 1), points=st.sampled_from([1, 2, 5000]))
-    def somebody_draws(self, pen: int, points: int) -> None:
+    def pen_draws(self, pen: int, points: int) -> None:
         writer = self.writers[pen]
         if writer.journal.is_closed:
             return
@@ -155,7 +155,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.note(woken, due=self.clock.now + PACKET)
 
     @rule(pen=st.integers(0, 1))
-    def somebody_lifts(self, pen: int) -> None:
+    def pen_lifts(self, pen: int) -> None:
         writer = self.writers[pen]
         if writer.is_down:
             self.note(writer.end(), due=self.clock.now)
@@ -164,34 +164,34 @@ class AnyInterleaving(RuleBasedStateMachine):
     def a_stroke_is_written_and_leaves(self, pen: int, ends: bool) -> None:
         writer = self.writers[pen]
         if writer.is_down:
-            self.somebody_lifts(pen)
-        self.somebody_draws(pen, 1)
-        self.somebody_lifts(pen)
+            self.pen_lifts(pen)
+        self.pen_draws(pen, 1)
+        self.pen_lifts(pen)
         if ends:
-            self.somebody_ends_a_digit(pen)
+            self.pen_ends_a_digit(pen)
         self.a_message_leaves(at_once=True)
 
     @rule(pen=st.integers(0, 1))
-    def somebody_ends_a_digit(self, pen: int) -> None:
+    def pen_ends_a_digit(self, pen: int) -> None:
         writer = self.writers[pen]
         if not writer.journal.is_closed and not writer.is_down:
             self.note(writer.end_glyph(), due=self.clock.now)
 
     @rule(pen=st.integers(0, 1), back=st.integers(0, 3))
-    def somebody_erases(self, pen: int, back: int) -> None:
+    def pen_erases(self, pen: int, back: int) -> None:
         writer = self.writers[pen]
         stroke = writer.strokes - back
         if not writer.journal.is_closed and stroke in writer.journal.unanswered:
             self.note(writer.erase(stroke), due=self.clock.now)
 
     @rule(pen=st.integers(0, 1))
-    def somebody_clears(self, pen: int) -> None:
+    def pen_clears(self, pen: int) -> None:
         writer = self.writers[pen]
         if not writer.journal.is_closed:
             self.note(writer.clear(), due=self.clock.now)
 
     @rule(pen=st.integers(0, 1))
-    def somebody_leaves(self, pen: int) -> None:
+    def pen_leaves(self, pen: int) -> None:
         writer = self.writers[pen]
         if not writer.journal.is_closed and not writer.is_down:
             self.note(writer.close(), due=self.clock.now)
@@ -247,7 +247,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.the_stream_ends(is_wreck=False, is_heard=False)
 
     @invariant()
-    def nobody_was_told_of_an_error(self) -> None:
+    def no_error_was_reported(self) -> None:
         assert not any(writer.errors for writer in self.writers)
 
     @invariant()
@@ -306,8 +306,8 @@ class AnyInterleaving(RuleBasedStateMachine):
             )
             revisions[result.glyph] = result.revision
         if not writer.taken_back:
-            told = [(r.glyph, r.strokes) for r in writer.results if not r.is_final]
-            assert len(told) == len(set(told)), "told twice"
+            reported = [(r.glyph, r.strokes) for r in writer.results if not r.is_final]
+            assert len(reported) == len(set(reported)), "reported twice"
 
 
 AnyInterleaving.TestCase.settings = settings(stateful_step_count=40)
@@ -506,8 +506,8 @@ def test_digits_that_were_split_stay_split_on_the_next_stream(
     exchange.next_message(at_once=True)
     exchange.receive(answer(1, 1, [1], PROVISIONAL))
     exchange.receive(answer(1, 2, [2], PROVISIONAL))
-    new, told = next_stream(outbox, exchange)
-    assert told == ["open", *STROKE, "glyph_end", *STROKE]
+    new, sent = next_stream(outbox, exchange)
+    assert sent == ["open", *STROKE, "glyph_end", *STROKE]
     new.receive(answer(1, 1, [1]))
     new.receive(answer(1, 2, [2]))
     assert [r.glyph for r in writer.results if r.is_final] == [1, 2]
@@ -519,8 +519,8 @@ def test_the_end_of_a_digit_is_resent(outbox: InkOutbox, exchange: InkExchange) 
     writer.end_glyph()
     writer.stroke()
     exchange.next_message(at_once=True)
-    _, told = next_stream(outbox, exchange)
-    assert told == ["open", *STROKE, "glyph_end", *STROKE]
+    _, sent = next_stream(outbox, exchange)
+    assert sent == ["open", *STROKE, "glyph_end", *STROKE]
 
 
 def test_the_end_of_a_digit_outlives_its_last_stroke(
@@ -534,8 +534,8 @@ def test_the_end_of_a_digit_outlives_its_last_stroke(
     exchange.next_message(at_once=True)
     writer.erase(2)
     exchange.next_message(at_once=True)
-    _, told = next_stream(outbox, exchange)
-    assert told == ["open", *STROKE, "glyph_end", *STROKE]
+    _, sent = next_stream(outbox, exchange)
+    assert sent == ["open", *STROKE, "glyph_end", *STROKE]
 
 
 def test_erased_strokes_and_their_erasers_are_not_resent(
@@ -547,12 +547,12 @@ def test_erased_strokes_and_their_erasers_are_not_resent(
     exchange.next_message(at_once=True)
     writer.move()
     writer.erase(2)  # While it is drawn: its waiting points would have no stroke.
-    new, told = next_stream(outbox, exchange)
-    assert told == ["open", *STROKE]
+    new, sent = next_stream(outbox, exchange)
+    assert sent == ["open", *STROKE]
     writer.stroke()
     writer.erase(3)
-    _, told = next_stream(outbox, new)
-    assert told == ["open", *STROKE, *STROKE, "stroke_remove"], "it waits with its stroke"
+    _, sent = next_stream(outbox, new)
+    assert sent == ["open", *STROKE, *STROKE, "stroke_remove"], "it waits with its stroke"
 
 
 def test_erased_strokes_keep_only_their_own_digit_waiting_for_its_final_answer(
@@ -636,7 +636,7 @@ def test_erased_strokes_await_no_answer_once_their_stream_is_gone(
     exchange.give_back()
     assert (gone.journal.is_pending, gone.looks) == (False, 1)
     assert [*waiting.journal.erased] == [2], "the next stream is told of it and of its eraser"
-    outbox.fail(ConnectionLost("nobody there"))
+    outbox.fail(ConnectionLost("connection refused"))
     assert not waiting.journal.is_pending
 
 
@@ -671,8 +671,8 @@ def test_a_digit_keeps_its_number_and_its_revisions_rise(
     for strokes in ([2], [2, 3]):
         new.receive(answer(1, 1, strokes, PROVISIONAL))
     new.receive(answer(1, 1, [2, 3]))
-    told = [(r.glyph, r.revision, r.strokes) for r in writer.results]
-    assert told == [(1, 1, (1,)), (2, 1, (2,)), (2, 2, (2, 3)), (2, 3, (2, 3))]
+    reported = [(r.glyph, r.revision, r.strokes) for r in writer.results]
+    assert reported == [(1, 1, (1,)), (2, 1, (2,)), (2, 2, (2, 3)), (2, 3, (2, 3))]
 
 
 def test_a_stopping_server_ends_only_finished_digits(
@@ -704,8 +704,8 @@ def test_a_server_that_stops_before_it_reads_an_eraser_does_not_end_the_digit(
     exchange.is_leaving = True
     exchange.receive(answer(1, 1, [1, 2]))
     assert writer.results == []
-    _, told = next_stream(outbox, exchange)
-    assert told == ["open", *STROKE]
+    _, sent = next_stream(outbox, exchange)
+    assert sent == ["open", *STROKE]
 
 
 @pytest.mark.parametrize("strokes", [[2], []], ids=["erasure under way", "erased"])
@@ -747,7 +747,7 @@ def test_a_server_that_cannot_be_reached_fails_every_pen_once(outbox: InkOutbox)
     writing, silent = Writer(outbox), Writer(outbox)
     writing.stroke()
     writing.begin()
-    outbox.fail(ConnectionLost("nobody there"))
+    outbox.fail(ConnectionLost("connection refused"))
     assert len(writing.errors) == 1
     assert not writing.journal.unanswered
     assert not silent.errors
@@ -769,7 +769,7 @@ def test_a_reader_gets_the_error_before_nothing_is_pending(
     writer.stroke()
     exchange.next_message(at_once=True)
     if way == "fail":
-        outbox.fail(ConnectionLost("nobody there"))
+        outbox.fail(ConnectionLost("connection refused"))
     elif way == "give_back":
         exchange.give_back(ConnectionLost("gone"), most_broken=0)
     else:
@@ -829,11 +829,11 @@ def test_refused_ink_is_reported_with_the_strokes_to_write_again_and_the_retry_a
     error = refusal(1, **about)
     error.code, error.retry_after_ms = error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED, 150
     exchange.receive(wire.StreamRecognizeResponse(errors=[error]))
-    (told,) = writer.errors
-    assert isinstance(told, Overloaded)
-    assert (told.strokes, told.retry_after) == (strokes, 0.15)
+    (refused,) = writer.errors
+    assert isinstance(refused, Overloaded)
+    assert (refused.strokes, refused.retry_after) == (strokes, 0.15)
     assert [*writer.journal.unanswered] == left, "what gets no answer is not waited for"
-    assert exchange.next_message() is None, "nobody but the writer knows whether it still matters"
+    assert exchange.next_message() is None, "only the caller can decide whether to write it again"
 
 
 def test_a_refused_pen_is_opened_anew_with_its_next_stroke(

@@ -287,11 +287,11 @@ def test_a_loop_waits_for_the_final_answer_to_a_digit_whose_strokes_were_erased(
     desk.answer(1, [1], PROVISIONAL)
     desk.answer(1, [], PROVISIONAL)
     results = iter(pen)
-    told = [next(results), next(results)]
+    reported = [next(results), next(results)]
     with ThreadPoolExecutor() as threads:
         threads.submit(desk.answer, 1, [])
-        told += results
-    assert [(result.strokes, result.is_final) for result in told] == [
+        reported += results
+    assert [(result.strokes, result.is_final) for result in reported] == [
         ((1,), False),
         ((), False),
         ((), True),

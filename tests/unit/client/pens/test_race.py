@@ -37,14 +37,14 @@ class Writer:
     def __init__(self, outbox: InkOutbox) -> None:
         # A thread must not be delayed so long that the pause ends a digit.
         opening = ink_pb2.PenOpen(counts_per_unit=1, quiet_ms=60_000)
-        self.pen = Pen(outbox, opening, lambda: None, self.hear)
+        self.pen = Pen(outbox, opening, lambda: None, self.collect)
         self.written: list[tuple[int, ...]] = []
         self.erased: set[int] = set()
         self.finals: list[GlyphResult] = []
         self.errors: list[InkstreamError] = []
         self.room = threading.Semaphore(DIGITS_AT_ONCE)
 
-    def hear(self, item: GlyphResult | InkstreamError) -> None:
+    def collect(self, item: GlyphResult | InkstreamError) -> None:
         if isinstance(item, InkstreamError):
             self.errors.append(item)
             self.room.release()

@@ -74,14 +74,14 @@ def test_reasons_and_warnings_print_as_words() -> None:
 
 
 def test_results_with_equal_fields_are_equal() -> None:
-    said: dict[str, Any] = {
+    columns: dict[str, Any] = {
         "sequences": [1, 2],
         "digits": [3, 3],
         "confidences": [0.5, 0.5],
         "probabilities": [0.1] * 20,
         "model_version": "digits/1",
     }
-    first, second = Answers(tensor_pb2.TensorResults(**said)).rows(0, 2)
+    first, second = Answers(tensor_pb2.TensorResults(**columns)).rows(0, 2)
     assert first == second
     assert len({first, second}) == 1
     others: list[dict[str, Any]] = [
@@ -94,7 +94,7 @@ def test_results_with_equal_fields_are_equal() -> None:
         {"top_digits": [3, 3], "top_confidences": [0.5, 0.5]},
     ]
     for other in others:
-        (row,) = Answers(tensor_pb2.TensorResults(**said | other)).rows(0, 1)
+        (row,) = Answers(tensor_pb2.TensorResults(**columns | other)).rows(0, 1)
         assert row != first
     assert first != (3, 0.5)
 

@@ -65,7 +65,7 @@ def test_an_authority_is_renewed_as_well(files: CertificateFiles) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "expected"),
     [
         ("server.pem", None, "tls_cert: cannot read .*server.pem .No such file"),
         ("server.key", None, "tls_key: cannot read .*server.key .No such file"),
@@ -76,14 +76,14 @@ def test_an_authority_is_renewed_as_well(files: CertificateFiles) -> None:
     ],
 )
 def test_unusable_files_are_named_at_the_start(
-    files: CertificateFiles, name: str, content: bytes | None, said: str
+    files: CertificateFiles, name: str, content: bytes | None, expected: str
 ) -> None:
     path = files.certificate.parent / name
     if content is None:
         path.unlink()
     else:
         path.write_bytes(content)
-    with pytest.raises(TlsError, match=said):
+    with pytest.raises(TlsError, match=expected):
         Certificates(files)
 
 

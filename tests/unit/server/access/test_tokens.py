@@ -55,7 +55,7 @@ def test_comments_and_empty_lines_are_skipped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "expected_text"),
     [
         ("a", "line 2: expected NAME sha256:DIGEST"),
         ("a md5:0", "line 2: expected NAME sha256:DIGEST"),
@@ -67,10 +67,10 @@ def test_comments_and_empty_lines_are_skipped() -> None:
         (f"b {DIGEST}", "line 2: the name 'b' appears twice"),
     ],
 )
-def test_a_wrong_line_is_named_without_its_digest(line: str, said: str) -> None:
+def test_a_wrong_line_is_named_without_its_digest(line: str, expected_text: str) -> None:
     with pytest.raises(TokenError) as refused:
         read([f"b {DIGEST}", line])
-    assert str(refused.value).startswith(said)
+    assert str(refused.value).startswith(expected_text)
     assert "0" * 64 not in str(refused.value)
 
 
@@ -129,15 +129,15 @@ def test_a_token_that_is_gone_or_replaced_is_revoked_once(file: Path, change: st
     staying, staying_line = make("b", Quota())
     replace(file, line, staying_line)
     tokens = TokenFile(file)
-    told: list[str] = []
+    reported: list[str] = []
     for it in (token, staying):
         caller = tokens.caller(it)
         assert caller is not None
-        caller.on_revoked("stream", lambda name=caller.grant.name: told.append(name))  # type: ignore[misc]  # mypy does not support defaults of lambdas
+        caller.on_revoked("stream", lambda name=caller.grant.name: reported.append(name))  # type: ignore[misc]  # mypy does not support defaults of lambdas
     replace(file, staying_line, *([make("a", Quota())[1]] if change == "renewed" else []))
     tokens.refresh()
     tokens.refresh()
-    assert told == ["a"]
+    assert reported == ["a"]
     assert tokens.caller(token) is None
 
 
@@ -147,12 +147,12 @@ def test_a_stream_that_ended_before_is_not_called(file: Path) -> None:
     tokens = TokenFile(file)
     caller = tokens.caller(token)
     assert caller is not None
-    told: list[int] = []
-    caller.on_revoked("stream", lambda: told.append(1))
+    reported: list[int] = []
+    caller.on_revoked("stream", lambda: reported.append(1))
     caller.on_revoked("stream", None)
     replace(file)
     tokens.refresh()
-    assert not told
+    assert not reported
 
 
 @pytest.mark.parametrize("harm", ["spoiled", "gone", "no text"])
@@ -170,10 +170,10 @@ def test_a_file_that_cannot_be_used_is_logged_once_and_changes_nothing(
     tokens.refresh()
     tokens.refresh()
     assert tokens.caller(token) is not None
-    (said,) = capsys.readouterr().err.splitlines()
-    assert 'event="tokens kept"' in said
-    assert str(file) in said
-    assert line.split()[1] not in said
+    (line_logged,) = capsys.readouterr().err.splitlines()
+    assert 'event="tokens kept"' in line_logged
+    assert str(file) in line_logged
+    assert line.split()[1] not in line_logged
     replace(file)
     tokens.refresh()
     assert tokens.caller(token) is None

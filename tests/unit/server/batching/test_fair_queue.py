@@ -160,13 +160,13 @@ def test_no_more_rows_go_ahead_of_a_block_than_estimated(
     if urgent:
         queue.push(Rows(0, urgent, -2, Priority.GLYPH), Flow(), Priority.GLYPH)
     mine: Flow[Rows] = Flow()
-    said = queue.ahead(own, mine, Priority.TENSOR)
+    estimate = queue.ahead(own, mine, Priority.TENSOR)
     block = Rows(0, own, -1, Priority.TENSOR)
     queue.push(block, mine, Priority.TENSOR)
     ahead = 0
     while block.rows_left:
         ahead += sum(stop - start for it, start, stop in queue.take(1, is_over) if it is not block)
-    assert ahead <= said
+    assert ahead <= estimate
 
 
 @pytest.mark.parametrize("priority", Priority)

@@ -15,12 +15,12 @@ class _Clocks:
 
     def run(self, busy_meter: BusyMeter, *, gap: float, busy: float, arrivals: int) -> list[bool]:
         """Let arrivals come with a gap between them; the processor works for a share of each gap."""
-        told = []
+        reported = []
         for _ in range(arrivals):
             self.now += gap
             self.cpu += gap * busy
-            told.append(busy_meter.is_busy())
-        return told
+            reported.append(busy_meter.is_busy())
+        return reported
 
 
 def test_an_idle_process_does_not_linger() -> None:

@@ -30,19 +30,19 @@ def call(*arguments: str, **environment: str) -> Result:
 
 
 def test_help_says_what_the_command_is_for() -> None:
-    said = call("--help").output
-    assert "Serve handwritten digit recognition" in said
-    assert "inkstream-server serve --port 50051" in said
+    page = call("--help").output
+    assert "Serve handwritten digit recognition" in page
+    assert "inkstream-server serve --port 50051" in page
     assert call("--version").output.strip().endswith(__version__)
 
 
 def test_help_describes_every_setting_and_its_variable() -> None:
-    said = call("serve", "--help").output
-    assert said.index("Run the server") < said.index("Examples:") < said.index("Options:")
-    words = " ".join(said.split())
+    page = call("serve", "--help").output
+    assert page.index("Run the server") < page.index("Examples:") < page.index("Options:")
+    words = " ".join(page.split())
     for setting in settings():
-        assert "--" + setting.name.replace("_", "-") in said
-        assert "INKSTREAM_" + setting.name.upper() in said
+        assert "--" + setting.name.replace("_", "-") in page
+        assert "INKSTREAM_" + setting.name.upper() in page
         assert setting.metadata["help"].split(".")[0] in words
 
 
@@ -62,9 +62,9 @@ def commands(
 
 @pytest.mark.parametrize(("words", "command"), commands().items())
 def test_help_is_whole_sentences_with_an_example(words: str, command: click.Command) -> None:
-    said = call(*words.split()[1:], "--help").output
-    assert words in said.partition("Examples:")[2]
-    assert "..." not in said.partition("Commands:")[2]
+    page = call(*words.split()[1:], "--help").output
+    assert words in page.partition("Examples:")[2]
+    assert "..." not in page.partition("Commands:")[2]
     paragraphs = [part for part in str(command.help).split("\n\n") if "\b" not in part]
     options = [option.help for option in command.params if isinstance(option, click.Option)]
     for text in [*paragraphs, *options]:
@@ -120,7 +120,7 @@ def test_a_flag_beats_the_environment(served: list[Config]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected_text"),
     [
         (["--max-batch", "1000"], "max_batch: expected 1 to 256, got 1000"),
         (["--engine", "torch"], "'torch' is not one of 'litert'"),
@@ -130,11 +130,11 @@ def test_a_flag_beats_the_environment(served: list[Config]) -> None:
     ],
 )
 def test_a_bad_value_is_named_with_what_is_expected(
-    served: list[Config], arguments: list[str], said: str
+    served: list[Config], arguments: list[str], expected_text: str
 ) -> None:
     result = call("serve", *arguments)
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert expected_text in result.stderr
     assert "Traceback" not in result.output
     assert not served
 
@@ -159,9 +159,9 @@ def test_a_bad_value_of_the_environment_is_named_with_its_variable(served: list[
 
 
 def test_a_bad_value_of_a_flag_is_not_blamed_on_the_environment() -> None:
-    said = call("serve", "--max-batch", "1000", INKSTREAM_MAX_BATCH="8").stderr
-    assert "max_batch: expected 1 to 256, got 1000" in said
-    assert "INKSTREAM_MAX_BATCH" not in said
+    text = call("serve", "--max-batch", "1000", INKSTREAM_MAX_BATCH="8").stderr
+    assert "max_batch: expected 1 to 256, got 1000" in text
+    assert "INKSTREAM_MAX_BATCH" not in text
 
 
 def test_config_shows_each_value_and_its_source() -> None:
@@ -201,9 +201,9 @@ def test_config_shows_the_errors_of_serve_after_the_settings(
     result = call("config", *arguments, *form)
     assert result.exit_code == 1
     assert "max_batch" in result.stdout
-    said = result.stderr.splitlines()
-    assert len(said) == len(reasons)
-    for line, reason in zip(said, reasons, strict=True):
+    text = result.stderr.splitlines()
+    assert len(text) == len(reasons)
+    for line, reason in zip(text, reasons, strict=True):
         assert line.startswith(f"inkstream-server: {reason}")
 
 
@@ -218,7 +218,7 @@ def test_serve_logs_unknown_variables(served: list[Config]) -> None:
 
 
 def test_config_names_unknown_variables() -> None:
-    said = call("config", INKSTREAM_MAX_BACTH="8").stderr
-    assert said == (
+    text = call("config", INKSTREAM_MAX_BACTH="8").stderr
+    assert text == (
         "INKSTREAM_MAX_BACTH: the server has no such setting; did you mean INKSTREAM_MAX_BATCH?\n"
     )

@@ -39,10 +39,10 @@ def spoil(store: Path, version: str, file: str = "model.tflite") -> None:
 
 
 def test_versions_are_listed_with_what_is_served(store: Path) -> None:
-    said = call(store, "list").stdout.splitlines()
-    assert [line.split()[0] for line in said] == ["model", "digits/1", "digits/2", "digits/3"]
-    assert [line.endswith("newest") for line in said] == [False, False, False, True]
-    assert "99.40%" in said[1]
+    printed = call(store, "list").stdout.splitlines()
+    assert [line.split()[0] for line in printed] == ["model", "digits/1", "digits/2", "digits/3"]
+    assert [line.endswith("newest") for line in printed] == [False, False, False, True]
+    assert "99.40%" in printed[1]
     asked(store, "serve", "digits/2")
     assert call(store, "list").stdout.splitlines()[2].endswith("pinned")
     rows = asked(store, "list")

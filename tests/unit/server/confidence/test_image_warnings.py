@@ -63,8 +63,8 @@ def test_a_badly_prepared_image_gets_its_warning_alone_and_in_a_batch(
     frame: Frame, wanted: int
 ) -> None:
     assert (image_warnings(seen(frame)) or [0]) == [wanted]
-    company = np.concatenate([drawn(), frame, frame, drawn()])
-    assert (image_warnings(seen(company)) or [0] * 4) == [0, wanted, wanted, 0]
+    batch = np.concatenate([drawn(), frame, frame, drawn()])
+    assert (image_warnings(seen(batch)) or [0] * 4) == [0, wanted, wanted, 0]
 
 
 def test_a_batch_without_warnings_makes_no_list() -> None:

@@ -35,8 +35,8 @@ def a_batch(digits: list[int], confidence: float = 0.75, seconds: float = 0.01) 
 
 def part_that_waited(seconds: float, rows: int) -> Part:
     """A whole block that waited `seconds` for a batch that started at 0."""
-    nobody = cast(Answer, None)
-    return Block([], rows, None, -seconds, nobody), 0, rows
+    answer = cast(Answer, None)
+    return Block([], rows, None, -seconds, answer), 0, rows
 
 
 def test_every_fixed_name_is_present_before_the_first_item() -> None:

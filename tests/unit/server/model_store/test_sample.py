@@ -62,7 +62,7 @@ def test_the_record_of_another_model_is_noticed(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("alter", "said"),
+    ("alter", "expected_text"),
     [
         (lambda answers: answers[:, :9], "expected shape"),
         (lambda answers: answers * np.nan, "with a sum of 1"),
@@ -72,14 +72,14 @@ def test_the_record_of_another_model_is_noticed(engine: Engine) -> None:
     ],
 )
 def test_a_model_is_refused_if_its_answers_are_no_probabilities_or_depend_on_the_batch(
-    engine: Engine, alter: Any, said: str
+    engine: Engine, alter: Any, expected_text: str
 ) -> None:
-    with pytest.raises(SampleError, match=said):
+    with pytest.raises(SampleError, match=expected_text):
         model_sample.check(Spoiled(engine, alter), "{}")
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "expected_text"),
     [
         ({"frames": "noise"}, "sample.frames"),
         ({"probabilities": None}, "sample.probabilities"),
@@ -88,7 +88,7 @@ def test_a_model_is_refused_if_its_answers_are_no_probabilities_or_depend_on_the
     ],
 )
 def test_a_record_that_cannot_be_read_is_refused_by_its_key(
-    engine: Engine, changes: dict[str, object], said: str
+    engine: Engine, changes: dict[str, object], expected_text: str
 ) -> None:
-    with pytest.raises(SampleError, match=said):
+    with pytest.raises(SampleError, match=expected_text):
         model_sample.check(engine, card_of(engine, **changes))

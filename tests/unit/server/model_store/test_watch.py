@@ -13,7 +13,7 @@ from inkstream_server.model_store.watch import ModelWatch
 from tests.unit.server.builders import NumberEngine
 
 
-class Heard:
+class Listener:
     """Records the notifications of a watch."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Desk:
 
     def __init__(self, store: Path) -> None:
         self.store = store
-        self.heard = Heard()
+        self.listener = Listener()
         self.tried: list[str] = []
         self.loaded: list[str] = []
         self.loading_threads: set[int] = set()
@@ -52,7 +52,9 @@ class Desk:
         return folder
 
     def watch(self, wanted: str = "digits") -> ModelWatch:
-        return ModelWatch(self.store, wanted, "litert", self.heard, 60.0, self._attempt, self._load)
+        return ModelWatch(
+            self.store, wanted, "litert", self.listener, 60.0, self._attempt, self._load
+        )
 
     async def _attempt(self, folder: Path, engine: str, seconds: float) -> str:
         self.tried.append(folder.name)
@@ -87,9 +89,9 @@ async def test_a_newer_version_is_served_once_two_polls_find_it_unchanged(desk: 
     await look(watch, 3)
     desk.publish("2")
     await watch.look()
-    assert desk.heard.models == []
+    assert desk.listener.models == []
     await watch.look()
-    assert desk.heard.models == ["digits/2"]
+    assert desk.listener.models == ["digits/2"]
     await look(watch, 3)
     assert desk.loaded == ["1", "2"], "loaded again though nothing changed"
 
@@ -100,7 +102,7 @@ async def test_a_version_is_loaded_in_a_thread_and_swapped_in_the_loop(desk: Des
     desk.loading_threads.clear()
     desk.publish("2")
     await look(watch)
-    assert desk.heard.threads == [threading.get_ident()]
+    assert desk.listener.threads == [threading.get_ident()]
     assert threading.get_ident() not in desk.loading_threads
 
 
@@ -110,7 +112,7 @@ async def test_a_version_that_crashes_its_trial_is_never_loaded(desk: Desk) -> N
     (desk.publish("2") / "crashes").touch()
     await look(watch, 5)
     assert (desk.loaded, desk.tried) == (["1"], ["1", "2"])
-    assert (desk.heard.models, desk.heard.refusals) == ([], 1)
+    assert (desk.listener.models, desk.listener.refusals) == ([], 1)
     assert (await desk.watch().load_first()).version == "1", "a restart is no better, and no worse"
 
 
@@ -123,7 +125,7 @@ async def test_bundled_models_are_tried_when_swapped_in_but_not_at_the_start(
     assert desk.tried == []
     desk.publish("2")
     await look(watch)
-    assert (desk.heard.models, desk.tried) == (["digits/2"], ["2"])
+    assert (desk.listener.models, desk.tried) == (["digits/2"], ["2"])
 
 
 async def test_a_folder_without_a_card_is_ignored(desk: Desk) -> None:
@@ -132,11 +134,11 @@ async def test_a_folder_without_a_card_is_ignored(desk: Desk) -> None:
     folder = desk.publish("2", is_broken=True)
     (folder / "card.json").unlink()
     await look(watch, 3)
-    assert (desk.loaded, desk.heard.refusals) == (["1"], 0)
+    assert (desk.loaded, desk.listener.refusals) == (["1"], 0)
     (folder / "broken").unlink()
     (folder / "card.json").write_text("{}")
     await look(watch)
-    assert desk.heard.models == ["digits/2"]
+    assert desk.listener.models == ["digits/2"]
 
 
 async def test_a_broken_version_is_refused_once_and_the_old_one_stays(desk: Desk) -> None:
@@ -144,11 +146,11 @@ async def test_a_broken_version_is_refused_once_and_the_old_one_stays(desk: Desk
     await watch.load_first()
     folder = desk.publish("2", is_broken=True)
     await look(watch, 5)
-    assert (desk.heard.models, desk.heard.refusals) == ([], 1)
+    assert (desk.listener.models, desk.listener.refusals) == ([], 1)
     assert desk.loaded == ["1", "2"]
     (folder / "broken").unlink()  # Repaired, so that it is tried again.
     await look(watch)
-    assert desk.heard.models == ["digits/2"]
+    assert desk.listener.models == ["digits/2"]
 
 
 async def test_the_newest_sound_version_of_several_is_served(desk: Desk) -> None:
@@ -157,14 +159,14 @@ async def test_the_newest_sound_version_of_several_is_served(desk: Desk) -> None
     desk.publish("2")
     desk.publish("10", is_broken=True)
     await look(watch)
-    assert (desk.heard.models, desk.heard.refusals) == (["digits/2"], 1)
+    assert (desk.listener.models, desk.listener.refusals) == (["digits/2"], 1)
 
 
 async def test_a_server_starts_with_the_newest_sound_version(desk: Desk) -> None:
     desk.publish("2", is_broken=True)
     watch = desk.watch()
     assert (await watch.load_first()).version == "1"
-    assert desk.heard.refusals == 1
+    assert desk.listener.refusals == 1
     await look(watch, 3)
     assert desk.loaded == ["2", "1"], "the refused one was tried again though nothing changed"
 
@@ -175,12 +177,12 @@ async def test_a_refusal_at_the_start_lasts_until_a_sound_version_is_served(
     folder = desk.publish("2", is_broken=True)
     watch = desk.watch()
     await watch.load_first()
-    assert desk.heard.is_refused is True
+    assert desk.listener.is_refused is True
     await look(watch, 3)
-    assert desk.heard.is_refused is True
+    assert desk.listener.is_refused is True
     (folder / "broken").unlink()
     await look(watch)
-    assert (desk.heard.models, desk.heard.is_refused) == (["digits/2"], False)
+    assert (desk.listener.models, desk.listener.is_refused) == (["digits/2"], False)
 
 
 async def test_a_refusal_of_a_running_server_lasts_until_the_version_is_removed(
@@ -188,13 +190,13 @@ async def test_a_refusal_of_a_running_server_lasts_until_the_version_is_removed(
 ) -> None:
     watch = desk.watch()
     await watch.load_first()
-    assert desk.heard.is_refused is False
+    assert desk.listener.is_refused is False
     folder = desk.publish("2", is_broken=True)
     await look(watch, 3)
-    assert desk.heard.is_refused is True
+    assert desk.listener.is_refused is True
     shutil.rmtree(folder)
     await look(watch)
-    assert desk.heard.is_refused is False
+    assert desk.listener.is_refused is False
 
 
 async def test_a_refused_version_is_forgotten_beside_a_newer_one_that_is_sound(desk: Desk) -> None:
@@ -204,7 +206,7 @@ async def test_a_refused_version_is_forgotten_beside_a_newer_one_that_is_sound(d
     await look(watch)
     desk.publish("3")
     await look(watch)
-    assert (desk.heard.models, desk.heard.is_refused) == (["digits/3"], False)
+    assert (desk.listener.models, desk.listener.is_refused) == (["digits/3"], False)
 
 
 async def test_a_server_does_not_start_when_no_version_is_sound(desk: Desk) -> None:
@@ -223,7 +225,7 @@ async def test_a_pin_is_followed_backwards_and_its_end_forwards(desk: Desk) -> N
     await look(watch)
     model_store.pin(desk.store, "digits", None)
     await look(watch)
-    assert desk.heard.models == ["digits/1", "digits/3"]
+    assert desk.listener.models == ["digits/1", "digits/3"]
 
 
 async def test_a_server_starts_with_the_pinned_version_or_not_at_all(desk: Desk) -> None:
@@ -243,10 +245,10 @@ async def test_a_version_whose_folder_vanishes_is_still_served(desk: Desk) -> No
     await look(watch, 3)
     shutil.rmtree(desk.store / "digits")
     await look(watch, 3)
-    assert (desk.heard.models, desk.heard.refusals) == ([], 0)
+    assert (desk.listener.models, desk.listener.refusals) == ([], 0)
     desk.publish("3")
     await look(watch)
-    assert desk.heard.models == ["digits/3"]
+    assert desk.listener.models == ["digits/3"]
 
 
 async def test_a_store_that_cannot_be_read_is_logged_once(
@@ -256,9 +258,9 @@ async def test_a_store_that_cannot_be_read_is_logged_once(
     await watch.load_first()
     (desk.store / "digits" / "serving").write_text("7\n")
     await look(watch, 4)
-    said = capsys.readouterr()
-    assert (said.out + said.err).count("names version '7', which does not exist") == 1
-    assert desk.heard.models == []
+    output = capsys.readouterr()
+    assert (output.out + output.err).count("names version '7', which does not exist") == 1
+    assert desk.listener.models == []
 
 
 async def test_a_server_with_a_version_of_its_own_never_polls(desk: Desk) -> None:
@@ -266,7 +268,7 @@ async def test_a_server_with_a_version_of_its_own_never_polls(desk: Desk) -> Non
     assert (await watch.load_first()).version == "1"
     desk.publish("2")
     await watch.run(0.0)  # Returns at once: there is nothing to watch.
-    assert desk.heard.models == []
+    assert desk.listener.models == []
 
 
 def test_the_record_of_a_card_is_checked_when_a_model_is_loaded(tmp_path: Path) -> None:

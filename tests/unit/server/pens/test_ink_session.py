@@ -198,12 +198,12 @@ async def test_a_long_message_gives_other_streams_their_turn_and_waits_for_room(
         nonlocal asked
         asked += 1
 
-    heard = []
-    asyncio.get_running_loop().call_soon(lambda: heard.append(desk.workshop.ended("ok", "ink")))
+    received = []
+    asyncio.get_running_loop().call_soon(lambda: received.append(desk.workshop.ended("ok", "ink")))
     events = [opened(), *(lifted() for _ in range(3 * EVENTS_PER_TURN))]
     await desk.session.take(ink_pb2.InkEvents(events=events), room)
     assert asked == 3
-    assert heard
+    assert received
 
 
 async def test_the_end_of_a_stream_ends_every_glyph_and_cancels_every_timer() -> None:

@@ -399,7 +399,7 @@ def begin_while_down(hand: Hand) -> None:
 
 
 @pytest.mark.parametrize(
-    ("act", "field", "said"),
+    ("act", "field", "expected"),
     [
         (lambda hand: hand.begin(0), "stroke_begin.stroke", "not 0"),
         (begin_twice, "stroke_begin.stroke", "again"),
@@ -410,13 +410,13 @@ def begin_while_down(hand: Hand) -> None:
     ids=["number 0", "number again", "not begun", "not down", "not ended"],
 )
 def test_an_impossible_event_is_reported_once(
-    act: Callable[[Hand], None], field: str, said: str
+    act: Callable[[Hand], None], field: str, expected: str
 ) -> None:
     hand = Hand()
     act(hand)
     (fault,) = hand.faults
     assert fault.field == field
-    assert said in str(fault)
+    assert expected in str(fault)
     hand.lift() if hand.pen._is_refusing else None
     hand.stroke(9)
     hand.end_glyph()

@@ -47,13 +47,13 @@ async def test_glyphs_that_are_drawn_in_one_turn_share_a_batch(
 async def test_a_withdrawn_job_is_not_drawn_and_calls_nothing_back() -> None:
     workshop = Workshop()
     renderer = GlyphRenderer(workshop.batcher, workshop.metrics.ink)
-    told: list[int] = []
+    reported: list[int] = []
     one = job()
-    one.on_settled(lambda: told.append(1))
+    one.on_settled(lambda: reported.append(1))
     renderer.add("pen", one)
     one.withdraw()
     await turns()
-    assert not told
+    assert not reported
     assert not workshop.engine.batches
     assert workshop.value("inkstream_rasterize_seconds_count") == 0
 
@@ -108,6 +108,6 @@ async def test_a_full_queue_and_a_failed_engine_fail_the_job() -> None:
 async def test_a_callback_added_to_a_settled_job_is_called_at_once() -> None:
     one = job()
     one.withdraw()
-    told: list[int] = []
-    one.on_settled(lambda: told.append(1))
-    assert told == [1]
+    reported: list[int] = []
+    one.on_settled(lambda: reported.append(1))
+    assert reported == [1]

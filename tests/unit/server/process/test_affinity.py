@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux pins
 
 
 def test_every_thread_of_a_pinned_process_stays_on_its_core() -> None:
-    said = run(
+    output = run(
         "import os, threading; from inkstream_server.process.affinity import pin\n"
         "cores = sorted(os.sched_getaffinity(0)); hold = threading.Event()\n"
         "early = threading.Thread(target=hold.wait); early.start()\n"
@@ -25,17 +25,17 @@ def test_every_thread_of_a_pinned_process_stays_on_its_core() -> None:
         "print([os.sched_getaffinity(t) == {cores[-1]} for t in (0, early.native_id)])\n"
         "hold.set()"
     )
-    assert said == "[True, True]"
+    assert output == "[True, True]"
 
 
 def test_a_missing_core_is_refused_with_the_fix() -> None:
-    said = run(
+    output = run(
         "import os; from inkstream_server.process.affinity import pin\n"
         "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
         "try: pin(1)\n"
         "except Exception as error: print(error)"
     )
-    assert said == (
+    assert output == (
         "pin: 2 workers need 2 cores of their own, and this process may use 1: "
         "lower --workers or leave out --pin"
     )

@@ -26,25 +26,25 @@ def test_slow_progress_is_not_stuck(pauses: list[int]) -> None:
 
 
 async def test_a_blocked_loop_is_noticed() -> None:
-    told: queue.Queue[str] = queue.Queue()
-    async with watching(Watchdog(0.05, lambda: None, told.put)):
+    reported: queue.Queue[str] = queue.Queue()
+    async with watching(Watchdog(0.05, lambda: None, reported.put)):
         # Blocks the loop until the watchdog has noticed it.
-        assert told.get(timeout=PATIENCE_SECONDS) == "event loop"
+        assert reported.get(timeout=PATIENCE_SECONDS) == "event loop"
 
 
 async def test_an_engine_that_never_returns_is_noticed_while_the_loop_runs() -> None:
-    told: list[str] = []
+    reported: list[str] = []
     batch = object()
-    async with watching(Watchdog(0.5, lambda: batch, told.append)):
-        await eventually("the engine is found stuck", lambda: bool(told))
+    async with watching(Watchdog(0.5, lambda: batch, reported.append)):
+        await eventually("the engine is found stuck", lambda: bool(reported))
 
 
 async def test_a_cancelled_watchdog_stops_looking() -> None:
-    told: list[str] = []
-    async with watching(Watchdog(0.05, lambda: None, told.append)):
+    reported: list[str] = []
+    async with watching(Watchdog(0.05, lambda: None, reported.append)):
         pass
     await asyncio.to_thread(_await_end_of_thread, "watchdog")
-    assert told == []
+    assert reported == []
 
 
 @asynccontextmanager

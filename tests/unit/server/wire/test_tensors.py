@@ -97,7 +97,7 @@ def test_bytes_reach_the_engine_as_a_view_of_the_message() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"),
+    ("bad", "expected_text"),
     [
         (float("nan"), "NaN"),
         (float("inf"), "inf"),
@@ -106,12 +106,12 @@ def test_bytes_reach_the_engine_as_a_view_of_the_message() -> None:
         (-0.01, "values from -0.01 to 0.5"),
     ],
 )
-def test_a_frame_of_impossible_pixels_is_refused_alone(bad: float, said: str) -> None:
+def test_a_frame_of_impossible_pixels_is_refused_alone(bad: float, expected_text: str) -> None:
     arrival = read(sequences=[1, 2, 3], float32=floats(0, bad, 1).tobytes())
     (group,) = arrival.groups
     assert group.sequences == [1, 3]
     assert [*refused(arrival)] == [2]
-    assert said in refused(arrival)[2]
+    assert expected_text in refused(arrival)[2]
     assert arrival.errors[0].field == "tensors.float32"
 
 
@@ -146,7 +146,7 @@ def test_a_refused_number_stays_used() -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "field", "said"),
+    ("columns", "field", "expected_text"),
     [
         ({"sequences": [1, 2], "uint8": bytes(784)}, "uint8", "expected 1568 bytes .* got 784"),
         ({"sequences": [1], "float32": bytes(784)}, "float32", "expected 3136 bytes .* got 784"),
@@ -161,7 +161,7 @@ def test_a_refused_number_stays_used() -> None:
     ],
 )
 def test_columns_of_different_lengths_refuse_the_message_and_are_named(
-    columns: dict[str, Any], field: str, said: str
+    columns: dict[str, Any], field: str, expected_text: str
 ) -> None:
     arrival = read(**columns)
     assert not arrival.groups
@@ -169,7 +169,7 @@ def test_columns_of_different_lengths_refuse_the_message_and_are_named(
     assert [error.sequence for error in arrival.errors] == [*sequences]
     for error in arrival.errors:
         assert error.field == f"tensors.{field}"
-        with pytest.raises(AssertionError, match=said):
+        with pytest.raises(AssertionError, match=expected_text):
             raise AssertionError(error.message)
 
 

@@ -41,8 +41,8 @@ def test_no_connection_arrives_at_the_socket_that_holds_the_port() -> None:
 def test_a_port_in_use_is_refused_even_if_it_is_shared(shared: bool) -> None:
     with listener(0, shared=shared) as other:
         port = other.getsockname()[1]
-        said = rf"port: cannot listen on 127.0.0.1:{port} .*choose another --port, or 0"
-        with pytest.raises(StartError, match=said), held("127.0.0.1", port):
+        output = rf"port: cannot listen on 127.0.0.1:{port} .*choose another --port, or 0"
+        with pytest.raises(StartError, match=output), held("127.0.0.1", port):
             pass
 
 

@@ -11,5 +11,5 @@ def test_a_supervisor_imports_neither_grpc_nor_an_engine() -> None:
         "print(sorted(heavy & {name.split('.')[0] for name in sys.modules}))"
     )
     command = [sys.executable, "-c", script]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert said.strip() == "[]"
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert output.strip() == "[]"

@@ -59,8 +59,8 @@ def test_the_weight_of_a_writer_grows_with_its_digits_by_the_chosen_power(
     shares = learned.shares[learned.labels >= 0].reshape(-1, FEW.digit_drawings).sum(axis=1)
     assert shares.mean() == pytest.approx(mixture.digit_repeats)
     of_first = np.array([glyph.writer == first for glyph in [*digits, *theirs * 8]])
-    heard = shares[of_first].sum() / (shares[~of_first].sum() / 20)
-    assert heard == pytest.approx(9 ** (1 - evenness))
+    received = shares[of_first].sum() / (shares[~of_first].sum() / 20)
+    assert received == pytest.approx(9 ** (1 - evenness))
 
 
 def test_no_two_drawings_of_a_digit_are_alike(glyphs: list[Glyph]) -> None:
@@ -120,9 +120,9 @@ def test_a_set_holds_one_part_and_halves_beside_wholes(glyphs: list[Glyph]) -> N
 
 
 def test_prepare_draws_and_splits_everything_and_reports_progress(small_ink: Path) -> None:
-    told: list[int] = []
-    parts = prepare(FEW, small_ink, told.append)
-    assert sum(told) > 1000
+    reported: list[int] = []
+    parts = prepare(FEW, small_ink, reported.append)
+    assert sum(reported) > 1000
     assert parts.glyphs["uji/digits.jsonl.gz"] == 300
     assert len(parts.learned.frames) == len(parts.learned.labels)
     for split in parts.splits.values():

@@ -20,12 +20,12 @@ def test_a_glyph_without_ink_is_drawn_blank() -> None:
 
 
 def test_the_widths_of_a_glyph_are_adjacent_and_progress_is_reported_for_each_glyph() -> None:
-    told: list[int] = []
-    frames = render_all([(STICK, False), (ANGLE, False)], (2.0, 3.0), told.append)
+    reported: list[int] = []
+    frames = render_all([(STICK, False), (ANGLE, False)], (2.0, 3.0), reported.append)
     assert frames.shape == (4, 28, 28)
     assert frames[0].sum() < frames[1].sum()
     assert frames[2].sum() < frames[3].sum()
-    assert sum(told) == 2
+    assert sum(reported) == 2
 
 
 def test_no_glyphs_give_no_frames() -> None:

@@ -8,27 +8,27 @@ from inkstream.cli.board.server_watch import ServerWatch
 
 
 def test_a_lost_and_a_new_connection_are_reported_once_each() -> None:
-    told: list[dict[str, Any]] = []
-    watch = ServerWatch(told.append)
+    reported: list[dict[str, Any]] = []
+    watch = ServerWatch(reported.append)
     lost = ConnectionEvent(ConnectionState.LOST, "here:1", error=ConnectionLost("it broke"))
     for state in (ConnectionState.CONNECTING, ConnectionState.OPEN, ConnectionState.DRAINING):
         watch.take(ConnectionEvent(state, "here:1"))
-    assert told == []
+    assert reported == []
     watch.take(lost)
     watch.take(lost)
     assert watch.state == {"state": "gone", "why": "it broke"}
     watch.take(ConnectionEvent(ConnectionState.OPEN, "here:1"))
-    assert [state["state"] for state in told] == ["gone", "ready"]
+    assert [state["state"] for state in reported] == ["gone", "ready"]
 
 
 def test_an_idle_server_is_checked() -> None:
-    told: list[dict[str, Any]] = []
-    watch = ServerWatch(told.append)
-    answers = iter([None, ConnectionFailed("nobody is there"), None])
+    reported: list[dict[str, Any]] = []
+    watch = ServerWatch(reported.append)
+    answers = iter([None, ConnectionFailed("connection refused"), None])
 
     def question() -> None:
         error = next(answers, None)
-        if len(told) == 2:
+        if len(reported) == 2:
             watch.stop()
         if error is not None:
             raise error
@@ -37,4 +37,4 @@ def test_an_idle_server_is_checked() -> None:
     asking.start()
     asking.join(30)
     assert not asking.is_alive()
-    assert told == [{"state": "gone", "why": "nobody is there"}, {"state": "ready"}]
+    assert reported == [{"state": "gone", "why": "connection refused"}, {"state": "ready"}]

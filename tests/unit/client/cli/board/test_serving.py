@@ -65,11 +65,11 @@ class Stream:
 
     def next(self) -> tuple[str, dict[str, Any], int]:
         """Kind, body and number of the next event; ("", {}, 0) at the end."""
-        said = {"event": "", "data": "{}", "id": "0"}
+        fields = {"event": "", "data": "{}", "id": "0"}
         while (line := self.answer.readline()) not in (b"\n", b""):
             key, _, value = line.decode().strip().partition(": ")
-            said[key] = value
-        return said["event"], json.loads(said["data"]), int(said["id"])
+            fields[key] = value
+        return fields["event"], json.loads(fields["data"]), int(fields["id"])
 
     def close(self) -> None:
         self.answer.close()
@@ -89,10 +89,10 @@ def board() -> Iterator[Board]:
 
 
 def error_of(answer: http.client.HTTPResponse) -> dict[str, str]:
-    said = json.loads(answer.read())
-    assert set(said) == {"error"}
-    assert set(said["error"]) == {"field", "value", "fix"}
-    return dict(said["error"])
+    fields = json.loads(answer.read())
+    assert set(fields) == {"error"}
+    assert set(fields["error"]) == {"field", "value", "fix"}
+    return dict(fields["error"])
 
 
 def test_the_page_is_self_contained(board: Board) -> None:

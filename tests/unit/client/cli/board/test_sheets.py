@@ -26,7 +26,7 @@ def sheet(desk: Desk) -> Sheet:
     return Sheet(lambda on_result: desk.pen(on_result, units="px"))
 
 
-def told(sheet: Sheet) -> list[tuple[str, dict[str, Any]]]:
+def messages(sheet: Sheet) -> list[tuple[str, dict[str, Any]]]:
     messages = sheet.mailbox.read(sheet.mailbox.begin(), 0, 0)
     assert messages is not None
     return [(message.kind, message.body) for message in messages]
@@ -54,7 +54,7 @@ def test_answers_name_strokes_by_the_pages_numbers(desk: Desk, sheet: Sheet) -> 
     write(sheet, *stroke(40), *stroke(42))
     desk.sent()
     desk.answer(1, [1, 2], PROVISIONAL)
-    ((kind, body),) = told(sheet)
+    ((kind, body),) = messages(sheet)
     assert (kind, body["strokes"], body["digit"]) == ("answer", [40, 42], None)
 
 
@@ -71,13 +71,13 @@ def test_events_out_of_order_are_repaired_or_ignored(desk: Desk, sheet: Sheet) -
     # Down while it is down: the previous stroke has ended.
     write(sheet, Down(1, (POINT,)), Down(2, (POINT,)), Up(), Up())
     assert kinds(desk.sent()).count("stroke_end") == 2
-    assert told(sheet) == []
+    assert messages(sheet) == []
 
 
 def test_a_stroke_that_is_erased_while_it_is_drawn_ends(desk: Desk, sheet: Sheet) -> None:
     write(sheet, Down(1, (POINT,)), Erase(1), Move((NEXT,)), Up(), *stroke(2))
     assert kinds(desk.sent())[-3:] == ["stroke_begin", "points", "stroke_end"]
-    assert told(sheet) == []
+    assert messages(sheet) == []
 
 
 def test_a_full_buffer_is_reported_and_later_ink_keeps_its_numbers() -> None:
@@ -86,14 +86,14 @@ def test_a_full_buffer_is_reported_and_later_ink_keeps_its_numbers() -> None:
     many = Move((NEXT,) * 4)
     write(sheet, Down(1, (POINT, NEXT)), many, Up(), Down(2, (NEXT,)), many)
     write(sheet, Down(3, (POINT, NEXT)), Up(), Down(4, (POINT,)), many, Up())
-    assert [body["strokes"] for _, body in told(sheet)] == [[1], [2], [3], [4]]
-    assert all("wait to be sent" in body["message"] for _, body in told(sheet))
+    assert [body["strokes"] for _, body in messages(sheet)] == [[1], [2], [3], [4]]
+    assert all("wait to be sent" in body["message"] for _, body in messages(sheet))
     desk.sent()
     write(sheet, *stroke(5))
     # The fourth never began, so the fifth is the pen's fourth.
     assert [it.stroke_begin.stroke for it in desk.sent() if it.HasField("stroke_begin")] == [4]
     desk.answer(1, [4], PROVISIONAL)
-    assert told(sheet)[-1][1]["strokes"] == [5]
+    assert messages(sheet)[-1][1]["strokes"] == [5]
 
 
 def test_a_page_that_writes_for_long_uses_bounded_memory(desk: Desk, sheet: Sheet) -> None:
@@ -112,7 +112,7 @@ def test_each_page_has_a_pen_and_pages_are_limited(desk: Desk) -> None:
     with pytest.raises(NoRoom):
         sheets.open("three")
     sheets.tell("server", {"state": "gone"})
-    assert told(one) == told(two) == [("server", {"state": "gone"})]
+    assert messages(one) == messages(two) == [("server", {"state": "gone"})]
     write(one, *stroke(1))
     sheets.close("one", one)
     assert kinds(desk.sent())[-1] == "close"
@@ -128,4 +128,4 @@ def test_writing_on_a_closed_page_is_an_error(desk: Desk, sheet: Sheet) -> None:
     write(sheet, Down(1, (POINT,)))
     sheet.close()
     write(sheet, Move((NEXT,)), *stroke(2), Clear())
-    assert "closed" in told(sheet)[-1][1]["message"]
+    assert "closed" in messages(sheet)[-1][1]["message"]

@@ -69,7 +69,7 @@ def test_other_machines_reach_it_only_with_insecure_listen(
     allowed = board(fake, "--host", "0.0.0.0", "--insecure-listen", "--no-open")
     assert allowed.exit_code == 130
     assert "not encrypted" in allowed.stderr
-    assert "0.0.0.0" not in allowed.stdout, "nobody can open that"
+    assert "0.0.0.0" not in allowed.stdout, "a browser cannot open that address"
 
 
 def test_a_taken_port_and_a_foreign_address_are_named(fake: FakeServer, opened: list[str]) -> None:
@@ -84,8 +84,8 @@ def test_a_taken_port_and_a_foreign_address_are_named(fake: FakeServer, opened: 
 
 
 def test_a_missing_server_is_reported_at_the_start(opened: list[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        address = f"127.0.0.1:{nobody.getsockname()[1]}"
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
     ended = CliRunner().invoke(app, ["board", "--server", address, "--no-open"])
     assert ended.exit_code == 3
     assert not ended.stdout

@@ -158,19 +158,19 @@ def test_recognize_continues_after_a_bad_file_and_reports_it(run: Run, tmp_path:
     files = [tmp_path / n for n in ("absent.png", "broken.npy", "wide.npy", "good.npy")]
     shown = run("recognize", "--json", *files)
     assert shown.exit_code == 2
-    said = only_object(shown)
-    assert [row["digit"] for row in said["results"]] == [4]
-    assert said["failures"] == 5, shown.stderr
+    printed = only_object(shown)
+    assert [row["digit"] for row in printed["results"]] == [4]
+    assert printed["failures"] == 5, shown.stderr
     for name in ("absent.png", "broken.npy", "wide.npy[1]", "good.npy[0]"):
         assert name in shown.stderr
-    assert [(Path(error["file"]).name, error["index"]) for error in said["errors"]] == [
+    assert [(Path(error["file"]).name, error["index"]) for error in printed["errors"]] == [
         ("absent.png", None),
         ("broken.npy", None),
         ("wide.npy", 0),
         ("wide.npy", 1),
         ("good.npy", 0),
     ]
-    assert all(error["error"] for error in said["errors"])
+    assert all(error["error"] for error in printed["errors"])
 
 
 def test_recognize_takes_the_pictures_and_arrays_of_a_folder(run: Run, tmp_path: Path) -> None:

@@ -339,7 +339,7 @@ def test_a_tablet_is_followed_until_it_is_interrupted(
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "expected_times"),
     [
         ([], (0, 0)),
         (["--quiet-ms", 900], (900, 0)),
@@ -351,12 +351,12 @@ def test_quiet_times_reach_the_server_which_chooses_missing_ones(
     fake: FakeServer,
     monkeypatch: pytest.MonkeyPatch,
     options: list[object],
-    told: tuple[int, int],
+    expected_times: tuple[int, int],
 ) -> None:
     monkeypatch.setattr(_pen, "Tablet", lambda _: _Tablet(two_strokes()))
     assert run("pen", "--server", fake.address, *options).exit_code == 0
     (opening,) = fake.openings
-    assert (opening.quiet_ms, opening.short_quiet_ms) == told
+    assert (opening.quiet_ms, opening.short_quiet_ms) == expected_times
 
 
 def test_a_digit_gets_its_final_answer_if_the_tablet_is_unplugged(
@@ -413,18 +413,18 @@ def test_without_a_tablet_there_is_an_error_in_one_sentence(
 async def test_pages_are_shown_as_they_are_written(fake: FakeServer, is_terminal: bool) -> None:
     console = Console(file=io.StringIO(), force_terminal=is_terminal, width=60)
     pages = [Page(1), Page(2)]
-    heard: list[GlyphResult] = []
+    received: list[GlyphResult] = []
     with live_view(pages, console) as on_answer:
 
         def note(page: Page, result: GlyphResult, seconds: float | None) -> None:
-            heard.append(result)
+            received.append(result)
             assert seconds is not None
             on_answer(page, result, seconds)
 
         await write_pages(ServerOptions(fake.address), write_digits(2), pages, note)
     assert [page.labels for page in pages] == [["0"], ["1"]]
     assert all(len(page.answers) == len(page.latencies) == 1 for page in pages)
-    assert sorted(result.state for result in heard) == ["final"] * 2 + ["provisional"] * 2
+    assert sorted(result.state for result in received) == ["final"] * 2 + ["provisional"] * 2
     assert isinstance(console.file, io.StringIO)
     shown = console.file.getvalue()
     assert "pen  1" in shown or "pen 1" in shown
