@@ -48,7 +48,7 @@ class Sweep:
     title: str
     about: str
     grows: str
-    """What the points count."""
+    """The unit of the points."""
     points: Sequence[int]
     measure: Callable[[Digits, int], Mapping[str, Figures]]
     columns: Sequence[Cell]

@@ -1,4 +1,4 @@
-"""Measures a rolling restart as one client sees it: two servers restart in turn under steady load.
+"""Measures a rolling restart from one client: two servers restart in turn under steady load.
 
     python -m benchmarks.rolling --rounds 3
 
@@ -34,7 +34,7 @@ SETTLE_SECONDS = 1.0
 
 @dataclass(slots=True)
 class Seen:
-    """What the client saw."""
+    """The results at the client."""
 
     images: list[float] = field(default_factory=list)
     """Seconds until each answer."""
@@ -56,7 +56,7 @@ class Seen:
 @click.option("--kill", is_flag=True, help="Kill the servers (-9) rather than end them.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures here.")
 def main(rounds: int, rate: float, pens: int, kill: bool, json_path: Path | None) -> None:
-    """Restart two servers in turn behind one client and print what it saw."""
+    """Restart two servers in turn behind one client; print latencies and lost answers."""
     os.sched_setaffinity(0, {processes.LOAD_CORE})
     number = signal.SIGKILL if kill else signal.SIGTERM
     figures = uvloop.run(_measure(mnist(), rounds, rate, pens, number))

@@ -1,7 +1,7 @@
-"""Uses a server for a long time in every way there is, and looks whether anything is left behind.
+"""Uses a server for a long time in every way, and checks that nothing leaks.
 
-Fails when memory grows over the second half, when descriptors, threads, streams or the queue do not come
-back to where they began, or when the server's own counters do not add up to the last item.
+Fails if memory grows over the second half, if descriptors, threads, streams or the queue do not return to
+their start, or if the server's own counters do not add up to the last item.
 """
 
 import asyncio
@@ -30,16 +30,16 @@ from benchmarks.servers import processes
 from benchmarks.servers.processes import Running
 
 LOOK_SECONDS = 2.0
-"""Between two looks at the process."""
+"""Time between two samples of the process."""
 
 GROWTH_AT_MOST = 0.02
-"""Of resident memory, over the second half of the run; see `growth`."""
+"""Largest growth of resident memory over the second half of the run; see `growth`."""
 
 CALM_SECONDS = 20.0
 """How long the server may take to release everything after the last call."""
 
 WARM_SECONDS = 15.0
-"""Of the same use before the first look, so that memory allocated once does not count as growth."""
+"""Time of the same use before the first sample, so that memory allocated once does not count as growth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Look:
     resident_mb: float
     descriptors: int
     threads: int
-    """Without those of gRPC's pool."""
+    """Threads without those of gRPC's pool."""
     streams: float
     queue: float
 
@@ -66,7 +66,7 @@ class Leftovers(Exception):
 
 
 def look(server: Running, began: float) -> Look:
-    """Look at a server's process and at its page of metrics."""
+    """Sample a server's process and its page of metrics."""
     # Read before the scrape, which uses a thread and a descriptor itself.
     process = Path(f"/proc/{server.pid}")
     descriptors = len(list((process / "fd").iterdir()))
@@ -154,7 +154,7 @@ async def soak(server: Running, callers: Callers, seconds: float, console: Conso
 
 
 async def calm(server: Running, like: Look | None = None) -> Look:
-    """Look until every stream is gone and, where `like` is given, the server holds no more than then.
+    """Wait until every stream is gone and, if `like` is given, the server holds no more than then.
 
     Raises:
         Leftovers: the server still holds something after CALM_SECONDS.

@@ -1,1 +1,1 @@
-"""Defines what `make bench` measures under which load, and the targets for it. Leaves output to `report/`."""
+"""Defines the cases of `make bench`, their load and their targets. Leaves output to `report/`."""

@@ -1,4 +1,4 @@
-"""The cases of `make bench`: what each measures, beside which floor and under which load."""
+"""The cases of `make bench`: what each measures, its floor and its load."""
 
 import re
 from collections.abc import Callable, Iterator

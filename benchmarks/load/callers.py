@@ -1,4 +1,4 @@
-"""Callers who check every answer: a flood, one who waits for each answer, arrivals at random."""
+"""Callers that check every answer: a flood, one caller that waits for each answer, random arrivals."""
 
 import gc
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ def ask_all(
 def ask_over(
     opened: Sequence[Stream], target: Running, digits: Digits, messages: int, per_message: int
 ) -> Figures:
-    """Do what `ask_all` does over streams that are open and unused; end them."""
+    """Like `ask_all`, over streams that are open and unused; ends them."""
     firsts = range(0, messages * per_message, per_message)
     sent = [frames(request(digits, first, per_message)) for first in firsts]
     everything = [frame for message in sent for frame in message] + HALF_CLOSE
@@ -76,7 +76,7 @@ def poisson(
     """Send single images at random moments (Poisson), whether or not the server keeps up.
 
     Latency counts from the moment at which an image should have left, so a delay of the sender is part
-    of it, whoever caused it.
+    of it.
 
     Args:
         target: the server.

@@ -22,13 +22,13 @@ MEMORY = "MB"
 PERCENTILES = {"p50 ms": 50.0, "p90 ms": 90.0, "p99 ms": 99.0, "p99.9 ms": 99.9}
 P50, P90, P99, _ = PERCENTILES
 LATE = "sent late p99 ms"
-"""How late the load generator sent, which is part of the latencies."""
+"""Delay of the load generator, which is part of the latencies."""
 
 INKSTREAM, RAW, STUBS = "inkstream", "floor, raw", "floor, stubs"
 
 
 class Meter:
-    """Measures what a server spends from now on."""
+    """Measures processor time and memory of a server from now on."""
 
     def __init__(self, target: Running) -> None:
         """Start measuring `target`."""

@@ -1,4 +1,4 @@
-"""The heaviest load: `h2load`, written in C, posts whole streams that were built before."""
+"""The heaviest load: `h2load`, written in C, posts whole streams that were built beforehand."""
 
 import re
 import shutil
@@ -67,7 +67,7 @@ def flood(target: Running, digits: Digits, load: Load) -> Figures:
     figures = meter.figures(load.images, float(found[1]) * (0.001 if found[2] == "ms" else 1))
     answered = _counted(target) - counted
     if target.metrics and answered != load.images:
-        raise Wrong(f"of {load.images:,} images {answered:,.0f} were answered well")
+        raise Wrong(f"of {load.images:,} images {answered:,.0f} were answered rightly")
     return figures
 
 

@@ -1,4 +1,4 @@
-"""The client library as people use it. Every answer is checked."""
+"""Load from the client library. Checks every answer."""
 
 import asyncio
 import threading

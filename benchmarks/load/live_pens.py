@@ -1,4 +1,4 @@
-"""Live pens: real ink in real time over many streams, and how soon each pen-up is answered."""
+"""Live pens: real ink in real time over many streams, and the time from each pen-up to its answer."""
 
 import asyncio
 import gc
@@ -20,7 +20,7 @@ from benchmarks.load.writing import Script, scripts
 from benchmarks.servers import processes
 
 LATE_SECONDS = 0.050
-"""The most that the 99th percentile may be: a writer feels such an answer as immediate."""
+"""Limit of the 99th percentile: such an answer feels immediate to a writer."""
 WARM_SECONDS = 2.0
 """Left out of the figures, because all pens open at once, which devices do not."""
 DRAIN_SECONDS = 60.0
@@ -40,7 +40,7 @@ class Writing:
     p99_ms: float
     worst_ms: float
     sent_late_p99_ms: float
-    """How late the load generator sent, which is part of the latencies."""
+    """Delay of the load generator, which is part of the latencies."""
     cpu: float
     """Share of its core that the server used."""
     packets_per_second: float

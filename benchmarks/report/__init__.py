@@ -1,1 +1,1 @@
-"""Shows figures: tables, JSON, pictures, and the machine they come from. Measures nothing."""
+"""Shows figures as tables, JSON and pictures, and names the machine. Measures nothing."""
