@@ -151,7 +151,7 @@ def running_server(
         for line in stderr_file.read_text().splitlines()
         if "never retrieved" in line or "Traceback" in line or "was destroyed" in line
     ]
-    assert not complaints, f"the server complained:\n{stderr_file.read_text()}"
+    assert not complaints, f"the server logged an error:\n{stderr_file.read_text()}"
 
 
 def _await_ready(

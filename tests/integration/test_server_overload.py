@@ -43,7 +43,8 @@ async def test_a_caller_that_reads_no_answers_is_ended_with_a_reason_and_its_nei
         for first in (0, FRAMES):
             await deaf.send(sequences=range(first, first + FRAMES), uint8=BLANK * FRAMES)
         await eventually(
-            "the deaf stream's end", lambda: server.metrics().value("inkstream_streams") == 1
+            "the end of the stalled stream",
+            lambda: server.metrics().value("inkstream_streams") == 1,
         )
         await neighbour.flows()
         # Reading late gives the answers in order, then the reason.
@@ -74,7 +75,7 @@ async def test_a_caller_that_reads_no_answers_counts_towards_the_limits_until_it
         with pytest.raises(grpc.aio.AioRpcError, match="has read no answer for"):
             await deaf.receive_all()
         await eventually(
-            "its place is free",
+            "the stream no longer counts",
             lambda: server.metrics().total("grpc_server_handled_total", grpc_code=EXHAUSTED) == 2,
         )
         await (await open_stream(another)).finish()

@@ -91,7 +91,7 @@ async def test_a_drain_under_load_loses_no_accepted_item(
         server.signal(number)
         for each in steady:
             await each.ended()
-            assert each.stream.answers.draining, "ended without a word"
+            assert each.stream.answers.draining, "ended without a drain notice"
             assert each.stream.answers.order == [*range(each.sent)]
             assert await each.stream.code() is grpc.StatusCode.OK
     assert server.wait() == 0
@@ -130,7 +130,7 @@ async def test_a_draining_server_refuses_new_streams_and_reports_not_serving(
         # A stream that is still opening when the drain begins is refused without a notice.
         await eventually("the first answer", lambda: bool(busy.stream.answers.order))
         server.signal()
-        await eventually("word of the drain", lambda: busy.stream.answers.draining)
+        await eventually("the drain notice", lambda: busy.stream.answers.draining)
 
         during = await health_of(channel).Check(check)
         assert during.status == health_pb2.HealthCheckResponse.NOT_SERVING

@@ -42,7 +42,7 @@ async def kill(server: RunningServer, worker: int, number: signal.Signals = sign
     """End a worker, and wait for the next one in its place."""
     pid = workers_of(server)[worker]
     os.kill(pid, number)
-    await eventually("another in its place", lambda: workers_of(server)[worker] != pid)
+    await eventually("its replacement", lambda: workers_of(server)[worker] != pid)
 
 
 async def stream_on_each(server: RunningServer, service: AsyncExitStack) -> list[Stream]:
@@ -189,7 +189,7 @@ async def test_repeated_deaths_of_workers_end_the_server_and_drain_the_others(
         for stream in streams:
             with suppress(*LOST):
                 drained += (await stream.receive_all()).draining
-        assert drained, "the living worker's streams ended without a word"
+        assert drained, "the living worker's streams ended without a drain notice"
     assert server.wait() == 1
     assert "worker 1 ended with exit code -9, after 1 restarts in a row" in server.stderr()
     assert not server.ready_file.exists()
@@ -209,7 +209,7 @@ async def test_a_drain_empties_every_worker(
         for stream in streams:
             answers = await stream.receive_until(1000)
             while not answers.draining:
-                assert await stream.receive() is not None, "ended without a word"
+                assert await stream.receive() is not None, "ended without a drain notice"
             await stream.finish()
             assert answers.order == [*range(1000)]
             assert await stream.code() is grpc.StatusCode.OK
@@ -240,7 +240,7 @@ async def test_a_worker_that_gets_sigterm_is_drained_and_replaced(
             await stream.receive_until(8)
         await kill(server, 0, signal.SIGTERM)
         metrics = server.metrics()
-        assert metrics.total("inkstream_items_total") == 8 * len(streams), "its last words are lost"
+        assert metrics.total("inkstream_items_total") == 8 * len(streams), "its last report is lost"
         assert metrics.value("inkstream_worker_streams", worker="0") == 0
         await eventually("all serve", lambda: server.metrics().value("inkstream_workers") == 2)
         for stream in streams:

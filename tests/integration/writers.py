@@ -105,7 +105,7 @@ class Writer:
         assert self.answered == self.sent, f"{self.sent - self.answered} images lost"
         assert not self.errors, self.errors[:3]
         answered = [result.strokes for result in self.finals]
-        assert answered == self.written, "digits lost, doubled, torn or joined"
+        assert answered == self.written, "digits were lost, repeated, split or joined"
         assert [result.glyph for result in self.finals] == list(range(1, len(self.written) + 1))
 
 

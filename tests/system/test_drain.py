@@ -25,6 +25,6 @@ async def test_streams_end_with_ok_before_their_connection_gets_goaway(
         responses = [*writing.listen(10)]  # To the end of the connection.
         assert responses[:2] == ["grpc-status 0", "GOAWAY NO_ERROR"]
         assert [*resting.listen(10)] == ["GOAWAY NO_ERROR"]
-        assert writing.is_hung_up_on
-        assert resting.is_hung_up_on
+        assert writing.is_disconnected
+        assert resting.is_disconnected
     assert server.wait() == 0

@@ -178,7 +178,9 @@ async def test_a_host_that_fails_every_call_but_reports_health_loses_no_item(
         put_aside = fleet.proxy.put_aside(ill)
         # It has no streams, so the next one goes there first and is retried elsewhere.
         async with writing(fleet, mnist):
-            await eventually("Envoy notes it", lambda: fleet.proxy.put_aside(ill) > put_aside)
+            await eventually(
+                "Envoy logs the ejection", lambda: fleet.proxy.put_aside(ill) > put_aside
+            )
 
 
 async def test_a_host_that_fails_every_call_is_ejected_even_with_one_other_host_left(
@@ -191,4 +193,4 @@ async def test_a_host_that_fails_every_call_is_ejected_even_with_one_other_host_
     await settled(fleet, 0, 1)
     put_aside = fleet.proxy.put_aside(ill)
     async with writing(fleet, mnist):
-        await eventually("Envoy notes it", lambda: fleet.proxy.put_aside(ill) > put_aside)
+        await eventually("Envoy logs the ejection", lambda: fleet.proxy.put_aside(ill) > put_aside)

@@ -61,7 +61,7 @@ async def test_a_host_of_another_authority_gets_no_stream(fleet: Fleet) -> None:
     await asyncio.to_thread(fleet.start, stranger, tls=RENEWED)
     fleet.proxy.list_hosts(fleet.machines)
     refused = r"cluster\.servers\.ssl\.fail_verify_error"
-    await eventually("it is found out", lambda: fleet.proxy.count(refused) >= 2)
+    await eventually("the handshake fails", lambda: fleet.proxy.count(refused) >= 2)
     assert fleet.proxy.healthy() == {ours.address}
     for _ in range(4):
         await recognize(fleet, AUTHORITIES.devices.certificate)
@@ -79,7 +79,7 @@ async def test_renewed_certificates_apply_to_new_connections_and_open_ones_conti
             "the new host is trusted", lambda: newcomer.address in fleet.proxy.healthy()
         )
         updates = r"listener.*ssl_context_update_by_sds"
-        await eventually("they are taken up", lambda: fleet.proxy.count(updates) >= 2)
+        await eventually("the new certificates are used", lambda: fleet.proxy.count(updates) >= 2)
         # One host has a stream, so the next one goes to the other.
         await recognize(fleet, RENEWED.devices.certificate)
         assert fleet.items(newcomer) == 1

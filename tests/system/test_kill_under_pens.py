@@ -86,7 +86,7 @@ class Writer:
         for _ in range(self.due):
             assert self.answered.acquire(timeout=PATIENCE_SECONDS), "no answers any more"
             assert not self.errors, f"{len(self.errors)} errors, the first: {self.errors[0]!r}"
-        assert self.finals == self.written, "digits lost, doubled, torn or joined"
+        assert self.finals == self.written, "digits were lost, repeated, split or joined"
         self.due, self.rounds = 0, threading.Semaphore(0)
 
 

@@ -133,7 +133,7 @@ async def test_a_certificate_with_five_days_left_opens_a_ticket_and_does_not_pag
 
         # It fires when it has been so for an hour.
         await eventually(
-            "the alert holds",
+            "the alert's condition holds",
             lambda: alerts()["InkstreamCertificateExpires"]["state"] == "pending",
         )
         urgent = alerts()["InkstreamCertificateExpiresNow"]
@@ -173,14 +173,14 @@ async def test_streams_refused_at_a_limit_open_a_ticket(tmp_path: Path) -> None:
             return str(rules["InkstreamStreamsRefused"]["state"])
 
         looked = 'grpc_server_started_total{grpc_method="StreamRecognize"}'
-        await eventually("it has looked", lambda: prometheus.ask(looked, time()) != [])
+        await eventually("Prometheus has scraped", lambda: prometheus.ask(looked, time()) != [])
         async with stub(server.address) as service:
             stays = await open_stream(service)
             for _ in range(20):
                 with pytest.raises(grpc.aio.AioRpcError, match="its limit"):
                     await open_stream(service)
             # It fires when it has been so for five minutes.
-            await eventually("the alert holds", lambda: state() == "pending")
+            await eventually("the alert's condition holds", lambda: state() == "pending")
             await stays.finish()
 
 
@@ -204,4 +204,4 @@ async def test_prometheus_keeps_the_exemplars_of_latencies(tmp_path: Path) -> No
             }
 
         kept = {("tensor", TRACE), ("ink", TRACE)}
-        await eventually("it has looked", lambda: found() == kept)
+        await eventually("Prometheus has scraped", lambda: found() == kept)

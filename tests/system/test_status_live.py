@@ -97,7 +97,7 @@ def test_the_page_reports_that_the_server_is_gone(browser: Browser, scene: Scene
     page.route("**/metrics", lambda route: route.abort())
     page.wait_for_selector("#state.gone")
     assert page.locator("#state").inner_text() == "unreachable"
-    assert re.search(r"\d", figure(page, "streams open")), "what was known is kept"
+    assert re.search(r"\d", figure(page, "streams open")), "earlier figures stay"
     page.close()
 
 
@@ -119,7 +119,9 @@ def test_the_page_shows_how_long_a_server_is_silent_and_draws_no_points_meanwhil
             silent = seconds_silent(page)
             # Until the page abandons one request and sends the next.
             page.wait_for_event("requestfailed")
-            assert page.evaluate("points.length") - before <= 1, "one may have been on its way"
+            assert page.evaluate("points.length") - before <= 1, (
+                "one request may have been in flight"
+            )
             assert seconds_silent(page) > silent
         finally:
             server.process.send_signal(signal.SIGCONT)

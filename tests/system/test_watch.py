@@ -40,7 +40,7 @@ def watching(folder: Path, prometheus: str) -> Iterator[dict[str, str]]:
         finally:
             os.killpg(running.pid, signal.SIGINT)
     assert running.returncode == 0
-    assert not [*folder.iterdir()], "it leaves nothing behind"
+    assert not [*folder.iterdir()], "no file is left behind"
 
 
 def free_port() -> int:

@@ -78,7 +78,7 @@ async def test_a_process_whose_engine_hangs_ends_and_writes_its_stacks(
         answer.cancel()
     assert code == EXIT_STUCK
     assert "event loop" in server.running.stderr()
-    assert "faulty_server.py" in server.running.stderr(), "the stacks name the culprit"
+    assert "faulty_server.py" in server.running.stderr(), "the stacks name the hung engine"
     promises.kept(
         "engine hangs",
         "the process ends within --stuck-timeout with exit 70 and its stacks, so that a "

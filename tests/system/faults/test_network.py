@@ -72,7 +72,7 @@ async def test_a_cut_cable_is_detected_on_both_sides_and_loses_no_items(
         network.freeze()
         # PATIENCE_SECONDS is the promise: 30 s.
         await eventually(
-            "both sides let go of a stream whose cable is cut",
+            "both sides end a stream whose cable is cut",
             lambda: not streams() and ConnectionState.LOST in states,
         )
         answer = client.submit(images[0])

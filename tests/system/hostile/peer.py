@@ -41,7 +41,7 @@ class Peer:
     def __init__(self, connection: socket.socket) -> None:
         self.responses: Counter[str] = Counter()
         """The server's responses by status or error, with counts."""
-        self.is_hung_up_on = False
+        self.is_disconnected = False
         self._connection = connection
         self._received = b""
         self._decoder = Decoder()
@@ -52,21 +52,21 @@ class Peer:
             for frame in frames:
                 self._connection.sendall(frame)
         except ConnectionError:
-            self.is_hung_up_on = True
+            self.is_disconnected = True
 
     def listen(self, messages: int, seconds: float = 20.0) -> Counter[str]:
         """Read until this many responses came, the server disconnected, or it sends nothing for `seconds`."""
         self._connection.settimeout(seconds)
         try:
-            while self.responses.total() < messages and not self.is_hung_up_on:
+            while self.responses.total() < messages and not self.is_disconnected:
                 received = self._connection.recv(1 << 16)
-                self.is_hung_up_on = not received
+                self.is_disconnected = not received
                 self._received += received
                 self._parse()
         except TimeoutError:
             pass
         except ConnectionError:
-            self.is_hung_up_on = True
+            self.is_disconnected = True
         return self.responses
 
     def _parse(self) -> None:

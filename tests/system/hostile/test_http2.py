@@ -90,7 +90,7 @@ def endless_headers(address: str) -> Counter[str]:
         flood = ContinuationFrame(1, field).serialize() * 64
         for _ in range(256):
             peer.send(flood)
-            if peer.is_hung_up_on:
+            if peer.is_disconnected:
                 break
         return peer.listen(1, 2)
 
@@ -145,7 +145,7 @@ def silence(address: str) -> Counter[str]:
             peer.send(PREFACE[:12])
         for peer in peers:
             peer.listen(2)  # Settings, and then nothing but the end.
-            counts["hung up"] += peer.is_hung_up_on
+            counts["disconnects"] += peer.is_disconnected
     return counts
 
 
@@ -154,7 +154,7 @@ def pings(address: str) -> Counter[str]:
     with connected(address) as peer:
         peer.send(b"".join(PingFrame(0, bytes(8)).serialize() for _ in range(1000)))
         responses = peer.listen(2)  # GOAWAY, and then the end.
-        assert peer.is_hung_up_on
+        assert peer.is_disconnected
         return responses
 
 
@@ -167,7 +167,7 @@ ATTACKS: dict[Attack, dict[str, int] | None] = {
     slow_drip: {"grpc-status 4": 50},
     long_prefixes: {"grpc-status 8": 100},
     gzip_bombs: {"grpc-status 8": 20},
-    silence: {"hung up": 50},
+    silence: {"disconnects": 50},
     pings: {"GOAWAY ENHANCE_YOUR_CALM": 1},
 }
 

@@ -110,7 +110,7 @@ class AnyInterleaving(RuleBasedStateMachine):
     )
     def waiter_puts(self, waiter: int, count: int, kind: int) -> None:
         woken = self.outbox.put(self.waiters[waiter].parcel(count, kind))
-        assert woken or not self.must_wake, "the writer sleeps on"
+        assert woken or not self.must_wake, "the writer is not woken"
         self.must_wake = False
 
     @rule()
@@ -161,7 +161,7 @@ class AnyInterleaving(RuleBasedStateMachine):
             if answered:
                 self.exchange.receive(results(answered))
         for waiter in self.waiters:
-            assert sorted(waiter.answers) == list(range(waiter.put)), "each exactly once"
+            assert sorted(waiter.answers) == list(range(waiter.put)), "each image exactly once"
             for position, answer in waiter.answers.items():
                 assert isinstance(answer, InvalidImage) or answer == position % 10
 

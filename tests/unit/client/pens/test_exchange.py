@@ -139,7 +139,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         """Check that a sender which sleeps beyond the next due time is woken."""
         asleep = self.sleeps_until
         if asleep is not None and due < asleep:
-            assert woken, "the writer sleeps on"
+            assert woken, "the writer is not woken"
         if woken:
             self.sleeps_until = None
 
@@ -203,7 +203,7 @@ class AnyInterleaving(RuleBasedStateMachine):
             self.paper.read(message)
             return
         left = self.outbox.seconds_left()
-        assert at_once is False or left is None, "something waits and did not leave"
+        assert at_once is False or left is None, "waiting events were not sent"
         self.sleeps_until = float("inf") if left is None else self.clock.now + left
 
     @rule(seconds=st.sampled_from([0.001, PACKET, 1.0]))
@@ -265,7 +265,7 @@ class AnyInterleaving(RuleBasedStateMachine):
                 for result in self.paper.due
             )
             if journal.erased and not journal.waiting:
-                assert open_or_due, "waits in vain"
+                assert open_or_due, "no answer is pending for the waiting pen"
 
     def teardown(self) -> None:
         """Check that in the end each stroke has exactly one final answer."""
@@ -294,7 +294,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         wanted = set(range(1, writer.strokes + 1)) - writer.taken_back
         assert wanted <= set(answered), "not answered"
         numbers = [result.glyph for result in finals]
-        assert numbers == sorted(set(numbers)), "numbers rise, over streams, too"
+        assert numbers == sorted(set(numbers)), "numbers rise, also over several streams"
         for result in finals:
             held = [stroke for stroke in result.strokes if stroke not in writer.taken_back]
             ends = {writer.ends_before[stroke] for stroke in held}
@@ -302,7 +302,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         revisions: dict[int, int] = {}
         for result in writer.results:
             assert result.revision > revisions.get(result.glyph, 0), (
-                "revisions rise, over streams, too"
+                "revisions rise, also over several streams"
             )
             revisions[result.glyph] = result.revision
         if not writer.taken_back:
@@ -619,7 +619,7 @@ def test_a_stroke_erased_while_it_is_drawn_awaits_the_final_answer_of_the_open_d
     exchange.next_message(at_once=True)
     exchange.receive(answer(1, 3, [3], PROVISIONAL))
     exchange.receive(answer(1, 3, [3]))
-    assert not writer.journal.is_pending, "it may never have belonged to a digit of its own"
+    assert not writer.journal.is_pending, "it may have belonged to another digit"
 
 
 def test_erased_strokes_await_no_answer_once_their_stream_is_gone(
@@ -635,7 +635,7 @@ def test_erased_strokes_await_no_answer_once_their_stream_is_gone(
     waiting.erase(2)
     exchange.give_back()
     assert (gone.journal.is_pending, gone.looks) == (False, 1)
-    assert [*waiting.journal.erased] == [2], "the next stream is told of it and of its eraser"
+    assert [*waiting.journal.erased] == [2], "the next stream gets the stroke and its eraser"
     outbox.fail(ConnectionLost("connection refused"))
     assert not waiting.journal.is_pending
 
@@ -752,7 +752,7 @@ def test_a_server_that_cannot_be_reached_fails_every_pen_once(outbox: InkOutbox)
     assert not writing.journal.unanswered
     assert not silent.errors
     assert silent.looks == 1
-    assert not writing.move(), "the rest of a stroke that is lost goes nowhere"
+    assert not writing.move(), "the rest of a refused stroke is dropped"
     writing.end()
     assert not len(outbox)
 
@@ -832,7 +832,7 @@ def test_refused_ink_is_reported_with_the_strokes_to_write_again_and_the_retry_a
     (refused,) = writer.errors
     assert isinstance(refused, Overloaded)
     assert (refused.strokes, refused.retry_after) == (strokes, 0.15)
-    assert [*writer.journal.unanswered] == left, "what gets no answer is not waited for"
+    assert [*writer.journal.unanswered] == left, "refused ink awaits no answer"
     assert exchange.next_message() is None, "only the caller can decide whether to write it again"
 
 

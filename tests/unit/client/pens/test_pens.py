@@ -531,5 +531,5 @@ def test_a_result_has_all_fields_of_its_message() -> None:
     answer.reject_reason = 99  # type: ignore[assignment]
     answer.box = 0
     newer = GlyphResult.from_wire(answer)
-    assert newer.rejected, "a reason that is not known here is a reason"
+    assert newer.rejected, "an unknown reason still rejects"
     assert (newer.reason, newer.box, newer.queued) == (None, None, None)

@@ -75,11 +75,11 @@ def test_any_clock_works_and_pauses_between_strokes_keep_their_length(began: flo
     first = StrokeCoder(1, began, has_pressure=False)
     first.point(0, 0, began, None)
     later = StrokeCoder(1, began + 9000, has_pressure=False, shift_ms=first.shift_ms)
-    assert first.time_ms == 1, "0 would say that the time is unknown"
+    assert first.time_ms == 1, "0 would mean an unknown time"
     assert later.time_ms == 9001
     assert later.points(np.array([[0.0, 0, began + 9000], [1, 1, began + 9020]]))[2] == [0, 20]
     earlier = StrokeCoder(1, began - 10, has_pressure=False, shift_ms=first.shift_ms)
-    assert earlier.time_ms == 1, "clocks that step back stand still"
+    assert earlier.time_ms == 1, "a clock that steps back counts as standing still"
 
 
 def test_a_withdrawn_point_leaves_no_trace() -> None:

@@ -74,7 +74,7 @@ class Writer:
             for final in self.finals
         ]
         # A server that stops may end a digit whose only stroke was erased.
-        assert [*filter(None, held)] == self.written, "lost, doubled, torn or joined"
+        assert [*filter(None, held)] == self.written, "digits were lost, repeated, split or joined"
         assert list(self.pen) == []
 
 

@@ -21,7 +21,7 @@ class Rows:
         return self.size - self.taken
 
 
-class Door:
+class Scene:
     """An admission with its queue, and one stream that submits to it."""
 
     def __init__(self, max_rows: int = 1000, chance: float = 0.999) -> None:
@@ -29,7 +29,7 @@ class Door:
         self.queue: FairQueue[Rows] = FairQueue()
         self.flow: Flow[Rows] = Flow()
 
-    def knock(
+    def submit(
         self,
         rows: int,
         priority: Priority = TENSOR,
@@ -44,95 +44,95 @@ class Door:
 
 
 def test_the_estimated_wait_is_the_work_ahead_divided_by_the_rate() -> None:
-    door = Door()
-    door.knock(300)
+    scene = Scene()
+    scene.submit(300)
     for _ in range(100):
-        door.admission.emptied(100, 0.1)
-    assert door.admission.wait(door.queue, door.flow, TENSOR, 200) == pytest.approx(0.5, rel=1e-3)
+        scene.admission.emptied(100, 0.1)
+    assert scene.admission.wait(scene.queue, scene.flow, TENSOR, 200) == pytest.approx(0.5, rel=1e-3)
     with pytest.raises(WouldBeLate, match=r"deadline is 400 ms away, the answer about 500 ms"):
-        door.knock(200, deadline=0.4)
-    door.knock(200, deadline=0.6)
+        scene.submit(200, deadline=0.4)
+    scene.submit(200, deadline=0.6)
 
 
 def test_the_rate_follows_recent_measurements() -> None:
-    door = Door()
-    door.knock(100)
-    door.admission.emptied(100, 0.1)
-    assert door.admission.wait(door.queue, door.flow, TENSOR, 100) == pytest.approx(0.2, rel=1e-3)
+    scene = Scene()
+    scene.submit(100)
+    scene.admission.emptied(100, 0.1)
+    assert scene.admission.wait(scene.queue, scene.flow, TENSOR, 100) == pytest.approx(0.2, rel=1e-3)
     for _ in range(200):
-        door.admission.emptied(100, 0.01)
-    assert door.admission.wait(door.queue, door.flow, TENSOR, 100) == pytest.approx(0.02, rel=0.01)
+        scene.admission.emptied(100, 0.01)
+    assert scene.admission.wait(scene.queue, scene.flow, TENSOR, 100) == pytest.approx(0.02, rel=0.01)
 
 
 @given(chance=st.floats(0, 1, exclude_max=True), deadline=st.floats(0.3, 4))
 def test_the_chance_of_refusal_rises_with_the_share_of_the_deadline_spent_waiting(
     chance: float, deadline: float
 ) -> None:
-    door = Door(chance=chance)
-    door.knock(100)
-    door.admission.emptied(100, 0.4)
-    wait = door.admission.wait(door.queue, door.flow, TENSOR, 100)
+    scene = Scene(chance=chance)
+    scene.submit(100)
+    scene.admission.emptied(100, 0.4)
+    wait = scene.admission.wait(scene.queue, scene.flow, TENSOR, 100)
     if deadline < wait or chance < (wait / deadline) ** 1.5 * 0.999:
         with pytest.raises(WouldBeLate):
-            door.knock(100, deadline=deadline)
+            scene.submit(100, deadline=deadline)
     elif chance > (wait / deadline) ** 1.5 * 1.001:
-        door.knock(100, deadline=deadline)
+        scene.submit(100, deadline=deadline)
 
 
 def test_the_delay_of_the_event_loop_counts_even_if_the_queue_is_empty() -> None:
-    door = Door()
-    door.knock(1)
+    scene = Scene()
+    scene.submit(1)
     for _ in range(50):
-        door.admission.came_round(0.2)
+        scene.admission.came_round(0.2)
     with pytest.raises(WouldBeLate):
-        door.knock(1, deadline=0.1)
-    door.knock(1, deadline=0.3)
+        scene.submit(1, deadline=0.1)
+    scene.submit(1, deadline=0.3)
 
 
 def test_transport_time_counts_twice_and_one_slow_reader_does_not_change_it() -> None:
-    door = Door()
-    door.knock(1)
+    scene = Scene()
+    scene.submit(1)
     for number in range(500):
-        door.admission.written(30.0 if number % 5 == 0 else 0.1)
-    assert door.admission.wait(door.queue, door.flow, TENSOR, 1) == pytest.approx(0.2, rel=0.2)
+        scene.admission.written(30.0 if number % 5 == 0 else 0.1)
+    assert scene.admission.wait(scene.queue, scene.flow, TENSOR, 1) == pytest.approx(0.2, rel=0.2)
     for _ in range(500):
-        door.admission.written(0.0001)
-    assert door.admission.wait(door.queue, door.flow, TENSOR, 1) < 0.001
+        scene.admission.written(0.0001)
+    assert scene.admission.wait(scene.queue, scene.flow, TENSOR, 1) < 0.001
 
 
 def test_an_empty_queue_refuses_no_item_and_so_measures_when_overload_ends() -> None:
-    door = Door()
-    door.admission.came_round(100.0)
-    door.knock(1, deadline=0.1)
+    scene = Scene()
+    scene.admission.came_round(100.0)
+    scene.submit(1, deadline=0.1)
 
 
 def test_an_expired_deadline_is_not_counted_as_overload() -> None:
-    door = Door()
-    door.knock(1)
-    door.admission.came_round(100.0)
-    door.knock(1, deadline=0.5, now=1.0)
+    scene = Scene()
+    scene.submit(1)
+    scene.admission.came_round(100.0)
+    scene.submit(1, deadline=0.5, now=1.0)
 
 
 def test_a_stream_that_fills_the_queue_keeps_no_other_out() -> None:
-    door = Door(max_rows=1000)
-    door.knock(1000)
+    scene = Scene(max_rows=1000)
+    scene.submit(1000)
     with pytest.raises(QueueFull, match=r"1000 items wait, 1 more .* limit of 1000"):
-        door.knock(1)
+        scene.submit(1)
     slow: list[Flow[Rows]] = [Flow() for _ in range(9)]
     for flow in slow:
-        door.knock(1, flow=flow)
+        scene.submit(1, flow=flow)
     with pytest.raises(QueueFull):
-        door.knock(101, flow=slow[0])
+        scene.submit(101, flow=slow[0])
 
 
 def test_images_keep_no_ink_out_and_interims_no_images() -> None:
-    door = Door(max_rows=1000)
-    door.knock(1000, INTERIM)
-    door.knock(1000, TENSOR)
-    door.knock(1000, GLYPH)
+    scene = Scene(max_rows=1000)
+    scene.submit(1000, INTERIM)
+    scene.submit(1000, TENSOR)
+    scene.submit(1000, GLYPH)
     for priority in Priority:
         with pytest.raises(QueueFull):
-            door.knock(1, priority)
+            scene.submit(1, priority)
 
 
 @given(
@@ -140,22 +140,22 @@ def test_images_keep_no_ink_out_and_interims_no_images() -> None:
     knocks=st.lists(st.tuples(st.integers(0, 9), st.integers(1, 100)), max_size=200),
 )
 def test_no_class_ever_holds_twice_its_limit(max_rows: int, knocks: list[tuple[int, int]]) -> None:
-    door, flows = Door(max_rows), [Flow[Rows]() for _ in range(10)]
+    scene, flows = Scene(max_rows), [Flow[Rows]() for _ in range(10)]
     for stream, rows in knocks:
         try:
-            door.knock(rows, flow=flows[stream])
+            scene.submit(rows, flow=flows[stream])
         except QueueFull:
             continue
-    assert door.queue.rows < 4 * max_rows
+    assert scene.queue.rows < 4 * max_rows
 
 
 @given(wait=st.floats(0, 1000))
 def test_retry_after_grows_with_the_wait_within_bounds(wait: float) -> None:
-    door = Door(max_rows=1)
-    door.knock(1)
-    door.admission.came_round(4 * wait)
+    scene = Scene(max_rows=1)
+    scene.submit(1)
+    scene.admission.came_round(4 * wait)
     with pytest.raises(QueueFull) as refused:
-        door.knock(1)
+        scene.submit(1)
     least, most = RETRY_MS
     assert least <= refused.value.retry_after_ms <= most
     assert refused.value.retry_after_ms >= min(most, wait * 1000)

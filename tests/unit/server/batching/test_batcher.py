@@ -214,7 +214,7 @@ def test_every_block_is_answered_once_with_its_own_rows_for_any_sequence_of_even
             assert engine.failed & set(ids)
 
     computed = [row for batch in engine.batches for row in batch]
-    assert computed == sorted(set(computed)), "a row twice, or out of order"
+    assert computed == sorted(set(computed)), "a row is repeated or out of order"
     assert all(len(batch) <= max_batch for batch in engine.batches)
     assert sum(notes.sizes) + sum(notes.failed_rows) == len(computed)
     assert sum(notes.submitted_rows) == sum(len(ids) for _, ids, _ in blocks)

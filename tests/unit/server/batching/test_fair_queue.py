@@ -87,12 +87,12 @@ def test_no_block_is_lost_or_repeated_and_order_and_classes_hold_for_any_sequenc
         parts = queue.take(room, is_over)
         for block, start, stop in parts:
             assert not block.is_cancelled
-            assert start == left[block.number], "a row lost, or twice"
+            assert start == left[block.number], "a row is lost or repeated"
             left[block.number] = stop
             assert block.number >= behind[block.stream, block.priority], "out of order"
             behind[block.stream, block.priority] = block.number
         rows = sum(stop - start for _, start, stop in parts)
-        assert rows == min(room, sum(before.values())), "room left while rows wait"
+        assert rows == min(room, sum(before.values())), "the batch has room while rows wait"
         if parts:
             worst = max(block.priority for block, _, _ in parts)
             assert not any(it.rows_left for it in waiting if it.priority < worst)
@@ -110,7 +110,7 @@ def test_no_block_is_lost_or_repeated_and_order_and_classes_hold_for_any_sequenc
         elif isinstance(step, Sweep):
             queue.sweep(is_over)
             live = sum(it.rows_left for it in blocks if not it.is_cancelled)
-            assert queue.rows == live, "what was cancelled is counted on"
+            assert queue.rows == live, "cancelled rows still count"
         assert queue.rows == sum(queue.class_rows)
         assert queue.class_rows == [sum(flow.rows[it] for flow in flows) for it in Priority]
     while take(256):

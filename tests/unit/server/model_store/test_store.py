@@ -119,7 +119,7 @@ def test_a_pin_names_the_version_that_is_served(store: Path) -> None:
     model_store.pin(store, "digits", "2")
     assert (store / "digits" / "serving").read_text() == "2\n"
     assert find(store, "digits").name == "2"
-    assert find(store, "digits/10").name == "10", "a version asked for by name beats the pin"
+    assert find(store, "digits/10").name == "10", "a named version takes precedence over the pin"
     model_store.pin(store, "digits", None)
     assert find(store, "digits").name == "10"
     model_store.pin(store, "digits", None)

@@ -93,7 +93,7 @@ async def test_a_newer_version_is_served_once_two_polls_find_it_unchanged(desk: 
     await watch.look()
     assert desk.listener.models == ["digits/2"]
     await look(watch, 3)
-    assert desk.loaded == ["1", "2"], "loaded again though nothing changed"
+    assert desk.loaded == ["1", "2"], "loaded again although no file changed"
 
 
 async def test_a_version_is_loaded_in_a_thread_and_swapped_in_the_loop(desk: Desk) -> None:
@@ -113,7 +113,7 @@ async def test_a_version_that_crashes_its_trial_is_never_loaded(desk: Desk) -> N
     await look(watch, 5)
     assert (desk.loaded, desk.tried) == (["1"], ["1", "2"])
     assert (desk.listener.models, desk.listener.refusals) == ([], 1)
-    assert (await desk.watch().load_first()).version == "1", "a restart is no better, and no worse"
+    assert (await desk.watch().load_first()).version == "1", "a restart has the same result"
 
 
 async def test_bundled_models_are_tried_when_swapped_in_but_not_at_the_start(
@@ -168,7 +168,7 @@ async def test_a_server_starts_with_the_newest_sound_version(desk: Desk) -> None
     assert (await watch.load_first()).version == "1"
     assert desk.listener.refusals == 1
     await look(watch, 3)
-    assert desk.loaded == ["2", "1"], "the refused one was tried again though nothing changed"
+    assert desk.loaded == ["2", "1"], "the refused version was tried again although no file changed"
 
 
 async def test_a_refusal_at_the_start_lasts_until_a_sound_version_is_served(

@@ -315,7 +315,7 @@ def test_with_any_events_of_many_pens_every_glyph_ends_once_and_shares_no_stroke
             if it.state == ink_pb2.GLYPH_STATE_FINAL:
                 finals += 1
                 closed_glyphs.add(it.glyph)
-                assert owned.isdisjoint(it.strokes), "a stroke of two digits"
+                assert owned.isdisjoint(it.strokes), "a stroke belongs to two digits"
                 owned |= {*it.strokes}
     ends = desk.glyphs_ended()
     begun_glyphs = sum(

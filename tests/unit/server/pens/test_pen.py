@@ -580,9 +580,9 @@ def test_whatever_a_pen_does_its_ink_ends_in_exactly_one_final_answer(
     assert hand.pen.due() is None
     finals = [it for it in hand.asked if it.state == "final"]
     numbers = [it.glyph.number for it in hand.asked if it.state in ("final", "dropped")]
-    assert len(numbers) == len(set(numbers)), "two endings of one glyph"
-    assert {it.glyph.number for it in hand.asked} == set(numbers), "a glyph without an ending"
-    assert len(numbers) == hand.glyphs_begun, "a glyph that was begun unnoticed"
+    assert len(numbers) == len(set(numbers)), "a glyph ended twice"
+    assert {it.glyph.number for it in hand.asked} == set(numbers), "a glyph did not end"
+    assert len(numbers) == hand.glyphs_begun, "a glyph began without a count"
     assert hand.points == 0
     answered = Counter(stroke for it in finals for stroke in it.strokes)
     assert answered + taken == Counter(accepted)

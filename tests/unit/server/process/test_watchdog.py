@@ -36,7 +36,7 @@ async def test_an_engine_that_never_returns_is_noticed_while_the_loop_runs() -> 
     reported: list[str] = []
     batch = object()
     async with watching(Watchdog(0.5, lambda: batch, reported.append)):
-        await eventually("the engine is found stuck", lambda: bool(reported))
+        await eventually("the watchdog reports the engine", lambda: bool(reported))
 
 
 async def test_a_cancelled_watchdog_stops_looking() -> None:

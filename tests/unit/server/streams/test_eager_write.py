@@ -38,7 +38,7 @@ async def test_an_eager_write_starts_in_place_and_continues_when_asked() -> None
     assert not begun.settle()
     steps.waits[0].set_result(None)
     await turns()
-    assert steps.done == ["begun"], "it went on unasked"
+    assert steps.done == ["begun"], "the coroutine continued without a request"
     assert not begun.settle()
     steps.waits[1].set_result(None)
     assert begun.settle()

@@ -281,7 +281,7 @@ async def test_refused_ink_fills_the_window_too() -> None:
         for number in range(10):
             scene.wire.send_ink(number)
         await turns(50)
-        assert scene.wire.incoming.qsize() == 6, "errors pile up for a caller who does not read"
+        assert scene.wire.incoming.qsize() == 6, "errors accumulate for a caller that does not read"
         scene.wire.let_go()
         await scene.wire.until(10)
         assert scene.workshop.ended("invalid", kind="ink") == 10
@@ -514,7 +514,7 @@ async def test_the_drain_notice_does_not_wait_for_pending_answers() -> None:
         await turns()
         engine.release(1)
         assert await scene.wire.until(1) == [(1, 1)]
-        assert scene.wire.written[0].HasField("draining"), "the second image is still due"
+        assert scene.wire.written[0].HasField("draining"), "the second image is still pending"
         engine.release(1)
         scene.wire.half_close()
         await drain
@@ -580,7 +580,7 @@ async def test_a_drain_waits_for_the_last_answers() -> None:
         scene.wire.half_close()
         drain = asyncio.create_task(scene.session.drain(PATIENCE_SECONDS))
         await turns(50)
-        assert not drain.done(), "the drain is over, an answer is still due"
+        assert not drain.done(), "the drain ended while an answer was pending"
         engine.release()
         await drain
         assert scene.wire.answers() == [(1, 1)]
@@ -657,7 +657,7 @@ async def test_answers_ready_during_a_blocked_write_wait_their_turn() -> None:
         scene.wire.send([3], uint8=b"")
         scene.wire.send([4])
         await turns()
-        assert scene.wire.incoming.empty(), "a held write holds the reader"
+        assert scene.wire.incoming.empty(), "a blocked write blocks the reader"
         assert scene.wire.written == []
         scene.wire.let_go()
         scene.wire.half_close()

@@ -189,7 +189,7 @@ async def test_the_spans_of_glyphs_belong_to_their_call() -> None:
     assert place(glyph)[0] == call.get_span_context().trace_id
     assert glyph.start_time is not None
     assert batch.start_time is not None
-    assert glyph.start_time < batch.start_time, "it begins when it is asked for"
+    assert glyph.start_time < batch.start_time, "the span begins at the request"
 
 
 def test_a_server_without_traces_imports_no_opentelemetry() -> None:

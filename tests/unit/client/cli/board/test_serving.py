@@ -155,7 +155,7 @@ def test_a_broken_stream_resumes_where_it_was(board: Board) -> None:
     kind, hello, _ = second.next()
     assert (kind, hello["resumed"], hello["batch"]) == ("hello", True, 1)
     assert second.next()[1]["state"] == "final"
-    assert board.write(1) == 204, "a batch that was taken already"
+    assert board.write(1) == 204, "a batch that was accepted already"
     assert board.desk.sent() == []
 
 
