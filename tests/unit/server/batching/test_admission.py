@@ -48,7 +48,9 @@ def test_the_estimated_wait_is_the_work_ahead_divided_by_the_rate() -> None:
     scene.submit(300)
     for _ in range(100):
         scene.admission.emptied(100, 0.1)
-    assert scene.admission.wait(scene.queue, scene.flow, TENSOR, 200) == pytest.approx(0.5, rel=1e-3)
+    assert scene.admission.wait(scene.queue, scene.flow, TENSOR, 200) == pytest.approx(
+        0.5, rel=1e-3
+    )
     with pytest.raises(WouldBeLate, match=r"deadline is 400 ms away, the answer about 500 ms"):
         scene.submit(200, deadline=0.4)
     scene.submit(200, deadline=0.6)
@@ -58,10 +60,14 @@ def test_the_rate_follows_recent_measurements() -> None:
     scene = Scene()
     scene.submit(100)
     scene.admission.emptied(100, 0.1)
-    assert scene.admission.wait(scene.queue, scene.flow, TENSOR, 100) == pytest.approx(0.2, rel=1e-3)
+    assert scene.admission.wait(scene.queue, scene.flow, TENSOR, 100) == pytest.approx(
+        0.2, rel=1e-3
+    )
     for _ in range(200):
         scene.admission.emptied(100, 0.01)
-    assert scene.admission.wait(scene.queue, scene.flow, TENSOR, 100) == pytest.approx(0.02, rel=0.01)
+    assert scene.admission.wait(scene.queue, scene.flow, TENSOR, 100) == pytest.approx(
+        0.02, rel=0.01
+    )
 
 
 @given(chance=st.floats(0, 1, exclude_max=True), deadline=st.floats(0.3, 4))
