@@ -30,7 +30,7 @@ TURN_SECONDS = 0.002
 batch, a thousand busy streams would fill the queue faster than it empties."""
 
 StreamFlow = Flow[Block]
-"""What one stream has in the queue."""
+"""The blocks of one stream in the queue."""
 
 
 class Batcher:

@@ -16,7 +16,7 @@ another round of each step of a batch."""
 
 
 Answer = asyncio.Future[list[Share]]
-"""What a block becomes: its shares, in the order of its rows; or a `DeadlineExpired` or `EngineFailed`."""
+"""The answer to a block: its shares, in the order of its rows; or a `DeadlineExpired` or `EngineFailed`."""
 
 
 @dataclass(slots=True, eq=False)

@@ -18,7 +18,7 @@ class Priority(IntEnum):
     """Classes, the most urgent first."""
 
     GLYPH = 0
-    """A provisional or final answer to ink: somebody is watching the pen."""
+    """A provisional or final answer to ink: the writer is waiting for it."""
     TENSOR = 1
     """An image."""
     INTERIM = 2
@@ -40,7 +40,7 @@ BlockT = TypeVar("BlockT", bound=Block)
 
 
 class Flow(Generic[BlockT]):
-    """What one stream has in a queue. Make one for each stream, and use it with one queue."""
+    """The blocks of one stream in a queue. Make one for each stream, and use it with one queue."""
 
     __slots__ = ("blocks", "credit", "rows")
 

@@ -22,7 +22,7 @@ class EngineFailed(Exception):
 
 
 class Network(Protocol):
-    """What computes batches. When a model is swapped, all of this is swapped with it."""
+    """Computes batches. A model swap replaces all of it."""
 
     @property
     def label(self) -> str:

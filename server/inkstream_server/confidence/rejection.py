@@ -1,4 +1,4 @@
-"""When an answer is rejected, and how sure answers to ink are: what a model's card says.
+"""Rejects answers, and scales the confidence of ink, by the rule in a model's card.
 
 Ink is harder than images, so that its probabilities have a scale of their own.
 """

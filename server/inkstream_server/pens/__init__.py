@@ -1,4 +1,4 @@
-"""Turns what pens do on a stream into glyphs, and glyphs into replies.
+"""Turns the events of a stream's pens into glyphs, and glyphs into replies.
 
 Leaves drawing to `ink`, recognition to `batching`, and sending to `streams`.
 

@@ -132,7 +132,7 @@ class GlyphReply:
 
 
 class Reading(NamedTuple):
-    """What a model made of one glyph, on the scale of ink."""
+    """A model's answer to one glyph, on the scale of ink."""
 
     digit: int
     """The most probable digit."""

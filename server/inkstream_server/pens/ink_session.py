@@ -55,7 +55,7 @@ class InkSession:
         self._points = 0
 
     async def take(self, message: ink_pb2.InkEvents, room: Callable[[], Awaitable[None]]) -> None:
-        """Take what pens did. Lets other streams run after every EVENTS_PER_TURN events.
+        """Process the events of a message. Lets other streams run after every EVENTS_PER_TURN events.
 
         Args:
             message: the events.

@@ -33,7 +33,7 @@ class OpenPen:
     settings: PenSettings
     resources: InkResources
     flow: StreamFlow
-    """What the pen's stream has in the batcher's queue."""
+    """The blocks of the pen's stream in the batcher's queue."""
     _drawn: tuple[Glyph, int, RenderJob] | None = field(default=None, init=False)
     """The last job of the open glyph, with its glyph and edition."""
     _interim: GlyphReply | None = field(default=None, init=False)

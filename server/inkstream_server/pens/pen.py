@@ -1,7 +1,7 @@
 """One pen: a state machine that turns events into glyphs, and says which answers each glyph should get.
 
-Has no clock: every event brings its time. Leaves event loops, the wire and the batcher to others. Whoever
-drives a pen makes two calls an event: the event's method, then `take_changes`.
+Has no clock: every event brings its time. Leaves event loops, the wire and the batcher to others. The
+caller makes two calls for each event: the event's method, then `take_changes`.
 """
 
 from collections.abc import Sequence

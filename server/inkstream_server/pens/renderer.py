@@ -34,7 +34,7 @@ class RenderJob:
     tap: float
     """Longest side of a mere tap, in the pen's counts."""
     flow: StreamFlow | None = None
-    """What the pen's stream has in the batcher's queue; see `Batcher.submit`."""
+    """The blocks of the pen's stream in the batcher's queue; see `Batcher.submit`."""
     priority: Priority = Priority.GLYPH
     """INTERIM where the ink is still being written."""
     is_settled: bool = field(default=False, init=False)

@@ -1,4 +1,4 @@
-"""What the pens of all streams of a process share."""
+"""The resources that the pens of all streams of a process share."""
 
 from dataclasses import dataclass
 

@@ -35,7 +35,7 @@ class QuietTimes:
 
 @dataclass(frozen=True, slots=True)
 class PenSettings:
-    """What `PenOpen` says, defaults filled in."""
+    """The settings in `PenOpen`, with defaults filled in."""
 
     y_up: bool
     """Whether y grows upwards."""
@@ -46,7 +46,7 @@ class PenSettings:
     interim_seconds: float
     """Least time between two interim answers; 0 for none at all."""
     answers: tensor_pb2.AnswerOptions
-    """What answers to the pen's glyphs hold."""
+    """The fields that answers to the pen's glyphs have."""
 
 
 def read_settings(open_: ink_pb2.PenOpen, default: QuietTimes, limits: PenLimits) -> PenSettings:

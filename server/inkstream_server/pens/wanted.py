@@ -1,4 +1,4 @@
-"""What a pen asks for: the answers that its glyphs should get."""
+"""The answers that a pen requests for its glyphs."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,12 +6,12 @@ from typing import Literal
 from inkstream_server.pens.strokes import Glyph, Ink
 
 State = Literal["interim", "provisional", "final", "dropped"]
-"""What a glyph should get: an answer, or, after a clear, none."""
+"""The state of the requested answer; "dropped" after a clear, which gets none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """An answer that a glyph should get, with its ink as it stood when it was asked for."""
+    """A requested answer to a glyph, with a copy of its ink at that time."""
 
     glyph: Glyph
     state: State

@@ -104,7 +104,7 @@ class RecognitionService(RecognitionServiceServicer):
                 status = await self._serve_stream(context, caller)
             if status is not None:
                 # The status waits behind unread answers, which gRPC holds until the caller reads them or
-                # hangs up. Until then the stream counts against the limits.
+                # disconnects. Until then the stream counts against the limits.
                 await context.abort(*status)
         finally:
             self._streams.leave(caller)

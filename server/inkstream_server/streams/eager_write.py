@@ -84,6 +84,6 @@ class EagerWrite:
 
 
 def _read(waited_for: asyncio.Future[Any]) -> None:
-    """Read a future's failure, so that asyncio does not log it as one that nobody saw."""
+    """Read a future's failure, so that asyncio does not log it as never retrieved."""
     if not waited_for.cancelled():
         waited_for.exception()

@@ -35,7 +35,7 @@ WHY: dict[Ending, str] = {
     "age": "the stream has reached the greatest age: open another",
     "revoked": "the token was revoked: ask its issuer for another",
 }
-"""The same as a sentence to the caller."""
+"""The reason as a sentence for the caller."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class StreamLimits:
 
 
 class Drainable(Protocol):
-    """What this module needs of a session."""
+    """The part of a session that this module needs."""
 
     @property
     def messages(self) -> int:

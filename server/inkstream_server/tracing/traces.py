@@ -18,7 +18,7 @@ CLOSE_SECONDS = 1.0
 
 
 class Traces:
-    """What a server adds to be traced: an interceptor of calls, an observer of batches, and exemplars."""
+    """The parts of a traced server: an interceptor of calls, an observer of batches, and exemplars."""
 
     def __init__(self, exporter: SpanExporter, ratio: float) -> None:
         """Send spans to an exporter from a thread, in batches. Spans that do not fit its queue are dropped.
