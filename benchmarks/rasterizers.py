@@ -37,7 +37,7 @@ from benchmarks.cases.alone import timed
 
 Frame = NDArray[np.uint8]
 Strokes = list[NDArray[np.float64]]
-#: Draws strokes, moved right and down by so many pixels, with a pen of PEN_WIDTH.
+#: Draws strokes with a pen of PEN_WIDTH; arguments: strokes, pixels to the right, pixels down.
 Draw = Callable[[Sequence[NDArray[np.float64]], float, float], Frame]
 
 #: Wheels for 64-bit Linux and last release as PyPI had them on 2026-11-23.
@@ -52,13 +52,13 @@ UPKEEP = {
 
 
 def moved(points: NDArray[np.float64], right: float, down: float) -> NDArray[np.float64]:
-    """Points of shape (n, 2), moved by so many pixels."""
+    """Move points of shape (n, 2) by a number of pixels."""
     shifted: NDArray[np.float64] = points + np.array([right, down])
     return shifted
 
 
 def celiagg() -> Draw:
-    """Anti-Grain Geometry with NumPy arrays."""
+    """Make a drawing function of Anti-Grain Geometry with NumPy arrays."""
     agg = import_module("celiagg")
     state = agg.GraphicsState(
         line_width=PEN_WIDTH,

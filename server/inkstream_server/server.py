@@ -137,7 +137,7 @@ class Server:
     model: Model
     """The model that answers; set once the server is open."""
     address: str
-    """Where it listens, as clients write it; set once the server is open."""
+    """Its address, as clients write it; set once the server is open."""
 
     def __init__(self, config: Config, *, shares_port: bool = False) -> None:
         """Prepare; nothing is loaded or opened yet.

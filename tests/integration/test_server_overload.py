@@ -19,8 +19,8 @@ from tests.integration.steady import BLANK, Steady
 from tests.patience import eventually
 
 FRAMES = 1024
-"""Of one message. With all probabilities their answer is a quarter of a megabyte, far more than a caller
-with a fixed window of 64 KB lets through unread."""
+"""Frames of one message. With all probabilities their answer takes a quarter of a megabyte, far more than
+the window of 64 KB of a caller that does not read."""
 
 EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED.name
 

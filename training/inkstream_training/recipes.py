@@ -189,7 +189,7 @@ class Recipe:
     """Whether a temperature is fitted on the held-out images and folded into the last layer."""
 
     sources: tuple[str, ...] = ("mnist",)
-    """Where examples come from, in order."""
+    """Sources of the examples, in order."""
 
     ink: InkMixture | None = None
     """Pen ink to learn beside MNIST; None for MNIST alone."""

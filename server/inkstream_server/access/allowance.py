@@ -20,7 +20,7 @@ class Quota:
 
 
 class Allowance:
-    """What is left of a quota. Use it in one event loop."""
+    """The rest of a quota. Use it in one event loop."""
 
     def __init__(self, quota: Quota = Quota(), clock: Callable[[], float] = monotonic) -> None:
         """Start with nothing used.

@@ -26,7 +26,7 @@ _UNREADABLE: Final = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, KeyError,
     json.JSONDecodeError, UnicodeDecodeError,
 )  # fmt: skip
-"""What reading a broken archive raises. RuntimeError stands for encryption, unknown compression or deep
+"""Errors of reading a broken archive. RuntimeError stands for encryption, unknown compression or deep
 nesting."""
 
 

@@ -141,7 +141,7 @@ class Reading(NamedTuple):
     reason: int
     """Why it should not be trusted, a `RejectReason`; 0 for none."""
     probabilities: Probabilities
-    """Of all digits, float32 of shape (10,)."""
+    """Probabilities of all digits, float32 of shape (10,)."""
 
 
 def read(share: Share) -> Reading:

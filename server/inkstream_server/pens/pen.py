@@ -36,7 +36,7 @@ class Pen:
         # The glyph of each stroke that has its final answer.
         self._finals: dict[int, int] = {}
         self._next_interim = 0.0
-        # What `take_changes` gives next.
+        # The changes that `take_changes` gives next.
         self._wanted: list[Wanted] = []
         self._glyphs_taken = 0
         self._points = 0

@@ -29,11 +29,11 @@ class TensorReply:
     options: tensor_pb2.AnswerOptions | None
     metrics: Metrics
     errors: list[error_pb2.ItemError]
-    """Of frames that were wrong, each in its own way."""
+    """Errors of bad frames, each with its own reason."""
     blocks: list[tuple[list[int], Answer]] = field(default_factory=list)
     """The frames that the batcher accepted, by their numbers."""
     shared_errors: list[SharedError] = field(default_factory=list)
-    """Of frames that it did not accept or compute."""
+    """Errors of frames that the batcher did not accept or compute."""
     later: list[tuple[float, int]] = field(default_factory=list)
     """When each further message arrived, and its items."""
 

@@ -69,7 +69,7 @@ def ink_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small_ink(ink_files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """That folder, in place of the published files."""
+    """The small files, in place of the published ones."""
     files = tuple(
         dataclasses.replace(
             file, sha256=hashlib.sha256((ink_files / file.name).read_bytes()).hexdigest()

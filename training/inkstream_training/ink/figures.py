@@ -78,7 +78,7 @@ class NoDigits:
     """Probability that a digit gets a higher confidence than a letter or symbol."""
 
     fpr95: float
-    """Share taken for digits at the confidence that keeps 95 % of the digits."""
+    """Share accepted as digits at the confidence that keeps 95 % of the digits."""
 
     rejected: float
     """Share rejected, with either reason, at the card's thresholds."""
@@ -143,13 +143,13 @@ class InkAnswers:
     """A model's probabilities (n, 10) for each array of an `InkSet`."""
 
     digits: Array
-    """Of `InkSet.digits`."""
+    """Probabilities for `InkSet.digits`."""
 
     halves: Array
-    """Of `InkSet.halves`."""
+    """Probabilities for `InkSet.halves`."""
 
     letters: Array
-    """Of `InkSet.letters`."""
+    """Probabilities for `InkSet.letters`."""
 
 
 def measure_ink(

@@ -86,7 +86,7 @@ class MemoryWire:
         self.incoming.put_nowait(None)
 
     async def until(self, items: int) -> list[tuple[int, int | str]]:
-        """Wait until so many items are answered."""
+        """Wait until this many items are answered."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while len(self.answers()) < items:
                 self._wrote.clear()
