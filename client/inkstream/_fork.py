@@ -190,7 +190,10 @@ def keep(made_by_parent: object) -> None:
 
 def _before_fork() -> None:
     global _is_used  # noqa: PLW0603 - see own_grpc
-    _is_used = _is_used or _has_foreign_threads()
+    if (
+        _has_foreign_threads()
+    ):  # Meanwhile another thread may set _is_used, which must not be undone.
+        _is_used = True
 
 
 def _has_foreign_threads() -> bool:
