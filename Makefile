@@ -46,13 +46,13 @@ test: .stamps/dev lint ## Check and test everything (ARGS="-k batcher")
 	@$(BIN)/coverage erase
 	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist worksteal --cov --cov-config=pyproject.toml --cov-report=term $(ARGS)
 
-test-all: test ## Do what `make test` does, then run slow tests and search longer with Hypothesis
+test-all: test ## Run `make test`, then slow tests and a longer Hypothesis search
 	$(BIN)/pytest -m "slow or hypothesis" -n $(WORKERS) --dist worksteal --hypothesis-profile thorough --timeout 600 $(ARGS)
 
-test-system: .stamps/system ## Test wheels, and the server with programs of others (ARGS="-k wheels")
+test-system: .stamps/system ## Test wheels, and the server with Envoy, Prometheus and Chromium (ARGS="-k wheels")
 	$(BIN)/pytest tests/system $(ARGS)
 
-fuzz: .stamps/dev ## Fuzz everything that reads foreign bytes (ARGS="--seconds 300")
+fuzz: .stamps/dev ## Fuzz all code that reads untrusted bytes (ARGS="--seconds 300")
 	@$(PIP) atheris
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
@@ -60,7 +60,7 @@ audit: .stamps/dev ## Look for known vulnerabilities of pinned packages
 	@$(PIP) pip-audit
 	@$(BIN)/python -m tests.audit
 
-lint: .stamps/dev .stamps/protoc ## Check style, types, contract and drift of generated code
+lint: .stamps/dev .stamps/protoc ## Check style, types, the contract, and that generated files are current
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy client/inkstream client/inkstream_*.py server/inkstream_server training/inkstream_training

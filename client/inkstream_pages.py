@@ -21,7 +21,7 @@ PAGE_HEADERS = (
 def page_policy(page: bytes) -> str:
     """Give the Content-Security-Policy of a page that contains everything it needs.
 
-    The page may run its one `<script>`, use its one `<style>` and speak with its own server. It may load
+    The page may run its one `<script>`, use its one `<style>` and connect to its own server. It may load
     nothing else, and no other page may frame it.
     """
 

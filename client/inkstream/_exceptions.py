@@ -33,7 +33,7 @@ class InkstreamError(Exception):
           x FatalError                  retrying does not help; somebody has to change something
             - AccessDenied              credentials are missing or insufficient
             - Unsupported               the server does not implement what the contract defines
-            - ProtocolError             the other side broke the contract, or is no inkstream server
+            - ProtocolError             the other side broke the contract, or is not an inkstream server
             - ClientClosed              the client, or the pen, is closed
 
     `NoTablet` is defined in `inkstream.tablet`, `InvalidInk` in `inkstream.ink`.
@@ -111,7 +111,7 @@ class Unsupported(FatalError):
 
 
 class ProtocolError(FatalError):
-    """The other side broke the contract, or is no inkstream server."""
+    """The other side broke the contract, or is not an inkstream server."""
 
 
 class ClientClosed(FatalError):
@@ -190,18 +190,18 @@ _DISTRUST = (
     "the certificate of {address} is not trusted ({details}); it must be valid today, be for the host in "
     "the address and be signed by an authority in `tls` (`--tls-ca`)"
 )
-#: How gRPC words a server that it cannot talk to, and how we do.
+#: What gRPC says about a server that it cannot use, and our sentence for it.
 _UNREACHABLE = (
     ("CERTIFICATE_VERIFY_FAILED", _DISTRUST),
     ("Hostname Verification Check failed", _DISTRUST),
     (
         "WRONG_VERSION_NUMBER",
-        "what answers at {address} speaks no TLS ({details}); turn on TLS in the server, or leave out `tls` "
-        "(`--tls`, `--tls-ca`) if nobody can read the connection",
+        "the server at {address} does not use TLS ({details}); turn on TLS there, or leave out `tls` "
+        "(`--tls`, `--tls-ca`) if you trust the network",
     ),
     (
         "Failed parsing HTTP/2",
-        "what answers at {address} is no inkstream server ({details}); check the port, which is not that of "
+        "the server at {address} is not an inkstream server ({details}); check the port, which is not that of "
         "the metrics and the status page (9464 by default)",
     ),
 )

@@ -34,9 +34,9 @@ class ImageWarning(enum.Enum):
     OFF_CENTRE = 2
     """The centre of mass is far from the centre of the frame."""
     TOO_THIN = 3
-    """The strokes are much thinner than those that the model learnt from."""
+    """The strokes are much thinner than those that the model learned from."""
     SCALE = 4
-    """The digit is much smaller or larger than those that the model learnt from."""
+    """The digit is much smaller or larger than those that the model learned from."""
 
     def __str__(self) -> str:
         return self.name.lower().replace("_", " ")

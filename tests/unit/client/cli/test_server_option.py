@@ -69,4 +69,4 @@ def test_the_installed_command_prints_its_error_and_grpc_prints_nothing(fake: Fa
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 3
     (line,) = ended.stderr.splitlines()
-    assert line.startswith(f"Error: what answers at {fake.address} speaks no TLS")
+    assert line.startswith(f"Error: the server at {fake.address} does not use TLS")
