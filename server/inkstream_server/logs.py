@@ -2,6 +2,7 @@
 
 import asyncio
 import faulthandler
+import io
 import itertools
 import logging
 import os
@@ -10,6 +11,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import structlog
 
@@ -90,7 +92,9 @@ def native_stderr() -> Iterator[None]:
         yield
         return
     if sys.stderr is sys.__stderr__:
-        sys.stderr = open(os.dup(2), "w", buffering=1, errors="backslashreplace")  # noqa: SIM115, PTH123
+        # Without a buffer, as under `python -u`: what a full disk refuses must not be left for the exit.
+        raw: Any = open(os.dup(2), "wb", buffering=0)  # noqa: SIM115, PTH123
+        sys.stderr = io.TextIOWrapper(raw, errors="backslashreplace", write_through=True)
         faulthandler.enable()
     real = os.dup(2)
     with open(os.memfd_create("stderr"), "rb") as written:  # noqa: PTH123 (a descriptor)
