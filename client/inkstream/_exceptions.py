@@ -201,8 +201,8 @@ _UNREACHABLE = (
     ),
     (
         "Failed parsing HTTP/2",
-        "the server at {address} is not an inkstream server ({details}); check the port, which is not that of "
-        "the metrics and the status page (9464 by default)",
+        "the server at {address} is not an inkstream server ({details}); check the port, which is not "
+        "that of the metrics and the status page (9464 by default)",
     ),
 )
 #: How gRPC words a write that meets the end of its call; the server's status is lost then.

@@ -55,7 +55,10 @@ def test_the_error_of_a_broken_stream_gives_no_advice_that_the_client_already_fo
     [
         ("ipv6:%5B::1%5D:50051: Connection refused", r"\(ipv6:\[::1\]:50051: Connection refused\)"),
         ("SSL_ERROR_SSL: WRONG_VERSION_NUMBER", "here:1 does not use TLS .*leave out `tls`"),
-        ("Failed parsing HTTP/2 (... frame type 79)", "here:1 is not an inkstream server .*metrics"),
+        (
+            "Failed parsing HTTP/2 (... frame type 79)",
+            "here:1 is not an inkstream server .*metrics",
+        ),
         ("CERTIFICATE_VERIFY_FAILED", "the certificate of here:1 is not trusted"),
     ],
 )
