@@ -59,9 +59,13 @@ def running_board(
             pytest.fail(f"the board did not start: {output}")
         yield RunningBoard(process, address)
     finally:
-        if process.poll() is None:
+        # Not killed at once: the board stops a server that it started.
+        process.terminate()
+        try:
+            process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
             process.kill()
-        process.communicate()
+            process.communicate()
 
 
 def real_digits(wanted: str) -> list[Ink]:

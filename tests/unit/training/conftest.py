@@ -35,6 +35,11 @@ def bars(n: int, seed: int) -> tuple[Images, Images]:
 
 
 @pytest.fixture(autouse=True)
+def uncovered(no_cover: None) -> None:
+    """Measure no coverage, which counts only client and server: it slows TensorFlow's Python by a half."""
+
+
+@pytest.fixture(autouse=True)
 def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train without XLA: compiling a step takes longer than the few steps of a test.
 
