@@ -56,6 +56,7 @@ async def test_a_sound_version_is_known_by_its_digest(folder: Path) -> None:
     assert load_folder(folder, tried=tried).sha256 == tried
 
 
+@pytest.mark.slow  # Imports Keras in another process.
 async def test_keras_goes_through_another_process_too(folder: Path) -> None:
     pytest.importorskip(
         "tensorflow", reason="TensorFlow is not installed: pip install -e 'server[keras]'"
