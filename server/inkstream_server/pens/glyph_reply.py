@@ -179,7 +179,7 @@ def fill(
     result.confidence = reading.confidence
     result.stability = stability(state, reading.digit, reading.confidence)
     result.model_version = batch.label
-    result.reject_reason = reading.reason  # type: ignore[assignment]  # an enum's number
+    result.reject_reason = reading.reason  # type: ignore[assignment]  # The number of an enum value.
     count = 10 if options.probabilities else options.top_k
     if count:
         probabilities = reading.probabilities
