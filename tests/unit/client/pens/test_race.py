@@ -119,6 +119,7 @@ class Connection:
             exchange.receive(wire.StreamRecognizeResponse(glyphs=paper.due))
 
 
+@pytest.mark.no_cover  # Measuring it doubles its time.
 def test_threads_that_write_while_streams_break_lose_nothing() -> None:
     outbox = InkOutbox(packet_seconds=0, most_points=1_000_000)
     writers = [Writer(outbox) for _ in range(WRITERS)]
