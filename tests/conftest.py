@@ -11,7 +11,7 @@ from hypothesis import settings
 from inkstream import mnist as mnist_files
 
 # No deadline, because no test may fail when the machine is busy. `make test-all` takes "thorough".
-settings.register_profile("quick", deadline=None, max_examples=25)
+settings.register_profile("quick", deadline=None, max_examples=60)
 settings.register_profile("thorough", deadline=None, max_examples=600)
 settings.load_profile("quick")
 
