@@ -190,10 +190,15 @@ def keep(made_by_parent: object) -> None:
 
 def _before_fork() -> None:
     global _is_used  # noqa: PLW0603 - see own_grpc
-    if (
-        _has_foreign_threads()
-    ):  # Meanwhile another thread may set _is_used, which must not be undone.
+    # Meanwhile another thread may set _is_used, which must not be undone.
+    if _has_foreign_threads():
         _is_used = True
+    # A child that is forked while a thread loads a copy inherits locks of imports that nobody releases.
+    _lock.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    _lock.release()
 
 
 def _has_foreign_threads() -> bool:
@@ -219,4 +224,8 @@ def _after_fork_in_child() -> None:
 
 
 if sys.platform != "win32":
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )
