@@ -29,7 +29,7 @@ from inkstream.cli.terminal import (
 )
 from inkstream.cli.writing.pen_simulator import draw_digits
 
-_POOL = 2048
+_POOL = 256
 """Number of different images, which a run sends in turn."""
 _LAG_MS = 1.0
 """If calls leave later than this (median), an open loop measures itself rather than the server."""
