@@ -6,7 +6,7 @@ from time import perf_counter
 from typing import Final, NamedTuple
 
 import numpy as np
-from inkstream.v1 import error_pb2, ink_pb2, tensor_pb2
+from inkstream.v1 import error_pb2, ink_pb2
 
 from inkstream_server.batching.admission import Overloaded
 from inkstream_server.batching.results import Share
@@ -16,6 +16,7 @@ from inkstream_server.metrics.items import Metrics
 from inkstream_server.pens.renderer import RenderJob
 from inkstream_server.pens.stability import stability
 from inkstream_server.pens.wanted import State, Wanted
+from inkstream_server.wire.answer_options import AnswerOptions
 from inkstream_server.wire.response import Response, shared_error
 
 _STATES: Final[dict[State, ink_pb2.GlyphState]] = {
@@ -35,7 +36,7 @@ class GlyphReply:
     wanted: Wanted
     job: RenderJob
     """Draws the ink; the reply is complete when the job is settled."""
-    options: tensor_pb2.AnswerOptions
+    options: AnswerOptions
     metrics: Metrics
     quiet_seconds: float | None
     """How long the ink had not changed when the answer was asked for; None outside of streams."""
@@ -156,7 +157,7 @@ def read(share: Share) -> Reading:
 def fill(
     result: ink_pb2.GlyphResult,
     share: Share | None,
-    options: tensor_pb2.AnswerOptions,
+    options: AnswerOptions,
     state: State,
     asked: float,
 ) -> None:

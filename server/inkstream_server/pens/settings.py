@@ -3,11 +3,12 @@
 import math
 from dataclasses import dataclass
 
-from inkstream.v1 import ink_pb2, tensor_pb2
+from inkstream.v1 import ink_pb2
 
 from inkstream_server.ink import tap_size
 from inkstream_server.pens.faults import InkFault
 from inkstream_server.pens.limits import PenLimits
+from inkstream_server.wire.answer_options import AnswerOptions, read_options
 
 _UNITS = {ink_pb2.UNIT_MILLIMETRE: "mm", ink_pb2.UNIT_PIXEL: "px"}
 
@@ -45,7 +46,7 @@ class PenSettings:
     quiet: QuietTimes
     interim_seconds: float
     """Least time between two interim answers; 0 for none at all."""
-    answers: tensor_pb2.AnswerOptions
+    answers: AnswerOptions
     """The fields that answers to the pen's glyphs have."""
 
 
@@ -81,7 +82,7 @@ def read_settings(open_: ink_pb2.PenOpen, default: QuietTimes, limits: PenLimits
         boxes=_boxes(open_, counts, limits),
         quiet=_quiet(open_, default, limits),
         interim_seconds=1 / interims if interims else 0.0,
-        answers=open_.answers,
+        answers=read_options(open_.answers),
     )
 
 

@@ -37,6 +37,7 @@ from inkstream_server.rpc.unary_ink import recognize_ink
 from inkstream_server.rpc.unary_tensors import recognize_tensors
 from inkstream_server.streams.lifetime import FIRST_MESSAGE_SECONDS, WHY, Ending, OpenStreams
 from inkstream_server.streams.session import Limits, ProtocolViolation, ReaderStalled, Session
+from inkstream_server.wire.answer_options import read_options
 from inkstream_server.wire.tensors import TooManyFrames
 
 if TYPE_CHECKING:
@@ -126,20 +127,23 @@ class RecognitionService(RecognitionServiceServicer):
         config = first.config
         await self._require_model(config.model, context)
         await _require_options(config.answers, "config.answers", context)
+        options, label = read_options(config.answers), config.client_label
+        # Or the stream would hold the whole message for as long as it is open.
+        del first, config
         await wire.write(self._opened().SerializeToString())
         await self._require_no_drain(context)  # A drain may have started in the meantime.
         session = Session(
             wire,
             self._batcher,
             self._metrics,
-            config.answers,
+            options,
             self._limits,
             self._resources,
-            client_label=config.client_label,
+            client_label=label,
             allowance=caller.allowance if caller else None,
         )
         self._sessions.add(session)
-        logs.get().debug("stream_opened", client=config.client_label)
+        logs.get().debug("stream_opened", client=label)
         try:
             async with self._streams.lifetime(session, caller) as lifetime:
                 await session.run()
@@ -187,7 +191,7 @@ class RecognitionService(RecognitionServiceServicer):
         kind = request.WhichOneof("input")
         if kind == "ink":
             answer = await recognize_ink(
-                request.ink, request.answers, self._resources, _allowance()
+                request.ink, read_options(request.answers), self._resources, _allowance()
             )
             if isinstance(answer, ink_pb2.GlyphResult):
                 return RecognizeResponse(glyph=answer)
@@ -199,7 +203,7 @@ class RecognitionService(RecognitionServiceServicer):
         try:
             return await recognize_tensors(
                 request.tensors,
-                request.answers,
+                read_options(request.answers),
                 arrived,
                 self._batcher,
                 self._metrics,

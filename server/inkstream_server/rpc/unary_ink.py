@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from inkstream.v1 import error_pb2, ink_pb2, tensor_pb2
+from inkstream.v1 import error_pb2, ink_pb2
 from numpy.typing import NDArray
 
 from inkstream_server.access.allowance import Allowance
@@ -18,12 +18,13 @@ from inkstream_server.pens.resources import InkResources
 from inkstream_server.pens.settings import read_settings
 from inkstream_server.pens.strokes import Glyph, Stroke
 from inkstream_server.pens.wanted import Wanted
+from inkstream_server.wire.answer_options import AnswerOptions
 from inkstream_server.wire.response import Response
 
 
 async def recognize_ink(
     ink: ink_pb2.Ink,
-    options: tensor_pb2.AnswerOptions,
+    options: AnswerOptions,
     resources: InkResources,
     allowance: Allowance | None = None,
 ) -> ink_pb2.GlyphResult | error_pb2.ItemError:

@@ -11,13 +11,14 @@ from inkstream_server.batching.fair_queue import Flow
 from inkstream_server.metrics.items import Metrics
 from inkstream_server.streams.tensor_reply import ration, reply_to
 from inkstream_server.wire import tensors
+from inkstream_server.wire.answer_options import AnswerOptions
 from inkstream_server.wire.packed_results import serialize
 from inkstream_server.wire.response import Response
 
 
 async def recognize_tensors(
     message: tensor_pb2.Tensors,
-    options: tensor_pb2.AnswerOptions,
+    options: AnswerOptions,
     arrived: float,
     batcher: Batcher,
     metrics: Metrics,

@@ -22,6 +22,7 @@ from inkstream_server.pens.resources import InkResources
 from inkstream_server.streams.outbox import Outbox
 from inkstream_server.streams.tensor_reply import ration, reply_to
 from inkstream_server.wire import tensors
+from inkstream_server.wire.answer_options import AnswerOptions
 
 DRAIN_IDLE_SECONDS = 0.25
 """How long a draining stream may bring no message before the server ends it: five packets of a live pen."""
@@ -78,7 +79,7 @@ class Session:
         wire: Wire,
         batcher: Batcher,
         metrics: Metrics,
-        options: tensor_pb2.AnswerOptions,
+        options: AnswerOptions,
         limits: Limits,
         resources: InkResources | None = None,
         clock: Clock | None = None,
@@ -101,7 +102,7 @@ class Session:
         self._wire = wire
         self._batcher = batcher
         self._metrics = metrics
-        self._options = options if options.ByteSize() else None
+        self._options = options if options != AnswerOptions() else None
         self._limits = limits
         self._client = metrics.clients.of(client_label)
         self._last_sequence = -1

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from inkstream.v1 import error_pb2, tensor_pb2
+from inkstream.v1 import error_pb2
 
 from inkstream_server.access.allowance import Allowance
 from inkstream_server.batching.admission import Overloaded
@@ -12,6 +12,7 @@ from inkstream_server.batching.blocks import Answer
 from inkstream_server.batching.results import DeadlineExpired, EngineFailed
 from inkstream_server.metrics.items import OUTCOME_OF_CODE, Metrics, count_warnings
 from inkstream_server.streams.outbox import Reply
+from inkstream_server.wire.answer_options import AnswerOptions
 from inkstream_server.wire.packed_results import pack_results
 from inkstream_server.wire.response import Response, SharedError, shared_error
 from inkstream_server.wire.tensors import Arrival
@@ -26,7 +27,7 @@ class TensorReply:
 
     items: int
     arrived: float
-    options: tensor_pb2.AnswerOptions | None
+    options: AnswerOptions | None
     metrics: Metrics
     errors: list[error_pb2.ItemError]
     """Errors of bad frames, each with its own reason."""
@@ -108,7 +109,7 @@ def reply_to(
     arrived: float,
     batcher: Batcher,
     metrics: Metrics,
-    options: tensor_pb2.AnswerOptions | None,
+    options: AnswerOptions | None,
     flow: StreamFlow,
     *,
     last: Reply | None = None,

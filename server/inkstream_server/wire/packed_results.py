@@ -16,6 +16,7 @@ from inkstream.v1 import error_pb2, tensor_pb2
 
 from inkstream_server.batching.results import Share
 from inkstream_server.confidence.image_warnings import NO_INK
+from inkstream_server.wire.answer_options import AnswerOptions
 
 # Tags of fields, (number << 3) | 2: each is a run of bytes behind its length.
 _SEQUENCES, _DIGITS, _CONFIDENCES = b"\x0a", b"\x12", b"\x1a"
@@ -52,7 +53,7 @@ def sequences_column(sequences: Sequence[int]) -> bytes:
 def pack_results(
     sequences: Sequence[int],
     shares: Sequence[Share],
-    options: tensor_pb2.AnswerOptions | None,
+    options: AnswerOptions | None,
     arrived: float,
 ) -> list[PackedResults]:
     """Write answers, one entry for each share.
@@ -76,7 +77,7 @@ def pack_results(
 def _of_share(
     sequences: Sequence[int],
     share: Share,
-    options: tensor_pb2.AnswerOptions | None,
+    options: AnswerOptions | None,
     arrived: float,
 ) -> PackedResults:
     batch, start, stop = share.batch, share.start, share.stop
@@ -114,7 +115,7 @@ def _of_share(
     )
 
 
-def _options_of(share: Share, options: tensor_pb2.AnswerOptions, arrived: float) -> bytes:
+def _options_of(share: Share, options: AnswerOptions, arrived: float) -> bytes:
     """Write the columns that the options ask for."""
     batch, start, stop = share.batch, share.start, share.stop
     group = tensor_pb2.TensorResults()

@@ -3,10 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from inkstream.v1 import error_pb2, ink_pb2, tensor_pb2
+from inkstream.v1 import error_pb2, ink_pb2
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.resources import InkResources
 from inkstream_server.rpc.unary_ink import recognize_ink
+from inkstream_server.wire.answer_options import AnswerOptions
 
 from tests.unit.server.builders import Workshop
 from tests.unit.server.pens.events import BAR, moved, shifted
@@ -20,7 +21,7 @@ async def recognize(
     workshop = workshop or Workshop()
     limits = PenLimits(strokes_per_glyph=3, points_per_stroke=4)
     resources = InkResources.over(workshop.batcher, workshop.metrics, limits)
-    answers = tensor_pb2.AnswerOptions(**options)
+    answers = AnswerOptions(**options)
     return await recognize_ink(ink_pb2.Ink(strokes=strokes), answers, resources)
 
 
@@ -73,7 +74,7 @@ async def test_a_wrong_setting_of_an_ink_is_named_by_its_path_in_the_request() -
     workshop = Workshop()
     resources = InkResources.over(workshop.batcher, workshop.metrics)
     ink = ink_pb2.Ink(pen=ink_pb2.PenOpen(counts_per_unit=-1), strokes=BARS)
-    error = await recognize_ink(ink, tensor_pb2.AnswerOptions(), resources)
+    error = await recognize_ink(ink, AnswerOptions(), resources)
     assert isinstance(error, error_pb2.ItemError)
     assert error.field == "ink.pen.counts_per_unit"
     assert error.message.startswith("ink.pen.counts_per_unit: expected")

@@ -18,6 +18,7 @@ from inkstream.v1.recognition_service_pb2 import (
 from inkstream_server.streams import session as session_module
 from inkstream_server.streams.session import Limits, ProtocolViolation, ReaderStalled, Session
 from inkstream_server.streams.tensor_reply import TensorReply
+from inkstream_server.wire.answer_options import AnswerOptions
 
 from tests.patience import PATIENCE_SECONDS
 from tests.unit.server.builders import (
@@ -30,7 +31,7 @@ from tests.unit.server.builders import (
 )
 from tests.unit.server.pens.events import opened, stroke
 
-_NO_OPTIONS = tensor_pb2.AnswerOptions()
+_NO_OPTIONS = AnswerOptions()
 
 
 @pytest.fixture(autouse=True)
@@ -140,7 +141,7 @@ class Scene:
         workshop: Workshop,
         window: int,
         max_frames: int,
-        options: tensor_pb2.AnswerOptions,
+        options: AnswerOptions,
         wire: MemoryWire | None = None,
     ) -> None:
         self.wire = wire or MemoryWire()
@@ -166,7 +167,7 @@ async def stream(
     window: int = 4096,
     max_frames: int = 1024,
     max_queue: int = 16384,
-    options: tensor_pb2.AnswerOptions = _NO_OPTIONS,
+    options: AnswerOptions = _NO_OPTIONS,
     wire: MemoryWire | None = None,
 ) -> AsyncIterator[Scene]:
     complaints: list[dict[str, Any]] = []
@@ -328,7 +329,7 @@ async def test_messages_that_wait_together_are_one_block_and_each_item_is_counte
 
 async def test_messages_of_streams_with_timings_do_not_share_a_block() -> None:
     engine = GatedEngine()
-    async with stream(engine, options=tensor_pb2.AnswerOptions(timings=True)) as scene:
+    async with stream(engine, options=AnswerOptions(timings=True)) as scene:
         scene.wire.send([0])
         await engine.begun()
         scene.wire.send([1])

@@ -10,6 +10,7 @@ from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
 from inkstream_server.batching.results import Batch, Share
 from inkstream_server.confidence.image_warnings import NO_INK
 from inkstream_server.confidence.rejection import RejectRule
+from inkstream_server.wire.answer_options import AnswerOptions
 from inkstream_server.wire.packed_results import (
     PackedResults,
     pack_results,
@@ -28,7 +29,7 @@ def test_a_packed_number_equals_that_of_protobuf(number: int) -> None:
 
 
 def expected(
-    sequences: list[int], share: Share, options: tensor_pb2.AnswerOptions
+    sequences: list[int], share: Share, options: AnswerOptions
 ) -> tensor_pb2.TensorResults:
     """The same answers as protobuf encodes them, field by field."""
     rows = [*range(share.start, share.stop)]
@@ -79,7 +80,7 @@ def answered(draw: st.DrawFn) -> tuple[list[int], Share]:
 
 
 options = st.builds(
-    tensor_pb2.AnswerOptions,
+    AnswerOptions,
     top_k=st.integers(0, 10),
     probabilities=st.booleans(),
     timings=st.booleans(),
@@ -88,10 +89,10 @@ options = st.builds(
 
 @given(answered(), options)
 def test_packed_columns_equal_those_of_protobuf(
-    answer: tuple[list[int], Share], wanted: tensor_pb2.AnswerOptions
+    answer: tuple[list[int], Share], wanted: AnswerOptions
 ) -> None:
     sequences, share = answer
-    columns = pack_results(sequences, [share], wanted if wanted.ByteSize() else None, 10.0)
+    columns = pack_results(sequences, [share], wanted if wanted != AnswerOptions() else None, 10.0)
     made = StreamRecognizeResponse.FromString(stream_message(columns))
     assert made == StreamRecognizeResponse(tensors=[expected(sequences, share, wanted)])
     assert made.SerializeToString(deterministic=True) == StreamRecognizeResponse(
@@ -126,7 +127,7 @@ def test_answers_that_leave_together_keep_the_columns_of_every_row(
         ]
     wanted = []
     for sequences, share in parts:
-        one = expected(sequences, share, tensor_pb2.AnswerOptions())
+        one = expected(sequences, share, AnswerOptions())
         blank = [0] * len(sequences)
         wanted += [
             (one.model_version, *row)

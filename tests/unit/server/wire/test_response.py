@@ -11,6 +11,7 @@ from inkstream_server.batching.admission import QueueFull, WouldBeLate
 from inkstream_server.batching.results import Batch, DeadlineExpired, EngineFailed, Share
 from inkstream_server.metrics.items import OUTCOME_OF_CODE, OUTCOMES
 from inkstream_server.wire import response as answers
+from inkstream_server.wire.answer_options import AnswerOptions
 from inkstream_server.wire.packed_results import pack_results
 
 
@@ -24,7 +25,7 @@ def pack(
     *shares: Share, first: int = 0, arrived: float = 10.0, **options: int | bool
 ) -> list[tensor_pb2.TensorResults]:
     rows = sum(share.stop - share.start for share in shares)
-    wanted = tensor_pb2.AnswerOptions(**options)  # type: ignore[arg-type]
+    wanted = AnswerOptions(**options)  # type: ignore[arg-type]
     response = answers.Response()
     numbers = range(first, first + rows)
     response.results += pack_results(numbers, shares, wanted if options else None, arrived)
