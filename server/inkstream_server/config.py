@@ -132,6 +132,22 @@ class Config:
         (8192, "bytes", 1024, 2**20),
         "Most bytes in the headers of a call, its token included. Raise it for long tokens.",
     )
+    max_memory: int = _setting(
+        (0, "bytes", 0, 2**50),
+        "Most memory that the process should take, everything included. Beyond it the server refuses new "
+        "streams and calls, and then ends the streams that hold most. Lower it if other programs share the "
+        "machine. 0 takes 75 % of the memory of the machine or the container, divided by --workers.",
+    )
+    max_connection_memory: int = _setting(
+        (256 * 1024 * 1024, "bytes", 2**20, 2**50),
+        "Most memory that all streams and calls of one connection should take together. Raise it if a proxy "
+        "sends very many streams over one connection.",
+    )
+    max_stream_memory: int = _setting(
+        (8 * 1024 * 1024, "bytes", 2**20, 2**40),
+        "Most memory that one stream or call should take: messages, ink and answers that wait. At half of it "
+        "the server stops reading the stream. Use at least twice --max-message-bytes.",
+    )
     model: str = _setting(
         ("digits", "name[/version]"),
         "Model to serve. Without a version it is the newest one, or the one that the store pins.",

@@ -24,6 +24,8 @@ from inkstream_server.access.tokens import TokenError, TokenFile
 from inkstream_server.batching.batcher import Batcher
 from inkstream_server.config import Config
 from inkstream_server.errors import StartError
+from inkstream_server.limits import machine_memory
+from inkstream_server.limits.memory_book import MemoryBook, MemoryLimits
 from inkstream_server.metrics.grpc_calls import GrpcMetrics
 from inkstream_server.metrics.items import Metrics, show_certificate
 from inkstream_server.model_store.store import Model, ModelError
@@ -196,8 +198,15 @@ class Server:
                 age_seconds=config.max_stream_age,
             )
         )
+        book = MemoryBook(
+            MemoryLimits(
+                process=config.max_memory or machine_memory.share(config.workers),
+                connection=config.max_connection_memory,
+                stream=config.max_stream_memory,
+            )
+        )
         self._service = RecognitionService(
-            model, self._batcher, metrics, limits, resources, streams
+            model, self._batcher, metrics, limits, resources, streams, book
         )
         self._grpc = grpc.aio.server(
             # Counts first, so that calls that the gate refuses are counted, too.

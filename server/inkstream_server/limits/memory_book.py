@@ -1,12 +1,20 @@
 """The memory book: an account for each holder, each with a limit, below one account of the process."""
 
-from collections import Counter
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+from weakref import WeakValueDictionary
 
 Kind = Literal["messages", "ink", "answers"]
 """What bytes are held for: what came and waits to be computed, pens with their strokes, and what waits to be
 sent."""
+
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+"""Every kind."""
+
+UNLIMITED: Final = 2**62
+"""A limit that is never reached."""
 
 
 class Account:
@@ -31,7 +39,7 @@ class Account:
         self.limit = limit
         self.parent = parent
         self.end = end
-        self.kinds: Counter[Kind] = Counter()
+        self.kinds: dict[Kind, int] = dict.fromkeys(KINDS, 0)
         """Bytes held by kind."""
         self.held = 0
         """Bytes held, of all kinds."""
@@ -56,3 +64,52 @@ class Account:
         """Give back all that it holds."""
         for kind, size in [*self.kinds.items()]:
             self.hold(kind, -size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryLimits:
+    """Most bytes that holders should hold."""
+
+    process: int = UNLIMITED
+    """All of them together."""
+    connection: int = UNLIMITED
+    """All streams and calls of one connection."""
+    stream: int = 8 * 2**20
+    """One stream or call."""
+
+
+class MemoryBook:
+    """The accounts of a process. Those of a connection come and go with its streams and calls."""
+
+    def __init__(self, limits: MemoryLimits | None = None) -> None:
+        """Start with nothing held.
+
+        Args:
+            limits: most bytes that each may hold; None for the defaults.
+        """
+        self._limits = limits or MemoryLimits()
+        self._connections: WeakValueDictionary[str, Account] = WeakValueDictionary()
+        self.process = Account(self._limits.process)
+        """What all hold together."""
+        self.holders: set[Account] = set()
+        """The accounts of all streams and calls."""
+
+    @contextmanager
+    def account(self, peer: str, end: Callable[[str], None] | None = None) -> Iterator[Account]:
+        """Keep an account for one stream or call of a connection.
+
+        Args:
+            peer: names the connection, as gRPC does.
+            end: see `Account`.
+        """
+        connection = self._connections.get(peer)
+        if connection is None:
+            connection = Account(self._limits.connection, self.process)
+            self._connections[peer] = connection
+        account = Account(self._limits.stream, connection, end)
+        self.holders.add(account)
+        try:
+            yield account
+        finally:
+            self.holders.discard(account)
+            account.close()

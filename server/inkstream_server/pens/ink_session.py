@@ -5,7 +5,7 @@ Counts what arrives; replies count what leaves. Leaves the rules of glyphs to `p
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
 from inkstream.v1 import ink_pb2
@@ -13,6 +13,7 @@ from inkstream.v1 import ink_pb2
 from inkstream_server.access.allowance import Allowance
 from inkstream_server.batching.batcher import StreamFlow
 from inkstream_server.clock import Clock
+from inkstream_server.limits.memory_book import Account
 from inkstream_server.pens.due_timer import DueTimer
 from inkstream_server.pens.faults import NO_ROOM_MS, FaultReply, InkFault
 from inkstream_server.pens.glyph_reply import GlyphReply
@@ -35,6 +36,7 @@ class InkSession:
         clock: Clock | None,
         flow: StreamFlow,
         allowance: Allowance | None,
+        account: Account,
     ) -> None:
         """Start without pens.
 
@@ -44,6 +46,7 @@ class InkSession:
             clock: tells quiet times; None for the running event loop's.
             flow: what the stream has in the batcher's queue.
             allowance: how many strokes the caller may send; None for any number.
+            account: counts what the pens hold.
         """
         self._resources = resources
         self._metrics = resources.metrics
@@ -51,19 +54,23 @@ class InkSession:
         self._clock: Clock = clock or asyncio.get_running_loop()
         self._flow = flow
         self._allowance = allowance
+        self._account = account
         self._pens: dict[int, OpenPen] = {}
         self._points = 0
 
-    async def take(self, message: ink_pb2.InkEvents, room: Callable[[], Awaitable[None]]) -> None:
+    async def take(
+        self, pieces: Iterable[ink_pb2.InkEvents], room: Callable[[], Awaitable[None]]
+    ) -> None:
         """Process the events of a message. Lets other streams run after every EVENTS_PER_TURN events.
 
         Args:
-            message: the events.
+            pieces: the events, in parts; each is made when it is asked for, and can be freed after it.
             room: waits until the stream may have more replies.
         """
         now = self._clock.time()
         unknown: set[int] = set()
-        for index, event in enumerate(message.events):
+        events = (event for piece in pieces for event in piece.events)
+        for index, event in enumerate(events):
             if index and not index % EVENTS_PER_TURN:
                 await asyncio.sleep(0)
                 await room()

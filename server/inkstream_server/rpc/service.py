@@ -29,6 +29,7 @@ from inkstream_server.access.allowance import Allowance
 from inkstream_server.access.gate import CALLER, REFUSED_SECONDS
 from inkstream_server.access.tokens import Caller
 from inkstream_server.batching.batcher import Batcher
+from inkstream_server.limits.memory_book import Account, MemoryBook
 from inkstream_server.metrics.grpc_calls import counts_of
 from inkstream_server.metrics.items import Metrics
 from inkstream_server.model_store.store import Model
@@ -63,6 +64,7 @@ class RecognitionService(RecognitionServiceServicer):
         limits: Limits,
         resources: InkResources | None = None,
         streams: OpenStreams | None = None,
+        book: MemoryBook | None = None,
     ) -> None:
         """Serve `model`, which `batcher` runs.
 
@@ -73,6 +75,7 @@ class RecognitionService(RecognitionServiceServicer):
             limits: bounds on one stream.
             resources: what all pens share; None for the defaults.
             streams: bounds the number and the age of streams; None for the defaults.
+            book: counts what callers hold; None for one of the default limits.
         """
         self._model = model
         self._batcher = batcher
@@ -80,6 +83,7 @@ class RecognitionService(RecognitionServiceServicer):
         self._limits = limits
         self._resources = resources or InkResources.over(batcher, metrics)
         self._streams = streams or OpenStreams()
+        self._book = book or MemoryBook()
         self._sessions: set[Session] = set()
         self._is_draining = False
 
@@ -101,8 +105,11 @@ class RecognitionService(RecognitionServiceServicer):
                     await context.read()
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, limit)
         try:
-            with self._metrics.streams.track_inprogress():
-                status = await self._serve_stream(context, caller)
+            with (
+                self._metrics.streams.track_inprogress(),
+                self._book.account(context.peer()) as account,
+            ):
+                status = await self._serve_stream(context, caller, account)
             if status is not None:
                 # The status waits behind unread answers, which gRPC holds until the caller reads them or
                 # disconnects. Until then the stream counts against the limits.
@@ -111,7 +118,7 @@ class RecognitionService(RecognitionServiceServicer):
             self._streams.leave(caller)
 
     async def _serve_stream(
-        self, context: StreamContext, caller: Caller | None
+        self, context: StreamContext, caller: Caller | None, account: Account
     ) -> tuple[grpc.StatusCode, str] | None:
         """Serve an admitted stream; give the status to end it with if the server ended it."""
         wire = _Wire(context)
@@ -141,6 +148,7 @@ class RecognitionService(RecognitionServiceServicer):
             self._resources,
             client_label=label,
             allowance=caller.allowance if caller else None,
+            account=account,
         )
         self._sessions.add(session)
         logs.get().debug("stream_opened", client=label)
@@ -185,13 +193,23 @@ class RecognitionService(RecognitionServiceServicer):
         context: grpc.aio.ServicerContext[RecognizeRequest, RecognizeResponse],
     ) -> RecognizeResponse:
         """Recognise one batch of tensors, or one ink."""
+        with self._book.account(context.peer()) as account:
+            return await self._recognize(request, context, account)
+
+    async def _recognize(
+        self, request: RecognizeRequest, context: AnyContext, account: Account
+    ) -> RecognizeResponse:
         arrived = perf_counter()
         await self._require_model(request.model, context)
         await _require_options(request.answers, "answers", context)
         kind = request.WhichOneof("input")
         if kind == "ink":
             answer = await recognize_ink(
-                request.ink, read_options(request.answers), self._resources, _allowance()
+                request.ink,
+                read_options(request.answers),
+                self._resources,
+                _allowance(),
+                account,
             )
             if isinstance(answer, ink_pb2.GlyphResult):
                 return RecognizeResponse(glyph=answer)
@@ -209,9 +227,11 @@ class RecognitionService(RecognitionServiceServicer):
                 self._metrics,
                 max_frames=self._limits.max_frames_per_message,
                 allowance=_allowance(),
+                account=account,
             )
         except TooManyFrames as excess:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(excess))
+            raise
 
     async def GetModel(  # noqa: N802
         self,

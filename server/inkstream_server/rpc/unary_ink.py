@@ -9,6 +9,7 @@ from inkstream.v1 import error_pb2, ink_pb2
 from numpy.typing import NDArray
 
 from inkstream_server.access.allowance import Allowance
+from inkstream_server.limits.memory_book import UNLIMITED, Account
 from inkstream_server.metrics.items import OUTCOME_OF_CODE
 from inkstream_server.pens.faults import InkFault
 from inkstream_server.pens.glyph_reply import GlyphReply
@@ -27,6 +28,7 @@ async def recognize_ink(
     options: AnswerOptions,
     resources: InkResources,
     allowance: Allowance | None = None,
+    account: Account | None = None,
 ) -> ink_pb2.GlyphResult | error_pb2.ItemError:
     """Recognise one ink, its strokes numbered from 1. Cancelling withdraws it.
 
@@ -35,8 +37,9 @@ async def recognize_ink(
         options: what the answer holds.
         resources: draw and count.
         allowance: how many strokes the caller may send; None for any number.
+        account: counts what the call holds; None for no limit.
     """
-    metrics = resources.metrics
+    metrics, account = resources.metrics, account or Account(UNLIMITED)
     metrics.accepted("ink", 1)
     try:
         job = _read(ink, resources)

@@ -8,6 +8,7 @@ from inkstream.v1.recognition_service_pb2 import RecognizeResponse
 from inkstream_server.access.allowance import Allowance
 from inkstream_server.batching.batcher import Batcher
 from inkstream_server.batching.fair_queue import Flow
+from inkstream_server.limits.memory_book import UNLIMITED, Account
 from inkstream_server.metrics.items import Metrics
 from inkstream_server.streams.tensor_reply import ration, reply_to
 from inkstream_server.wire import tensors
@@ -25,6 +26,7 @@ async def recognize_tensors(
     *,
     max_frames: int,
     allowance: Allowance | None = None,
+    account: Account | None = None,
 ) -> RecognizeResponse:
     """Recognise all frames of a message. Cancelling withdraws them.
 
@@ -36,12 +38,14 @@ async def recognize_tensors(
         metrics: counts.
         max_frames: most that a message may carry.
         allowance: how many frames the caller may send; None for any number.
+        account: counts what the call holds; None for no limit.
 
     Returns: for each frame an answer or an error.
 
     Raises:
         tensors.TooManyFrames: nothing was accepted.
     """
+    account = account or Account(UNLIMITED)
     if not message.sequences:
         frames = max(len(message.uint8) // 784, len(message.float32) // 3136)
         message.sequences.extend(range(frames))

@@ -16,6 +16,7 @@ from inkstream_server.access.allowance import Allowance
 from inkstream_server.batching.batcher import Batcher, StreamFlow
 from inkstream_server.batching.fair_queue import Flow
 from inkstream_server.clock import Clock
+from inkstream_server.limits.memory_book import UNLIMITED, Account
 from inkstream_server.metrics.items import Metrics
 from inkstream_server.pens.ink_session import InkSession
 from inkstream_server.pens.resources import InkResources
@@ -85,6 +86,7 @@ class Session:
         clock: Clock | None = None,
         client_label: str = "",
         allowance: Allowance | None = None,
+        account: Account | None = None,
     ) -> None:
         """Prepare.
 
@@ -98,6 +100,7 @@ class Session:
             clock: tells the quiet times of pens; None for the event loop's.
             client_label: names the caller's kind of device in metrics.
             allowance: how many items the caller may send; None for any number.
+            account: counts what the stream holds; None for no limit.
         """
         self._wire = wire
         self._batcher = batcher
@@ -107,12 +110,13 @@ class Session:
         self._client = metrics.clients.of(client_label)
         self._last_sequence = -1
         self._allowance = allowance
+        self._account = account = account or Account(UNLIMITED)
         self._flow: StreamFlow = Flow()
         self._outbox = Outbox(
             wire.write, limits.window, metrics, self._client, batcher.answer_written
         )
         resources = resources or InkResources.over(batcher, metrics)
-        self._ink = InkSession(resources, self._outbox.put, clock, self._flow, allowance)
+        self._ink = InkSession(resources, self._outbox.put, clock, self._flow, allowance, account)
         self.messages = 0
         """How many messages were read."""
         self._finished = asyncio.Event()
@@ -222,7 +226,7 @@ class Session:
                 if kind == "tensors":
                     self._accept_tensors(request.tensors)
                 elif kind == "ink":
-                    await self._ink.take(request.ink, self._outbox.has_room)
+                    await self._ink.take((request.ink,), self._outbox.has_room)
                 elif kind == "config":
                     raise ProtocolViolation("config: only the first message may carry it")
                 else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inkstream_server.limits.memory_book import Account
+from inkstream_server.limits.memory_book import Account, MemoryBook, MemoryLimits
 
 
 def test_a_parent_holds_what_its_parts_hold() -> None:
@@ -10,7 +10,7 @@ def test_a_parent_holds_what_its_parts_hold() -> None:
     first, second = Account(50, process), Account(80, process)
     first.hold("ink", 30)
     second.hold("answers", 60)
-    assert (process.held, process.kinds) == (90, {"ink": 30, "answers": 60})
+    assert (process.held, process.kinds) == (90, {"messages": 0, "ink": 30, "answers": 60})
     assert first.room == 10
     first.close()
     assert (first.held, process.held) == (0, 60)
@@ -23,3 +23,17 @@ def test_an_account_beyond_its_limit_has_no_room() -> None:
     assert account.room == 0
     account.hold("messages", -25)
     assert account.room == 5
+
+
+def test_streams_of_a_connection_share_an_account_as_long_as_one_is_open() -> None:
+    book = MemoryBook(MemoryLimits(process=100, connection=50, stream=40))
+    with book.account("here:1") as one:
+        with book.account("here:1") as two, book.account("here:2") as other:
+            one.hold("ink", 30)
+            two.hold("messages", 10)
+            assert (one.room, two.room, other.room) == (10, 10, 40)
+            assert book.holders == {one, two, other}
+        assert (book.process.held, one.room) == (30, 10)
+    assert (book.process.held, book.holders) == (0, set())
+    with book.account("here:1") as again:
+        assert again.room == 40

@@ -8,6 +8,7 @@ from heapq import heappop, heappush
 
 from inkstream.v1 import error_pb2, ink_pb2
 from inkstream_server.batching.fair_queue import Flow
+from inkstream_server.limits.memory_book import UNLIMITED, Account
 from inkstream_server.pens.ink_session import InkSession
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.resources import InkResources
@@ -64,9 +65,12 @@ class Desk:
     def __init__(self, limits: PenLimits | None = None, engine: NumberEngine | None = None) -> None:
         self.workshop = Workshop(engine)
         self.clock = HandClock()
+        self.account = Account(UNLIMITED)
         self.due: list[Reply] = []
         resources = InkResources.over(self.workshop.batcher, self.workshop.metrics, limits)
-        self.session = InkSession(resources, self.due.append, self.clock, Flow(), None)
+        self.session = InkSession(
+            resources, self.due.append, self.clock, Flow(), None, self.account
+        )
         self.glyphs: list[ink_pb2.GlyphResult] = []
         self.errors: list[error_pb2.ItemError] = []
 
@@ -76,7 +80,7 @@ class Desk:
         async def room() -> None:
             return
 
-        await self.session.take(ink_pb2.InkEvents(events=events), room)
+        await self.session.take((ink_pb2.InkEvents(events=events),), room)
 
     async def read(self) -> None:
         """Read every pending answer."""

@@ -201,7 +201,7 @@ async def test_a_long_message_gives_other_streams_their_turn_and_waits_for_room(
     received = []
     asyncio.get_running_loop().call_soon(lambda: received.append(desk.workshop.ended("ok", "ink")))
     events = [opened(), *(lifted() for _ in range(3 * EVENTS_PER_TURN))]
-    await desk.session.take(ink_pb2.InkEvents(events=events), room)
+    await desk.session.take((ink_pb2.InkEvents(events=events),), room)
     assert asked == 3
     assert received
 

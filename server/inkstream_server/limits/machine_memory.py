@@ -1,0 +1,73 @@
+"""How much memory this process may use: by its control groups, or else the machine's."""
+
+from pathlib import Path
+from typing import Final
+
+SHARE: Final = 0.75
+"""Part of that which callers may take; the rest is for the program itself, the model, and what the allocator
+keeps."""
+
+_PROC: Final = Path("/proc")
+_CGROUPS: Final = Path("/sys/fs/cgroup")
+
+
+def share(workers: int, proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int:
+    """Give the memory that each of some worker processes may use, in bytes.
+
+    Args:
+        workers: how many processes share what there is.
+        proc: where the kernel tells of processes and memory.
+        cgroups: where the control groups lie.
+    """
+    return int(SHARE * available(proc, cgroups)) // workers
+
+
+def available(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int:
+    """Give the least of the machine's memory and the limits of the process's control groups, in bytes."""
+    limits = [_machine(proc), *_cgroup_limits(proc, cgroups)]
+    return min(limits)
+
+
+def _machine(proc: Path) -> int:
+    for line in (proc / "meminfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "MemTotal":
+            return int(value.split()[0]) * 1024
+    raise ValueError(f"{proc / 'meminfo'}: expected a line MemTotal, found none")
+
+
+def _cgroup_limits(proc: Path, cgroups: Path) -> list[int]:
+    """Read `memory.max` (v2) or `memory.limit_in_bytes` (v1) of the process's group and those above it.
+
+    In a container the path that the process sees may not exist: the group is then the root that is mounted.
+    """
+    try:
+        lines = (proc / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        return []  # A kernel without control groups.
+    limits: list[int] = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root, name = (
+            (cgroups / "memory", "memory.limit_in_bytes")
+            if controllers
+            else (cgroups, "memory.max")
+        )
+        group = Path(path.lstrip("/"))
+        limits += [
+            limit
+            for above in (group, *group.parents)
+            if (limit := _limit(root / above / name)) is not None
+        ]
+    return limits
+
+
+def _limit(file: Path) -> int | None:
+    """Read one limit in bytes; None where there is none."""
+    try:
+        text = file.read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdecimal() else None
