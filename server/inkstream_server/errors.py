@@ -1,4 +1,14 @@
-"""The errors that end a server. Each message says what to change."""
+"""The errors that end a server, each saying what to change; and how any error shows a text from outside."""
+
+import reprlib
+from typing import Final
+
+MOST_SHOWN: Final = 200
+"""Most characters of a text from outside in a status, an error, a log line or a label. In a status each may
+take 12 bytes (four of UTF-8, percent-encoded); clients of gRPC accept headers of 8,192 bytes."""
+
+CUT: Final = "…"
+"""Ends a text that was cut."""
 
 
 class ServeError(Exception):
@@ -11,3 +21,26 @@ class StartError(ServeError):
 
 class WorkersFailed(ServeError):
     """A worker died too often in a row to be restarted once more."""
+
+
+def shown(given: object) -> str:
+    """Show what came from outside (a caller, a file, a library) within a sentence of ours.
+
+    Args:
+        given: a text, or anything else, of which an abridged `repr` is shown.
+
+    Returns: at most `MOST_SHOWN` characters, with `CUT` at the end if it was longer. Escaped are control
+        characters, line ends, marks that change the direction of text, and all else that cannot be printed.
+        Takes microseconds, however long the text is.
+    """
+    text = given if isinstance(given, str) else reprlib.repr(given)
+    start = text[: MOST_SHOWN + 1]
+    if not start.isprintable():
+        start = "".join([it if it.isprintable() else _escaped(it) for it in start])
+    if len(start) <= MOST_SHOWN:
+        return start
+    return start[: MOST_SHOWN - len(CUT)] + CUT
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()

@@ -23,7 +23,7 @@ from inkstream_server.access.tls import expiry
 from inkstream_server.access.tokens import TokenError, TokenFile
 from inkstream_server.batching.batcher import Batcher
 from inkstream_server.config import Config
-from inkstream_server.errors import StartError
+from inkstream_server.errors import StartError, shown
 from inkstream_server.limits import machine_memory
 from inkstream_server.limits.memory_book import MemoryBook, MemoryLimits
 from inkstream_server.metrics.grpc_calls import GrpcMetrics
@@ -130,7 +130,11 @@ async def _unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> boo
 def log_failure(watcher: asyncio.Task[None]) -> None:
     """Log a background task that failed and has ended."""
     if not watcher.cancelled() and (error := watcher.exception()) is not None:
-        logs.get().error("watcher_died", watcher=watcher.get_name(), error=repr(error))
+        logs.get().error(
+            "watcher_died",
+            watcher=watcher.get_name(),
+            error=shown(f"{type(error).__name__}: {error}"),
+        )
 
 
 class Server:

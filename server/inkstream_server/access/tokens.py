@@ -18,6 +18,7 @@ from typing import Final
 
 from inkstream_server import logs
 from inkstream_server.access.allowance import Allowance, Quota
+from inkstream_server.errors import shown
 
 MOST_BYTES = 16 * 1024 * 1024
 """Largest file of tokens: some hundred thousand lines."""
@@ -55,7 +56,7 @@ def make(name: str, quota: Quota) -> tuple[str, str]:
         TokenError: the name has other characters than letters, digits, "-" and "_", or is too long.
     """
     if not _NAME.fullmatch(name):
-        raise TokenError(f'name: expected 1 to 64 letters, digits, "-" or "_", got {name!r}')
+        raise TokenError(f'name: expected 1 to 64 letters, digits, "-" or "_", got "{shown(name)}"')
     token = f"{name}.{secrets.token_urlsafe(32)}"
     line = f"{name} sha256:{hashlib.sha256(token.encode()).hexdigest()}"
     if quota.streams:
@@ -85,9 +86,9 @@ def read(lines: Iterable[str]) -> dict[str, Grant]:
             )
         values = {limit[1]: int(limit[2]) for limit in found if limit}
         if len(values) < len(limits):
-            raise TokenError(f"line {number}: a limit of {name!r} appears twice: remove one")
+            raise TokenError(f"line {number}: a limit of '{name}' appears twice: remove one")
         if name in grants:
-            raise TokenError(f"line {number}: the name {name!r} appears twice: remove one line")
+            raise TokenError(f"line {number}: the name '{name}' appears twice: remove one line")
         grants[name] = Grant(name, bytes.fromhex(digest.removeprefix("sha256:")), Quota(**values))
     return grants
 

@@ -10,6 +10,7 @@ import numpy as np
 from inkstream.v1 import error_pb2
 
 from inkstream_server.engines import Probabilities
+from inkstream_server.errors import shown
 
 NOT_A_DIGIT = error_pb2.REJECT_REASON_NOT_A_DIGIT
 UNSURE = error_pb2.REJECT_REASON_UNSURE
@@ -96,7 +97,7 @@ def rule_of(card_json: str) -> RejectRule:
     ink_temperature = card.get("ink_temperature", 1.0)
     least, most = TEMPERATURES
     if not isinstance(ink_temperature, int | float) or not least <= ink_temperature <= most:
-        got = f"{ink_temperature!r:.80}"
+        got = shown(ink_temperature)
         raise ValueError(f"ink_temperature: expected {least:g} to {most:g}, got {got}")
     stated = card.get("reject")
     if stated is None:
@@ -105,10 +106,10 @@ def rule_of(card_json: str) -> RejectRule:
         thresholds = float(stated["not_a_digit_below"]), float(stated["unsure_below"])
     except (TypeError, KeyError, ValueError, OverflowError) as error:
         raise ValueError(
-            f"reject: expected not_a_digit_below and unsure_below, got {stated!r:.80}"
+            f"reject: expected not_a_digit_below and unsure_below, got {shown(stated)}"
         ) from error
     if stated.get("score", SCORE) != SCORE:
-        raise ValueError(f"reject.score: expected {SCORE!r}, got {stated['score']!r:.80}")
+        raise ValueError(f"reject.score: expected '{SCORE}', got {shown(stated['score'])}")
     if not all(0 <= threshold <= 1 for threshold in thresholds):
-        raise ValueError(f"reject: expected thresholds from 0 to 1, got {stated!r:.80}")
+        raise ValueError(f"reject: expected thresholds from 0 to 1, got {shown(stated)}")
     return RejectRule(*thresholds, float(ink_temperature))

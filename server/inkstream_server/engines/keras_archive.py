@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from inkstream_server.errors import shown
+
 MEMBERS: Final = frozenset({"metadata.json", "config.json", "model.weights.h5"})
 MOST_BYTES: Final = 64 * 1024 * 1024
 """Most bytes that one member may unpack to; the bundled models take half a megabyte."""
@@ -42,7 +44,7 @@ def require_plain(path: Path) -> None:
                 if member.filename not in MEMBERS or member.file_size > MOST_BYTES:
                     raise ValueError(
                         f"{path}: expected {', '.join(sorted(MEMBERS))} of at most {MOST_BYTES} bytes, "
-                        f"got {member.filename!r} of {member.file_size}"
+                        f"got '{shown(member.filename)}' of {member.file_size}"
                     )
             config = json.loads(archive.read("config.json"))
     except _UNREADABLE as error:
@@ -51,7 +53,9 @@ def require_plain(path: Path) -> None:
         module, name = made.get("module"), made["class_name"]
         is_plain = name in LAYERS if module == "keras.layers" else module in _OTHERS
         if not is_plain or made.get("registered_name") not in (None, name):
-            raise ValueError(f"{path}: {module}.{name} is not part of a plain network of digits")
+            raise ValueError(
+                f"{path}: {shown(module)}.{shown(name)} is not part of a plain network of digits"
+            )
 
 
 def _classes(config: object) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from inkstream_server.errors import shown
+
 IDENTIFIER: Final = b"TFL3"
 """Bytes 4 to 8 of every file of TensorFlow Lite's schema, version 3."""
 
@@ -76,8 +78,8 @@ def require_plain(content: bytes, path: Path) -> None:
         raise ValueError(f"{path}: expected at most {MOST_BYTES} bytes, got {len(content)}")
     if content[4:8] != IDENTIFIER:
         raise ValueError(
-            f"{path}: is no LiteRT model (flatbuffer identifier: expected {IDENTIFIER!r}, "
-            f"got {content[4:8]!r})"
+            f"{path}: is no LiteRT model (flatbuffer identifier: expected {shown(IDENTIFIER)}, "
+            f"got {shown(content[4:8])})"
         )
     try:
         model = _Table(content, *struct.unpack_from("<I", content))

@@ -74,7 +74,7 @@ def normalize(
         ValueError: a stroke is not of shape (n, 2), or the pen is as wide as the box.
     """
     if not 0 < width < BOX:
-        raise ValueError(f"width: expected between 0 and {BOX:g} pixels, got {width!r}")
+        raise ValueError(f"width: expected between 0 and {BOX:g} pixels, got {width}")
     points, starts = columns.of_strokes(strokes)
     if not starts:
         return None

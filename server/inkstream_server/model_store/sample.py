@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inkstream_server.engines import DIGITS, PIXELS, Engine
+from inkstream_server.errors import shown
 
 NAME: Final = "seven-segment digits"
 """The name of these frames in a card."""
@@ -100,7 +101,7 @@ def _recorded(card_json: str) -> NDArray[np.float64] | None:
     if stated is None:
         return None
     if not isinstance(stated, dict) or stated.get("frames") != NAME:
-        raise SampleError(f"card: sample.frames: expected {NAME!r}, got {stated!r:.80}")
+        raise SampleError(f"card: sample.frames: expected '{NAME}', got {shown(stated)}")
     try:
         recorded = np.array(stated["probabilities"], np.float64)
     except (KeyError, TypeError, ValueError, OverflowError) as error:

@@ -15,6 +15,7 @@ from pkgutil import resolve_name
 from inkstream_server import config
 from inkstream_server.confidence.rejection import ACCEPT_ALL, RejectRule, rule_of
 from inkstream_server.engines import Engine
+from inkstream_server.errors import shown
 from inkstream_server.model_store import sample as model_sample
 
 CARD = "card.json"
@@ -88,7 +89,7 @@ def load_folder(folder: Path, engine: str = "litert", tried: str | None = None) 
     try:
         rule = rule_of(card_json)
     except ValueError as error:
-        raise ModelError(f"the card of model {_label(folder)}: {error}") from error
+        raise ModelError(f"the card of model {shown(_label(folder))}: {error}") from error
     try:
         loaded = _make(engine, folder / file, content)
         model_sample.check(loaded, card_json)
@@ -98,7 +99,7 @@ def load_folder(folder: Path, engine: str = "litert", tried: str | None = None) 
         ) from error
     except (ValueError, RuntimeError, OSError) as error:
         raise ModelError(
-            f"{folder / file} cannot be loaded: {error}; export the model again"
+            f"{folder / file} cannot be loaded: {shown(str(error))}; export the model again"
         ) from error
     return Model(folder.parent.name, folder.name, sha256, card_json, loaded, rule)
 
@@ -141,7 +142,7 @@ def pinned_version(store: Path, name: str) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path} cannot be read: {error}") from error
+        raise ModelError(f"{path} cannot be read: {shown(str(error))}") from error
 
 
 def pin(store: Path, name: str, version: str | None) -> None:
@@ -174,14 +175,15 @@ def _one(store: Path, name: str, version: str | None, wanted: str, field: str) -
     folders = [it for it in versions(store, name) if version in (None, it.name)]
     if folders:
         return folders[-1]
-    there = ", ".join(sorted(_label(card.parent) for card in store.glob(f"*/*/{CARD}")))
+    labels = sorted(_label(card.parent) for card in store.glob(f"*/*/{CARD}"))
+    there = ", ".join(labels) or "none"
     if field == PIN:
         path = store / name / PIN
         raise ModelError(
-            f"{path} names version {version!r}, which does not exist; there are {there or 'none'}: "
+            f"{path} names version '{shown(version)}', which does not exist; there are {shown(there)}: "
             f"`inkstream-server models serve {name}` serves the newest again"
         )
-    raise ModelError(f"model: no {wanted!r} in {store}; there are {there or 'none'}")
+    raise ModelError(f"model: no '{shown(wanted)}' in {store}; there are {shown(there)}")
 
 
 def _label(folder: Path) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from inkstream_server.config import ENGINES
+from inkstream_server.errors import shown
 from inkstream_server.model_store.store import ModelError, load_folder
 
 NICENESS: Final = 10
@@ -91,7 +92,7 @@ def _outcome(label: str, code: int, answer: bytes, errors: bytes) -> str:
     """Give the SHA-256 that the other process answered with, or raise how it failed."""
     lines = errors.decode(errors="replace").splitlines()
     last = next((it for it in reversed(lines) if it and not it.startswith(_NOISE)), "")
-    last = f" ({last:.200})" if last else ""
+    last = f" ({shown(last)})" if last else ""
     if code == -signal.SIGKILL:
         raise ModelError(
             f"{label}: the process that tried it was killed{last}, perhaps because memory was short: {_AGAIN}"
@@ -131,7 +132,7 @@ def main() -> NoReturn:
         }
     except Exception as error:  # noqa: BLE001 (a hostile file may cause any error)
         answer = {
-            "problem": f"{folder} cannot be loaded: {type(error).__name__}: {error}; "
+            "problem": f"{folder} cannot be loaded: {type(error).__name__}: {shown(str(error))}; "
             "export the model again"
         }
     os.write(stdout, json.dumps(answer).encode())

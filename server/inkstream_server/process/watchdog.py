@@ -90,6 +90,6 @@ class Watchdog:
 def _end_process(what: str) -> NoReturn:
     """Write the stacks of all threads, and end without waiting for any of them."""
     # Written to the descriptor, because the logger may be stuck.
-    os.write(sys.stderr.fileno(), f"event=stuck what={what!r} exit={EXIT_STUCK}\n".encode())
+    os.write(sys.stderr.fileno(), f'event=stuck what="{what}" exit={EXIT_STUCK}\n'.encode())
     faulthandler.dump_traceback(all_threads=True)
     os._exit(EXIT_STUCK)

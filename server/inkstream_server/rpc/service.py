@@ -29,6 +29,7 @@ from inkstream_server.access.allowance import Allowance
 from inkstream_server.access.gate import CALLER, REFUSED_SECONDS
 from inkstream_server.access.tokens import Caller
 from inkstream_server.batching.batcher import Batcher
+from inkstream_server.errors import shown
 from inkstream_server.limits.memory_book import Account, MemoryBook
 from inkstream_server.metrics.grpc_calls import counts_of
 from inkstream_server.metrics.items import Metrics
@@ -134,7 +135,7 @@ class RecognitionService(RecognitionServiceServicer):
         config = first.config
         await self._require_model(config.model, context)
         await _require_options(config.answers, "config.answers", context)
-        options, label = read_options(config.answers), config.client_label
+        options, label = read_options(config.answers), shown(config.client_label)
         # Or the stream would hold the whole message for as long as it is open.
         del first, config
         await wire.write(self._opened().SerializeToString())
@@ -269,8 +270,8 @@ class RecognitionService(RecognitionServiceServicer):
         if wanted not in ("", self._model.name, self._model.label):
             await context.abort(
                 grpc.StatusCode.NOT_FOUND,
-                f"model: expected {self._model.name!r} or nothing, got {wanted!r}; this server serves "
-                f"only the version {self._model.label!r}",
+                f"model: expected '{self._model.name}' or nothing, got '{shown(wanted)}'; this server serves "
+                f"only the version '{self._model.label}'",
             )
 
     def _opened(self) -> StreamRecognizeResponse:

@@ -87,7 +87,7 @@ class OpenStreams:
             )
         if caller is not None and not caller.allowance.open_stream():
             return (
-                f"streams: token {caller.grant.name!r} has {caller.allowance.quota.streams} open, "
+                f"streams: token '{caller.grant.name}' has {caller.allowance.quota.streams} open, "
                 "its limit: close one first"
             )
         self._open += 1
