@@ -20,6 +20,7 @@ from inkstream.v1 import tensor_pb2
 
 from tests.integration.conftest import STOP_SECONDS, RunningServer, StartServer
 from tests.integration.contract import Stream, open_stream, stub
+from tests.integration.raw_calls import SERVICE, raw_call
 from tests.integration.steady import BLANK, Steady
 from tests.patience import PATIENCE_SECONDS, eventually
 
@@ -253,10 +254,26 @@ def test_a_ready_server_writes_its_addresses_to_the_log_and_the_ready_file(
     }
 
 
+@pytest.mark.parametrize("path", [b"/\xff", SERVICE + b"\xc3", b"\xff" * 4000])
+async def test_a_call_whose_path_is_no_text_is_unimplemented_and_the_server_stays(
+    server: RunningServer, path: bytes
+) -> None:
+    # gRPC decodes the path in the loop that accepts calls; without our workaround the server closes its port.
+    async with stub(server.address) as service:
+        neighbour = Steady(await open_stream(service))
+        for _ in range(2):
+            status = await asyncio.to_thread(raw_call, server.address, path)
+            assert status == grpc.StatusCode.UNIMPLEMENTED.value[0]
+        await neighbour.flows()
+        neighbour.stop()
+        await neighbour.ended()
+
+
 async def test_items_and_streams_that_end_well_are_not_logged(
     start_server: StartServer,
 ) -> None:
     server = start_server()
+    await eventually("the first lines", lambda: "event=ready" in server.stderr())
     before = server.stderr()
     async with stub(server.address) as service:
         stream = await open_stream(service)

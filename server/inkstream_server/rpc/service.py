@@ -305,7 +305,8 @@ def add_to_server(service: RecognitionService, server: grpc.aio.Server) -> None:
         ),
     }
     name = DESCRIPTOR.services_by_name["RecognitionService"].full_name
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
+    # Other methods are answered before gRPC looks for handlers; see `event_loop`.
+    server.add_registered_method_handlers(name, handlers)
 
 
 class _Wire:
