@@ -54,7 +54,7 @@ async def write(content: bytes) -> None:
     data = atheris.FuzzedDataProvider(content)
     await desk.take(*events(data))
     desk.clock.advance(2.0)
-    desk.session.end()
+    desk.end()
     await desk.read()
     assert desk.workshop.value("inkstream_open_pens") == 0
     assert desk.clock.pending == 0

@@ -10,10 +10,12 @@ writes get the rest. Costs are measured, never estimated. Knows steps of work; n
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextvars import Context, copy_context
 from enum import IntEnum
 from heapq import heappop, heappush
 from time import perf_counter
 from typing import Final
+from weakref import WeakValueDictionary
 
 TURN_SECONDS: Final = 0.0004
 """Longest time that steps take of one turn of the event loop, up to the length of one step. An image passes
@@ -22,7 +24,7 @@ through about four turns until its answer has left, so it waits four times as lo
 QUANTUM_SECONDS: Final = 0.0002
 """Time that one stream works before the next one's turn: two digits are drawn in it."""
 
-Steps = Iterator[object]
+Steps = Iterator[None]
 """Work in steps: every `next` does one, some microseconds of work; the work is over when there is none."""
 
 
@@ -51,6 +53,18 @@ class Turns:
         self._left = TURN_SECONDS
         self._is_working = False
         self._is_scheduled = False
+        self._connections: WeakValueDictionary[str, Lane] = WeakValueDictionary()
+
+    def lane(self, peer: str) -> "Lane":
+        """Give the lane that all unary calls of a connection share while one of them is open.
+
+        Args:
+            peer: names the connection, as gRPC does.
+        """
+        lane = self._connections.get(peer)
+        if lane is None:
+            lane = self._connections[peer] = Lane(self)
+        return lane
 
     @property
     def waiting(self) -> int:
@@ -126,12 +140,13 @@ class Turns:
 class Lane:
     """The work of one stream, or of one caller's unary calls. Use it in one event loop."""
 
-    __slots__ = ("_number", "_turns", "_work", "cost", "is_waiting")
+    __slots__ = ("__weakref__", "_number", "_turns", "_work", "cost", "is_waiting")
 
     def __init__(self, turns: Turns) -> None:
         """Start without work."""
         self._turns = turns
-        self._work: list[tuple[Rank, int, Steps, asyncio.Future[None] | None]] = []
+        # By rank, then in order; each in the context of its call, which logs and traces name.
+        self._work: list[tuple[Rank, int, Steps, asyncio.Future[None] | None, Context]] = []
         self._number = 0
         self.cost = 0.0
         """Seconds that its work has cost, counted from where the others were when it began."""
@@ -149,6 +164,11 @@ class Lane:
         self._add(steps, rank, done)
         await done
 
+    def begin(self, steps: Steps, rank: Rank = Rank.INPUT) -> None:
+        """Like `do`, but do not wait for the end. What a later step raises goes to the loop's handler."""
+        if self._work or not self._turns._goes_now(self, steps):
+            self._add(steps, rank, None)
+
     def add(self, steps: Steps, rank: Rank) -> None:
         """Have work done when its turn comes. What a step raises goes to the event loop's handler."""
         self._add(steps, rank, None)
@@ -159,17 +179,17 @@ class Lane:
 
     def _add(self, steps: Steps, rank: Rank, done: asyncio.Future[None] | None) -> None:
         self._number += 1
-        heappush(self._work, (rank, self._number, steps, done))
+        heappush(self._work, (rank, self._number, steps, done, copy_context()))
         self._turns._wait(self)
 
     def _go_on(self) -> None:
         """Work for a quantum, then wait again if more is to be done."""
         work = heappop(self._work)
-        _, _, steps, done = work
+        _, _, steps, done, context = work
         try:
             if done is not None and done.done():
                 return  # It was cancelled.
-            if not self._turns._work(self, steps):
+            if not context.run(self._turns._work, self, steps):
                 heappush(self._work, work)
             elif done is not None:
                 done.set_result(None)

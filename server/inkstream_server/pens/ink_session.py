@@ -5,6 +5,7 @@ Counts what arrives; replies count what leaves. Leaves the rules of glyphs to `p
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
@@ -14,16 +15,15 @@ from inkstream_server.access.allowance import Allowance
 from inkstream_server.batching.batcher import StreamFlow
 from inkstream_server.clock import Clock
 from inkstream_server.limits.memory_book import Account
+from inkstream_server.limits.turns import Lane, Rank, Steps
 from inkstream_server.pens.due_timer import DueTimer
 from inkstream_server.pens.faults import NO_ROOM_MS, FaultReply, InkFault
 from inkstream_server.pens.glyph_reply import GlyphReply
 from inkstream_server.pens.open_pen import OpenPen
 from inkstream_server.pens.pen import Pen
+from inkstream_server.pens.renderer import GlyphRenderer
 from inkstream_server.pens.resources import InkResources
 from inkstream_server.pens.settings import read_settings
-
-EVENTS_PER_TURN = 256
-"""Events of one message after which other streams get their turn: about a millisecond."""
 
 
 class InkSession:
@@ -57,40 +57,80 @@ class InkSession:
         self._account = account
         self._pens: dict[int, OpenPen] = {}
         self._points = 0
+        self._lane = Lane(resources.turns)
+        self._renderer = GlyphRenderer(resources.batcher, self._metrics.ink, self._lane)
+        # The pens that are due and wait for the lane.
+        self._due: deque[int] = deque()
+        self._has_ended = asyncio.Event()
 
     async def take(
-        self, pieces: Iterable[ink_pb2.InkEvents], room: Callable[[], Awaitable[None]]
+        self,
+        pieces: Iterable[ink_pb2.InkEvents],
+        is_full: Callable[[], bool],
+        room: Callable[[], Awaitable[None]],
     ) -> None:
-        """Process the events of a message. Lets other streams run after every EVENTS_PER_TURN events.
+        """Process the events of a message, in the turns of the stream. Cancelling drops those that wait.
 
         Args:
             pieces: the events, in parts; each is made when it is asked for, and can be freed after it.
-            room: waits until the stream may have more replies.
+            is_full: whether the stream may not have more replies now.
+            room: waits until it may.
         """
-        now = self._clock.time()
-        unknown: set[int] = set()
-        events = (event for piece in pieces for event in piece.events)
-        for index, event in enumerate(events):
-            if index and not index % EVENTS_PER_TURN:
-                await asyncio.sleep(0)
-                await room()
-                now = self._clock.time()
-            open_pen = self._pens.get(event.pen)
-            if open_pen is not None:
-                self._act(open_pen, event, now)
-            elif event.WhichOneof("event") == "open":
-                self._open(event)
-            elif event.pen not in unknown:
-                # One fault a message, not one an event.
-                unknown.add(event.pen)
-                fault = InkFault("pen", f"pen {event.pen} is not open: open it first")
-                self._refuse(event.pen, fault)
+        steps = self._steps(pieces)
+        is_over = False
 
-    def end(self) -> None:
-        """Ask for the final answer of every open glyph: the stream brings no more events."""
-        now = self._clock.time()
-        for open_pen in [*self._pens.values()]:
-            self._close(open_pen, now)
+        def until_full() -> Steps:
+            nonlocal is_over
+            for step in steps:
+                if is_full():
+                    return
+                yield step
+            is_over = True
+
+        while True:
+            await self._lane.do(until_full())
+            if is_over:
+                return
+            await room()
+
+    def end(self, then: Callable[[], None]) -> None:
+        """Ask for the final answer of every open glyph: the stream brings no more events.
+
+        Args:
+            then: called when all are asked for, which may be later.
+        """
+        self._lane.begin(self._closing(then))
+
+    async def ended(self) -> None:
+        """Wait until all that `end` began is done."""
+        await self._has_ended.wait()
+
+    def _steps(self, pieces: Iterable[ink_pb2.InkEvents]) -> Steps:
+        """Process events, one a step."""
+        unknown: set[int] = set()
+        for piece in pieces:
+            for event in piece.events:
+                number = event.pen
+                open_pen = self._pens.get(number)
+                if open_pen is not None:
+                    self._act(open_pen, event, self._clock.time())
+                elif event.WhichOneof("event") == "open":
+                    self._open(event)
+                elif number not in unknown:
+                    # One fault a message, not one an event.
+                    unknown.add(number)
+                    fault = InkFault("pen", f"pen {number} is not open: open it first")
+                    self._refuse(number, fault)
+                yield
+
+    def _closing(self, then: Callable[[], None]) -> Steps:
+        try:
+            while self._pens:
+                self._close(next(iter(self._pens.values())), self._clock.time())
+                yield
+        finally:
+            self._has_ended.set()
+            then()
 
     def _open(self, event: ink_pb2.InkEvent) -> None:
         limits, number = self._resources.limits, event.pen
@@ -105,11 +145,27 @@ class InkSession:
             return
         timer = DueTimer(self._clock, partial(self._ring, number))
         pen = Pen(settings, limits)
-        self._pens[number] = OpenPen(number, pen, timer, settings, self._resources, self._flow)
+        self._pens[number] = OpenPen(
+            number, pen, timer, settings, self._resources, self._renderer, self._flow
+        )
         self._metrics.ink.open_pens.inc()
 
     def _ring(self, number: int) -> None:
-        self._act(self._pens[number], None, self._clock.time())
+        self._due.append(number)
+        if len(self._due) == 1:
+            self._lane.begin(self._tick(), Rank.ANSWER)
+
+    def _tick(self) -> Steps:
+        """Tell pens that are due that time has passed, one a step."""
+        while self._due:
+            open_pen = self._pens.get(self._due[0])
+            try:
+                if open_pen is not None:
+                    self._act(open_pen, None, self._clock.time())
+            finally:
+                self._due.popleft()
+            if self._due:
+                yield
 
     def _act(self, open_pen: OpenPen, event: ink_pb2.InkEvent | None, now: float) -> None:
         """Take one event of a pen, or None where only time has passed."""

@@ -10,7 +10,7 @@ from inkstream_server.batching.fair_queue import Priority
 from inkstream_server.pens.due_timer import DueTimer
 from inkstream_server.pens.glyph_reply import GlyphReply, read
 from inkstream_server.pens.pen import Pen
-from inkstream_server.pens.renderer import RenderJob
+from inkstream_server.pens.renderer import GlyphRenderer, RenderJob
 from inkstream_server.pens.resources import InkResources
 from inkstream_server.pens.settings import PenSettings
 from inkstream_server.pens.stability import stability
@@ -32,6 +32,8 @@ class OpenPen:
     timer: DueTimer
     settings: PenSettings
     resources: InkResources
+    renderer: GlyphRenderer
+    """Draws for the pen's stream."""
     flow: StreamFlow
     """The blocks of the pen's stream in the batcher's queue."""
     _drawn: tuple[Glyph, int, RenderJob] | None = field(default=None, init=False)
@@ -77,7 +79,7 @@ class OpenPen:
         self._drawn = (wanted.glyph, wanted.edition, job)
         if wanted.state == "provisional":
             job.on_settled(lambda: self._use(wanted, job))
-        self.resources.renderer.add(self, job)
+        self.renderer.add(self, job)
         return job
 
     def _use(self, wanted: Wanted, job: RenderJob) -> None:

@@ -1,10 +1,9 @@
-"""Draws the glyphs of all pens in turn and has them recognised. One renderer a process.
+"""Draws the glyphs of a stream's pens in turn and has them recognised. One renderer a stream.
 
-A turn of the event loop draws for a bounded time, one glyph of each pen that has some, so that no writer
-and no stream holds up another.
+Draws one glyph of each pen that has some, so that no writer holds up another. Leaves to `limits.turns` how
+streams share the time.
 """
 
-import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from contextvars import Context, copy_context
@@ -17,11 +16,9 @@ from inkstream_server.batching.blocks import Answer
 from inkstream_server.batching.fair_queue import Priority
 from inkstream_server.batching.results import EngineFailed, Share
 from inkstream_server.ink import model_frame
+from inkstream_server.limits.turns import Lane, Rank, Steps
 from inkstream_server.metrics.ink import InkMetrics
 from inkstream_server.pens.strokes import Ink
-
-TURN_SECONDS = 0.002
-"""Longest time that one turn draws: about 25 glyphs."""
 
 
 @dataclass(slots=True, eq=False)
@@ -108,50 +105,49 @@ _Turns = OrderedDict[Hashable, deque[RenderJob]]
 
 
 class GlyphRenderer:
-    """Queues jobs and does them one of each pen in turn. Belongs to one event loop."""
+    """Queues the jobs of one stream and does them one of each pen in turn, a job a step of its lane."""
 
-    def __init__(self, batcher: Batcher, metrics: InkMetrics) -> None:
+    def __init__(self, batcher: Batcher, metrics: InkMetrics, lane: Lane) -> None:
         """Start without jobs.
 
         Args:
             batcher: takes the frames.
             metrics: observes the seconds of each drawing.
+            lane: gives the stream its time.
         """
         self._batcher = batcher
         self._metrics = metrics
-        # The jobs of each pen, pens in the order of their turns. Interims come after all others.
-        self._others: _Turns = OrderedDict()
-        self._interims: _Turns = OrderedDict()
-        self._is_scheduled = False
+        self._lane = lane
+        # The jobs of each pen by their rank, pens in the order of their turns.
+        self._turns: dict[Rank, _Turns] = {}
 
     def add(self, pen: Hashable, job: RenderJob) -> None:
-        """Queue a job behind those of the same pen and kind.
+        """Queue a job behind those of the same pen and kind. Interims come after all others.
 
         Args:
             pen: tells pens apart; any object.
             job: what to draw.
         """
-        turns = self._interims if job.priority is Priority.INTERIM else self._others
+        rank = Rank.INTERIM if job.priority is Priority.INTERIM else Rank.ANSWER
+        turns = self._turns.get(rank)
+        if turns is None:
+            turns = self._turns[rank] = OrderedDict()
+            self._lane.add(self._draw(rank, turns), rank)
         turns.setdefault(pen, deque()).append(job)
-        self._schedule()
 
-    def _schedule(self) -> None:
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            asyncio.get_running_loop().call_soon(self._turn)
-
-    def _turn(self) -> None:
-        self._is_scheduled = False
-        end = perf_counter() + TURN_SECONDS
-        while turns := self._others or self._interims:
+    def _draw(self, rank: Rank, turns: _Turns) -> Steps:
+        while turns:
             pen, jobs = turns.popitem(last=False)
             job = jobs.popleft()
             if jobs:
                 turns[pen] = jobs
-            seconds = job.submit(self._batcher)
+            try:
+                seconds = job.submit(self._batcher)
+            except Exception:
+                # One job that cannot be drawn takes no other along.
+                self._lane.add(self._draw(rank, turns), rank)
+                raise
             if seconds:
                 self._metrics.drawing.observe(seconds)
-            if perf_counter() >= end:
-                break
-        if self._others or self._interims:
-            self._schedule()
+            yield
+        del self._turns[rank]

@@ -3,18 +3,20 @@
 from dataclasses import dataclass
 
 from inkstream_server.batching.batcher import Batcher
+from inkstream_server.limits.turns import Turns
 from inkstream_server.metrics.items import Metrics
 from inkstream_server.pens.limits import PenLimits
-from inkstream_server.pens.renderer import GlyphRenderer
 from inkstream_server.pens.settings import QuietTimes
 
 
 @dataclass(frozen=True, slots=True)
 class InkResources:
-    """The renderer, the metrics and the settings of the server for all pens."""
+    """The batcher, the metrics, the turns and the settings of the server for all pens."""
 
-    renderer: GlyphRenderer
+    batcher: Batcher
     metrics: Metrics
+    turns: Turns
+    """Shares the loop's time among streams."""
     limits: PenLimits
     quiet: QuietTimes
     """Quiet times of pens that choose none."""
@@ -25,7 +27,9 @@ class InkResources:
         metrics: Metrics,
         limits: PenLimits | None = None,
         quiet: QuietTimes | None = None,
+        turns: Turns | None = None,
     ) -> "InkResources":
-        """Make resources with a renderer of their own; None for default limits and quiet times."""
-        renderer = GlyphRenderer(batcher, metrics.ink)
-        return InkResources(renderer, metrics, limits or PenLimits(), quiet or QuietTimes())
+        """Make resources; None for turns of their own, and for default limits and quiet times."""
+        return InkResources(
+            batcher, metrics, turns or Turns(), limits or PenLimits(), quiet or QuietTimes()
+        )

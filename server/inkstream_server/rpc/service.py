@@ -211,6 +211,7 @@ class RecognitionService(RecognitionServiceServicer):
                 self._resources,
                 _allowance(),
                 account,
+                self._resources.turns.lane(context.peer()),
             )
             if isinstance(answer, ink_pb2.GlyphResult):
                 return RecognizeResponse(glyph=answer)

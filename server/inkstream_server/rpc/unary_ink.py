@@ -1,7 +1,7 @@
 """One ink in a unary call: read, drawn, recognised, answered as final."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from inkstream_server.access.allowance import Allowance
 from inkstream_server.limits.memory_book import UNLIMITED, Account
+from inkstream_server.limits.turns import Lane, Steps
 from inkstream_server.metrics.items import OUTCOME_OF_CODE
 from inkstream_server.pens.faults import InkFault
 from inkstream_server.pens.glyph_reply import GlyphReply
 from inkstream_server.pens.points import require_points
-from inkstream_server.pens.renderer import RenderJob
+from inkstream_server.pens.renderer import GlyphRenderer, RenderJob
 from inkstream_server.pens.resources import InkResources
 from inkstream_server.pens.settings import read_settings
 from inkstream_server.pens.strokes import Glyph, Stroke
@@ -29,6 +30,7 @@ async def recognize_ink(
     resources: InkResources,
     allowance: Allowance | None = None,
     account: Account | None = None,
+    lane: Lane | None = None,
 ) -> ink_pb2.GlyphResult | error_pb2.ItemError:
     """Recognise one ink, its strokes numbered from 1. Cancelling withdraws it.
 
@@ -38,14 +40,19 @@ async def recognize_ink(
         resources: draw and count.
         allowance: how many strokes the caller may send; None for any number.
         account: counts what the call holds; None for no limit.
+        lane: shares the loop's time; None for one of the call's own.
     """
     metrics, account = resources.metrics, account or Account(UNLIMITED)
     metrics.accepted("ink", 1)
+    lane = lane or Lane(resources.turns)
     try:
-        job = _read(ink, resources)
+        job = await _read_in_turn(ink, resources, lane)
         if allowance is not None and allowance.take(len(ink.strokes)) < len(ink.strokes):
             retry_ms = allowance.retry_after_ms()
             raise InkFault("ink.strokes", allowance.exhausted(), retry_after_ms=retry_ms)
+    except asyncio.CancelledError:
+        metrics.ended("ink", "cancelled", 1)
+        raise
     except InkFault as fault:
         error = fault.to_error(0)
         metrics.ended("ink", OUTCOME_OF_CODE[error.code], 1)
@@ -54,7 +61,7 @@ async def recognize_ink(
     numbers = tuple(range(1, len(ink.strokes) + 1))
     wanted = Wanted(Glyph(1, 0.0), "final", 0, job.ink, numbers, 0, 0.0)
     reply = GlyphReply(0, wanted, job, options, metrics, None)
-    resources.renderer.add(reply, job)
+    GlyphRenderer(resources.batcher, metrics.ink, lane).add(reply, job)
     try:
         await reply.ready()
     except asyncio.CancelledError:
@@ -65,7 +72,18 @@ async def recognize_ink(
     return response.errors[0] if response.errors else response.glyphs[0]
 
 
-def _read(ink: ink_pb2.Ink, resources: InkResources) -> RenderJob:
+async def _read_in_turn(ink: ink_pb2.Ink, resources: InkResources, lane: Lane) -> RenderJob:
+    """Read an ink, a stroke a step."""
+    jobs: list[RenderJob] = []
+
+    def steps() -> Steps:
+        jobs.append((yield from _read(ink, resources)))
+
+    await lane.do(steps())
+    return jobs[0]
+
+
+def _read(ink: ink_pb2.Ink, resources: InkResources) -> Generator[None, None, RenderJob]:
     """Check an ink by the same rules as a stream's.
 
     Raises:
@@ -89,6 +107,7 @@ def _read(ink: ink_pb2.Ink, resources: InkResources) -> RenderJob:
         stroke.add(columns)
         if len(stroke):
             strokes.append(stroke.points())
+        yield
     return RenderJob(tuple(strokes), y_up=settings.y_up, tap=settings.tap)
 
 

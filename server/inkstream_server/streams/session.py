@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol
 
-from inkstream.v1 import tensor_pb2
+from inkstream.v1 import ink_pb2, tensor_pb2
 from inkstream.v1.recognition_service_pb2 import Draining, StreamRecognizeRequest
 
 from inkstream_server.access.allowance import Allowance
@@ -124,6 +124,7 @@ class Session:
         self._task: asyncio.Task[None] | None = None
         self._stalled: ReaderStalled | None = None
         self._is_over = False
+        self._is_taking = False
 
     @property
     def has_unanswered(self) -> bool:
@@ -176,6 +177,8 @@ class Session:
             task.cancel()
         # The call is over: no caller is left for what they raise.
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._ink.end(self._outbox.end)  # A reader that had not begun has not said so.
+        await self._ink.ended()
         self._outbox.give_up()
 
     def end_if_stalled(self, limit: float, now: float) -> None:
@@ -208,8 +211,8 @@ class Session:
         while not reader.done() and (left := read_until - perf_counter()) > 0:
             seen = self.messages
             await asyncio.wait([reader], timeout=min(DRAIN_IDLE_SECONDS, left))
-            # A reader that waits for room reads nothing, which says nothing about the caller.
-            if self.messages == seen and not self._outbox.is_full:
+            # A reader that waits for room or for its turn reads nothing, which says nothing about the caller.
+            if self.messages == seen and not (self._is_taking or self._outbox.is_full):
                 break
         reader.cancel()
         try:
@@ -226,7 +229,7 @@ class Session:
                 if kind == "tensors":
                     self._accept_tensors(request.tensors)
                 elif kind == "ink":
-                    await self._ink.take((request.ink,), self._outbox.has_room)
+                    await self._take_ink(request.ink)
                 elif kind == "config":
                     raise ProtocolViolation("config: only the first message may carry it")
                 else:
@@ -236,8 +239,15 @@ class Session:
                 if self._outbox.is_full:
                     await self._outbox.has_room()
         finally:
-            self._ink.end()
-            self._outbox.end()
+            self._ink.end(self._outbox.end)
+
+    async def _take_ink(self, message: ink_pb2.InkEvents) -> None:
+        self._is_taking = True
+        try:
+            outbox = self._outbox
+            await self._ink.take((message,), lambda: outbox.is_full, outbox.has_room)
+        finally:
+            self._is_taking = False
 
     def _accept_tensors(self, message: tensor_pb2.Tensors) -> None:
         arrived = perf_counter()

@@ -9,6 +9,7 @@ from heapq import heappop, heappush
 from inkstream.v1 import error_pb2, ink_pb2
 from inkstream_server.batching.fair_queue import Flow
 from inkstream_server.limits.memory_book import UNLIMITED, Account
+from inkstream_server.limits.turns import Turns
 from inkstream_server.pens.ink_session import InkSession
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.resources import InkResources
@@ -62,12 +63,19 @@ class HandClock:
 class Desk:
     """An `InkSession`; its answers are read as soon as they are complete."""
 
-    def __init__(self, limits: PenLimits | None = None, engine: NumberEngine | None = None) -> None:
+    def __init__(
+        self,
+        limits: PenLimits | None = None,
+        engine: NumberEngine | None = None,
+        turns: Turns | None = None,
+    ) -> None:
         self.workshop = Workshop(engine)
         self.clock = HandClock()
         self.account = Account(UNLIMITED)
         self.due: list[Reply] = []
-        resources = InkResources.over(self.workshop.batcher, self.workshop.metrics, limits)
+        resources = InkResources.over(
+            self.workshop.batcher, self.workshop.metrics, limits, turns=turns
+        )
         self.session = InkSession(
             resources, self.due.append, self.clock, Flow(), None, self.account
         )
@@ -80,7 +88,11 @@ class Desk:
         async def room() -> None:
             return
 
-        await self.session.take((ink_pb2.InkEvents(events=events),), room)
+        await self.session.take((ink_pb2.InkEvents(events=events),), lambda: False, room)
+
+    def end(self) -> None:
+        """End the stream: it brings no more events."""
+        self.session.end(lambda: None)
 
     async def read(self) -> None:
         """Read every pending answer."""

@@ -4,12 +4,13 @@ import asyncio
 import weakref
 from collections import Counter
 from dataclasses import dataclass
+from itertools import count
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from inkstream.v1 import error_pb2, ink_pb2
-from inkstream_server.pens.ink_session import EVENTS_PER_TURN
+from inkstream_server.limits.turns import TURN_SECONDS, Turns
 from inkstream_server.pens.limits import PenLimits
 
 from tests.unit.server.builders import GatedEngine, turns
@@ -191,26 +192,30 @@ async def test_an_event_without_a_kind_is_a_fault() -> None:
 
 
 async def test_a_long_message_gives_other_streams_their_turn_and_waits_for_room() -> None:
-    desk = Desk()
+    desk = Desk(turns=Turns(count(step=TURN_SECONDS).__next__))  # One event a turn.
     asked = 0
+
+    def is_full() -> bool:
+        return len(desk.due) >= 100 * (asked + 1)
 
     async def room() -> None:
         nonlocal asked
         asked += 1
 
     received = []
-    asyncio.get_running_loop().call_soon(lambda: received.append(desk.workshop.ended("ok", "ink")))
-    events = [opened(), *(lifted() for _ in range(3 * EVENTS_PER_TURN))]
-    await desk.session.take((ink_pb2.InkEvents(events=events),), room)
+    asyncio.get_running_loop().call_soon(lambda: received.append(len(desk.due)))
+    events = [opened(), *(lifted() for _ in range(350))]
+    await desk.session.take((ink_pb2.InkEvents(events=events),), is_full, room)
     assert asked == 3
-    assert received
+    assert len(desk.due) == 350
+    assert received == [0]
 
 
 async def test_the_end_of_a_stream_ends_every_glyph_and_cancels_every_timer() -> None:
     desk = await written(
         *([opened(pen), *stroke(1, pen=pen), begun(2, pen)] for pen in (1, 2, 3)),
     )
-    desk.session.end()
+    desk.end()
     await desk.read()
     assert all(desk.story(pen)[-1] == ("final", 1, (1, 2)) for pen in (1, 2, 3))
     assert desk.clock.pending == 0
@@ -282,7 +287,7 @@ async def _play(acts: list[Act], pens: tuple[int, ...], limits: PenLimits) -> De
         opens = desk.workshop.value("inkstream_open_glyphs")
         assert opens == sum(glyph is not None for glyph in held)
     await desk.take(*batch)
-    desk.session.end()
+    desk.end()
     await desk.read()
     return desk
 
@@ -355,7 +360,7 @@ def test_without_erasers_the_strokes_of_final_answers_are_all_ink_in_the_order_o
                 await desk.take(*stroke(numbers[pen][-1], shifted(BAR, at), pen))
                 await desk.read()
                 desk.clock.advance(wait)
-        desk.session.end()
+        desk.end()
         await desk.read()
         return desk
 

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+from itertools import count
+
 import numpy as np
 import pytest
 from inkstream_server.batching.admission import QueueFull
+from inkstream_server.batching.fair_queue import Priority
 from inkstream_server.batching.results import EngineFailed
-from inkstream_server.pens import renderer as renderer_module
+from inkstream_server.limits.turns import TURN_SECONDS, Lane, Turns
 from inkstream_server.pens.renderer import GlyphRenderer, RenderJob
 
 from tests.unit.server.builders import GatedEngine, Workshop, numbered, turns
@@ -12,14 +16,18 @@ from tests.unit.server.builders import GatedEngine, Workshop, numbered, turns
 LINE = np.array([(0, 0), (0, 10), (5, 20)], np.float64)
 
 
-def job(points: np.ndarray[tuple[int, int], np.dtype[np.float64]] = LINE) -> RenderJob:
-    return RenderJob((points,), y_up=False, tap=0.0)
+def job(priority: Priority = Priority.GLYPH) -> RenderJob:
+    return RenderJob((LINE,), y_up=False, tap=0.0, priority=priority)
 
 
-async def test_a_pen_with_much_to_draw_delays_no_other_pen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(renderer_module, "TURN_SECONDS", 0.0)  # One glyph a turn.
+def renderer_of(workshop: Workshop, turns: Turns | None = None) -> GlyphRenderer:
+    """The renderer of one stream."""
+    return GlyphRenderer(workshop.batcher, workshop.metrics.ink, Lane(turns or Turns()))
+
+
+async def test_a_pen_with_much_to_draw_delays_no_other_pen() -> None:
     workshop = Workshop()
-    renderer = GlyphRenderer(workshop.batcher, workshop.metrics.ink)
+    renderer = renderer_of(workshop, Turns(count(step=TURN_SECONDS).__next__))  # One glyph a turn.
     order: list[str] = []
     for pen in "aaaaaaaabbc":
         one = job()
@@ -29,12 +37,21 @@ async def test_a_pen_with_much_to_draw_delays_no_other_pen(monkeypatch: pytest.M
     assert "".join(order) == "abcabaaaaaa"
 
 
-async def test_glyphs_that_are_drawn_in_one_turn_share_a_batch(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(renderer_module, "TURN_SECONDS", 60.0)
+async def test_interims_are_drawn_after_all_others_of_their_stream() -> None:
     workshop = Workshop()
-    renderer = GlyphRenderer(workshop.batcher, workshop.metrics.ink)
+    renderer = renderer_of(workshop, Turns(count(step=TURN_SECONDS).__next__))
+    order: list[str] = []
+    for name in ("interim", "glyph", "interim", "glyph"):
+        one = job(Priority.INTERIM if name == "interim" else Priority.GLYPH)
+        one.on_settled(lambda name=name: order.append(name))  # type: ignore[misc]
+        renderer.add("pen", one)
+    await turns(60)
+    assert order == ["glyph", "glyph", "interim", "interim"]
+
+
+async def test_glyphs_that_are_drawn_in_one_turn_share_a_batch() -> None:
+    workshop = Workshop()
+    renderer = renderer_of(workshop, Turns(lambda: 0.0))
     jobs = [job() for _ in range(5)]
     for pen, one in enumerate(jobs):
         renderer.add(pen, one)
@@ -46,7 +63,7 @@ async def test_glyphs_that_are_drawn_in_one_turn_share_a_batch(
 
 async def test_a_withdrawn_job_is_not_drawn_and_calls_nothing_back() -> None:
     workshop = Workshop()
-    renderer = GlyphRenderer(workshop.batcher, workshop.metrics.ink)
+    renderer = renderer_of(workshop)
     reported: list[int] = []
     one = job()
     one.on_settled(lambda: reported.append(1))
@@ -61,7 +78,7 @@ async def test_a_withdrawn_job_is_not_drawn_and_calls_nothing_back() -> None:
 async def test_a_job_withdrawn_while_it_waits_for_the_engine_is_not_computed() -> None:
     engine = GatedEngine()
     workshop = Workshop(engine)
-    renderer = GlyphRenderer(workshop.batcher, workshop.metrics.ink)
+    renderer = renderer_of(workshop)
     workshop.batcher.submit(numbered([1]))
     await engine.begun()
     one = job()
@@ -77,7 +94,7 @@ async def test_a_job_withdrawn_while_it_waits_for_the_engine_is_not_computed() -
 @pytest.mark.parametrize("ink", [(), (np.empty((0, 2)),), (np.zeros((3, 2)),)])
 async def test_an_empty_glyph_and_a_dot_are_answered_without_the_engine(ink: tuple[()]) -> None:
     workshop = Workshop()
-    renderer = GlyphRenderer(workshop.batcher, workshop.metrics.ink)
+    renderer = renderer_of(workshop)
     one = RenderJob(ink, y_up=False, tap=0.0)
     renderer.add("pen", one)
     await turns()
@@ -89,7 +106,7 @@ async def test_a_full_queue_and_a_failed_engine_fail_the_job() -> None:
     engine = GatedEngine()
     engine.failures = {0: "raise"}
     workshop = Workshop(engine, max_queue=1)
-    renderer = GlyphRenderer(workshop.batcher, workshop.metrics.ink)
+    renderer = renderer_of(workshop)
     failing, waiting, refused = job(), job(), job()
     renderer.add("pen", failing)
     await engine.begun()
@@ -111,3 +128,19 @@ async def test_a_callback_added_to_a_settled_job_is_called_at_once() -> None:
     reported: list[int] = []
     one.on_settled(lambda: reported.append(1))
     assert reported == [1]
+
+
+async def test_a_job_that_cannot_be_drawn_takes_no_other_along() -> None:
+    failures: list[Exception] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: failures.append(context["exception"])
+    )
+    workshop = Workshop()
+    renderer = renderer_of(workshop)
+    wrong = RenderJob((np.array(["x"]),), y_up=False, tap=0.0)
+    jobs = [job(), wrong, job(), job()]
+    for one in jobs:
+        renderer.add("pen", one)
+    await turns(20)
+    assert [one.share is not None for one in jobs] == [True, False, True, True]
+    assert len(failures) == 1

@@ -11,6 +11,7 @@ from inkstream_server.batching.batcher import Batcher
 from inkstream_server.batching.blocks import Block
 from inkstream_server.batching.fair_queue import Flow, Priority
 from inkstream_server.batching.results import EngineFailed
+from inkstream_server.limits.turns import Lane, Turns
 from inkstream_server.metrics.ink import InkMetrics
 from inkstream_server.pens.renderer import GlyphRenderer, RenderJob
 from inkstream_server.tracing.batches import BatchTracer
@@ -174,7 +175,7 @@ async def test_a_withdrawn_block_ends_its_span() -> None:
 
 async def test_the_spans_of_glyphs_belong_to_their_call() -> None:
     traced = Traced(NumberEngine())
-    renderer = GlyphRenderer(traced.batcher, InkMetrics(CollectorRegistry()))
+    renderer = GlyphRenderer(traced.batcher, InkMetrics(CollectorRegistry()), Lane(Turns()))
     call = traced.call()
     stroke = np.array([(0.0, 0.0), (10.0, 10.0), (10.0, 30.0)])
     recorded = RenderJob((stroke,), y_up=False, tap=0.0, priority=Priority.GLYPH)
