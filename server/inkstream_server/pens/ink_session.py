@@ -24,6 +24,7 @@ from inkstream_server.pens.pen import Pen
 from inkstream_server.pens.renderer import GlyphRenderer
 from inkstream_server.pens.resources import InkResources
 from inkstream_server.pens.settings import read_settings
+from inkstream_server.wire.ink_pieces import EVENT_BYTES, LongEvent, Piece
 
 
 class InkSession:
@@ -65,14 +66,14 @@ class InkSession:
 
     async def take(
         self,
-        pieces: Iterable[ink_pb2.InkEvents],
+        pieces: Iterable[Piece],
         is_full: Callable[[], bool],
         room: Callable[[], Awaitable[None]],
     ) -> None:
         """Process the events of a message, in the turns of the stream. Cancelling drops those that wait.
 
         Args:
-            pieces: the events, in parts; each is made when it is asked for, and can be freed after it.
+            pieces: the events, in parts; each is parsed when it is asked for, and can be freed after it.
             is_full: whether the stream may not have more replies now.
             room: waits until it may.
         """
@@ -105,10 +106,14 @@ class InkSession:
         """Wait until all that `end` began is done."""
         await self._has_ended.wait()
 
-    def _steps(self, pieces: Iterable[ink_pb2.InkEvents]) -> Steps:
+    def _steps(self, pieces: Iterable[Piece]) -> Steps:
         """Process events, one a step."""
         unknown: set[int] = set()
         for piece in pieces:
+            if isinstance(piece, LongEvent):
+                self._refuse_long(piece, self._pens.get(piece.pen), self._clock.time())
+                yield
+                continue
             for event in piece.events:
                 number = event.pen
                 open_pen = self._pens.get(number)
@@ -240,6 +245,17 @@ class InkSession:
         if opened:
             self._metrics.ink.open_glyphs.inc(opened)
         open_pen.timer.set(due)
+
+    def _refuse_long(self, event: LongEvent, open_pen: OpenPen | None, now: float) -> None:
+        """Refuse an event that was not parsed, and the rest of its stroke: it may have held points."""
+        if open_pen is not None:
+            open_pen.pen.skip_stroke(now)
+            self._settle(open_pen, now)
+        wrong = (
+            f"expected at most {EVENT_BYTES} bytes, got {event.size}: send the points in several events; "
+            "the rest of the stroke is not read"
+        )
+        self._refuse(event.pen, InkFault("event", wrong))
 
     def _refuse(self, pen: int, fault: InkFault) -> None:
         self._metrics.accepted("ink", 1)

@@ -167,6 +167,12 @@ class Pen:
         glyph.changed(now)
         self._want(glyph, "provisional")
 
+    def skip_stroke(self, now: float) -> None:
+        """Lift the tip if it is down, and ignore the rest of the stroke."""
+        if self._stroke is not None:
+            self.lift(now)
+            self._is_refusing = True
+
     def erase(self, number: int, now: float) -> None:
         """The pen erases a stroke; it may be the one that is being drawn.
 

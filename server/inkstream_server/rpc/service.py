@@ -18,8 +18,8 @@ from inkstream.v1.recognition_service_pb2 import (
     GetModelResponse,
     RecognizeRequest,
     RecognizeResponse,
+    StreamConfig,
     StreamOpened,
-    StreamRecognizeRequest,
     StreamRecognizeResponse,
 )
 from inkstream.v1.recognition_service_pb2_grpc import RecognitionServiceServicer
@@ -40,10 +40,12 @@ from inkstream_server.rpc.unary_tensors import recognize_tensors
 from inkstream_server.streams.lifetime import FIRST_MESSAGE_SECONDS, WHY, Ending, OpenStreams
 from inkstream_server.streams.session import Limits, ProtocolViolation, ReaderStalled, Session
 from inkstream_server.wire.answer_options import read_options
+from inkstream_server.wire.fields import Malformed
+from inkstream_server.wire.requests import read_request
 from inkstream_server.wire.tensors import TooManyFrames
 
 if TYPE_CHECKING:
-    StreamContext = grpc.aio.ServicerContext[StreamRecognizeRequest, bytes]
+    StreamContext = grpc.aio.ServicerContext[bytes, bytes]
     AnyContext = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -126,13 +128,10 @@ class RecognitionService(RecognitionServiceServicer):
         first = await self._first_message(wire, context)
         if first is None:
             return None
-        if first.WhichOneof("request") != "config":
-            await context.abort(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                "config: expected in the first message of a stream, got "
-                f"{first.WhichOneof('request') or 'an empty message'}",
-            )
-        config = first.config
+        config = _config(first)
+        if isinstance(config, str):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, config)
+            return None
         await self._require_model(config.model, context)
         await _require_options(config.answers, "config.answers", context)
         options, label = read_options(config.answers), shown(config.client_label)
@@ -175,9 +174,7 @@ class RecognitionService(RecognitionServiceServicer):
             return _STATUS_OF_ENDING[lifetime.ending], WHY[lifetime.ending]
         return None
 
-    async def _first_message(
-        self, wire: _Wire, context: StreamContext
-    ) -> StreamRecognizeRequest | None:
+    async def _first_message(self, wire: _Wire, context: StreamContext) -> bytes | None:
         try:
             async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
                 return await wire.read()
@@ -292,7 +289,8 @@ def add_to_server(service: RecognitionService, server: grpc.aio.Server) -> None:
     """
     handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
         "StreamRecognize": grpc.stream_stream_rpc_method_handler(
-            service.StreamRecognize, request_deserializer=StreamRecognizeRequest.FromString
+            # As bytes in both directions: the session parses a message when it knows its size.
+            service.StreamRecognize
         ),
         "Recognize": grpc.unary_unary_rpc_method_handler(
             service.Recognize,
@@ -318,7 +316,7 @@ class _Wire:
         self._read = context.read
         self._write = context.write
 
-    async def read(self) -> StreamRecognizeRequest | None:
+    async def read(self) -> bytes | None:
         message: Any = await self._read()
         if message is grpc.aio.EOF:
             # A caller that cancelled looks like one that half-closed until gRPC cancels the handler, a
@@ -327,8 +325,8 @@ class _Wire:
             await self._read()
             return None
         self._received.inc()
-        request: StreamRecognizeRequest = message
-        return request
+        content: bytes = message
+        return content
 
     def write(self, message: bytes) -> Coroutine[Any, Any, None]:
         self._sent.inc()
@@ -339,6 +337,20 @@ def _allowance() -> Allowance | None:
     """Give the allowance of this call's caller; None for no limit."""
     caller = CALLER.get()
     return caller.allowance if caller is not None else None
+
+
+def _config(message: bytes) -> StreamConfig | str:
+    """Read the first message of a stream; gives what is wrong if it is no configuration."""
+    try:
+        request = read_request(message)
+    except Malformed as wrong:
+        return f"request: expected a StreamRecognizeRequest, but {wrong}"
+    if isinstance(request, StreamConfig):
+        return request
+    got = "an empty message"
+    if request is not None:
+        got = "tensors" if isinstance(request, tensor_pb2.Tensors) else "ink"
+    return f"config: expected in the first message of a stream, got {got}"
 
 
 def _describe(model: Model) -> model_pb2.Model:

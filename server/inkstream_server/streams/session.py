@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Protocol
 
-from inkstream.v1 import ink_pb2, tensor_pb2
-from inkstream.v1.recognition_service_pb2 import Draining, StreamRecognizeRequest
+from inkstream.v1 import tensor_pb2
+from inkstream.v1.recognition_service_pb2 import Draining, StreamConfig
 
 from inkstream_server.access.allowance import Allowance
 from inkstream_server.batching.batcher import Batcher, StreamFlow
@@ -24,6 +24,9 @@ from inkstream_server.streams.outbox import Outbox
 from inkstream_server.streams.tensor_reply import ration, reply_to
 from inkstream_server.wire import tensors
 from inkstream_server.wire.answer_options import AnswerOptions
+from inkstream_server.wire.fields import Malformed
+from inkstream_server.wire.ink_pieces import PIECE_BYTES
+from inkstream_server.wire.requests import Ink, read_request
 
 DRAIN_IDLE_SECONDS = 0.25
 """How long a draining stream may bring no message before the server ends it: five packets of a live pen."""
@@ -47,8 +50,8 @@ class ReaderStalled(Exception):
 class Wire(Protocol):
     """The two directions of a stream."""
 
-    async def read(self) -> StreamRecognizeRequest | None:
-        """Give the next message; None if the caller has half-closed or is gone."""
+    async def read(self) -> bytes | None:
+        """Give the next `StreamRecognizeRequest` as bytes; None if the caller has half-closed or is gone."""
 
     def write(self, message: bytes) -> Coroutine[Any, Any, None]:
         """Hand a serialised `StreamRecognizeResponse` to the transport, one at a time.
@@ -223,31 +226,41 @@ class Session:
 
     async def _read(self) -> None:
         try:
-            while (request := await self._wire.read()) is not None and not self._is_over:
+            while (message := await self._wire.read()) is not None and not self._is_over:
                 self.messages += 1
-                kind = request.WhichOneof("request")
-                if kind == "tensors":
-                    self._accept_tensors(request.tensors)
-                elif kind == "ink":
-                    await self._take_ink(request.ink)
-                elif kind == "config":
+                request = read_request(message)
+                if isinstance(request, tensor_pb2.Tensors):
+                    self._accept_tensors(request)
+                elif isinstance(request, StreamConfig):
                     raise ProtocolViolation("config: only the first message may carry it")
-                else:
+                elif request is None:
                     raise ProtocolViolation(
                         "request: expected tensors or ink, got an empty message"
                     )
+                else:
+                    await self._take_ink(request, len(message))
+                # What waits for the next message holds no message.
+                del message, request
                 if self._outbox.is_full:
                     await self._outbox.has_room()
+        except Malformed as wrong:
+            raise ProtocolViolation(
+                f"request: expected a StreamRecognizeRequest, but {wrong}"
+            ) from None
         finally:
             self._ink.end(self._outbox.end)
 
-    async def _take_ink(self, message: ink_pb2.InkEvents) -> None:
+    async def _take_ink(self, ink: Ink, size: int) -> None:
+        """Take a message of so many bytes, and count it as long as its events wait for their turn."""
+        counted = size if size > PIECE_BYTES else 0
+        outbox = self._outbox
+        self._account.hold("messages", counted)
         self._is_taking = True
         try:
-            outbox = self._outbox
-            await self._ink.take((message,), lambda: outbox.is_full, outbox.has_room)
+            await self._ink.take(ink, lambda: outbox.is_full, outbox.has_room)
         finally:
             self._is_taking = False
+            self._account.hold("messages", -counted)
 
     def _accept_tensors(self, message: tensor_pb2.Tensors) -> None:
         arrived = perf_counter()

@@ -44,7 +44,7 @@ class MemoryWire:
     """A stream without a network. Writes wait while `slow` is set."""
 
     def __init__(self) -> None:
-        self.incoming: asyncio.Queue[StreamRecognizeRequest | None] = asyncio.Queue()
+        self.incoming: asyncio.Queue[bytes | None] = asyncio.Queue()
         self.written: list[StreamRecognizeResponse] = []
         self.broken: BaseException | None = None
         self._open = asyncio.Event()
@@ -52,7 +52,7 @@ class MemoryWire:
         self._is_writing = False
         self._wrote = asyncio.Event()
 
-    async def read(self) -> StreamRecognizeRequest | None:
+    async def read(self) -> bytes | None:
         return await self.incoming.get()
 
     async def write(self, message: bytes) -> None:
@@ -77,11 +77,14 @@ class MemoryWire:
     def send(self, sequences: Sequence[int], **columns: Any) -> None:
         columns = columns or {"uint8": numbered(sequences).tobytes()}
         message = tensor_pb2.Tensors(sequences=sequences, **columns)
-        self.incoming.put_nowait(StreamRecognizeRequest(tensors=message))
+        self.ask(StreamRecognizeRequest(tensors=message))
 
     def send_ink(self, *pens: int) -> None:
         events = [ink_pb2.InkEvent(pen=pen, clear=ink_pb2.Clear()) for pen in pens]
-        self.incoming.put_nowait(StreamRecognizeRequest(ink=ink_pb2.InkEvents(events=events)))
+        self.ask(StreamRecognizeRequest(ink=ink_pb2.InkEvents(events=events)))
+
+    def ask(self, request: StreamRecognizeRequest) -> None:
+        self.incoming.put_nowait(request.SerializeToString())
 
     def half_close(self) -> None:
         self.incoming.put_nowait(None)
@@ -118,8 +121,8 @@ class NotedWire(MemoryWire):
         super().__init__()
         self.ends: list[str] = []
 
-    async def read(self) -> StreamRecognizeRequest | None:
-        request: StreamRecognizeRequest | None = await self._noted("read", super().read())
+    async def read(self) -> bytes | None:
+        request: bytes | None = await self._noted("read", super().read())
         return request
 
     async def write(self, message: bytes) -> None:
@@ -350,7 +353,7 @@ async def test_a_protocol_error_ends_the_stream_after_earlier_items_are_answered
             scene.wire.send([8, 9, 10])
         else:
             request = StreamRecognizeRequest(config=StreamConfig() if kind == "config" else None)
-            scene.wire.incoming.put_nowait(request)
+            scene.wire.ask(request)
         with pytest.raises(
             ProtocolViolation, match=r"only the first|empty message|may carry 2 frames"
         ):
@@ -378,7 +381,7 @@ async def test_cancelling_withdraws_and_counts_waiting_items() -> None:
 async def test_open_glyphs_of_a_cancelled_stream_are_counted_as_cancelled() -> None:
     async with stream() as scene:
         events = [opened(1), *stroke(1, pen=1), opened(2), *stroke(1, pen=2)]
-        scene.wire.incoming.put_nowait(StreamRecognizeRequest(ink=ink_pb2.InkEvents(events=events)))
+        scene.wire.ask(StreamRecognizeRequest(ink=ink_pb2.InkEvents(events=events)))
         await turns(20)
         assert scene.workshop.value("inkstream_open_glyphs") == 2
         scene.run.cancel()
@@ -397,7 +400,7 @@ async def test_a_stream_with_unread_failures_ends_without_a_log_line() -> None:
         scene.wire.send([1], uint8=b"")  # The writer blocks on its answer.
         await turns()
         scene.wire.send([2])
-        scene.wire.incoming.put_nowait(StreamRecognizeRequest())  # Fails the reader.
+        scene.wire.ask(StreamRecognizeRequest())  # Fails the reader.
         await turns(30)
         assert engine.failed == {2}
         reader = scene.session._reader
@@ -473,7 +476,7 @@ async def test_a_deadline_counts_from_arrival() -> None:
         message = tensor_pb2.Tensors(
             sequences=[2, 3], uint8=numbered([2, 3]).tobytes(), deadlines_ms=[1, 600_000]
         )
-        scene.wire.incoming.put_nowait(StreamRecognizeRequest(tensors=message))
+        scene.wire.ask(StreamRecognizeRequest(tensors=message))
         await turns()
         await asyncio.sleep(0.002)  # The test is about time that passes, so it sleeps.
         engine.release(2)
