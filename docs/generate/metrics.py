@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from inkstream_server.metrics.clients import MOST_LABELS
 from inkstream_server.metrics.grpc_calls import GrpcMetrics
 from inkstream_server.metrics.items import Metrics, show_certificate
+from inkstream_server.process.metrics_page import PortMetrics
 from inkstream_server.server import SERVICES
 from inkstream_server.workers.metric_sums import MetricSums
 from inkstream_server.workers.supervisor import about_workers
@@ -45,6 +46,7 @@ def page() -> str:
     parts = {
         "Items, batches, streams and pens": [it for it in own if not it.name.startswith("grpc")],
         "Workers (`inkstream_workers` always, the others with `--workers` above 1)": workers,
+        "HTTP pages": PortMetrics(None).collect(),
         "Calls": [it for it in own if it.name.startswith("grpc")],
     }
     return "\n".join([_OPENING, *(_section(*part) for part in parts.items())])

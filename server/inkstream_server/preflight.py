@@ -6,6 +6,7 @@ from inkstream_server.access.tokens import TokenError, TokenFile
 from inkstream_server.config import Config
 from inkstream_server.errors import StartError
 from inkstream_server.model_store.store import ModelError, find
+from inkstream_server.process import descriptors
 from inkstream_server.process.hosts import require_own
 from inkstream_server.rpc import listener
 
@@ -18,7 +19,7 @@ def preflight_errors(config: Config) -> list[str]:
         lambda: TokenFile(config.tokens) if config.tokens else None,
         lambda: find(config.model_store, config.model),
     ]
-    found = []
+    found = [] if (few := descriptors.error_of(config.workers)) is None else [few]
     for check in checks:
         try:
             check()

@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 from collections.abc import Coroutine
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ from inkstream_server.model_store.watch import ModelWatch
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.resources import InkResources
 from inkstream_server.pens.settings import QuietTimes
-from inkstream_server.process import affinity
+from inkstream_server.process import affinity, descriptors
 from inkstream_server.process.metrics_page import MetricsPage, process_registry
 from inkstream_server.process.ready_file import write_ready_file
 from inkstream_server.process.watchdog import Watchdog
@@ -67,6 +68,7 @@ def serve(config: Config) -> None:
         StartError: the address is taken, or the model cannot be served.
     """
     logs.configure(config.log_format, config.log_level)
+    descriptors.log_shortage(config)
     if config.pin:
         affinity.pin(0)
     run_loop(_live(config))
@@ -219,7 +221,10 @@ class Server:
                 *self._gate(),
                 *([traces.calls] if traces else []),
             ],
-            options=listener.options(config, shares_port=self._shares_port),
+            options=listener.options(
+                replace(config, max_connections=descriptors.for_callers(config)),
+                shares_port=self._shares_port,
+            ),
         )
         add_to_server(self._service, self._grpc)
         self._health = HealthServicer()

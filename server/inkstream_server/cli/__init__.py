@@ -19,6 +19,7 @@ from inkstream_stdout import end_if_full
 from inkstream_server import __version__, logs
 from inkstream_server.config import Config, grouped, settings, variable_of
 from inkstream_server.errors import ServeError
+from inkstream_server.process import descriptors
 
 _TYPES: dict[object, Any] = {
     int: int,
@@ -155,13 +156,14 @@ def serve(**values: Any) -> None:
             logs.get().warning("unknown_variable", name=name, **{"near": near} if near else {})
     # An error that stops the server is one sentence of ours; gRPC reads this variable at its import.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    # gRPC and the engine are slow to import, and neither --help nor a supervisor needs them.
-    if config.workers > 1:
-        from inkstream_server.workers.supervisor import supervise as run
-    else:
-        from inkstream_server.server import serve as run
-
     try:
+        # First, because what follows opens files.
+        descriptors.prepare(config)
+        # gRPC and the engine are slow to import, and neither --help nor a supervisor needs them.
+        if config.workers > 1:
+            from inkstream_server.workers.supervisor import supervise as run
+        else:
+            from inkstream_server.server import serve as run
         run(config)
     except ServeError as error:
         click.echo(f"inkstream-server: {error}", err=True)

@@ -3,57 +3,46 @@
 `/` is one file that contains everything it needs and draws the figures of `/metrics`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from inkstream_pages import PAGE_HEADERS, page_policy
+from inkstream_pages import page_policy
+
+from inkstream_server.process.http_port import Respond
+from inkstream_server.process.http_request import Answer, Request
 
 _PAGE = Path(__file__).with_name("status.html").read_bytes()
-_POLICY = page_policy(_PAGE)
+_HTML = Answer(
+    200, _PAGE, "text/html; charset=utf-8", (("Content-Security-Policy", page_policy(_PAGE)),)
+)
+_OK = Answer(200, b"ok\n")
+_NOT_READY = Answer(503, b"starting or draining\n")
+_UNKNOWN = Answer(404, b"use /, /metrics, /healthz or /readyz\n")
+_WRONG_METHOD = Answer(405, b"use GET\n", headers=(("Allow", "GET, HEAD"),))
 
 
-def pages(metrics: WSGIApplication, is_ready: Callable[[], bool]) -> WSGIApplication:
-    """Give the application that answers all paths of the metrics port.
+def pages(metrics: Callable[[Request], Future[Answer]], is_ready: Callable[[], bool]) -> Respond:
+    """Give the function that answers all paths of the metrics port.
 
     Args:
-        metrics: the application that answers `/metrics`.
+        metrics: computes the answer to `/metrics`.
         is_ready: says whether the server accepts new streams, for `/readyz`. Called from any thread.
     """
 
-    def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-        path = environ["PATH_INFO"]
-        if path == "/metrics" and environ["REQUEST_METHOD"] == "HEAD":
-            return _head(metrics, environ, start)
-        if path == "/metrics":
-            return metrics(environ, start)
-        status, kind, body = "200 OK", "text/plain; charset=utf-8", b"ok\n"
-        headers = [*PAGE_HEADERS]
-        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            status, body = "405 Method Not Allowed", b"use GET\n"
-            headers.append(("Allow", "GET, HEAD"))
-        elif path == "/":
-            kind, body = "text/html; charset=utf-8", _PAGE
-            headers.append(("Content-Security-Policy", _POLICY))
-        elif path == "/readyz" and not is_ready():
-            status, body = "503 Service Unavailable", b"starting or draining\n"
-        elif path not in ("/healthz", "/readyz"):
-            status, body = "404 Not Found", b"use /, /metrics, /healthz or /readyz\n"
-        start(status, [("Content-Type", kind), ("Content-Length", str(len(body))), *headers])
-        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
+    def answer(request: Request) -> Answer | Future[Answer]:
+        if request.method not in ("GET", "HEAD"):
+            return _WRONG_METHOD
+        match request.path:
+            case "/metrics":
+                return metrics(request)
+            case "/":
+                return _HTML
+            case "/healthz":
+                return _OK
+            case "/readyz":
+                return _OK if is_ready() else _NOT_READY
+            case _:
+                return _UNKNOWN
 
     return answer
-
-
-def _head(page: WSGIApplication, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-    """Answer HEAD for an application that knows only GET."""
-    started: list[tuple[str, list[tuple[str, str]]]] = []
-
-    def note(status: str, headers: list[tuple[str, str]], *_: object) -> Callable[[bytes], object]:
-        started.append((status, headers))
-        return len
-
-    size = sum(map(len, page({**environ, "REQUEST_METHOD": "GET"}, note)))
-    status, headers = started[-1]
-    start(status, [*headers, ("Content-Length", str(size))])
-    return [b""]

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from inkstream_server import logs
 from inkstream_server.config import Config
-from inkstream_server.process import affinity
+from inkstream_server.process import affinity, descriptors
 from inkstream_server.process.metrics_page import MetricsPage, process_registry
 from inkstream_server.process.ready_file import write_ready_file
 from inkstream_server.workers import shared_port
@@ -40,6 +40,7 @@ def supervise(config: Config) -> None:
         WorkersFailed: a worker died too often in a row.
     """
     logs.configure(config.log_format, config.log_level)
+    descriptors.log_shortage(config)
     if config.pin:
         affinity.cores(config.workers)
     with shared_port.held(config.host, config.port) as port:
