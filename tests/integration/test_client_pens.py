@@ -218,7 +218,7 @@ def test_an_error_of_one_pen_does_not_affect_another(server: RunningServer) -> N
         with client.pen() as bad:
             for _ in range(3):
                 bad.stroke(np.zeros((9000, 2)))
-        with pytest.raises(InvalidInk, match="8192") as refused:
+        with pytest.raises(InvalidInk, match="4096") as refused:
             list(bad)
         assert refused.value.field == "points"
         good.points(SEVEN[1:])

@@ -11,8 +11,9 @@ class PenLimits:
     """Pens open on one stream."""
     points_per_stream: int = 1_000_000
     """Points in all open glyphs of a stream, 16 MB. A class of 30 pupils holds about 2,000."""
-    points_per_stroke: int = 8192
-    """Points of one stroke: 80 s at 100 points a second."""
+    points_per_glyph: int = 4096
+    """Points of one glyph, all strokes together: 40 s at 100 points a second. None of 20,657 real digits
+    (pendigits, UNIPEN, UJI) has more than 693."""
     strokes_per_glyph: int = 64
     """Strokes of one glyph; digits have at most 5 (UNIPEN)."""
     glyph_seconds: float = 120.0

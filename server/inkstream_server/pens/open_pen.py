@@ -75,7 +75,7 @@ class OpenPen:
                 return job
         priority = Priority.INTERIM if wanted.state == "interim" else Priority.GLYPH
         settings = self.settings
-        job = RenderJob(wanted.ink, settings.y_up, settings.tap, self.flow, priority)
+        job = RenderJob(wanted.sketch.ink(), settings.y_up, settings.tap, self.flow, priority)
         self._drawn = (wanted.glyph, wanted.edition, job)
         if wanted.state == "provisional":
             job.on_settled(lambda: self._use(wanted, job))

@@ -22,6 +22,11 @@ class Pen:
     unless it is erased or cleared. A method that raises `InkFault` may have changed the pen, too.
     """
 
+    __slots__ = (
+        *("_box", "_finals", "_glyph", "_glyphs", "_glyphs_taken", "_is_placed", "_is_refusing"),
+        *("_limits", "_next_interim", "_points", "_settings", "_stroke", "_wanted"),
+    )
+
     def __init__(self, settings: PenSettings, limits: PenLimits) -> None:
         """Start with no ink."""
         self._settings = settings
@@ -30,6 +35,8 @@ class Pen:
         self._stroke: Stroke | None = None
         # Whether it is decided if the stroke belongs to the open glyph.
         self._is_placed = False
+        # The box of the stroke, and that of the glyph for which it was found; None where it is not known.
+        self._box: tuple[int, int | None] | None = None
         # The tip is down, but its stroke is refused. The caller gets one fault for all of it.
         self._is_refusing = False
         self._glyphs = 0
@@ -103,6 +110,7 @@ class Pen:
             raise InkFault("stroke_begin", wrong, glyph=glyph.number, stroke=number)
         self._is_refusing = False
         self._is_placed = False
+        self._box = None
         self._stroke = Stroke(number, now, time_ms)
 
     def move(self, points: Columns, now: float, room: int) -> None:
@@ -123,8 +131,12 @@ class Pen:
                 return
             self._is_refusing = True
             raise InkFault("points", "no stroke is open: begin one first")
+        glyph = self._glyph
+        held = glyph.points if glyph is not None else 0
+        if not self._is_placed:
+            held += len(stroke)
         try:
-            require_points(points, stroke, self._limits, room)
+            require_points(points, stroke.number, held, self._limits, room)
         except InkFault as fault:
             self.lift(now)
             self._is_refusing = True
@@ -132,9 +144,12 @@ class Pen:
             raise
         if not points[0]:
             return
-        stroke.add(points)
         self._points += len(points[0])
-        if not self._is_placed:
+        if self._is_placed:
+            assert glyph is not None, "a stroke that is placed has a glyph"
+            glyph.grow(stroke, points)
+        else:
+            stroke.add(points)
             self._place(stroke, now, is_up=False)
         if self._is_placed:
             self._ink_added(now)
@@ -191,7 +206,7 @@ class Pen:
                 self._points -= len(stroke)
                 return
         if glyph is not None and number in glyph.strokes:
-            self._points -= len(glyph.strokes.pop(number))
+            self._points -= len(glyph.drop(number))
             glyph.changed(now)
             self._want(glyph, "provisional")
         elif number in self._finals:
@@ -268,7 +283,7 @@ class Pen:
         if not len(stroke):
             self._join(stroke, None)
             return
-        box = segmentation.box_at(self._settings.boxes, *stroke.first, glyph.box if glyph else None)
+        box = self._box_of(stroke)
         if glyph is not None:
             begins = segmentation.begins_another(quiet, glyph, stroke, box, now=now, is_up=is_up)
             if begins is None:
@@ -276,6 +291,13 @@ class Pen:
             if begins:
                 self._finish()
         self._join(stroke, box)
+
+    def _box_of(self, stroke: Stroke) -> int:
+        """Give the number of the box that a stroke with points belongs to, 0 for none."""
+        current = self._glyph.box if self._glyph is not None else None
+        if self._box is None or self._box[1] != current:
+            self._box = self._settings.boxes.at(*stroke.first, current), current
+        return self._box[0]
 
     def _lies_away(self, glyph: Glyph, stroke: Stroke) -> bool:
         """Whether an undecided stroke will begin another glyph unless it comes back."""
@@ -294,7 +316,7 @@ class Pen:
             glyph = self._glyph = Glyph(self._glyphs, stroke.began)
         if glyph.box is None:
             glyph.box = box
-        glyph.strokes[stroke.number] = stroke
+        glyph.join(stroke)
         self._is_placed = True
 
     def _finish(self) -> None:
@@ -312,5 +334,7 @@ class Pen:
     def _want(self, glyph: Glyph, state: State) -> None:
         strokes = tuple(glyph.strokes)
         self._wanted.append(
-            Wanted(glyph, state, glyph.edition, glyph.ink(), strokes, glyph.box or 0, glyph.inked)
+            Wanted(
+                glyph, state, glyph.edition, glyph.sketch(), strokes, glyph.box or 0, glyph.inked
+            )
         )

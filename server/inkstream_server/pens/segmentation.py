@@ -3,10 +3,8 @@
 Pure functions of ink and times; `pen` calls them. docs/ink.md has the measurements behind the constants.
 """
 
-import math
-
 from inkstream_server.ink.strays import SPECK
-from inkstream_server.pens.settings import Box, QuietTimes
+from inkstream_server.pens.settings import QuietTimes
 from inkstream_server.pens.strokes import Glyph, Stroke
 
 RARELY_CONTINUED = frozenset({0, 2, 3, 6, 8, 9})
@@ -21,10 +19,6 @@ AWAY_SECONDS = 0.25
 """A stroke that has kept to the right for this long begins another glyph before it ends.
 
 A bar that begins to the right, as of a 5, is back by then."""
-
-OVERSHOOT = 0.25
-"""A stroke that begins outside of a box, but within this share of its shorter side, belongs to the box:
-writers begin above the line. Farther away a stroke belongs to no box."""
 
 
 def quiet_seconds(times: QuietTimes, digit: int | None) -> float:
@@ -50,39 +44,18 @@ def has_paused(times: QuietTimes, ended_ms: int, began_ms: int) -> bool:
     return bool(ended_ms and began_ms) and began_ms - ended_ms >= times.usual * 1000
 
 
-def box_at(boxes: tuple[Box, ...], x: float, y: float, current: int | None = None) -> int:
-    """Give the number of the box that a stroke beginning at (x, y) belongs to; 0 for none.
-
-    Args:
-        boxes: the pen's boxes.
-        x: in counts.
-        y: in counts.
-        current: the number of the open glyph's box, preferred among boxes that the stroke hardly misses.
-    """
-    near: list[tuple[bool, float, int]] = []
-    for box in boxes:
-        across = max(box.left - x, x - box.right, 0.0)
-        along = max(box.top - y, y - box.bottom, 0.0)
-        distance = math.hypot(across, along)
-        if not distance:
-            return box.number
-        if distance <= OVERSHOOT * min(box.right - box.left, box.bottom - box.top):
-            near.append((box.number != current, distance, box.number))
-    return min(near)[2] if near else 0
-
-
 def is_beyond(glyph: Glyph, stroke: Stroke) -> bool:
     """Whether a stroke lies clearly to the right of a glyph, as far as both are drawn."""
     extent = glyph.extent
     if extent is None or not extent.size:
         return False
-    return stroke.extent.left > extent.right + GAP * max(extent.size, stroke.extent.size)
+    return stroke.extent.left > extent.right + GAP * max(extent.size, stroke.size)
 
 
 def is_speck(glyph: Glyph, stroke: Stroke) -> bool:
     """Whether a stroke is a tap or a stray dot beside a glyph, as far as both are drawn."""
     extent = glyph.extent
-    return extent is not None and stroke.extent.size < SPECK * extent.size
+    return extent is not None and stroke.size < SPECK * extent.size
 
 
 def begins_another(

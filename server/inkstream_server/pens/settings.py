@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from inkstream.v1 import ink_pb2
 
 from inkstream_server.ink import tap_size
+from inkstream_server.pens.boxes import Box, Boxes
 from inkstream_server.pens.faults import InkFault
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.wire.answer_options import AnswerOptions, read_options
@@ -13,15 +14,9 @@ from inkstream_server.wire.answer_options import AnswerOptions, read_options
 _UNITS = {ink_pb2.UNIT_MILLIMETRE: "mm", ink_pb2.UNIT_PIXEL: "px"}
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A place for one digit, in counts."""
-
-    number: int
-    left: float
-    top: float
-    right: float
-    bottom: float
+NO_BOXES = Boxes()
+FARTHEST = 1e30
+"""Greatest coordinate of a box, in counts. No device measures beyond."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +37,7 @@ class PenSettings:
     """Whether y grows upwards."""
     tap: float
     """Longest side of a mere tap, in counts; 0 where the size of a count is unknown."""
-    boxes: tuple[Box, ...]
+    boxes: Boxes
     quiet: QuietTimes
     interim_seconds: float
     """Least time between two interim answers; 0 for none at all."""
@@ -102,7 +97,7 @@ def _quiet(open_: ink_pb2.PenOpen, default: QuietTimes, limits: PenLimits) -> Qu
     return QuietTimes(usual, short)
 
 
-def _boxes(open_: ink_pb2.PenOpen, counts: float, limits: PenLimits) -> tuple[Box, ...]:
+def _boxes(open_: ink_pb2.PenOpen, counts: float, limits: PenLimits) -> Boxes:
     if len(open_.boxes) > limits.boxes:
         raise InkFault("open.boxes", f"expected at most {limits.boxes}, got {len(open_.boxes)}")
     boxes = []
@@ -115,8 +110,11 @@ def _boxes(open_: ink_pb2.PenOpen, counts: float, limits: PenLimits) -> tuple[Bo
         _require_area(given.area, "open.boxes.area")
         area = given.area
         sides = (area.x, area.y, area.x + area.width, area.y + area.height)
+        if not max(map(abs, sides)) * counts <= FARTHEST:
+            wrong = f"expected sides within {FARTHEST:g} counts, got {max(map(abs, sides)):g} units"
+            raise InkFault("open.boxes.area", wrong)
         boxes.append(Box(given.box, *(side * counts for side in sides)))
-    return tuple(boxes)
+    return Boxes.of(boxes) if boxes else NO_BOXES
 
 
 def _require_area(area: ink_pb2.Area, field: str) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from inkstream_server.pens.strokes import Glyph, Ink
+from inkstream_server.pens.strokes import Glyph, Sketch
 
 State = Literal["interim", "provisional", "final", "dropped"]
 """The state of the requested answer; "dropped" after a clear, which gets none."""
@@ -11,13 +11,13 @@ State = Literal["interim", "provisional", "final", "dropped"]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A requested answer to a glyph, with a copy of its ink at that time."""
+    """A requested answer to a glyph, with its ink at that time."""
 
     glyph: Glyph
     state: State
     edition: int
     """Which of the glyph's editions the ink is."""
-    ink: Ink
+    sketch: Sketch
     strokes: tuple[int, ...]
     """The caller's numbers of the strokes."""
     box: int

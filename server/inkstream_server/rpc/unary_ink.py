@@ -4,9 +4,7 @@ import asyncio
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
-import numpy as np
 from inkstream.v1 import error_pb2, ink_pb2
-from numpy.typing import NDArray
 
 from inkstream_server.access.allowance import Allowance
 from inkstream_server.limits.memory_book import UNLIMITED, Account
@@ -14,10 +12,10 @@ from inkstream_server.limits.turns import Lane, Steps
 from inkstream_server.metrics.items import OUTCOME_OF_CODE
 from inkstream_server.pens.faults import InkFault
 from inkstream_server.pens.glyph_reply import GlyphReply
-from inkstream_server.pens.points import require_points
+from inkstream_server.pens.points import require_points, too_many_points
 from inkstream_server.pens.renderer import GlyphRenderer, RenderJob
 from inkstream_server.pens.resources import InkResources
-from inkstream_server.pens.settings import read_settings
+from inkstream_server.pens.settings import PenSettings, read_settings
 from inkstream_server.pens.strokes import Glyph, Stroke
 from inkstream_server.pens.wanted import Wanted
 from inkstream_server.wire.answer_options import AnswerOptions
@@ -46,7 +44,7 @@ async def recognize_ink(
     metrics.accepted("ink", 1)
     lane = lane or Lane(resources.turns)
     try:
-        job = await _read_in_turn(ink, resources, lane)
+        glyph, settings = await _read_in_turn(ink, resources, lane)
         if allowance is not None and allowance.take(len(ink.strokes)) < len(ink.strokes):
             retry_ms = allowance.retry_after_ms()
             raise InkFault("ink.strokes", allowance.exhausted(), retry_after_ms=retry_ms)
@@ -57,9 +55,9 @@ async def recognize_ink(
         error = fault.to_error(0)
         metrics.ended("ink", OUTCOME_OF_CODE[error.code], 1)
         return error
-    metrics.ink.points.inc(sum(map(len, job.ink)))
-    numbers = tuple(range(1, len(ink.strokes) + 1))
-    wanted = Wanted(Glyph(1, 0.0), "final", 0, job.ink, numbers, 0, 0.0)
+    metrics.ink.points.inc(glyph.points)
+    wanted = Wanted(glyph, "final", 0, glyph.sketch(), tuple(glyph.strokes), 0, 0.0)
+    job = RenderJob(wanted.sketch.ink(), y_up=settings.y_up, tap=settings.tap)
     reply = GlyphReply(0, wanted, job, options, metrics, None)
     GlyphRenderer(resources.batcher, metrics.ink, lane).add(reply, job)
     try:
@@ -72,18 +70,22 @@ async def recognize_ink(
     return response.errors[0] if response.errors else response.glyphs[0]
 
 
-async def _read_in_turn(ink: ink_pb2.Ink, resources: InkResources, lane: Lane) -> RenderJob:
+async def _read_in_turn(
+    ink: ink_pb2.Ink, resources: InkResources, lane: Lane
+) -> tuple[Glyph, PenSettings]:
     """Read an ink, a stroke a step."""
-    jobs: list[RenderJob] = []
+    found: list[tuple[Glyph, PenSettings]] = []
 
     def steps() -> Steps:
-        jobs.append((yield from _read(ink, resources)))
+        found.append((yield from _read(ink, resources)))
 
     await lane.do(steps())
-    return jobs[0]
+    return found[0]
 
 
-def _read(ink: ink_pb2.Ink, resources: InkResources) -> Generator[None, None, RenderJob]:
+def _read(
+    ink: ink_pb2.Ink, resources: InkResources
+) -> Generator[None, None, tuple[Glyph, PenSettings]]:
     """Check an ink by the same rules as a stream's.
 
     Raises:
@@ -97,18 +99,22 @@ def _read(ink: ink_pb2.Ink, resources: InkResources) -> Generator[None, None, Re
             "ink.strokes",
             f"a glyph may have {limits.strokes_per_glyph} strokes, got {len(ink.strokes)}",
         )
-    strokes: list[NDArray[np.float64]] = []
+    count = sum(len(points.dx) for points in ink.strokes)
+    if count > limits.points_per_glyph:
+        # Before any of them is copied.
+        raise too_many_points("ink.strokes", count, limits)
+    glyph = Glyph(1, 0.0)
     for index, points in enumerate(ink.strokes):
-        stroke = Stroke(index + 1, 0.0, 0)
         columns = (points.dx[:], points.dy[:], points.dt_ms[:], points.pressure[:])
         with _at("points", f"ink.strokes[{index}]"):
-            # There is no stream: the limits on strokes and on their points are enough.
-            require_points(columns, stroke, limits, limits.points_per_stroke)
-        stroke.add(columns)
-        if len(stroke):
-            strokes.append(stroke.points())
+            # There is no stream: the limits of a glyph are enough.
+            require_points(columns, index + 1, 0, limits, limits.points_per_glyph)
+        stroke = Stroke(index + 1, 0.0, 0)
+        if columns[0]:
+            stroke.add(columns)
+        glyph.join(stroke)
         yield
-    return RenderJob(tuple(strokes), y_up=settings.y_up, tap=settings.tap)
+    return glyph, settings
 
 
 @contextmanager

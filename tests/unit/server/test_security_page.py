@@ -38,7 +38,7 @@ def test_fixed_limits_are_those_of_the_code() -> None:
         f"{listener.MOST_WAITING_CALLS}",
         f"{clients.MOST_LABELS}",
         f"{tokens.MOST_BYTES} bytes",
-        f"{pen.strokes_per_glyph} strokes, {pen.points_per_stroke} points a stroke, "
+        f"{pen.strokes_per_glyph} strokes, {pen.points_per_glyph} points in all, "
         f"{pen.glyph_seconds:g} s",
         f"{pen.boxes} boxes, {pen.interims_per_second} interims a second, "
         f"quiet times of {pen.quiet_seconds:g} s",

@@ -150,7 +150,7 @@ async def test_a_glyph_whose_final_answer_fails_ends_with_an_error_that_names_it
 
 async def test_each_limit_has_its_own_error() -> None:
     limits = PenLimits(
-        pens=2, points_per_stream=7, points_per_stroke=5, strokes_per_glyph=2, glyph_seconds=9
+        pens=2, points_per_stream=7, points_per_glyph=5, strokes_per_glyph=2, glyph_seconds=9
     )
     desk = Desk(limits)
     await desk.take(opened(1), opened(2), opened(3))
@@ -293,7 +293,7 @@ async def _play(acts: list[Act], pens: tuple[int, ...], limits: PenLimits) -> De
 
 
 def play(acts: list[Act], pens: tuple[int, ...] = PENS) -> Desk:
-    limits = PenLimits(strokes_per_glyph=3, points_per_stroke=12, glyph_seconds=30)
+    limits = PenLimits(strokes_per_glyph=3, points_per_glyph=12, glyph_seconds=30)
     return asyncio.run(_play(acts, pens, limits))
 
 

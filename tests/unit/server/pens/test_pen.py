@@ -330,7 +330,7 @@ def test_a_glyph_that_loses_all_its_strokes_still_gets_its_one_final_answer() ->
     hand.erase(1)
     hand.wait(1)
     assert hand.story()[1:] == [("provisional", 1, ()), ("final", 1, ())]
-    assert hand.asked[-1].ink == ()
+    assert hand.asked[-1].sketch.ink() == ()
 
 
 def test_a_stroke_can_be_erased_while_it_is_drawn_and_its_rest_is_ignored() -> None:
@@ -437,7 +437,7 @@ def test_an_impossible_event_is_reported_once(
 def test_bad_points_are_refused_with_the_rest_of_their_stroke(
     columns: tuple[list[int], list[int], list[int], list[int]], field: str
 ) -> None:
-    hand = Hand(PenLimits(points_per_stroke=8))
+    hand = Hand(PenLimits(points_per_glyph=8))
     hand.begin(4)
     hand.move(BAR)
     hand.columns(*columns)
@@ -448,11 +448,11 @@ def test_bad_points_are_refused_with_the_rest_of_their_stroke(
     assert str(fault).endswith("; the rest of the stroke is not read")
     hand.end_glyph()
     assert hand.finals() == {1: (4,)}
-    assert len(hand.asked[-1].ink[0]) == len(BAR)
+    assert len(hand.asked[-1].sketch.ink()[0]) == len(BAR)
 
 
 def test_errors_at_limits_name_the_count_and_what_happens_to_the_stroke() -> None:
-    hand = Hand(PenLimits(strokes_per_glyph=2, points_per_stroke=8))
+    hand = Hand(PenLimits(strokes_per_glyph=2, points_per_glyph=8))
     hand.begin(1)
     hand.move([*BAR, *BAR, *BAR])
     hand.begin(2)
@@ -461,7 +461,8 @@ def test_errors_at_limits_name_the_count_and_what_happens_to_the_stroke() -> Non
     hand.lift()
     hand.begin(4)
     assert [str(fault) for fault in hand.faults] == [
-        "points: a stroke may have 8 points, got 9; the rest of the stroke is not read",
+        "points: a glyph may have 8 points, all strokes together, got 9: end the glyph first, or send "
+        "fewer points a second; the rest of the stroke is not read",
         "stroke_begin: stroke 2 had not ended: it was ended here, and stroke 3 is not read; "
         "end a stroke before the next",
         "stroke_begin: a glyph may have 2 strokes, got 3; stroke 4 is not read: end the glyph first",
@@ -537,7 +538,7 @@ ACTS = st.one_of(
 def test_whatever_a_pen_does_its_ink_ends_in_exactly_one_final_answer(
     acts: list[tuple[str, object]], boxed: bool, interims: int
 ) -> None:
-    limits = replace(PenLimits(), strokes_per_glyph=4, points_per_stroke=8, glyph_seconds=20)
+    limits = replace(PenLimits(), strokes_per_glyph=4, points_per_glyph=8, glyph_seconds=20)
     hand = Hand(limits, boxes=boxes() if boxed else [], interims_per_second=interims)
     accepted: list[int] = []
     taken: Counter[int] = Counter()
@@ -575,7 +576,7 @@ def test_whatever_a_pen_does_its_ink_ends_in_exactly_one_final_answer(
         inked = [*held.strokes.values()] if held else []
         drawn = hand.pen._stroke
         inked += [drawn] if drawn is not None and drawn not in inked else []
-        assert hand.points == sum(map(len, inked)) <= limits.strokes_per_glyph * 8 + 8
+        assert hand.points == sum(map(len, inked)) <= 8
     hand.end_glyph()
     assert hand.pen.due() is None
     finals = [it for it in hand.asked if it.state == "final"]

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import pytest
 from inkstream_server.pens import segmentation
-from inkstream_server.pens.settings import Box, QuietTimes
+from inkstream_server.pens.settings import QuietTimes
 
 TIMES = QuietTimes(0.6, 0.25)
-BOXES = (Box(4, 0, 0, 10, 10), Box(9, 10, 0, 20, 10))
 
 
 @pytest.mark.parametrize("digit", range(10))
@@ -27,15 +26,3 @@ def test_a_pause_is_measured_only_between_known_times(
     ended_ms: int, began_ms: int, paused: bool
 ) -> None:
     assert segmentation.has_paused(TIMES, ended_ms, began_ms) is paused
-
-
-def test_a_stroke_belongs_to_the_first_box_that_it_begins_in() -> None:
-    assert [segmentation.box_at(BOXES, x, 5) for x in (0, 10, 11, 20)] == [4, 4, 9, 9]
-    assert segmentation.box_at((), 5, 5) == 0
-
-
-def test_a_stroke_just_outside_belongs_to_the_glyphs_box_or_to_the_nearest() -> None:
-    assert [segmentation.box_at(BOXES, x, 5) for x in (-3, -2, 22, 23)] == [0, 4, 9, 0]
-    assert [segmentation.box_at(BOXES, x, -1) for x in (9, 11)] == [4, 9]
-    assert [segmentation.box_at(BOXES, x, -1, current=9) for x in (9, 11)] == [9, 9]
-    assert segmentation.box_at(BOXES, 2, -1, current=9) == 4

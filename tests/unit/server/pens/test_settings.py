@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 from inkstream.v1 import ink_pb2, tensor_pb2
+from inkstream_server.pens import boxes
+from inkstream_server.pens.boxes import Boxes
 from inkstream_server.pens.faults import InkFault
 from inkstream_server.pens.limits import PenLimits
-from inkstream_server.pens.settings import PenSettings, QuietTimes, read_settings
+from inkstream_server.pens.settings import NO_BOXES, PenSettings, QuietTimes, read_settings
 
 Area, Box = ink_pb2.Area, ink_pb2.Box
 SQUARE = Area(width=10, height=10)
@@ -18,7 +20,7 @@ def read(**fields: Any) -> PenSettings:
 
 def test_a_pen_without_settings_gets_the_defaults() -> None:
     settings = read()
-    assert (settings.y_up, settings.tap, settings.boxes) == (False, 0, ())
+    assert (settings.y_up, settings.tap, settings.boxes) == (False, 0, NO_BOXES)
     assert settings.quiet == QuietTimes(0.6, 0.25)
     assert settings.interim_seconds == 0
 
@@ -29,8 +31,7 @@ def test_every_length_is_converted_to_counts() -> None:
         counts_per_unit=100,
         boxes=[Box(box=3, area=Area(x=1, y=2, width=10, height=20))],
     )
-    (box,) = settings.boxes
-    assert (box.number, box.left, box.top, box.right, box.bottom) == (3, 100, 200, 1100, 2200)
+    assert settings.boxes == Boxes.of([boxes.Box(3, 100, 200, 1100, 2200)])
     assert settings.tap == 50
 
 
@@ -87,6 +88,7 @@ def test_a_short_quiet_time_longer_than_the_quiet_time_is_refused_and_both_are_n
         ({"boxes": [Box(area=SQUARE)]}, "open.boxes.box"),
         ({"boxes": [Box(box=1, area=SQUARE)] * 2}, "open.boxes.box"),
         ({"boxes": [Box(box=1)]}, "open.boxes.area"),
+        ({"boxes": [Box(box=1, area=Area(x=1e300, width=1, height=1))]}, "open.boxes.area"),
         ({"boxes": [Box(box=n, area=SQUARE) for n in (1, 2, 3)]}, "open.boxes"),
     ],
 )
