@@ -10,6 +10,9 @@ from typing import Any
 BUNDLED = Path(__file__).parent / "models"
 """The models that come with the package."""
 
+MOST_MODEL_BYTES = 64 * 1024 * 1024
+"""Largest file of a model, of either engine; the bundled models take half a megabyte."""
+
 QUIET_MS = 600
 SHORT_QUIET_MS = 250
 """The default quiet times; `pens.settings.QuietTimes` gives the reasons."""

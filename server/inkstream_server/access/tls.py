@@ -13,6 +13,10 @@ from threading import Lock
 import grpc
 
 from inkstream_server import logs
+from inkstream_server.process.files import read_regular
+
+MOST_BYTES = 1024 * 1024
+"""Largest PEM file: several hundred certificates."""
 
 
 class TlsError(Exception):
@@ -84,6 +88,7 @@ class Certificates:
 def expiry(certificate: Path) -> float:
     """Give when the first certificate of a PEM file ends, in Unix seconds; NaN if it cannot be read."""
     try:
+        read_regular(certificate, MOST_BYTES)  # Raises if reading it would not end.
         # The standard library has no public function that reads a certificate from a file.
         decoded = ssl._ssl._test_decode_cert(str(certificate))  # type: ignore[attr-defined]  # As above.
     except (ssl.SSLError, OSError):
@@ -112,8 +117,7 @@ def _read(files: CertificateFiles) -> grpc.ServerCertificateConfiguration:
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        certificate, key = files.certificate.read_bytes(), files.key.read_bytes()
-        client_ca = files.client_ca.read_bytes() if files.client_ca else None
+        certificate, key, *others = [read_regular(path, MOST_BYTES) for path in files.all()]
         # The callback keeps a key with a passphrase from asking for it on the terminal.
         context.load_cert_chain(files.certificate, files.key, password=lambda: "")
     except ssl.SSLError as error:
@@ -128,7 +132,7 @@ def _read(files: CertificateFiles) -> grpc.ServerCertificateConfiguration:
         raise TlsError(
             f"{setting}: cannot read {error.filename} ({error.strerror}): it must exist and be readable"
         ) from error
-    if client_ca is not None:
+    if files.client_ca is not None:
         try:
             context.load_verify_locations(files.client_ca)
         except ssl.SSLError as error:
@@ -136,6 +140,6 @@ def _read(files: CertificateFiles) -> grpc.ServerCertificateConfiguration:
                 f"tls_client_ca: {files.client_ca} holds no certificate in PEM ({error.reason or error})"
             ) from error
     configuration: grpc.ServerCertificateConfiguration = grpc.ssl_server_certificate_configuration(
-        [(key, certificate)], root_certificates=client_ca
+        [(key, certificate)], root_certificates=others[0] if others else None
     )
     return configuration

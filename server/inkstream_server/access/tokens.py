@@ -19,6 +19,7 @@ from typing import Final
 from inkstream_server import logs
 from inkstream_server.access.allowance import Allowance, Quota
 from inkstream_server.errors import shown
+from inkstream_server.process.files import read_regular
 
 MOST_BYTES = 16 * 1024 * 1024
 """Largest file of tokens: some hundred thousand lines."""
@@ -187,14 +188,11 @@ class TokenFile:
 
 def _read_file(path: Path) -> dict[str, Grant]:
     try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+        content = read_regular(path, MOST_BYTES)
     except OSError as error:
         raise TokenError(
             f"tokens: cannot read {path} ({error.strerror}): it must exist and be readable"
         ) from error
-    if len(content) > MOST_BYTES:
-        raise TokenError(f"tokens: {path} is larger than {MOST_BYTES} bytes: remove lines")
     try:
         return read(content.decode().splitlines())
     except (TokenError, UnicodeDecodeError) as error:

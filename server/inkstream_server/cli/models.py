@@ -10,10 +10,13 @@ from typing import Any, NoReturn
 
 import click
 
-from inkstream_server.config import ENGINES, Config
+from inkstream_server.config import ENGINES, MOST_MODEL_BYTES, Config
+from inkstream_server.errors import shown
+from inkstream_server.model_store import card as model_card
 from inkstream_server.model_store import store as model_store
 from inkstream_server.model_store import trial
 from inkstream_server.model_store.store import BUNDLED, CARD, ModelError
+from inkstream_server.process.files import read_regular
 
 
 def _store_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -67,7 +70,10 @@ def list_models(store: Path, as_json: bool) -> None:
       inkstream-server models list
       inkstream-server models list --model-store /srv/models --json
     """
-    rows = [_row(store, folder) for folder in _all(store)]
+    try:
+        rows = [_row(store, folder) for folder in model_store.every_version(store)]
+    except ModelError as error:
+        _fail(str(error))
     if not rows:
         _fail(f"no model in {store}: expected <name>/<version>/{CARD}")
     if as_json:
@@ -101,7 +107,8 @@ def verify(wanted: tuple[str, ...], engine: str, store: Path, as_json: bool) -> 
       inkstream-server models verify digits/3 --engine keras
     """
     try:
-        folders = [model_store.find(store, it) for it in wanted] if wanted else _all(store)
+        named = (model_store.find(store, it) for it in wanted)
+        folders = [*(named if wanted else model_store.every_version(store))]
     except ModelError as error:
         _fail(str(error))
     problems = {_label(folder): _problem(folder, engine) for folder in folders}
@@ -184,21 +191,17 @@ def _switch(store: Path, name: str, version: str | None, engine: str, as_json: b
         )
 
 
-def _all(store: Path) -> list[Path]:
-    names = sorted({card.parent.parent.name for card in store.glob(f"*/*/{CARD}")})
-    return [folder for name in names for folder in model_store.versions(store, name)]
-
-
 def _row(store: Path, folder: Path) -> dict[str, Any]:
     """Describe a version by its folder and its card, or by the folder alone if the card is unreadable."""
     name = folder.parent.name
     row: dict[str, Any] = {"model": _label(folder), "accuracy": None, "created": None}
     try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        row |= {"accuracy": float(card["metrics"]["accuracy"]), "created": str(card["created"])}
+        card = model_card.parse(model_card.read(folder))
+        created = shown(str(card["created"]))
+        row |= {"accuracy": float(card["metrics"]["accuracy"]), "created": created}
     except (OSError, ValueError, KeyError, TypeError):
         pass  # `models verify` reports what is wrong with the card.
-    row["bytes"] = sum(file.stat().st_size for file in folder.iterdir())
+    row["bytes"] = sum(size for _, size, _ in model_store.files_of(folder))
     try:
         row["served"] = folder == model_store.find(store, name)
         row["pinned"] = folder.name == model_store.pinned_version(store, name)
@@ -211,12 +214,12 @@ def _problem(folder: Path, engine: str) -> str | None:
     """Give the reason why a version is not sound; None if it is sound."""
     try:
         asyncio.run(trial.attempt(folder, engine, Config().model_timeout))
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        for file, stated in card["files"].items():
-            expected = stated["sha256"] if isinstance(stated, dict) else stated
-            if hashlib.sha256((folder / file).read_bytes()).hexdigest() != expected:
-                return f"{file}: its sha256 differs from the card's: export the model again"
-    except ModelError as error:
+        card = model_card.parse(model_card.read(folder))
+        for file, expected in model_card.digests(card).items():
+            content = read_regular(folder / file, MOST_MODEL_BYTES)
+            if hashlib.sha256(content).hexdigest() != expected:
+                return f"{shown(file)}: its sha256 differs from the card's: export the model again"
+    except (ModelError, ValueError) as error:
         return str(error)
     except OSError as error:
         return f"{error.filename}: {error.strerror}: export the model again"
@@ -224,7 +227,7 @@ def _problem(folder: Path, engine: str) -> str | None:
 
 
 def _label(folder: Path) -> str:
-    return f"{folder.parent.name}/{folder.name}"
+    return shown(f"{folder.parent.name}/{folder.name}")
 
 
 def _fail(message: str) -> NoReturn:

@@ -96,20 +96,25 @@ def rule_of(card_json: str) -> RejectRule:
         return ACCEPT_ALL
     ink_temperature = card.get("ink_temperature", 1.0)
     least, most = TEMPERATURES
-    if not isinstance(ink_temperature, int | float) or not least <= ink_temperature <= most:
+    if not _is_number(ink_temperature) or not least <= ink_temperature <= most:
         got = shown(ink_temperature)
         raise ValueError(f"ink_temperature: expected {least:g} to {most:g}, got {got}")
     stated = card.get("reject")
     if stated is None:
         return RejectRule(ink_temperature=float(ink_temperature))
     try:
-        thresholds = float(stated["not_a_digit_below"]), float(stated["unsure_below"])
-    except (TypeError, KeyError, ValueError, OverflowError) as error:
+        thresholds = stated["not_a_digit_below"], stated["unsure_below"]
+    except (TypeError, KeyError) as error:
         raise ValueError(
             f"reject: expected not_a_digit_below and unsure_below, got {shown(stated)}"
         ) from error
     if stated.get("score", SCORE) != SCORE:
         raise ValueError(f"reject.score: expected '{SCORE}', got {shown(stated['score'])}")
-    if not all(0 <= threshold <= 1 for threshold in thresholds):
+    if not all(_is_number(threshold) and 0 <= threshold <= 1 for threshold in thresholds):
         raise ValueError(f"reject: expected thresholds from 0 to 1, got {shown(stated)}")
-    return RejectRule(*thresholds, float(ink_temperature))
+    not_a_digit_below, unsure_below = map(float, thresholds)
+    return RejectRule(not_a_digit_below, unsure_below, float(ink_temperature))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

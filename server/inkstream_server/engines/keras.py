@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from inkstream_server.config import MOST_MODEL_BYTES
 from inkstream_server.engines import (
     BUCKETS,
     DIGITS,
@@ -17,6 +19,7 @@ from inkstream_server.engines import (
     fill,
 )
 from inkstream_server.engines.keras_archive import require_plain
+from inkstream_server.process.files import read_regular
 
 
 class KerasEngine:
@@ -30,18 +33,25 @@ class KerasEngine:
     max_rows = BUCKETS[-1]
     in_place_rows = 0
 
-    def __init__(self, path: Path, _content: bytes | None = None) -> None:
+    def __init__(self, path: Path, content: bytes | None = None) -> None:
         """Load and warm.
 
         Args:
             path: a `.keras` file with input (28, 28) and ten outputs. Keras loads it in safe mode, which
                 runs no code from the file.
+            content: the bytes of the file; None to read them.
 
         Raises:
             ValueError: the file is no Keras model, or one with other shapes.
+            OSError: the file cannot be read, or there is no folder for temporary files.
         """
-        require_plain(path)
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        content = read_regular(path, MOST_MODEL_BYTES) if content is None else content
+        require_plain(content, path)
+        with TemporaryDirectory() as own:
+            # Keras reads only files, and the one in the store may have changed meanwhile.
+            copy = Path(own) / path.name
+            copy.write_bytes(content)
+            model = keras.saving.load_model(copy, compile=False, safe_mode=True)
         if tuple(model.input_shape[1:]) != (28, 28) or tuple(model.output_shape[1:]) != (DIGITS,):
             raise ValueError(
                 f"{path}: expected input (n, 28, 28) and output (n, {DIGITS}), "

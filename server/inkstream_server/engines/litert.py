@@ -9,6 +9,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
+from inkstream_server.config import MOST_MODEL_BYTES
 from inkstream_server.engines import (
     BUCKETS,
     DIGITS,
@@ -19,6 +20,7 @@ from inkstream_server.engines import (
     fill,
 )
 from inkstream_server.engines.tflite_file import require_plain
+from inkstream_server.process.files import read_regular
 
 
 class LiteRTEngine:
@@ -41,8 +43,9 @@ class LiteRTEngine:
 
         Raises:
             ValueError: the file is no LiteRT model, no plain network, or one with other shapes.
+            OSError: the file cannot be read.
         """
-        content = path.read_bytes() if content is None else content
+        content = read_regular(path, MOST_MODEL_BYTES) if content is None else content
         require_plain(content, path)
         self._buckets = {rows: _Bucket(content, rows, path) for rows in BUCKETS}
         self.pixels = self._buckets[1].input

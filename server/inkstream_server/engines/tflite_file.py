@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from inkstream_server.config import MOST_MODEL_BYTES
 from inkstream_server.errors import shown
 
 IDENTIFIER: Final = b"TFL3"
 """Bytes 4 to 8 of every file of TensorFlow Lite's schema, version 3."""
 
-MOST_BYTES: Final = 64 * 1024 * 1024
-"""Most bytes of a file; the bundled models take half a megabyte."""
+MOST_BYTES: Final = MOST_MODEL_BYTES
 
 _TAKES: Final = {
     (1, 1): {

@@ -6,21 +6,36 @@ version.
 """
 
 import hashlib
-import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from pkgutil import resolve_name
+from typing import Final
 
 from inkstream_server import config
 from inkstream_server.confidence.rejection import ACCEPT_ALL, RejectRule, rule_of
 from inkstream_server.engines import Engine
 from inkstream_server.errors import shown
+from inkstream_server.model_store import card as model_card
 from inkstream_server.model_store import sample as model_sample
+from inkstream_server.process.files import read_regular
 
-CARD = "card.json"
+CARD = model_card.FILE
 PIN = "serving"
 """File beside the versions with one line: the version to serve instead of the newest."""
+
+MOST_PIN_BYTES: Final = 512
+"""Largest file `serving`; a name in a folder has at most 255 bytes."""
+
+MOST_ENTRIES: Final = 1000
+"""Most entries of a folder of the store, and so most versions of a name."""
+
+MOST_LISTED: Final = 20
+"""Most versions that an error lists."""
+
+_FILES: Final = (CARD, *(kind.file for kind in config.ENGINES.values()))
 
 BUNDLED = config.BUNDLED
 """The models that come with the package."""
@@ -46,6 +61,8 @@ class Model:
     """The engine that computes its answers."""
     rule: RejectRule = ACCEPT_ALL
     """When answers are rejected, as the card says."""
+    digest: str = ""
+    """SHA-256 of the card and the file together, by which another process knows them again."""
 
     @property
     def label(self) -> str:
@@ -64,44 +81,61 @@ def load_folder(folder: Path, engine: str = "litert", tried: str | None = None) 
     Args:
         folder: the folder `<name>/<version>`.
         engine: a key of `config.ENGINES`.
-        tried: SHA-256 of the file that another process tried, so that no other file is loaded instead; None
-            if none was tried.
+        tried: `Model.digest` of what another process tried, so that nothing else is parsed or loaded instead;
+            None if none was tried.
 
     Raises:
         ModelError: the version does not exist, differs from its card, or is no model of digits.
     """
-    file = config.ENGINES[engine].file
-    card_json, expected = _read_card(folder, file)
+    if not _label(folder).isprintable():
+        raise ModelError(f"model '{shown(_label(folder))}': its name cannot be printed: rename it")
+    path = folder / config.ENGINES[engine].file
     try:
-        content = (folder / file).read_bytes()
+        card_bytes = model_card.read(folder)
+        content = read_regular(path, config.MOST_MODEL_BYTES)
     except OSError as error:
-        raise ModelError(f"{folder / file}: {error.strerror}: export the model again") from error
+        raise ModelError(f"{error.filename}: {error.strerror}: export the model again") from error
     sha256 = hashlib.sha256(content).hexdigest()
-    if sha256 != (tried or sha256):
+    if tried not in (None, _digest(card_bytes, sha256)):
         raise ModelError(
-            f"{folder / file} was changed after it was tried: write each version once, and its card last"
+            f"{folder} was changed after it was tried: write each version once, and its card last"
         )
+    try:
+        card = model_card.parse(card_bytes)
+        expected = model_card.digests(card).get(path.name)
+        if expected is None:
+            raise ValueError(f"has no sha256 for {path.name}")
+        card_json = card_bytes.decode()
+        rule = rule_of(card_json)
+    except ValueError as error:
+        raise ModelError(
+            f"the card of model {_label(folder)}: {error}; export the model again"
+        ) from error
     if sha256 != expected:
         raise ModelError(
-            f"{folder / file}: sha256 is {sha256}, its card says {expected}: "
+            f"{path}: sha256 is {sha256}, its card says {expected}: "
             "the file was changed after the card was written; export the model again"
         )
     try:
-        rule = rule_of(card_json)
-    except ValueError as error:
-        raise ModelError(f"the card of model {shown(_label(folder))}: {error}") from error
-    try:
-        loaded = _make(engine, folder / file, content)
+        loaded = _make(engine, path, content)
         model_sample.check(loaded, card_json)
     except model_sample.SampleError as error:
         raise ModelError(
-            f"{folder / file} fails on the built-in sample: {error}; export the model again"
+            f"{path} fails on the built-in sample: {error}; export the model again"
         ) from error
     except (ValueError, RuntimeError, OSError) as error:
         raise ModelError(
-            f"{folder / file} cannot be loaded: {shown(str(error))}; export the model again"
+            f"{path} cannot be loaded: {shown(str(error))}; export the model again"
         ) from error
-    return Model(folder.parent.name, folder.name, sha256, card_json, loaded, rule)
+    return Model(
+        folder.parent.name,
+        folder.name,
+        sha256,
+        card_json,
+        loaded,
+        rule,
+        _digest(card_bytes, sha256),
+    )
 
 
 def find(store: Path, wanted: str) -> Path:
@@ -120,9 +154,36 @@ def find(store: Path, wanted: str) -> Path:
 
 
 def versions(store: Path, name: str) -> list[Path]:
-    """Give the folders of a name's versions, oldest first; see `order`."""
-    cards = (store / name).glob(f"*/{CARD}")
-    return sorted((card.parent for card in cards), key=lambda folder: order(folder.name))
+    """Give the folders of a name's versions, oldest first; see `order`.
+
+    Raises:
+        ModelError: the folder cannot be read, or holds more than `MOST_ENTRIES`.
+    """
+    folders = (store / name / entry for entry in _entries(store / name))
+    found = [folder for folder in folders if os.path.exists(folder / CARD)]  # noqa: PTH110 (never raises)
+    return sorted(found, key=lambda folder: order(folder.name))
+
+
+def every_version(store: Path) -> Iterator[Path]:
+    """Give the folders of all versions in a store, by name and then oldest first.
+
+    Raises:
+        ModelError: see `versions`.
+    """
+    for name in sorted(_entries(store)):
+        yield from versions(store, name)
+
+
+def files_of(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Give name, size and time of change of each file of a version that a server reads."""
+    found = []
+    for name in _FILES:
+        try:
+            state = (folder / name).stat()
+        except OSError:  # Reading it gives the reason.
+            continue
+        found.append((name, state.st_size, state.st_mtime_ns))
+    return tuple(found)
 
 
 def order(version: str) -> tuple[int, str]:
@@ -138,11 +199,13 @@ def pinned_version(store: Path, name: str) -> str | None:
     """
     path = store / name / PIN
     try:
-        return path.read_text(encoding="utf-8").strip() or None
+        return read_regular(path, MOST_PIN_BYTES).decode().strip() or None
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path} cannot be read: {shown(str(error))}") from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path} cannot be read: it is not UTF-8") from error
 
 
 def pin(store: Path, name: str, version: str | None) -> None:
@@ -175,8 +238,7 @@ def _one(store: Path, name: str, version: str | None, wanted: str, field: str) -
     folders = [it for it in versions(store, name) if version in (None, it.name)]
     if folders:
         return folders[-1]
-    labels = sorted(_label(card.parent) for card in store.glob(f"*/*/{CARD}"))
-    there = ", ".join(labels) or "none"
+    there = ", ".join(map(_label, islice(every_version(store), MOST_LISTED))) or "none"
     if field == PIN:
         path = store / name / PIN
         raise ModelError(
@@ -184,6 +246,24 @@ def _one(store: Path, name: str, version: str | None, wanted: str, field: str) -
             f"`inkstream-server models serve {name}` serves the newest again"
         )
     raise ModelError(f"model: no '{shown(wanted)}' in {store}; there are {shown(there)}")
+
+
+def _entries(folder: Path) -> list[str]:
+    """Give the names in a folder; none if there is no such folder.
+
+    Raises:
+        ModelError: it cannot be read, or holds too many.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            names = [entry.name for entry in islice(entries, MOST_ENTRIES + 1)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise ModelError(f"{folder} cannot be read: {error.strerror}") from error
+    if len(names) > MOST_ENTRIES:
+        raise ModelError(f"{folder} holds more than {MOST_ENTRIES} entries: remove old versions")
+    return names
 
 
 def _label(folder: Path) -> str:
@@ -203,15 +283,6 @@ def _make(name: str, path: Path, content: bytes) -> Engine:
     return made
 
 
-def _read_card(folder: Path, file: str) -> tuple[str, str]:
-    """Give the text of the card and the sha256 in it for `file`."""
-    path = folder / CARD
-    try:
-        text = path.read_text(encoding="utf-8")
-        stated = json.loads(text)["files"][file]
-        expected = stated["sha256"] if isinstance(stated, dict) else stated
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror}: export the model again") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ModelError(f"{path}: has no sha256 for {file}: export the model again") from error
-    return text, str(expected)
+def _digest(card: bytes, sha256: str) -> str:
+    """Give the SHA-256 of a card and of the digest of a model's file."""
+    return hashlib.sha256(card + bytes.fromhex(sha256)).hexdigest()

@@ -8,19 +8,28 @@ import asyncio
 import json
 import os
 import resource
+import selectors
 import signal
 import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NoReturn
+from time import monotonic
+from typing import Any, Final, NoReturn
 
 from inkstream_server.config import ENGINES
 from inkstream_server.errors import shown
 from inkstream_server.model_store.store import ModelError, load_folder
+from inkstream_server.process.files import aside
 
 NICENESS: Final = 10
 """Niceness of the other process, which may share the server's core."""
+
+MOST_OUTPUT: Final = 64 * 1024
+"""Most bytes of the other process's output that are kept."""
+
+MOST_REASON: Final = 2000
+"""Most characters of the other process's reason."""
 
 _AGAIN: Final = "export the model again, or touch its card to try it once more"
 _NOISE: Final = ("INFO:", "WARNING:", "W0000", "I0000")
@@ -36,7 +45,7 @@ async def attempt(folder: Path, engine: str, seconds: float) -> str:
         engine: a key of `config.ENGINES`.
         seconds: how long the trial may take.
 
-    Returns: the SHA-256 of the file that was tried, for `store.load_folder`.
+    Returns: the `Model.digest` of what was tried, for `store.load_folder`.
 
     Raises:
         ModelError: the version is not sound, crashed the other process, or took too long; says which.
@@ -49,7 +58,7 @@ async def attempt(folder: Path, engine: str, seconds: float) -> str:
             f"{label} cannot be tried, because no process can be started ({error.strerror}): {_AGAIN}"
         ) from error
     try:
-        answer, errors = await asyncio.to_thread(_communicate, process, seconds)
+        answer, errors = await aside(_communicate, process, seconds)
     except subprocess.TimeoutExpired as error:
         raise ModelError(
             f"{label} took more than {seconds:g} s to load and try: {_AGAIN}; --model-timeout allows a "
@@ -79,17 +88,35 @@ def _start(folder: Path, engine: str, seconds: float) -> subprocess.Popen[bytes]
 
 
 def _communicate(process: subprocess.Popen[bytes], seconds: float) -> tuple[bytes, bytes]:
-    """Wait until a process ends; kill it after `seconds`."""
-    try:
-        return process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        raise
+    """Wait until a process ends, or kill it after `seconds`.
+
+    Returns: the last `MOST_OUTPUT` bytes that it wrote to stdout and to stderr.
+    """
+    end = monotonic() + seconds
+    written: dict[Any, bytes] = {process.stdout: b"", process.stderr: b""}
+    with selectors.DefaultSelector() as selector, process:
+        for pipe in written:
+            selector.register(pipe, selectors.EVENT_READ)
+        while selector.get_map():
+            ready = selector.select(max(0.0, end - monotonic()))
+            if not ready and monotonic() >= end:
+                process.kill()
+                raise subprocess.TimeoutExpired(process.args, seconds)
+            for key, _ in ready:
+                some = os.read(key.fd, MOST_OUTPUT)
+                if not some:
+                    selector.unregister(key.fileobj)
+                written[key.fileobj] = (written[key.fileobj] + some)[-MOST_OUTPUT:]
+        try:
+            process.wait(max(0.0, end - monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    return written[process.stdout], written[process.stderr]
 
 
 def _outcome(label: str, code: int, answer: bytes, errors: bytes) -> str:
-    """Give the SHA-256 that the other process answered with, or raise how it failed."""
+    """Give the digest that the other process answered with, or raise how it failed."""
     lines = errors.decode(errors="replace").splitlines()
     last = next((it for it in reversed(lines) if it and not it.startswith(_NOISE)), "")
     last = f" ({shown(last)})" if last else ""
@@ -104,14 +131,14 @@ def _outcome(label: str, code: int, answer: bytes, errors: bytes) -> str:
             "version"
         )
     try:
-        found = json.loads(answer)
-    except ValueError:
+        kind, text = json.loads(answer)
+    except (ValueError, TypeError, RecursionError):
         raise ModelError(
             f"{label}: the process that tried it ended with exit code {code} and no answer{last}: {_AGAIN}"
         ) from None
-    if "problem" in found:
-        raise ModelError(found["problem"])
-    return str(found["sha256"])
+    if kind != "sound":
+        raise ModelError(str(text)[:MOST_REASON])
+    return str(text)
 
 
 def main() -> NoReturn:
@@ -123,18 +150,20 @@ def main() -> NoReturn:
     os.dup2(2, 1)  # Libraries may print.
     try:
         # Nothing keeps the engine, so that it is freed before the answer: that may crash, too.
-        answer = {"sha256": load_folder(folder, engine).sha256}
+        answer = "sound", load_folder(folder, engine).digest
     except ModelError as error:
-        answer = {"problem": str(error)}
+        answer = "problem", str(error)[:MOST_REASON]
     except MemoryError:
-        answer = {
-            "problem": f"{folder} takes more than {most_bytes >> 20} MB: export a smaller model"
-        }
+        answer = (
+            "problem",
+            f"{folder} takes more than {most_bytes >> 20} MB: export a smaller model",
+        )
     except Exception as error:  # noqa: BLE001 (a hostile file may cause any error)
-        answer = {
-            "problem": f"{folder} cannot be loaded: {type(error).__name__}: {shown(str(error))}; "
-            "export the model again"
-        }
+        answer = (
+            "problem",
+            f"{folder} cannot be loaded: {type(error).__name__}: {shown(str(error))}; "
+            "export the model again",
+        )
     os.write(stdout, json.dumps(answer).encode())
     os._exit(0)
 

@@ -12,12 +12,14 @@ from time import perf_counter
 from typing import Protocol
 
 from inkstream_server import logs
+from inkstream_server.errors import shown
 from inkstream_server.model_store import store as model_store
 from inkstream_server.model_store import trial
 from inkstream_server.model_store.store import Model, ModelError
+from inkstream_server.process.files import aside
 
 Candidate = tuple[Path, tuple[tuple[str, int, int], ...]]
-"""The folder of a version, and the name, size and time of change of each file. When one of them changes, a
+"""The folder of a version, and its `store.files_of`. When one of them changes, a
 refused version is tried again."""
 
 Attempt = Callable[[Path, str, float], Awaitable[str]]
@@ -97,9 +99,9 @@ class ModelWatch:
             ModelError: no version is sound; the message is about the newest.
         """
         if "/" in self._wanted:
-            return await self._first(model_store.find(self._store, self._wanted))
+            return await self._first(await aside(model_store.find, self._store, self._wanted))
         failures: list[ModelError] = []
-        for candidate in survey(self._store, self._wanted).candidates:
+        for candidate in (await aside(survey, self._store, self._wanted)).candidates:
             try:
                 model = await self._first(candidate[0])
             except ModelError as error:
@@ -123,8 +125,8 @@ class ModelWatch:
         A store that is the same twice is not being written.
         """
         try:
-            seen = await asyncio.to_thread(survey, self._store, self._wanted)
-        except (ModelError, OSError) as error:
+            seen = await aside(survey, self._store, self._wanted)
+        except ModelError as error:
             self._seen = None
             if str(error) != self._error:  # Logged once, not at every look.
                 self._error = str(error)
@@ -151,7 +153,7 @@ class ModelWatch:
             began = perf_counter()
             try:
                 tried = await self._attempt(candidate[0], self._engine, self._seconds)
-                model = await asyncio.to_thread(self._load_quietly, candidate[0], tried)
+                model = await self._loaded(candidate[0], tried)
             except ModelError as error:
                 self._refuse(candidate, error)
                 continue
@@ -165,7 +167,24 @@ class ModelWatch:
         tried = None
         if self._store != model_store.BUNDLED:
             tried = await self._attempt(folder, self._engine, self._seconds)
-        return self._load_quietly(folder, tried)
+        return await self._loaded(folder, tried)
+
+    async def _loaded(self, folder: Path, tried: str | None) -> Model:
+        """Load a version in a thread.
+
+        Raises:
+            ModelError: the version is not sound.
+        """
+        try:
+            return await aside(self._load_quietly, folder, tried)
+        except ModelError:
+            raise
+        except Exception as error:
+            # A hostile file may cause any error, and must not end the watch.
+            raise ModelError(
+                f"{folder} cannot be loaded: {type(error).__name__}: {shown(str(error))}; "
+                "export the model again"
+            ) from error
 
     def _load_quietly(self, folder: Path, tried: str | None) -> Model:
         with logs.native_stderr():
@@ -182,19 +201,10 @@ def survey(store: Path, name: str) -> Survey:
     """Find the versions of a name that may be served.
 
     Raises:
-        ModelError: there is none, or the pinned one does not exist.
-        OSError: the store cannot be read.
+        ModelError: there is none, the pinned one does not exist, or the store cannot be read.
     """
     is_pinned = model_store.pinned_version(store, name) is not None
     folders = [] if is_pinned else model_store.versions(store, name)[::-1]
     folders = folders or [model_store.find(store, name)]
-    return Survey(tuple((folder, _state(folder)) for folder in folders), is_pinned)
-
-
-def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """Give the state of a version's files; empty if the folder has just vanished."""
-    try:
-        stats = [(entry.name, entry.stat()) for entry in sorted(folder.iterdir())]
-    except FileNotFoundError:
-        return ()
-    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+    candidates = tuple((folder, model_store.files_of(folder)) for folder in folders)
+    return Survey(candidates, is_pinned)

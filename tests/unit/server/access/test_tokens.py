@@ -190,5 +190,5 @@ def test_a_file_that_cannot_be_used_at_the_start_is_an_error(file: Path) -> None
 def test_a_file_that_is_too_large_is_not_read(file: Path) -> None:
     file.touch()
     os.truncate(file, 10**12)
-    with pytest.raises(TokenError, match="is larger than"):
+    with pytest.raises(TokenError, match="it is larger than"):
         TokenFile(file)

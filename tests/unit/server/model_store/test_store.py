@@ -3,6 +3,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from inkstream_server import config
+from inkstream_server.model_store import card as model_card
 from inkstream_server.model_store import store as model_store
 from inkstream_server.model_store.store import BUNDLED, ModelError, find, load
 
@@ -42,7 +45,7 @@ def test_versions_without_a_number_sort_before_numbers(store: Path) -> None:
 
 @pytest.mark.parametrize("wanted", ["letters", "digits/3", "", "/", "*", "digits/*", "digits/1/2"])
 def test_an_unknown_model_is_refused_with_a_list_of_all(store: Path, wanted: str) -> None:
-    with pytest.raises(ModelError, match=r"digits/1, digits/10, digits/2") as failure:
+    with pytest.raises(ModelError, match=r"digits/1, digits/2, digits/10") as failure:
         find(store, wanted)
     assert repr(wanted) in str(failure.value)
 
@@ -74,11 +77,26 @@ def test_a_card_without_its_file_says_which(store: Path) -> None:
         load(store, "digits")
 
 
-@pytest.mark.parametrize("card", ["{}", "no json", "[]", '{"files": {"model.tflite": {}}}'])
-def test_a_card_without_a_digest_is_refused(store: Path, card: str) -> None:
+@pytest.mark.parametrize(
+    ("card", "expected_text"),
+    [
+        ("{}", "files: expected"),
+        ('{"files": {}}', "has no sha256 for model.tflite"),
+        ('{"files": {"model.tflite": {}}}', "has no sha256 for 'model.tflite'"),
+        ("no json", "Expecting value"),
+        ("[]", "expected a JSON object, got list"),
+        ("[" * 100_000, "at most 32 lists and objects within each other"),
+        (json.dumps({"name": "n" * 131_072}), "it is larger than 131072 bytes"),
+    ],
+)
+def test_a_card_that_cannot_be_used_is_refused_with_the_reason(
+    store: Path, card: str, expected_text: str
+) -> None:
     (store / "digits" / "10" / "card.json").write_text(card)
-    with pytest.raises(ModelError, match=r"has no sha256 for model\.tflite"):
+    with pytest.raises(ModelError, match=re.escape(expected_text)) as refused:
         load(store, "digits")
+    assert "digits/10" in str(refused.value)
+    assert len(str(refused.value)) < 500
 
 
 def test_a_file_that_is_no_model_is_refused_by_name(store: Path) -> None:
@@ -111,7 +129,7 @@ def test_keras_without_tensorflow_says_what_to_install(
 def test_the_bundled_models_match_their_cards(name: str) -> None:
     folder = find(BUNDLED, name)
     for file in (kind.file for kind in config.ENGINES.values()):
-        _, stated = model_store._read_card(folder, file)
+        stated = model_card.digests(model_card.parse(model_card.read(folder)))[file]
         assert hashlib.sha256((folder / file).read_bytes()).hexdigest() == stated
 
 
@@ -186,7 +204,24 @@ def test_a_card_of_any_content_is_accepted_or_refused(
         model_store.load_folder(folder)
 
 
-def test_a_card_nested_too_deeply_is_refused(store: Path) -> None:
-    (store / "digits" / "10" / "card.json").write_text("[" * 100_000)
-    with pytest.raises(ModelError, match=r"has no sha256"):
-        load(store, "digits")
+@pytest.mark.parametrize("name", ["4\x1b[2J", os.fsdecode(b"4\xff")])
+def test_a_version_whose_name_cannot_be_printed_is_refused(store: Path, name: str) -> None:
+    folder = (store / "digits" / "10").rename(store / "digits" / name)
+    with pytest.raises(ModelError, match="its name cannot be printed") as refused:
+        model_store.load_folder(folder)
+    assert str(refused.value).isprintable()
+
+
+def test_a_folder_with_too_many_entries_is_refused(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(model_store.versions(store, "digits")) == 3
+    monkeypatch.setattr(model_store, "MOST_ENTRIES", 2)
+    with pytest.raises(ModelError, match="holds more than 2 entries"):
+        find(store, "digits")
+
+
+def test_an_error_lists_some_of_many_versions(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_store, "MOST_LISTED", 2)
+    with pytest.raises(ModelError, match=r"there are digits/1, digits/2$"):
+        find(store, "letters")

@@ -34,7 +34,7 @@ class Listener:
 
 
 class Desk:
-    """A store whose models are empty folders, and broken if they hold a file `broken`."""
+    """A store whose models are empty folders, and broken if their file says so."""
 
     def __init__(self, store: Path) -> None:
         self.store = store
@@ -47,7 +47,7 @@ class Desk:
         folder = self.store / "digits" / version
         folder.mkdir(parents=True)
         if is_broken:
-            (folder / "broken").touch()
+            (folder / "model.tflite").write_text("broken")
         (folder / "card.json").write_text("{}")
         return folder
 
@@ -58,7 +58,7 @@ class Desk:
 
     async def _attempt(self, folder: Path, engine: str, seconds: float) -> str:
         self.tried.append(folder.name)
-        if (folder / "crashes").exists():
+        if _content(folder) == "crashes":
             raise ModelError(f"{folder} crashes the engine")
         return f"digest of {folder.name}"
 
@@ -66,9 +66,14 @@ class Desk:
         assert tried in (None, f"digest of {folder.name}")
         self.loaded.append(folder.name)
         self.loading_threads.add(threading.get_ident())
-        if (folder / "broken").exists():
+        if _content(folder) == "broken":
             raise ModelError(f"{folder} is broken")
         return Model("digits", folder.name, "", "{}", NumberEngine())
+
+
+def _content(folder: Path) -> str:
+    file = folder / "model.tflite"
+    return file.read_text() if file.exists() else ""
 
 
 @pytest.fixture
@@ -109,7 +114,7 @@ async def test_a_version_is_loaded_in_a_thread_and_swapped_in_the_loop(desk: Des
 async def test_a_version_that_crashes_its_trial_is_never_loaded(desk: Desk) -> None:
     watch = desk.watch()
     await watch.load_first()
-    (desk.publish("2") / "crashes").touch()
+    (desk.publish("2") / "model.tflite").write_text("crashes")
     await look(watch, 5)
     assert (desk.loaded, desk.tried) == (["1"], ["1", "2"])
     assert (desk.listener.models, desk.listener.refusals) == ([], 1)
@@ -135,7 +140,7 @@ async def test_a_folder_without_a_card_is_ignored(desk: Desk) -> None:
     (folder / "card.json").unlink()
     await look(watch, 3)
     assert (desk.loaded, desk.listener.refusals) == (["1"], 0)
-    (folder / "broken").unlink()
+    (folder / "model.tflite").unlink()
     (folder / "card.json").write_text("{}")
     await look(watch)
     assert desk.listener.models == ["digits/2"]
@@ -148,7 +153,7 @@ async def test_a_broken_version_is_refused_once_and_the_old_one_stays(desk: Desk
     await look(watch, 5)
     assert (desk.listener.models, desk.listener.refusals) == ([], 1)
     assert desk.loaded == ["1", "2"]
-    (folder / "broken").unlink()  # Repaired, so that it is tried again.
+    (folder / "model.tflite").unlink()  # Repaired, so that it is tried again.
     await look(watch)
     assert desk.listener.models == ["digits/2"]
 
@@ -180,7 +185,7 @@ async def test_a_refusal_at_the_start_lasts_until_a_sound_version_is_served(
     assert desk.listener.is_refused is True
     await look(watch, 3)
     assert desk.listener.is_refused is True
-    (folder / "broken").unlink()
+    (folder / "model.tflite").unlink()
     await look(watch)
     assert (desk.listener.models, desk.listener.is_refused) == (["digits/2"], False)
 
@@ -210,7 +215,7 @@ async def test_a_refused_version_is_forgotten_beside_a_newer_one_that_is_sound(d
 
 
 async def test_a_server_does_not_start_when_no_version_is_sound(desk: Desk) -> None:
-    (desk.store / "digits" / "1" / "broken").touch()
+    (desk.store / "digits" / "1" / "model.tflite").write_text("broken")
     desk.publish("2", is_broken=True)
     with pytest.raises(ModelError, match=r"digits/2 is broken"):
         await desk.watch().load_first()
@@ -232,7 +237,7 @@ async def test_a_server_starts_with_the_pinned_version_or_not_at_all(desk: Desk)
     desk.publish("2")
     model_store.pin(desk.store, "digits", "1")
     assert (await desk.watch().load_first()).version == "1"
-    (desk.store / "digits" / "1" / "broken").touch()
+    (desk.store / "digits" / "1" / "model.tflite").write_text("broken")
     with pytest.raises(ModelError, match=r"digits/1 is broken"):
         await desk.watch().load_first()
 
