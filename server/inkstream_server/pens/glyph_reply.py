@@ -1,20 +1,20 @@
 """The reply that gives one answer to one glyph: waits for its render job and becomes a `GlyphResult`."""
 
 import asyncio
+from array import array
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from inkstream.v1 import error_pb2, ink_pb2
 
 from inkstream_server.batching.admission import Overloaded
-from inkstream_server.batching.results import Share
-from inkstream_server.confidence.rejection import tempered
-from inkstream_server.engines import Probabilities
 from inkstream_server.metrics.items import Metrics
+from inkstream_server.pens.reading import Reading
 from inkstream_server.pens.renderer import RenderJob
 from inkstream_server.pens.stability import stability
+from inkstream_server.pens.strokes import Glyph
 from inkstream_server.pens.wanted import State, Wanted
 from inkstream_server.wire.answer_options import AnswerOptions
 from inkstream_server.wire.response import Response, shared_error
@@ -33,7 +33,12 @@ class GlyphReply:
     items = 1
     pen: int
     """The caller's number of the pen."""
-    wanted: Wanted
+    glyph: Glyph
+    state: State
+    strokes: "array[int]"
+    """The caller's numbers of its strokes."""
+    box: int
+    """The number of the box that it lies in; 0 for none."""
     job: RenderJob
     """Draws the ink; the reply is complete when the job is settled."""
     options: AnswerOptions
@@ -43,6 +48,29 @@ class GlyphReply:
     _asked: float = field(default_factory=perf_counter, init=False)
     _waiter: asyncio.Future[None] | None = field(default=None, init=False)
     _has_left: bool = field(default=False, init=False)
+
+    @staticmethod
+    def to(
+        wanted: Wanted,
+        pen: int,
+        job: RenderJob,
+        options: AnswerOptions,
+        metrics: Metrics,
+        quiet_seconds: float | None = None,
+    ) -> "GlyphReply":
+        """Make the reply to what a pen wants. Keeps nothing of its ink."""
+        numbers = array("I", wanted.strokes)
+        return GlyphReply(
+            pen,
+            wanted.glyph,
+            wanted.state,
+            numbers,
+            wanted.box,
+            job,
+            options,
+            metrics,
+            quiet_seconds,
+        )
 
     def __post_init__(self) -> None:
         self.job.on_settled(self._wake)
@@ -76,25 +104,25 @@ class GlyphReply:
         if self._has_left:
             return
         self._has_left = True
-        wanted = self.wanted
-        failure = self.job.failure
+        job, glyph, state = self.job, self.glyph, self.state
+        failure = job.failure
         if failure is not None:
-            if wanted.state != "interim":
+            if state != "interim":
                 response.errors.append(self._error(failure))
-            if wanted.state == "final":
+            if state == "final":
                 overloaded = isinstance(failure, Overloaded)
                 self.metrics.glyph_unanswered("overloaded" if overloaded else "failed")
             return
-        wanted.glyph.revision += 1
+        glyph.revision += 1
         result = ink_pb2.GlyphResult(
             pen=self.pen,
-            glyph=wanted.glyph.number,
-            revision=wanted.glyph.revision,
-            state=_STATES[wanted.state],
-            strokes=wanted.strokes,
-            box=wanted.box,
+            glyph=glyph.number,
+            revision=glyph.revision,
+            state=_STATES[state],
+            strokes=self.strokes,
+            box=self.box,
         )
-        fill(result, self.job.share, self.options, wanted.state, self._asked)
+        fill(result, job.reading, self.options, state, self._asked)
         response.glyphs.append(result)
         self._count(result.reject_reason)
 
@@ -102,7 +130,7 @@ class GlyphReply:
         """See `Reply`."""
         self._has_left = True
         self.job.withdraw()
-        if self.wanted.state == "final":
+        if self.state == "final":
             self.metrics.glyph_unanswered("cancelled")
 
     def _wake(self) -> None:
@@ -112,9 +140,9 @@ class GlyphReply:
     def _count(self, reject_reason: int) -> None:
         waited = perf_counter() - self._asked
         ink = self.metrics.ink
-        if self.wanted.state == "interim":
+        if self.state == "interim":
             ink.interims_sent.inc()
-        elif self.wanted.state == "provisional":
+        elif self.state == "provisional":
             ink.to_provisional.observe(waited)
         else:
             if self.quiet_seconds is not None:
@@ -123,40 +151,17 @@ class GlyphReply:
 
     def _error(self, failure: Exception) -> error_pb2.ItemError:
         """A final answer's error ends the glyph; a provisional answer's names the last stroke, too."""
-        wanted = self.wanted
         (error,) = shared_error([0], failure).errors()
-        error.ink.pen, error.ink.glyph = self.pen, wanted.glyph.number
-        if wanted.state == "provisional":
-            error.ink.stroke = wanted.strokes[-1] if wanted.strokes else 0
+        error.ink.pen, error.ink.glyph = self.pen, self.glyph.number
+        if self.state == "provisional":
+            error.ink.stroke = self.strokes[-1] if self.strokes else 0
             error.message += "; the final answer will be tried again"
         return error
 
 
-class Reading(NamedTuple):
-    """A model's answer to one glyph, on the scale of ink."""
-
-    digit: int
-    """The most probable digit."""
-    confidence: float
-    """Its probability."""
-    reason: int
-    """Why it should not be trusted, a `RejectReason`; 0 for none."""
-    probabilities: Probabilities
-    """Probabilities of all digits, float32 of shape (10,)."""
-
-
-def read(share: Share) -> Reading:
-    """Read the row that answers a glyph, as its model's card says that ink is to be read."""
-    batch, row = share.batch, share.start
-    probabilities = tempered(batch.probabilities[row], batch.rule.ink_temperature)
-    digit = batch.digits[row]
-    confidence = float(probabilities[digit])
-    return Reading(digit, confidence, batch.rule.reason(confidence), probabilities)
-
-
 def fill(
     result: ink_pb2.GlyphResult,
-    share: Share | None,
+    reading: Reading | None,
     options: AnswerOptions,
     state: State,
     asked: float,
@@ -165,21 +170,20 @@ def fill(
 
     Args:
         result: the result.
-        share: the row that answers the glyph; None where there is no ink.
+        reading: what the model says; None where there is no ink.
         options: what the answer should hold.
         state: how settled the answer is.
         asked: when the answer was asked for, on the clock of `time.perf_counter`, in seconds.
     """
-    if share is None:
+    if reading is None:
         # By rule, before the model: a network reads nothing as "5" or "1".
         result.reject_reason = error_pb2.REJECT_REASON_NO_INK
         result.stability = 1.0 if state == "final" else 0.0
         return
-    batch, reading = share.batch, read(share)
     result.digit = reading.digit
     result.confidence = reading.confidence
     result.stability = stability(state, reading.digit, reading.confidence)
-    result.model_version = batch.label
+    result.model_version = reading.label
     result.reject_reason = reading.reason  # type: ignore[assignment]  # The number of an enum value.
     count = 10 if options.probabilities else options.top_k
     if count:
@@ -188,5 +192,5 @@ def fill(
         for candidate, probability in zip(best.tolist(), probabilities[best].tolist(), strict=True):
             result.alternatives.add(digit=candidate, confidence=probability)
     if options.timings:
-        result.queued_us = max(0, round((batch.started - asked) * 1e6))
-        result.inferred_us = round(batch.seconds * 1e6)
+        result.queued_us = max(0, round((reading.started - asked) * 1e6))
+        result.inferred_us = round(reading.seconds * 1e6)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from inkstream_server.batching.batcher import StreamFlow
 from inkstream_server.batching.fair_queue import Priority
 from inkstream_server.pens.due_timer import DueTimer
-from inkstream_server.pens.glyph_reply import GlyphReply, read
+from inkstream_server.pens.glyph_reply import GlyphReply
 from inkstream_server.pens.pen import Pen
+from inkstream_server.pens.reading import Reading
 from inkstream_server.pens.renderer import GlyphRenderer, RenderJob
 from inkstream_server.pens.resources import InkResources
 from inkstream_server.pens.settings import PenSettings
@@ -60,9 +61,9 @@ class OpenPen:
         quiet_seconds = 0.0
         if wanted.state == "final":
             quiet_seconds = now - wanted.inked
-            self._drawn = None  # Drop the reference, or an idle pen keeps its batch in memory.
+            self._drawn = None
         answers, metrics = self.settings.answers, self.resources.metrics
-        reply = GlyphReply(self.number, wanted, job, answers, metrics, quiet_seconds)
+        reply = GlyphReply.to(wanted, self.number, job, answers, metrics, quiet_seconds)
         if wanted.state == "interim":
             self._interim = reply
         return reply
@@ -75,20 +76,20 @@ class OpenPen:
                 return job
         priority = Priority.INTERIM if wanted.state == "interim" else Priority.GLYPH
         settings = self.settings
-        job = RenderJob(wanted.sketch.ink(), settings.y_up, settings.tap, self.flow, priority)
-        self._drawn = (wanted.glyph, wanted.edition, job)
+        job = RenderJob(wanted.sketch.ink, settings.y_up, settings.tap, self.flow, priority)
+        glyph, edition = wanted.glyph, wanted.edition
+        self._drawn = glyph, edition, job
         if wanted.state == "provisional":
-            job.on_settled(lambda: self._use(wanted, job))
+            job.on_settled(lambda: self._use(glyph, edition, job.reading))
         self.renderer.add(self, job)
         return job
 
-    def _use(self, wanted: Wanted, job: RenderJob) -> None:
+    def _use(self, glyph: Glyph, edition: int, reading: Reading | None) -> None:
         """Shorten the quiet time if a provisional answer is sure enough."""
-        if job.share is None:
+        if reading is None:
             return
-        reading = read(job.share)
         lasts = stability("provisional", reading.digit, reading.confidence) >= SURE
         if lasts and not reading.reason:
             # A pen that was closed since is never due, so that its timer stays off.
-            self.pen.recognized(wanted.glyph, wanted.edition, reading.digit)
+            self.pen.recognized(glyph, edition, reading.digit)
             self.timer.set(self.pen.due())

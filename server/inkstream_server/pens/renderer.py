@@ -14,10 +14,11 @@ from inkstream_server.batching.admission import Overloaded
 from inkstream_server.batching.batcher import Batcher, StreamFlow
 from inkstream_server.batching.blocks import Answer
 from inkstream_server.batching.fair_queue import Priority
-from inkstream_server.batching.results import EngineFailed, Share
+from inkstream_server.batching.results import EngineFailed
 from inkstream_server.ink import model_frame
 from inkstream_server.limits.turns import Lane, Rank, Steps
 from inkstream_server.metrics.ink import InkMetrics
+from inkstream_server.pens.reading import Reading, read
 from inkstream_server.pens.strokes import Ink
 
 
@@ -25,7 +26,8 @@ from inkstream_server.pens.strokes import Ink
 class RenderJob:
     """Draws one edition of a glyph and has it recognised. All replies to that edition share the job."""
 
-    ink: Ink
+    ink: Callable[[], Ink]
+    """Gives what to draw. The job lets go of it when it is drawn."""
     y_up: bool
     """Whether y grows upwards in the ink."""
     tap: float
@@ -36,13 +38,13 @@ class RenderJob:
     """INTERIM where the ink is still being written."""
     is_settled: bool = field(default=False, init=False)
     """Whether the answer is known, or that there is none."""
-    share: Share | None = field(default=None, init=False)
-    """The row that answers the glyph; None where the model is not asked, or has no answer."""
+    reading: Reading | None = field(default=None, init=False)
+    """What the model says; None where it is not asked, or has no answer."""
     failure: Exception | None = field(default=None, init=False)
-    """Why there is no answer."""
+    """Why there is no answer, without its traceback, which would keep what its frames hold."""
     _answer: Answer | None = field(default=None, init=False)
     # For the batcher's observers: who asked for the glyph, and when.
-    _context: Context = field(default_factory=copy_context, init=False)
+    _context: Context | None = field(default_factory=copy_context, init=False)
     _asked: float = field(default_factory=perf_counter, init=False)
     _listeners: list[Callable[[], None]] = field(default_factory=list, init=False)
 
@@ -55,17 +57,19 @@ class RenderJob:
 
     def withdraw(self) -> None:
         """Give the job up; its listeners are not called."""
-        self.is_settled = True
         self._listeners.clear()
-        if self._answer is not None:
-            self._answer.cancel()
+        answer = self._answer
+        self._settle()
+        if answer is not None:
+            answer.cancel()
 
     def submit(self, batcher: Batcher) -> float:
         """Draw, and submit the frame to the batcher; give the seconds of drawing, 0 if nothing was drawn."""
-        if self.is_settled:
+        if self._context is None:
             return 0.0
+        ink, self.ink = self.ink, _nothing
         began = perf_counter()
-        frame = model_frame(self.ink, y_up=self.y_up, tap=self.tap)
+        frame = model_frame(ink(), y_up=self.y_up, tap=self.tap)
         seconds = perf_counter() - began
         if frame is None:
             self._settle()
@@ -76,7 +80,7 @@ class RenderJob:
                 batcher.submit, row, self.flow, self.priority, asked=self._asked
             )
         except Overloaded as full:
-            self.failure = full
+            self.failure = full.with_traceback(None)
             self._settle()
         else:
             self._answer.add_done_callback(self._answered)
@@ -87,18 +91,26 @@ class RenderJob:
             return
         failure = answer.exception()
         if failure is None:
-            (self.share,) = answer.result()
+            (share,) = answer.result()
+            self.reading = read(share)
         elif isinstance(failure, EngineFailed):
-            self.failure = failure
+            self.failure = EngineFailed(str(failure))
         else:
             raise failure
         self._settle()
 
     def _settle(self) -> None:
         self.is_settled = True
+        # An answer that waits to be written holds an answer, and not what it was made of.
+        self.ink, self._context, self._answer = _nothing, None, None
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
             listener()
+
+
+def _nothing() -> Ink:
+    """Give no ink."""
+    return ()
 
 
 _Turns = OrderedDict[Hashable, deque[RenderJob]]

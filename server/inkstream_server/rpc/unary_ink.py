@@ -57,8 +57,8 @@ async def recognize_ink(
         return error
     metrics.ink.points.inc(glyph.points)
     wanted = Wanted(glyph, "final", 0, glyph.sketch(), tuple(glyph.strokes), 0, 0.0)
-    job = RenderJob(wanted.sketch.ink(), y_up=settings.y_up, tap=settings.tap)
-    reply = GlyphReply(0, wanted, job, options, metrics, None)
+    job = RenderJob(wanted.sketch.ink, y_up=settings.y_up, tap=settings.tap)
+    reply = GlyphReply.to(wanted, 0, job, options, metrics)
     GlyphRenderer(resources.batcher, metrics.ink, lane).add(reply, job)
     try:
         await reply.ready()

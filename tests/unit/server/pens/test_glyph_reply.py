@@ -7,7 +7,8 @@ import pytest
 from inkstream.v1 import error_pb2, ink_pb2
 from inkstream_server.batching.results import Batch, Share
 from inkstream_server.confidence.rejection import RejectRule, tempered
-from inkstream_server.pens.glyph_reply import fill, read
+from inkstream_server.pens.glyph_reply import fill
+from inkstream_server.pens.reading import read
 from inkstream_server.wire.answer_options import AnswerOptions
 
 ROWS = np.array([[0.9] + [0.1 / 9] * 9, [0.1 / 9] * 3 + [0.9] + [0.1 / 9] * 6], np.float32)
@@ -37,7 +38,7 @@ def test_thresholds_apply_to_the_confidence_on_the_scale_of_ink() -> None:
 def test_alternatives_are_on_the_same_scale_as_the_confidence() -> None:
     glyph = share(RejectRule(ink_temperature=1.5))
     result = ink_pb2.GlyphResult()
-    fill(result, glyph, AnswerOptions(probabilities=True), "final", perf_counter())
+    fill(result, read(glyph), AnswerOptions(probabilities=True), "final", perf_counter())
     assert result.alternatives[0].digit == result.digit == 3
     assert result.alternatives[0].confidence == result.confidence
     assert sum(one.confidence for one in result.alternatives) == pytest.approx(1.0)

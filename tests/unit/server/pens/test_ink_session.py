@@ -5,13 +5,20 @@ import weakref
 from collections import Counter
 from dataclasses import dataclass
 from itertools import count
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from inkstream.v1 import error_pb2, ink_pb2
+from inkstream_server.batching.results import Share
+from inkstream_server.confidence.rejection import RejectRule
+from inkstream_server.ink import model_frame
 from inkstream_server.limits.turns import TURN_SECONDS, Turns
+from inkstream_server.pens import renderer
 from inkstream_server.pens.limits import PenLimits
+from inkstream_server.pens.reading import Reading, read
+from inkstream_server.pens.strokes import Ink
 
 from tests.unit.server.builders import GatedEngine, turns
 from tests.unit.server.pens.desk import Desk, written
@@ -70,16 +77,31 @@ async def test_a_final_answer_repeats_the_last_provisional_one_without_inference
     assert sum(map(len, desk.workshop.engine.batches)) == 1
 
 
-async def test_an_idle_pen_keeps_no_batch_in_memory() -> None:
-    desk = await written([opened(), *stroke(1)])
-    drawn = desk.session._pens[1]._drawn
-    assert drawn is not None
-    assert drawn[2].share is not None
-    batch = weakref.ref(drawn[2].share.batch)
-    del drawn
-    await desk.take(ended())
+@pytest.mark.parametrize("temperature", [1.0, 1.5])
+async def test_an_answer_that_waits_holds_no_batch_and_no_ink(
+    temperature: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go = list[weakref.ref[object]]()
+
+    def drawn(strokes: Ink, **options: Any) -> object:
+        let_go.extend(weakref.ref(points) for points in strokes)
+        return model_frame(strokes, **options)
+
+    def read_as(share: Share) -> Reading:
+        share.batch.rule = RejectRule(ink_temperature=temperature)
+        let_go.extend(map(weakref.ref, (share.batch, share.batch.probabilities)))
+        return read(share)
+
+    monkeypatch.setattr(renderer, "model_frame", drawn)
+    monkeypatch.setattr(renderer, "read", read_as)
+    desk = Desk()
+    await desk.take(opened(), *stroke(1), *stroke(2))
+    await desk.due[1].ready()
+    await turns()
+    assert len(let_go) == 1 + 2 + 2 * 2
+    assert [it() for it in let_go] == [None] * 7
     await desk.read()
-    assert batch() is None
+    assert [it.strokes for it in desk.glyphs] == [[1], [1, 2]]
 
 
 async def test_interims_that_wait_are_replaced_and_the_rest_is_never_dropped() -> None:

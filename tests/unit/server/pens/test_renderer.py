@@ -17,7 +17,7 @@ LINE = np.array([(0, 0), (0, 10), (5, 20)], np.float64)
 
 
 def job(priority: Priority = Priority.GLYPH) -> RenderJob:
-    return RenderJob((LINE,), y_up=False, tap=0.0, priority=priority)
+    return RenderJob(lambda: (LINE,), y_up=False, tap=0.0, priority=priority)
 
 
 def renderer_of(workshop: Workshop, turns: Turns | None = None) -> GlyphRenderer:
@@ -57,7 +57,7 @@ async def test_glyphs_that_are_drawn_in_one_turn_share_a_batch() -> None:
         renderer.add(pen, one)
     await turns()
     assert [len(batch) for batch in workshop.engine.batches] == [5]
-    assert all(one.share is not None for one in jobs)
+    assert all(one.reading is not None for one in jobs)
     assert workshop.value("inkstream_rasterize_seconds_count") == 5
 
 
@@ -95,10 +95,10 @@ async def test_a_job_withdrawn_while_it_waits_for_the_engine_is_not_computed() -
 async def test_an_empty_glyph_and_a_dot_are_answered_without_the_engine(ink: tuple[()]) -> None:
     workshop = Workshop()
     renderer = renderer_of(workshop)
-    one = RenderJob(ink, y_up=False, tap=0.0)
+    one = RenderJob(lambda: ink, y_up=False, tap=0.0)
     renderer.add("pen", one)
     await turns()
-    assert (one.is_settled, one.share, one.failure) == (True, None, None)
+    assert (one.is_settled, one.reading, one.failure) == (True, None, None)
     assert not workshop.engine.batches
 
 
@@ -119,7 +119,7 @@ async def test_a_full_queue_and_a_failed_engine_fail_the_job() -> None:
     await turns()
     assert isinstance(failing.failure, EngineFailed)
     assert waiting.failure is None
-    assert waiting.share is not None
+    assert waiting.reading is not None
 
 
 async def test_a_callback_added_to_a_settled_job_is_called_at_once() -> None:
@@ -137,10 +137,10 @@ async def test_a_job_that_cannot_be_drawn_takes_no_other_along() -> None:
     )
     workshop = Workshop()
     renderer = renderer_of(workshop)
-    wrong = RenderJob((np.array(["x"]),), y_up=False, tap=0.0)
+    wrong = RenderJob(lambda: (np.array(["x"]),), y_up=False, tap=0.0)
     jobs = [job(), wrong, job(), job()]
     for one in jobs:
         renderer.add("pen", one)
     await turns(20)
-    assert [one.share is not None for one in jobs] == [True, False, True, True]
+    assert [one.reading is not None for one in jobs] == [True, False, True, True]
     assert len(failures) == 1

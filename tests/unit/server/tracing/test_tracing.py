@@ -178,14 +178,14 @@ async def test_the_spans_of_glyphs_belong_to_their_call() -> None:
     renderer = GlyphRenderer(traced.batcher, InkMetrics(CollectorRegistry()), Lane(Turns()))
     call = traced.call()
     stroke = np.array([(0.0, 0.0), (10.0, 10.0), (10.0, 30.0)])
-    recorded = RenderJob((stroke,), y_up=False, tap=0.0, priority=Priority.GLYPH)
+    recorded = RenderJob(lambda: (stroke,), y_up=False, tap=0.0, priority=Priority.GLYPH)
     renderer.add("mine", recorded)
     CALL.set(None)
-    stranger = RenderJob((stroke,), y_up=False, tap=0.0, priority=Priority.GLYPH)
+    stranger = RenderJob(lambda: (stroke,), y_up=False, tap=0.0, priority=Priority.GLYPH)
     renderer.add("stranger", stranger)
     await turns(20)
-    assert recorded.share is not None
-    assert stranger.share is not None
+    assert recorded.reading is not None
+    assert stranger.reading is not None
     (glyph,), (batch,) = traced.named("glyph"), traced.named("batch")
     assert place(glyph)[0] == call.get_span_context().trace_id
     assert glyph.start_time is not None
