@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import os
-import signal
 from collections.abc import Coroutine
 from dataclasses import replace
 from functools import partial
@@ -34,7 +33,7 @@ from inkstream_server.model_store.watch import ModelWatch
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.resources import InkResources
 from inkstream_server.pens.settings import QuietTimes
-from inkstream_server.process import affinity, descriptors
+from inkstream_server.process import affinity, descriptors, signals
 from inkstream_server.process.metrics_page import MetricsPage, process_registry
 from inkstream_server.process.ready_file import write_ready_file
 from inkstream_server.process.watchdog import Watchdog
@@ -62,7 +61,7 @@ STOP_SECONDS = 1.0
 
 
 def serve(config: Config) -> None:
-    """Run a server in this process until SIGTERM or SIGINT, then drain it and return.
+    """Run a server in this process until SIGTERM, SIGINT or SIGHUP, then drain it and return.
 
     Raises:
         StartError: the address is taken, or the model cannot be served.
@@ -82,9 +81,9 @@ def run_loop(main: Coroutine[None, None, None]) -> None:
 
 async def _live(config: Config) -> None:
     stop = asyncio.Event()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+    signals.stop_on_signals(stop.set)
     logs.shift_on_signals(asyncio.get_running_loop())
+    signals.deliver()
     began = perf_counter()
     server = Server(config)
     if not await _unless(stop, server.open()):

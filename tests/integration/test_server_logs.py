@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,7 @@ from inkstream import AsyncClient
 from inkstream.v1 import recognition_service_pb2 as pb
 from inkstream_server.model_store.store import BUNDLED
 
-from tests.integration.conftest import RunningServer, StartServer
+from tests.integration.conftest import STOP_SECONDS, RunningServer, StartServer
 from tests.integration.contract import Stream, open_stream, stub
 from tests.patience import eventually
 
@@ -51,6 +55,57 @@ async def test_signals_change_the_log_level_of_a_running_server(
     await eventually("less", lambda: len(lines(server, "log_level")) == 2 * processes)
     await write_and_leave(server)
     assert len(lines(server, "stream_opened")) == 1
+
+
+def processes_of(pid: int) -> set[int]:
+    """A process and all processes that it has started."""
+    try:
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except FileNotFoundError:
+        return set()
+    return {pid}.union(*(processes_of(int(child)) for child in found))
+
+
+def holds_back(pid: int, number: signal.Signals) -> bool:
+    """Whether a process keeps a signal waiting, or has a handler for it."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except FileNotFoundError:
+        return False
+    masks = (line.split()[1] for line in lines if line.startswith(("SigBlk", "SigCgt")))
+    return any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_signal_for_the_log_while_a_server_starts_is_obeyed_once_it_can_be(
+    tmp_path: Path, workers: str
+) -> None:
+    ready = tmp_path / "ready.json"
+    command = [sys.executable, "-m", "inkstream_server", "serve", "--workers", workers]
+    ports = ["--port", "0", "--metrics-port", "0", "--ready-file", str(ready)]
+    with (tmp_path / "stderr.txt").open("wb") as stderr:
+        server = subprocess.Popen([*command, *ports], stderr=stderr)  # noqa: ASYNC220 (takes no time)
+    try:
+        signalled: set[int] = set()
+
+        def is_ready() -> bool:
+            # Python itself needs a moment until it can hold anything back.
+            for pid in processes_of(server.pid) - signalled:
+                if pid != server.pid or holds_back(pid, signal.SIGUSR1):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGUSR1)
+                    signalled.add(pid)
+            assert server.poll() is None, (tmp_path / "stderr.txt").read_text()
+            return ready.exists()
+
+        await eventually("ready", is_ready)
+        text = (tmp_path / "stderr.txt").read_text()
+        assert text.count("event=log_level least=debug") >= 1
+        assert "worker_died" not in text
+        assert len(signalled) >= (1 if workers == "1" else 3)
+    finally:
+        server.terminate()
+        assert server.wait(STOP_SECONDS) == 0
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

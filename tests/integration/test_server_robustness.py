@@ -78,7 +78,7 @@ async def test_a_client_killed_in_mid_stream_leaves_no_stream_or_item_behind(
     assert metrics.total("grpc_server_handled_total", grpc_code="OK", **stream) == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_a_drain_under_load_loses_no_accepted_item(
     start_server: StartServer, number: signal.Signals
 ) -> None:

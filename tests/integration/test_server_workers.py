@@ -196,7 +196,7 @@ async def test_repeated_deaths_of_workers_end_the_server_and_drain_the_others(
     assert not any(lives(pid) for pid in workers_of(server).values())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 async def test_a_drain_empties_every_worker(
     start_server: StartServer, number: signal.Signals
 ) -> None:
@@ -219,11 +219,12 @@ async def test_a_drain_empties_every_worker(
     assert "worker_died" not in server.stderr()
 
 
-async def test_a_terminal_that_interrupts_all_processes_at_once_drains_them_once(
+async def test_a_terminal_that_signals_all_processes_at_once_drains_them_once(
     start_server: StartServer,
 ) -> None:
     server = start_server("--workers", "2")
     for pid in [*workers_of(server).values(), server.pid]:
+        os.kill(pid, signal.SIGHUP)
         os.kill(pid, signal.SIGINT)
     assert server.wait() == 0
     assert "worker_died" not in server.stderr()

@@ -138,7 +138,7 @@ def main() -> None:
 @main.command()
 @_options
 def serve(**values: Any) -> None:
-    """Run the server until SIGTERM or SIGINT.
+    """Run the server until SIGTERM, SIGINT or SIGHUP.
 
     The server runs in the foreground. When it is stopped, it answers what it has accepted and then ends.
 

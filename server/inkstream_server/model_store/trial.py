@@ -20,6 +20,7 @@ from typing import Any, Final, NoReturn
 from inkstream_server.config import ENGINES
 from inkstream_server.errors import shown
 from inkstream_server.model_store.store import ModelError, load_folder
+from inkstream_server.process import signals
 from inkstream_server.process.files import aside
 
 NICENESS: Final = 10
@@ -75,14 +76,15 @@ def _start(folder: Path, engine: str, seconds: float) -> subprocess.Popen[bytes]
     command = [sys.executable, "-P", "-m", __name__, str(folder), engine, str(seconds)]
     # The other process imports from the same places, and not from the working directory.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    process = subprocess.Popen(  # noqa: S603 (our own module)
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment,
-        process_group=0,  # Ctrl-C in a terminal is for the server.
-    )
+    with signals.held_back():  # A signal for the log may be sent to all processes of a service.
+        process = subprocess.Popen(  # noqa: S603 (our own module)
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            process_group=0,  # Ctrl-C in a terminal is for the server.
+        )
     os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
     return process
 

@@ -1,4 +1,9 @@
-"""Reserves a port for workers, even while none of them runs."""
+"""Reserves a port for workers, even while none of them runs.
+
+While workers listen, so can any other process of the same user that sets SO_REUSEPORT, too, and the kernel
+then gives it a part of the connections. Linux allows that only to processes with the effective user id of the
+socket that came first, so run the server as a user of its own. Without workers, nobody else can listen.
+"""
 
 import errno
 import socket

@@ -13,6 +13,7 @@ from typing import Any
 from inkstream_server import logs
 from inkstream_server.config import Config
 from inkstream_server.errors import StartError, WorkersFailed
+from inkstream_server.process import signals
 from inkstream_server.workers import worker
 from inkstream_server.workers.metric_sums import MetricSums
 from inkstream_server.workers.restarts import Restarts
@@ -117,7 +118,8 @@ class WorkerSlot:
             name=f"inkstream-worker-{self.number}",
             daemon=True,
         )
-        process.start()
+        with signals.held_back():
+            process.start()
         theirs.close()
         self._process = process
         reader, self._lines = await asyncio.open_connection(sock=ours, limit=LONGEST_LINE)

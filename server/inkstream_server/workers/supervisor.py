@@ -5,7 +5,6 @@ their faults cannot end it.
 """
 
 import asyncio
-import signal
 from collections.abc import Iterable
 from time import perf_counter
 
@@ -15,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from inkstream_server import logs
 from inkstream_server.config import Config
-from inkstream_server.process import affinity, descriptors
+from inkstream_server.process import affinity, descriptors, signals
 from inkstream_server.process.metrics_page import MetricsPage, process_registry
 from inkstream_server.process.ready_file import write_ready_file
 from inkstream_server.workers import shared_port
@@ -33,7 +32,7 @@ MARGIN_SECONDS = 5.0
 
 
 def supervise(config: Config) -> None:
-    """Run `config.workers` processes until SIGTERM or SIGINT, then drain them and return.
+    """Run `config.workers` processes until SIGTERM, SIGINT or SIGHUP, then drain them and return.
 
     Raises:
         StartError: the address is taken, the model cannot be served, or `pin` needs more cores.
@@ -49,8 +48,7 @@ def supervise(config: Config) -> None:
 
 async def _live(config: Config, port: int) -> None:
     stop = asyncio.Event()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+    signals.stop_on_signals(stop.set)
     began = perf_counter()
     sums = MetricSums()
     slots = [WorkerSlot(number, config, port, sums) for number in range(config.workers)]
@@ -60,6 +58,7 @@ async def _live(config: Config, port: int) -> None:
             slot.signal(number)
 
     logs.shift_on_signals(asyncio.get_running_loop(), pass_on)
+    signals.deliver()
     page = MetricsPage(config, _registry(slots, sums))
     keeping = [asyncio.create_task(slot.keep()) for slot in slots]
     reporting = [asyncio.create_task(_report_for_ever(slot)) for slot in slots]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from inkstream_server import logs
 from inkstream_server.config import Config
 from inkstream_server.errors import StartError
-from inkstream_server.process import affinity
+from inkstream_server.process import affinity, signals
 from inkstream_server.workers.metric_sums import report
 
 if TYPE_CHECKING:
@@ -38,8 +38,9 @@ def run(config: Config, number: int, port: int, supervisor: socket.socket) -> No
         port: the port that all workers share, never 0.
         supervisor: the connection to the supervisor.
     """
-    # A terminal interrupts all processes at once, but the supervisor decides when to drain.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A terminal signals all processes at once, but the supervisor decides when to drain.
+    for of_terminal in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(of_terminal, signal.SIG_IGN)
     logs.configure(config.log_format, config.log_level, worker=number)
     if config.pin:
         affinity.pin(number)
@@ -54,6 +55,7 @@ async def _live(config: Config, supervisor: socket.socket) -> None:
     leave = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leave.set)
     logs.shift_on_signals(asyncio.get_running_loop())
+    signals.deliver()
     words, lines = await asyncio.open_connection(sock=supervisor)
 
     def send(**message: object) -> None:

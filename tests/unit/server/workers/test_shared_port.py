@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -71,4 +74,21 @@ def test_a_host_of_another_machine_is_named() -> None:
         pass
     with pytest.raises(StartError, match=r"host: cannot listen on no\.such\.host\.invalid "):  # noqa: SIM117 (reads as one)
         with held("no.such.host.invalid", 0):
+            pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_cannot_listen_beside_the_workers() -> None:
+    program = (
+        "import os, socket, sys\n"
+        "os.seteuid(65534)\n"
+        "it = socket.socket()\n"
+        "it.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n"
+        "it.bind(('127.0.0.1', int(sys.argv[1])))\n"
+    )
+    with held("127.0.0.1", 0) as port, listener(port, shared=True):
+        command = [sys.executable, "-c", program, str(port)]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert "Address already in use" in ended.stderr
+        with listener(port, shared=True):
             pass
