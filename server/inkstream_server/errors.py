@@ -34,13 +34,16 @@ def shown(given: object) -> str:
         Takes microseconds, however long the text is.
     """
     text = given if isinstance(given, str) else reprlib.repr(given)
-    start = text[: MOST_SHOWN + 1]
-    if not start.isprintable():
-        start = "".join([it if it.isprintable() else _escaped(it) for it in start])
+    start = escaped(text[: MOST_SHOWN + 1])
     if len(start) <= MOST_SHOWN:
         return start
     return start[: MOST_SHOWN - len(CUT)] + CUT
 
 
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode()
+def escaped(text: str) -> str:
+    """Escape all of a text that cannot be printed; see `shown`. Takes time that grows with the text."""
+    if text.isprintable():
+        return text
+    return "".join(
+        [it if it.isprintable() else it.encode("unicode_escape").decode() for it in text]
+    )

@@ -27,7 +27,7 @@ from inkstream_server.errors import StartError, shown
 from inkstream_server.limits import machine_memory
 from inkstream_server.limits.memory_book import MemoryBook, MemoryLimits
 from inkstream_server.metrics.grpc_calls import GrpcMetrics
-from inkstream_server.metrics.items import Metrics, show_certificate, show_tokens
+from inkstream_server.metrics.items import Metrics, show_certificate
 from inkstream_server.model_store.store import Model, ModelError
 from inkstream_server.model_store.watch import ModelWatch
 from inkstream_server.pens.limits import PenLimits
@@ -135,6 +135,7 @@ def log_failure(watcher: asyncio.Task[None]) -> None:
             "watcher_died",
             watcher=watcher.get_name(),
             error=shown(f"{type(error).__name__}: {error}"),
+            exc_info=error,
         )
 
 
@@ -298,10 +299,9 @@ class Server:
         if path is None:
             return []
         try:
-            self._tokens = tokens = TokenFile(path)
+            self._tokens = TokenFile(path)
         except TokenError as error:
             raise StartError(str(error)) from error
-        show_tokens(self.registry, lambda: tokens.is_refused)
         return [Gate(self._tokens)]
 
 

@@ -150,21 +150,21 @@ def serve(**values: Any) -> None:
       INKSTREAM_ENGINE=keras inkstream-server serve --log-format json
     """
     config = _configured(values)
-    if unknown := [*_unknown_variables()]:
-        logs.configure(config.log_format, config.log_level)
-        for name, near in unknown:
-            logs.get().warning("unknown_variable", name=name, **{"near": near} if near else {})
-    # An error that stops the server is one sentence of ours; gRPC reads this variable at its import.
+    logs.configure(config.log_format, config.log_level)
+    for name, near in _unknown_variables():
+        logs.get().warning("unknown_variable", name=name, **{"near": near} if near else {})
+    # gRPC's native code writes text of its own, and headers if asked to trace; it reads this when imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        # First, because what follows opens files.
-        descriptors.prepare(config)
-        # gRPC and the engine are slow to import, and neither --help nor a supervisor needs them.
-        if config.workers > 1:
-            from inkstream_server.workers.supervisor import supervise as run
-        else:
-            from inkstream_server.server import serve as run
-        run(config)
+        with logs.whole_process():
+            # First, because what follows opens files.
+            descriptors.prepare(config)
+            # gRPC and the engine are slow to import, and neither --help nor a supervisor needs them.
+            if config.workers > 1:
+                from inkstream_server.workers.supervisor import supervise as run
+            else:
+                from inkstream_server.server import serve as run
+            run(config)
     except ServeError as error:
         click.echo(f"inkstream-server: {error}", err=True)
         sys.exit(1)

@@ -24,6 +24,16 @@ UNNAMED = "unnamed"
 _SHORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 
 
+def short_name(label: str) -> str:
+    """Give a client's label as metrics and the log show it: `UNNAMED` for none, `OTHER` for no short name.
+
+    A token is no short name, so it is not shown if a caller puts it there.
+    """
+    if not label:
+        return UNNAMED
+    return label if _SHORT_NAME.fullmatch(label) else OTHER
+
+
 class ClientMetrics:
     """Streams, answers and warnings, a series for each label that came. Written from the event loop only."""
 
@@ -55,7 +65,7 @@ class ClientMetrics:
 
     def of(self, label: str) -> "ClientFigures":
         """Give the figures for a label as a client sent it."""
-        name = (label if _SHORT_NAME.fullmatch(label) else OTHER) if label else UNNAMED
+        name = short_name(label)
         if name not in self._clients and len(self._clients) < self._most:
             self._clients[name] = self._new(name)
         elif name not in self._clients:

@@ -149,7 +149,7 @@ class HttpPort:
         except OSError:
             self._end(connection)  # The caller has gone.
         except Exception as error:  # noqa: BLE001 (the port outlives a fault of a page)
-            logs.get().error("page_failed", error=repr(error))
+            logs.get().error("page_failed", exc_info=error)
             self._end(connection)
 
     def _patience(self) -> float | None:

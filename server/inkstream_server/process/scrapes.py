@@ -137,7 +137,7 @@ class Scrapes:
             page = _Page([*self._registry.collect()] if wanted else [])
             answers = {form: page.answer(form) for form in wanted}
         except Exception as error:  # noqa: BLE001 (any metric may fail, and the next scrape may not)
-            logs.get().error("scrape_failed", error=repr(error))
+            logs.get().error("scrape_failed", exc_info=error)
             failed = Answer(500, b"the metrics cannot be shown: see the server's log\n")
             answers = dict.fromkeys(wanted, failed)
         for form, asked in wanted.items():

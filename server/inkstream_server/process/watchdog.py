@@ -7,10 +7,11 @@ batcher. Clients send unanswered items to the next process, so that a quick end 
 import asyncio
 import faulthandler
 import os
-import sys
 import threading
 from collections.abc import Callable
 from typing import Final, NoReturn
+
+from inkstream_server import logs
 
 EXIT_STUCK: Final = 70
 """Exit code of a process that the watchdog ended: EX_SOFTWARE of sysexits.h."""
@@ -89,7 +90,6 @@ class Watchdog:
 
 def _end_process(what: str) -> NoReturn:
     """Write the stacks of all threads, and end without waiting for any of them."""
-    # Written to the descriptor, because the logger may be stuck.
-    os.write(sys.stderr.fileno(), f'event=stuck what="{what}" exit={EXIT_STUCK}\n'.encode())
+    logs.last_words("stuck", what=what, exit=EXIT_STUCK)
     faulthandler.dump_traceback(all_threads=True)
     os._exit(EXIT_STUCK)

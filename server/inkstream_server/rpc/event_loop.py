@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # compiled, and not in its stubs
 
+from inkstream_server import logs
+
 if TYPE_CHECKING:
     _Base = asyncio.SelectorEventLoop
 else:
@@ -69,4 +71,6 @@ _refusals: set[asyncio.Task[Any]] = set()
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
     """Make an event loop, for `asyncio.Runner`."""
-    return _Loop()
+    loop = _Loop()
+    logs.watch_loop(loop)
+    return loop

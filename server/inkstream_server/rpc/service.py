@@ -31,6 +31,7 @@ from inkstream_server.access.tokens import Caller
 from inkstream_server.batching.batcher import Batcher
 from inkstream_server.errors import shown
 from inkstream_server.limits.memory_book import Account, MemoryBook
+from inkstream_server.metrics.clients import short_name
 from inkstream_server.metrics.grpc_calls import counts_of
 from inkstream_server.metrics.items import Metrics
 from inkstream_server.model_store.store import Model
@@ -151,7 +152,7 @@ class RecognitionService(RecognitionServiceServicer):
             account=account,
         )
         self._sessions.add(session)
-        logs.get().debug("stream_opened", client=label)
+        logs.get().debug("stream_opened", client=short_name(label))
         try:
             async with self._streams.lifetime(session, caller) as lifetime:
                 await session.run()

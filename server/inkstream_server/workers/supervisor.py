@@ -58,6 +58,7 @@ async def _live(config: Config, port: int) -> None:
             slot.signal(number)
 
     logs.shift_on_signals(asyncio.get_running_loop(), pass_on)
+    logs.watch_loop(asyncio.get_running_loop())
     signals.deliver()
     page = MetricsPage(config, _registry(slots, sums))
     keeping = [asyncio.create_task(slot.keep()) for slot in slots]

@@ -42,11 +42,12 @@ def run(config: Config, number: int, port: int, supervisor: socket.socket) -> No
     for of_terminal in (signal.SIGINT, signal.SIGHUP):
         signal.signal(of_terminal, signal.SIG_IGN)
     logs.configure(config.log_format, config.log_level, worker=number)
-    if config.pin:
-        affinity.pin(number)
-    from inkstream_server.server import run_loop
+    with logs.whole_process():
+        if config.pin:
+            affinity.pin(number)
+        from inkstream_server.server import run_loop
 
-    run_loop(_live(replace(config, port=port), supervisor))
+        run_loop(_live(replace(config, port=port), supervisor))
 
 
 async def _live(config: Config, supervisor: socket.socket) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import asyncio
 import errno
 import json
@@ -7,12 +8,17 @@ import logging
 import os
 import re
 import signal
-import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from inkstream_server import logs
+from inkstream_server.logs.kinds import NEVER_OMITTED
+
+from tests.rooms import ROOT
+
+_LOGS = re.compile(r"(logs\.)?(get|at_any_level)\(\)\.(debug|info|warning|error|critical)$")
 
 
 def test_text_is_one_event_a_line_with_its_values(capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,7 +80,7 @@ def test_lines_of_libraries_look_like_events(
             "some.library",
             1,
         )
-        assert json.loads(second)["event"] == "failed\nbadly"
+        assert json.loads(second)["event"] == r"failed\nbadly"
     else:
         assert 'level=warning event="sent 3 of 4" logger=some.library worker=1' in first
     assert "RuntimeError: broken" in second
@@ -125,45 +131,6 @@ def test_a_full_disk_loses_log_lines_and_nothing_else(
     assert events == ["first", "fourth", "log_lines_lost lines=2"]
 
 
-def run(script: str) -> subprocess.CompletedProcess[str]:
-    """Run a script in a process with its own stderr, like a server."""
-    start = "import os, sys, threading\nfrom inkstream_server import logs\nlogs.configure('json', 'info')\n"
-    command = [sys.executable, "-c", start + script]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def test_output_of_native_code_becomes_events() -> None:
-    ended = run("""
-with logs.native_stderr():
-    os.write(2, b"INFO: made\\n\\n" + b"x" * 1_000_000)
-    thread = threading.Thread(target=logs.get().info, args=("another thread",))
-    thread.start()
-    thread.join()
-os.write(2, b'{"event": "afterwards"}')
-""")
-    events = [json.loads(line) for line in ended.stderr.splitlines()]
-    assert [it.get("line", it["event"]) for it in events] == [
-        "another thread",
-        "INFO: made",
-        "x" * 1_000_000,
-        "afterwards",
-    ]
-    assert ended.returncode == 0
-
-
-def test_a_crash_of_native_code_shows_where_it_was() -> None:
-    ended = run("with logs.native_stderr():\n    os.abort()\n")
-    assert ended.returncode == -signal.SIGABRT
-    assert "Fatal Python error: Aborted" in ended.stderr
-    assert "<module>" in ended.stderr
-
-
-def test_a_warning_of_a_library_is_an_event() -> None:
-    ended = run("import warnings\nwarnings.warn('grows old')\n")
-    (line,) = ended.stderr.splitlines()
-    assert "grows old" in json.loads(line)["event"]
-
-
 class Disk:
     """A file on a disk that may be full."""
 
@@ -179,3 +146,24 @@ class Disk:
 
     def flush(self) -> None:
         return
+
+
+def test_every_event_has_a_constant_name_so_that_no_caller_makes_kinds() -> None:
+    unnamed = [place for place, name in events_of_the_server() if name is None]
+    assert unnamed == []
+
+
+def test_every_event_that_is_never_omitted_exists() -> None:
+    assert {name for _, name in events_of_the_server()} >= NEVER_OMITTED
+
+
+def events_of_the_server() -> Iterator[tuple[str, str | None]]:
+    """Yield the place and the name of each event that the code logs; None for a name that is no constant."""
+    for path in (ROOT / "server" / "inkstream_server").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and _LOGS.match(ast.unparse(node.func)):
+                first = node.args[0]
+                name = str(first.value) if isinstance(first, ast.Constant) else None
+                # Other names in these two are those of the events of others, which have kinds of their own.
+                if name or path.name not in ("libraries.py", "process.py"):
+                    yield f"{path}:{node.lineno}", name
