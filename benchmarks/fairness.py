@@ -1,8 +1,9 @@
-"""Measures whether one stream at full speed delays slow streams, of pens or of images."""
+"""Measures whether a stream at full speed, or one that costs the server most, delays slow streams."""
 
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from statistics import median
@@ -10,7 +11,7 @@ from statistics import median
 import click
 from inkstream.v1.recognition_service_pb2 import StreamRecognizeResponse
 
-from benchmarks.load import callers
+from benchmarks.load import attacks, callers
 from benchmarks.load.bodies import request
 from benchmarks.load.digits import mnist
 from benchmarks.load.figures import LATE, P50, P99, Figures, middle
@@ -24,6 +25,9 @@ PER_MESSAGE = 64
 """Images in a message of the fast stream."""
 WINDOW = 4096
 """Its unanswered images: the default of `--window`."""
+LONE_RATE = 100
+"""Images a second of the neighbour of attacks."""
+USED = "core used"
 ALONE, BESIDE = "alone", "beside one at full speed"
 
 
@@ -66,6 +70,31 @@ def _flooding(address: str) -> Iterator[None]:
         process.wait()
 
 
+@contextmanager
+def _attacked(address: str, names: Sequence[str], rates: list[float]) -> Iterator[None]:
+    """Run attacks in processes of their own; add the MB/s of all to `rates`."""
+    attackers: list[subprocess.Popen[str]] = []
+    try:
+        for name in names:
+            command = [sys.executable, "-m", "benchmarks.fairness", "--attack", name, address]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            attackers.append(process)
+            assert process.stdout is not None
+            if process.stdout.readline().strip() != attacks.FLOWING:
+                raise RuntimeError(f"the attack {name!r} did not begin")
+        time.sleep(1.0)  # Until the server is as busy as it gets.
+        yield
+        for name, process in zip(names, attackers, strict=True):
+            if process.poll() is not None:
+                raise RuntimeError(f"the attack {name!r} ended early")
+            process.terminate()
+        rates.append(sum(float(process.communicate()[0]) for process in attackers))
+    finally:
+        for process in attackers:
+            process.kill()
+            process.wait()
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--pens", "count", default=1000, show_default=True, help="Pens that write.")
 @click.option("--per-stream", default=10, show_default=True, help="Pens that share a stream.")
@@ -75,6 +104,8 @@ def _flooding(address: str) -> Iterator[None]:
 )
 @click.option("--images", type=int, help="Send this many single images a second instead of pens.")
 @click.option("--streams", default=100, show_default=True, help="Streams of these images.")
+@click.option("--attacks", "attacked", is_flag=True, help="Measure lone images beside attacks.")
+@click.option("--attack", type=(str, str), hidden=True, help="Send an attack to an address.")
 @click.option("--flood", "flooded", hidden=True, help="Send the fast stream to this address.")
 def main(
     count: int,
@@ -83,6 +114,8 @@ def main(
     rounds: int,
     images: int | None,
     streams: int,
+    attacked: bool,
+    attack: tuple[str, str] | None,
     flooded: str | None,
 ) -> None:
     """Measure slow callers alone and beside one stream at full speed; prints a table in Markdown.
@@ -92,11 +125,20 @@ def main(
       python -m benchmarks.fairness
       python -m benchmarks.fairness --pens 200 --per-stream 1 --rounds 1
       python -m benchmarks.fairness --images 2000 --streams 100
+      python -m benchmarks.fairness --attacks
     """
+    if attack is not None:
+        name, address = attack
+        attacks.play(address, name)
+        return
     if flooded is not None:
         flood(flooded)
     os.sched_setaffinity(0, {processes.LOAD_CORE})
     about = machine.line()
+    if attacked:
+        click.echo(f"{LONE_RATE} images/s on one stream; medians of {rounds} runs. {about}.\n")
+        _measure_attacks(seconds, rounds)
+        return
     if images is not None:
         click.echo(f"{images} images/s on {streams} streams; medians of {rounds} runs. {about}.\n")
         _measure_images(images, streams, seconds, rounds)
@@ -128,6 +170,26 @@ def _measure_images(rate: int, streams: int, seconds: float, rounds: int) -> Non
     for name, runs in figures.items():
         cells = " | ".join(f"{middle(runs, each):.1f}" for each in (P50, P99, LATE))
         click.echo(f"| {name} | {cells} |")
+
+
+def _measure_attacks(seconds: float, rounds: int) -> None:
+    digits = mnist()
+    cases: dict[str, tuple[str, ...]] = {ALONE: (), **attacks.MIXTURES}
+    figures: dict[str, list[Figures]] = {name: [] for name in cases}
+    rates: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(rounds):
+        for name, names in cases.items():
+            with processes.server() as server, _attacked(server.address, names, rates[name]):
+                before = server.cpu_seconds()
+                runs = callers.poisson(server, digits, rate=LONE_RATE, seconds=seconds, streams=1)
+                runs[USED] = (server.cpu_seconds() - before) / seconds
+                figures[name].append(runs)
+    click.echo("| images beside | p50 ms | p99 ms | late p99 ms | core used | MB/s taken |")
+    click.echo("|---|---|---|---|---|---|")
+    for name, measured in figures.items():
+        cells = " | ".join(f"{middle(measured, each):.2f}" for each in (P50, P99, LATE))
+        used, rate = middle(measured, USED), median(rates[name])
+        click.echo(f"| {name} | {cells} | {used:.0%} | {rate:.1f} |")
 
 
 def _row(name: str, runs: Sequence[Writing]) -> str:

@@ -94,6 +94,11 @@ class Stream:
         """Return the socket's descriptor, for `select`."""
         return self._socket.fileno()
 
+    @property
+    def is_sent(self) -> bool:
+        """Whether flow control and the socket have taken all that was put."""
+        return not self._outgoing and not self._unsent
+
     def close(self) -> None:
         """Close the connection, whatever is in flight."""
         self._socket.close()
