@@ -129,13 +129,19 @@ class FairQueue(Generic[BlockT]):
     def sweep(self, is_over: Callable[[BlockT], bool]) -> None:
         """Drop all blocks that need not be computed, wherever they wait."""
         for priority, turns in enumerate(self._turns):
-            for flow in [*turns]:
+            # Taken off and put back, each once: to remove one from the middle looks at all before it.
+            for _ in range(len(turns)):
+                flow = turns.popleft()
                 blocks = flow.blocks[priority]
-                for block in [block for block in blocks if is_over(block)]:
-                    self._forget(flow, priority, block.rows_left)
-                    blocks.remove(block)
-                if not blocks:
-                    turns.remove(flow)
+                for _ in range(len(blocks)):
+                    block = blocks.popleft()
+                    if is_over(block):
+                        self._forget(flow, priority, block.rows_left)
+                    else:
+                        blocks.append(block)
+                if blocks:
+                    turns.append(flow)
+                else:
                     flow.credit[priority] = 0
 
     def streams(self, priority: Priority, flow: Flow[BlockT]) -> int:

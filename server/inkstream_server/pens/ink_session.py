@@ -36,6 +36,7 @@ class InkSession:
         put: Callable[[GlyphReply | FaultReply], None],
         clock: Clock | None,
         flow: StreamFlow,
+        lane: Lane,
         allowance: Allowance | None,
         account: Account,
     ) -> None:
@@ -46,6 +47,7 @@ class InkSession:
             put: queues a reply; called in the order in which replies are to leave.
             clock: tells quiet times; None for the running event loop's.
             flow: what the stream has in the batcher's queue.
+            lane: gives the stream its time.
             allowance: how many strokes the caller may send; None for any number.
             account: counts what the pens hold.
         """
@@ -58,7 +60,7 @@ class InkSession:
         self._account = account
         self._pens: dict[int, OpenPen] = {}
         self._points = 0
-        self._lane = Lane(resources.turns)
+        self._lane = lane
         self._renderer = GlyphRenderer(resources.batcher, self._metrics.ink, self._lane)
         # The pens that are due and wait for the lane.
         self._due: deque[int] = deque()

@@ -22,6 +22,10 @@ Write = Callable[[bytes], Coroutine[Any, Any, None]]
 """Hands a serialised `StreamRecognizeResponse` to the transport; waits while the caller does not keep up."""
 
 
+MESSAGE_SECONDS = 0.0005
+"""How long replies are added to one message: those of 20 digits, or of 5,000 images."""
+
+
 class Reply(Protocol):
     """The answer to something that a stream brought."""
 
@@ -187,10 +191,13 @@ class Outbox:
             await self._end_eager()
             response, items = Response(draining=self._draining), 0
             self._draining = None
+            until = perf_counter() + MESSAGE_SECONDS
             while self._replies and self._replies[0].is_complete():
                 reply = self._replies.popleft()
                 reply.append(response)
                 items += reply.items
+                if perf_counter() >= until:
+                    break  # The rest leaves in the next message, and other streams come between.
             message = self._counted(response)
             if not message:
                 # An interim was replaced while it waited, or its batch failed.

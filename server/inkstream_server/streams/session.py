@@ -17,6 +17,7 @@ from inkstream_server.batching.batcher import Batcher, StreamFlow
 from inkstream_server.batching.fair_queue import Flow
 from inkstream_server.clock import Clock
 from inkstream_server.limits.memory_book import UNLIMITED, Account
+from inkstream_server.limits.turns import Lane, Steps
 from inkstream_server.metrics.items import Metrics
 from inkstream_server.pens.ink_session import InkSession
 from inkstream_server.pens.resources import InkResources
@@ -30,6 +31,9 @@ from inkstream_server.wire.requests import Ink, read_request
 
 DRAIN_IDLE_SECONDS = 0.25
 """How long a draining stream may bring no message before the server ends it: five packets of a live pen."""
+
+AT_ONCE_FRAMES = 64
+"""Messages of more frames wait for the stream's turn: one of 1,024 can take 20 ms."""
 
 LAST_OPERATIONS_SECONDS = 1.0
 """How long a read and a write may take to return when their call is over; they return at once."""
@@ -119,7 +123,10 @@ class Session:
             wire.write, limits.window, metrics, self._client, batcher.answer_written
         )
         resources = resources or InkResources.over(batcher, metrics)
-        self._ink = InkSession(resources, self._outbox.put, clock, self._flow, allowance, account)
+        self._lane = Lane(resources.turns)
+        self._ink = InkSession(
+            resources, self._outbox.put, clock, self._flow, self._lane, allowance, account
+        )
         self.messages = 0
         """How many messages were read."""
         self._finished = asyncio.Event()
@@ -174,6 +181,10 @@ class Session:
         """
         self._is_over = True
         self._outbox.close()
+        if self._is_taking:
+            tasks[
+                0
+            ].cancel()  # The reader is at work, not in a read; what is left of it is dropped.
         if self._stalled is None and not self.was_cut:
             await asyncio.wait(tasks, timeout=LAST_OPERATIONS_SECONDS)
         for task in tasks:
@@ -230,7 +241,11 @@ class Session:
                 self.messages += 1
                 request = read_request(message)
                 if isinstance(request, tensor_pb2.Tensors):
-                    self._accept_tensors(request)
+                    if len(request.sequences) <= AT_ONCE_FRAMES:
+                        for _ in self._accept_tensors(request):
+                            pass
+                    else:
+                        await self._take_large(request, len(message))
                 elif isinstance(request, StreamConfig):
                     raise ProtocolViolation("config: only the first message may carry it")
                 elif request is None:
@@ -262,7 +277,18 @@ class Session:
             self._is_taking = False
             self._account.hold("messages", -counted)
 
-    def _accept_tensors(self, message: tensor_pb2.Tensors) -> None:
+    async def _take_large(self, images: tensor_pb2.Tensors, size: int) -> None:
+        """Take a message of so many bytes in the turns of the stream."""
+        self._account.hold("messages", size)
+        self._is_taking = True
+        try:
+            await self._lane.do(self._accept_tensors(images))
+        finally:
+            self._is_taking = False
+            self._account.hold("messages", -size)
+
+    def _accept_tensors(self, message: tensor_pb2.Tensors) -> Steps:
+        """Submit the frames of a message, a part of it a step."""
         arrived = perf_counter()
         try:
             arrival = tensors.read(
@@ -275,6 +301,11 @@ class Session:
         self._last_sequence = arrival.last_sequence
         if self._allowance is not None:
             arrival.errors += ration(arrival, self._allowance)
+        for part in arrival.parts():
+            self._accept(part, arrived)
+            yield
+
+    def _accept(self, arrival: tensors.Arrival, arrived: float) -> None:
         # Raises if an eager write has failed. Nothing is counted as accepted after that.
         is_idle = self._outbox.is_idle()
         self._metrics.accepted("tensor", arrival.items)

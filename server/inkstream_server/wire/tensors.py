@@ -1,9 +1,11 @@
 """Reads `Tensors` messages into arrays, and makes an error of each bad frame."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from math import ceil
 from operator import lt
+from typing import Final
 
 import numpy as np
 from inkstream.v1 import error_pb2, tensor_pb2
@@ -13,6 +15,13 @@ from inkstream_server.engines import PIXELS, Frames
 
 _ROUNDING = 1e-6
 """How far a float pixel may lie outside 0..1: float32 arithmetic on bytes stays well within."""
+
+
+PART_GROUPS: Final = 32
+"""Most groups of a part: to queue so many takes about a quarter of a millisecond, as does an answer."""
+
+PART_ERRORS: Final = 128
+"""Most errors of a part: to serialise so many takes as long."""
 
 
 class TooManyFrames(Exception):
@@ -47,6 +56,23 @@ class Arrival:
     """Frames in the message, good and bad."""
     last_sequence: int
     """Highest number of the stream so far, this message included."""
+
+    def parts(self) -> "Iterator[Arrival]":
+        """Split what would take long at once; nearly always there is one part, itself."""
+        groups, errors = self.groups, self.errors
+        count = max(
+            ceil(len(groups) / PART_GROUPS),
+            ceil(len(errors) / PART_ERRORS),
+            1,
+        )
+        if count == 1:
+            yield self
+            return
+        for part in range(count):
+            some = groups[part * PART_GROUPS : (part + 1) * PART_GROUPS]
+            wrong = errors[part * PART_ERRORS : (part + 1) * PART_ERRORS]
+            items = sum(len(group.sequences) for group in some) + len(wrong)
+            yield Arrival(some, wrong, items, self.last_sequence)
 
 
 def read(tensors: tensor_pb2.Tensors, *, after: int, max_frames: int) -> Arrival:

@@ -9,7 +9,7 @@ from heapq import heappop, heappush
 from inkstream.v1 import error_pb2, ink_pb2
 from inkstream_server.batching.fair_queue import Flow
 from inkstream_server.limits.memory_book import UNLIMITED, Account
-from inkstream_server.limits.turns import Turns
+from inkstream_server.limits.turns import Lane, Turns
 from inkstream_server.pens.ink_session import InkSession
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.resources import InkResources
@@ -77,7 +77,13 @@ class Desk:
             self.workshop.batcher, self.workshop.metrics, limits, turns=turns
         )
         self.session = InkSession(
-            resources, self.due.append, self.clock, Flow(), None, self.account
+            resources,
+            self.due.append,
+            self.clock,
+            Flow(),
+            Lane(resources.turns),
+            None,
+            self.account,
         )
         self.glyphs: list[ink_pb2.GlyphResult] = []
         self.errors: list[error_pb2.ItemError] = []

@@ -97,6 +97,13 @@ class MemoryWire:
                 await self._wrote.wait()
         return self.answers()
 
+    async def until_glyph(self) -> None:
+        """Wait until a glyph is answered."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not any(response.glyphs for response in self.written):
+                self._wrote.clear()
+                await self._wrote.wait()
+
     def answers(self) -> list[tuple[int, int | str]]:
         """All answers so far, as (sequence, digit) or (sequence, name of the error)."""
         found: list[tuple[int, int | str]] = []

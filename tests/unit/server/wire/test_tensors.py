@@ -194,3 +194,23 @@ def test_deadlines_stay_with_their_frames_when_a_neighbour_is_refused() -> None:
         (group.sequences, group.deadline_ms, number_of(group.frames)) for group in arrival.groups
     ]
     assert found == [([1], 10, [1]), ([2], 20, [2]), ([3], 40, [3])]
+
+
+@given(
+    deadlines=st.lists(st.integers(0, 3), min_size=1, max_size=300),
+    duplicates=st.booleans(),
+)
+def test_parts_hold_every_frame_once_and_none_is_large(
+    deadlines: list[int], duplicates: bool
+) -> None:
+    count = len(deadlines)
+    sequences = [index // 2 for index in range(count)] if duplicates else [*range(count)]
+    whole = read(sequences=sequences, uint8=bytes(784 * count), deadlines_ms=deadlines)
+    parts = [*whole.parts()]
+    assert [id(group) for part in parts for group in part.groups] == [*map(id, whole.groups)]
+    assert [error for part in parts for error in part.errors] == whole.errors
+    assert sum(part.items for part in parts) == whole.items
+    for part in parts:
+        assert len(part.groups) <= tensors.PART_GROUPS
+        assert len(part.errors) <= tensors.PART_ERRORS
+        assert part.items == len(part.errors) + sum(len(it.sequences) for it in part.groups)
