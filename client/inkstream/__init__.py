@@ -21,6 +21,7 @@ from inkstream._async_client import AsyncClient
 from inkstream._client import Client
 from inkstream._exceptions import (
     AccessDenied,
+    AccessPending,
     ClientClosed,
     ConnectionFailed,
     ConnectionLost,
@@ -53,6 +54,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AccessDenied",
+    "AccessPending",
     "AsyncClient",
     "AsyncPen",
     "Boxes",

@@ -5,6 +5,7 @@ Also translates gRPC statuses and the contract's error codes into them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from urllib.parse import unquote
 
@@ -30,6 +31,7 @@ class InkstreamError(Exception):
             - ServerDraining            the server is stopping and did not take the item; another one may
             - EngineFailed              the engine failed on the batch that held the item
             - DeadlineExceeded          the deadline passed before the answer came (also a TimeoutError)
+            - AccessPending             the server's tokens are being changed, and the token may be valid soon
           x FatalError                  retrying does not help; somebody has to change something
             - AccessDenied              credentials are missing or insufficient
             - Unsupported               the server does not implement what the contract defines
@@ -96,6 +98,10 @@ class EngineFailed(RetryableError):
 
 class DeadlineExceeded(RetryableError, TimeoutError):
     """The deadline passed before the answer came."""
+
+
+class AccessPending(RetryableError):
+    """The server does not know the token, but its file of tokens is being changed: it may be valid soon."""
 
 
 class FatalError(InkstreamError):
@@ -169,7 +175,21 @@ def from_status(
     if is_torn or code in _STOPS or (opened and code in _BREAKS):
         return ConnectionLost(f"the stream to {address} broke ({code.name}: {unquote(details)})")
     kind = _BY_CODE.get(code.value[0], ProtocolError)
-    return kind(f"{address} answered {code.name}: {details}{_ADVICE.get(kind, '')}")
+    retry_after = _pushback(failed)
+    if code is grpc.StatusCode.UNAUTHENTICATED and retry_after is not None:
+        kind = AccessPending
+    error = kind(f"{address} answered {code.name}: {details}{_ADVICE.get(kind, '')}")
+    if isinstance(error, RetryableError):
+        error.retry_after = retry_after
+    return error
+
+
+def _pushback(failed: grpc.aio.AioRpcError) -> float | None:
+    """Seconds after which the server wants to be called again; None if it does not say (gRFC A6)."""
+    for key, value in failed.trailing_metadata() or ():
+        if key == "grpc-retry-pushback-ms" and re.fullmatch(r"[0-9]{1,9}", str(value)):
+            return min(int(value) / 1000, _LONGEST_PUSHBACK)
+    return None
 
 
 def unreachable(address: str, details: str) -> ConnectionFailed:
@@ -185,6 +205,9 @@ def unreachable(address: str, details: str) -> ConnectionFailed:
         f"serve`), are host and port right{port}, and does it expect TLS (`--tls`), or none?"
     )
 
+
+_LONGEST_PUSHBACK = 60.0
+"""Most seconds that a client waits because a server says so."""
 
 _DISTRUST = (
     "the certificate of {address} is not trusted ({details}); it must be valid today, be for the host in "

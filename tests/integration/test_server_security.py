@@ -16,7 +16,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from inkstream import AccessDenied, AsyncClient, ConnectionFailed, InvalidRequest, Overloaded, Tls
+from inkstream import (
+    AccessDenied,
+    AsyncClient,
+    ConnectionEvent,
+    ConnectionFailed,
+    InvalidRequest,
+    Overloaded,
+    Tls,
+)
 from inkstream.cli.app import app
 from inkstream.v1 import error_pb2
 from inkstream.v1 import recognition_service_pb2 as pb
@@ -222,6 +230,44 @@ async def test_a_revoked_token_ends_its_own_streams_only(
         await staying.send(sequences=[1], uint8=bytes(784))
         await staying.finish()
         assert [*staying.answers.digits] == [1]
+
+
+async def test_a_token_file_that_is_emptied_or_cut_ends_no_stream_and_a_new_token_gets_in(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    (stayer, staying_line), (comer, coming_line) = make("stayer", Quota()), make("comer", Quota())
+    tokens = write(tmp_path / "tokens", staying_line)
+    server = start_server("--tokens", str(tokens))
+    events: list[ConnectionEvent] = []
+    async with AsyncClient(
+        server.address, token=stayer, token_without_tls=True, on_state=events.append
+    ) as client:
+        await client.recognize(BLANK)
+        cut(tokens)
+        await eventually(
+            "the empty file is refused",
+            lambda: server.metrics().value("inkstream_tokens_refused") == 1,
+        )
+        await client.recognize(BLANK)
+        # The file is written anew in two pieces; meanwhile somebody comes with a token in the second.
+        cut(tokens, staying_line + "\n" + coming_line[:40])
+        async with AsyncClient(server.address, token=comer, token_without_tls=True) as coming:
+            first = asyncio.create_task(coming.recognize(BLANK))
+            await client.recognize(BLANK)
+            cut(tokens, f"{staying_line}\n{coming_line}\n")
+            await first
+        await client.recognize(BLANK)
+        await eventually(
+            "the file is in use",
+            lambda: server.metrics().value("inkstream_tokens_refused") == 0,
+        )
+    assert [event.state.value for event in events] == ["connecting", "open", "closed"]
+    assert server.stderr().count('event="tokens kept"') == 1
+
+
+def cut(file: Path, content: str = "") -> None:
+    """Write a file in place, as editors and redirects do."""
+    file.write_text(content)
 
 
 async def test_each_token_has_its_own_limits_of_streams_and_items_a_second(

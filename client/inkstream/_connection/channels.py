@@ -5,13 +5,15 @@ Knows nothing of streams. All methods run in one event loop.
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import random
 import time
 from typing import Any
 
 import grpc
 
-from inkstream._exceptions import from_status
+from inkstream._exceptions import AccessPending, from_status
 from inkstream._fork import own_grpc, rpc_errors
 from inkstream._options.client import Options
 from inkstream._options.proxies import way_to
@@ -51,6 +53,8 @@ class Channels:
     async def ask(self, method: str, request: Any, seconds: float | None) -> Any:
         """Make a unary call to the current target or, if that fails, to the next ones in turn.
 
+        Begins again, within the limits of `RetryPolicy`, while the last one asks for that (`AccessPending`).
+
         Args:
             method: the name of the method in the contract.
             request: its message.
@@ -59,8 +63,32 @@ class Channels:
         Raises:
             InkstreamError: all targets failed, or one returned an error that no other target would avoid.
         """
+        began = time.monotonic()
+        end = None if seconds is None else began + seconds
+        for rounds in itertools.count(1):
+            try:
+                return await self._ask_each(method, request, end)
+            except AccessPending as pending:
+                now, delay = time.monotonic(), pending.retry_after or 0.0
+                is_late = end is not None and now + delay >= end
+                policy = self._options.retry_policy
+                if is_late or policy.is_exhausted(rounds, now - began, was_open=True):
+                    raise
+            await asyncio.sleep(delay)
+        raise AssertionError("it counts without an end")
+
+    async def _ask_each(self, method: str, request: Any, end: float | None) -> Any:
+        """Make a unary call to one target after the other until one answers, once to each.
+
+        Args:
+            method: see `ask`.
+            request: see `ask`.
+            end: when to give up, by `time.monotonic`; None for never.
+
+        Raises:
+            InkstreamError: see `ask`.
+        """
         targets = len(self._options.targets)
-        end = None if seconds is None else time.monotonic() + seconds
         for step in range(targets):
             address = self._after(step)
             left = None if end is None else max(0.0, end - time.monotonic())

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from inkstream._connection.channels import Channels
 from inkstream._connection.stream import StreamCall
 from inkstream._exceptions import (
+    AccessPending,
     ClientClosed,
     ConnectionLost,
     FatalError,
@@ -239,7 +240,8 @@ class Connection(Inheritable):
             self._failures = 0
             self._channels.turn()
             return
-        if policy.is_exhausted(failures, seconds, was_open=self._has_opened):
+        was_open = self._has_opened or isinstance(error, AccessPending)
+        if policy.is_exhausted(failures, seconds, was_open=was_open):
             if failures > 1:
                 cause, kind = error, type(error)
                 error = kind(f"gave up after {failures} attempts in {seconds:.1f} s: {cause}")
@@ -248,6 +250,7 @@ class Connection(Inheritable):
             self._failures = 0
             raise error
         delay = policy.delay(failures, random.random())  # noqa: S311 - spreads load
+        delay = max(delay, error.retry_after or 0.0)
         self._report(ConnectionState.LOST, error, delay)
         self._channels.turn()
         await self._while_expiring(asyncio.sleep(delay))

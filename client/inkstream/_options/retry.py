@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from inkstream._exceptions import ConnectionFailed, ConnectionLost, InkstreamError, ServerDraining
+from inkstream._exceptions import (
+    AccessPending,
+    ConnectionFailed,
+    ConnectionLost,
+    RetryableError,
+    ServerDraining,
+)
 from inkstream._options.checks import require_number
 from inkstream.v1 import error_pb2
 
-RETRIED: tuple[type[InkstreamError], ...] = (ConnectionFailed, ConnectionLost, ServerDraining)
+RETRIED: tuple[type[RetryableError], ...] = (
+    ConnectionFailed,
+    ConnectionLost,
+    ServerDraining,
+    AccessPending,
+)
 """Ends of a stream after which the client opens another: UNAVAILABLE, a broken connection, a server that
-stops. A new stream would meet every other status again (INVALID_ARGUMENT, NOT_FOUND, UNAUTHENTICATED,
-PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNIMPLEMENTED ...), so the client reports it at once."""
+stops, UNAUTHENTICATED with a time to call again. A new stream would meet every other status again
+(INVALID_ARGUMENT, NOT_FOUND, UNAUTHENTICATED without such a time, PERMISSION_DENIED, RESOURCE_EXHAUSTED,
+UNIMPLEMENTED ...), so the client reports it at once."""
 
 RETRIED_ITEMS = frozenset(
     {error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED, error_pb2.ERROR_CODE_UNAVAILABLE}

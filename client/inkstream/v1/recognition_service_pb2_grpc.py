@@ -27,6 +27,10 @@ if _version_not_supported:
 
 class RecognitionServiceStub(object):
     """Recognises handwritten digits, from 28x28 tensors or from pen strokes.
+
+    A call whose token the server does not know ends with UNAUTHENTICATED. If that may pass, because the server's
+    file of tokens is being changed, the trailer `grpc-retry-pushback-ms` says after how many milliseconds to call
+    again (gRFC A6). Without it the refusal is final.
     """
 
     def __init__(self, channel):
@@ -54,6 +58,10 @@ class RecognitionServiceStub(object):
 
 class RecognitionServiceServicer(object):
     """Recognises handwritten digits, from 28x28 tensors or from pen strokes.
+
+    A call whose token the server does not know ends with UNAUTHENTICATED. If that may pass, because the server's
+    file of tokens is being changed, the trailer `grpc-retry-pushback-ms` says after how many milliseconds to call
+    again (gRFC A6). Without it the refusal is final.
     """
 
     def StreamRecognize(self, request_iterator, context):
@@ -108,6 +116,10 @@ def add_RecognitionServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class RecognitionService(object):
     """Recognises handwritten digits, from 28x28 tensors or from pen strokes.
+
+    A call whose token the server does not know ends with UNAUTHENTICATED. If that may pass, because the server's
+    file of tokens is being changed, the trailer `grpc-retry-pushback-ms` says after how many milliseconds to call
+    again (gRFC A6). Without it the refusal is final.
     """
 
     @staticmethod

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from inkstream_server.access.tokens import Caller, TokenFile
+from inkstream_server.access.tokens import LOOK_SECONDS, Caller, TokenFile
 
 REFUSED_SECONDS = 1.0
 """How long to wait for the first message of a refused stream: if the status arrives before a client of
 grpc.aio writes its first message, the client loses the status and reports INTERNAL."""
+
+CALL_AGAIN = (("grpc-retry-pushback-ms", str(round(LOOK_SECONDS * 1000))),)
+"""Trailers of a refusal that may pass, because the file of tokens is being changed (gRFC A6). Without them a
+refusal is final."""
 
 if TYPE_CHECKING:
     AnyHandler = grpc.RpcMethodHandler[Any, Any]
@@ -42,23 +46,25 @@ class Gate(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or handler_call_details.method in OPEN_METHODS:
             return handler
-        caller = self._caller(handler_call_details)
+        token = _token_of(handler_call_details)
+        caller = self._tokens.caller(token) if token else None
         if caller is None:
-            return _refusing(handler)
+            may_pass = token and not self._tokens.is_settled
+            return _refusing(handler, CALL_AGAIN if may_pass else ())
         CALLER.set(caller)
         return handler
 
-    def _caller(self, details: grpc.HandlerCallDetails) -> Caller | None:
-        given = [
-            value for key, value in details.invocation_metadata or () if key == "authorization"
-        ]
-        if len(given) != 1 or not isinstance(given[0], str):
-            return None
-        scheme, _, token = given[0].partition(" ")
-        return self._tokens.caller(token.strip()) if scheme.lower() == "bearer" else None
+
+def _token_of(details: grpc.HandlerCallDetails) -> str:
+    """Give the token of a call; "" if it has none, or several."""
+    given = [value for key, value in details.invocation_metadata or () if key == "authorization"]
+    if len(given) != 1 or not isinstance(given[0], str):
+        return ""
+    scheme, _, token = given[0].partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def _refusing(handler: AnyHandler) -> AnyHandler:
+def _refusing(handler: AnyHandler, trailers: tuple[tuple[str, str], ...]) -> AnyHandler:
     """Give a handler of the same kind that refuses every call, with the same message for every reason."""
     takes_stream = bool(handler.request_streaming)
 
@@ -71,6 +77,7 @@ def _refusing(handler: AnyHandler) -> AnyHandler:
         await context.abort(
             grpc.StatusCode.UNAUTHENTICATED,
             'authorization: expected metadata "Bearer TOKEN" with a token that this server knows',
+            trailers,
         )
 
     sides = [takes_stream, bool(handler.response_streaming)]

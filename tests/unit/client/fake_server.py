@@ -47,6 +47,12 @@ class FakeServer(recognition_service_pb2_grpc.RecognitionServiceServicer):
         self.busy = 0
         """Number of first messages of tensors that are refused with a retry-after."""
         self.retry_after_ms = 10
+        self.pending = 0
+        """Number of next calls that are refused with UNAUTHENTICATED and a time to call again."""
+        self.is_denying = False
+        """Whether all calls are refused with UNAUTHENTICATED, for good."""
+        self.refusals = 0
+        """Number of calls that were refused for that."""
         self.card_json = "{}"
         self.reject_reason = error_pb2.REJECT_REASON_UNSPECIFIED
         """The reason with which all images are rejected; unspecified for none."""
@@ -60,11 +66,22 @@ class FakeServer(recognition_service_pb2_grpc.RecognitionServiceServicer):
         self.answering.set()
         self._server.stop(None).wait()
 
+    def _admit(self, context: Any) -> None:
+        """Refuse a call with UNAUTHENTICATED, if a test wants that."""
+        if not self.pending and not self.is_denying:
+            return
+        self.refusals += 1
+        if self.pending:
+            self.pending -= 1
+            context.set_trailing_metadata((("grpc-retry-pushback-ms", str(self.retry_after_ms)),))
+        context.abort(grpc.StatusCode.UNAUTHENTICATED, "who are you")
+
     def StreamRecognize(
         self, request_iterator: Iterator[wire.StreamRecognizeRequest], context: Any
     ) -> Iterator[wire.StreamRecognizeResponse]:
         self.metadata.append(dict(context.invocation_metadata()))
         config = next(request_iterator).config
+        self._admit(context)
         if config.model == "absent":
             context.abort(grpc.StatusCode.NOT_FOUND, "no model named absent")
         if config.model == "secret":
@@ -109,6 +126,7 @@ class FakeServer(recognition_service_pb2_grpc.RecognitionServiceServicer):
             self.streams_ended.release()
 
     def GetModel(self, request: wire.GetModelRequest, context: Any) -> wire.GetModelResponse:
+        self._admit(context)
         if request.model == "absent":
             context.abort(grpc.StatusCode.NOT_FOUND, "no model named absent")
         model = model_pb2.Model(

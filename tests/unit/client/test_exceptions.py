@@ -38,6 +38,40 @@ def test_each_status_becomes_an_exception_by_what_the_caller_can_do(
     assert "because" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("pushback", "retry_after"),
+    [
+        ("0", 0.0),
+        ("250", 0.25),
+        ("999999999", 60.0),
+        ("-1", None),
+        ("", None),
+        ("1e3", None),
+        ("٣", None),
+        ("9" * 5000, None),
+    ],
+)
+def test_a_time_to_call_again_tells_a_refusal_that_may_pass_from_a_final_one(
+    pushback: str, retry_after: float | None
+) -> None:
+    trailers = grpc.aio.Metadata(("x", "1"), ("grpc-retry-pushback-ms", pushback))
+
+    def ended(code: grpc.StatusCode) -> inkstream.InkstreamError:
+        status = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailers, details="because")
+        return _exceptions.from_status(status, "here:1")
+
+    denied = ended(grpc.StatusCode.UNAUTHENTICATED)
+    if retry_after is None:
+        assert type(denied) is inkstream.AccessDenied
+    else:
+        assert type(denied) is inkstream.AccessPending
+        assert denied.retry_after == retry_after
+    overloaded = ended(grpc.StatusCode.RESOURCE_EXHAUSTED)
+    assert isinstance(overloaded, inkstream.Overloaded)
+    assert overloaded.retry_after == retry_after
+    assert type(ended(grpc.StatusCode.PERMISSION_DENIED)) is inkstream.AccessDenied
+
+
 def test_a_broken_stream_can_be_retried() -> None:
     error = _exceptions.from_status(failed(grpc.StatusCode.UNAVAILABLE), "here:1", opened=True)
     stopped = _exceptions.from_status(failed(grpc.StatusCode.CANCELLED), "here:1")

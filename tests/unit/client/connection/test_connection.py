@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from inkstream import (
+    AccessDenied,
+    AccessPending,
     AsyncClient,
     Client,
     ClientClosed,
@@ -151,6 +153,62 @@ async def test_a_retry_after_beyond_the_deadline_fails_at_once(
     twin = connect(fake.address, retry=RetryPolicy(item_retries=5))
     with pytest.raises(Overloaded):
         await twin.recognize(frame(5), deadline=50)
+
+
+async def test_a_refusal_that_may_pass_is_retried_and_a_final_one_raised_at_once(
+    fake: FakeServer, connect: Callable[..., Twin]
+) -> None:
+    twin = connect(fake.address, retry=HASTY)
+    fake.pending = 2
+    assert (await twin.recognize(frame(5))).digit == 5, "the first connection"
+    fake.break_after, fake.pending = 2, 2
+    await twin.recognize(frame(6))
+    assert (await twin.recognize(frame(7))).digit == 7, "after a broken stream"
+    assert fake.refusals == 4
+    fake.break_after, fake.pending, fake.is_denying = 2, 1, True
+    with pytest.raises(AccessDenied):
+        await twin.recognize(frame(8))
+    assert fake.refusals == 6
+
+
+@pytest.mark.parametrize("attempts", [0, 2])
+async def test_a_refusal_that_may_pass_is_raised_when_the_policy_is_exhausted(
+    fake: FakeServer, connect: Callable[..., Twin], attempts: int
+) -> None:
+    fake.pending = 1000
+    policy = RetryPolicy(first_delay=0.01, attempts=attempts)
+    with pytest.raises(AccessPending):
+        await connect(fake.address, retry=policy).recognize(frame(5))
+    assert fake.refusals == attempts + 1
+    with pytest.raises(AccessPending) as pending:
+        await connect(fake.address, retry=policy).model()
+    assert fake.refusals == 2 * (attempts + 1)
+    assert pending.value.retry_after == 0.01
+
+
+async def test_a_client_waits_as_long_as_the_server_says(
+    fake: FakeServer, connect: Callable[..., Twin]
+) -> None:
+    events: list[ConnectionEvent] = []
+    fake.pending, fake.retry_after_ms = 1, 300
+    twin = connect(fake.address, retry=HASTY, on_state=events.append)
+    await twin.recognize(frame(5))
+    (lost,) = (event for event in events if event.state is ConnectionState.LOST)
+    assert isinstance(lost.error, AccessPending)
+    assert lost.delay == 0.3
+
+
+async def test_a_unary_call_is_retried_while_the_refusal_may_pass_before_its_deadline(
+    fake: FakeServer, connect: Callable[..., Twin]
+) -> None:
+    fake.pending = 2
+    assert (await connect(fake.address).model()).name == "digits"
+    fake.pending, fake.retry_after_ms = 1, 60_000
+    with pytest.raises(AccessPending):
+        await connect(fake.address, connect_timeout=20).model()
+    fake.is_denying = True
+    with pytest.raises(AccessDenied):
+        await connect(fake.address).model()
 
 
 async def test_closing_a_client_waits_for_images_that_are_to_be_resent(
