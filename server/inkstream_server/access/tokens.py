@@ -19,13 +19,14 @@ from typing import Final
 from inkstream_server import logs
 from inkstream_server.access.allowance import Allowance, Quota
 from inkstream_server.errors import shown
-from inkstream_server.process.files import read_regular
+from inkstream_server.process.files import aside, read_regular
 
 MOST_BYTES = 16 * 1024 * 1024
 """Largest file of tokens: some hundred thousand lines."""
 
 LOOK_SECONDS = 1.0
-"""Time between two looks at the file, and so the longest time that a revoked token still works."""
+"""Time between two looks at the file. A change is taken at the second look that finds it, so a revoked token
+still works for up to twice this time."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
@@ -117,7 +118,12 @@ class Caller:
 
 
 class TokenFile:
-    """The callers in a file of tokens. Use it in one event loop."""
+    """The callers in a file of tokens. Use it in one event loop.
+
+    Takes a change when two looks in a row find the same content and state: what is half written at one look,
+    by an editor or a redirect, is whole or different at the next. As each process sees a change at its first
+    look, no process is settled any more when another one takes it.
+    """
 
     def __init__(self, path: Path, clock: Callable[[], float] = monotonic) -> None:
         """Read the file.
@@ -127,12 +133,28 @@ class TokenFile:
             clock: gives the time in seconds, for the quotas.
 
         Raises:
-            TokenError: the file cannot be read, or a line is wrong.
+            TokenError: the file cannot be read, a line is wrong, or there is none.
         """
         self._path = path
         self._clock = clock
-        self._stamp = self._look()
-        self._callers = {name: Caller(grant, clock) for name, grant in _read_file(path).items()}
+        self._taken: _Stamp | None = None
+        self._waiting: _Look | None = _look(path, None)
+        self._reason: str | None = None
+        self._callers: dict[str, Caller] = {}
+        self._callers = self._changes(self._waiting).callers
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the last look found the file that is in use.
+
+        If not, a token that is not valid now may be valid after some more looks.
+        """
+        return self._waiting is None and self._reason is None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the file cannot be used as it is, so that the tokens before it stay valid."""
+        return self._reason is not None
 
     def caller(self, token: str) -> Caller | None:
         """Give the owner of a token; None if it is not valid."""
@@ -145,56 +167,129 @@ class TokenFile:
         """Look at the file every `LOOK_SECONDS` until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            self.refresh()
+            await self.look()
 
-    def refresh(self) -> None:
-        """Read the file again if it has changed. A file that cannot be used is logged and changes nothing.
+    async def look(self) -> None:
+        """Look at the file once, and take a change that was there at the last look, too.
 
-        A token that is gone or has another digest is revoked. New limits hold at once.
+        A token that is gone or has another digest is then revoked, and new limits hold. A file that cannot be
+        used, or holds no token, is logged once and changes nothing. May be cancelled.
         """
-        stamp = self._look()
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
+        found = await aside(_look, self._path, self._taken)
+        if found.is_taken:
+            self._waiting = None
+        elif found != self._waiting:
+            self._waiting = found
+        else:
+            await self._take(found)
+            self._waiting = None
+
+    async def _take(self, found: "_Look") -> None:
         try:
-            grants = _read_file(self._path)
+            changes = await aside(self._changes, found)
         except TokenError as error:
-            logs.get().error("tokens kept", reason=str(error))
+            if str(error) != self._reason:  # Logged once, not at every look.
+                self._reason = str(error)
+                logs.get().error("tokens kept", reason=self._reason)
             return
-        revoked = []
-        callers = {}
+        self._taken, self._reason, self._callers = found.stamp, None, changes.callers
+        for caller, grant in changes.changed:
+            caller.grant = grant
+            caller.allowance.change(grant.quota)
+        for caller in changes.revoked:
+            caller.revoke()
+        if changes.is_any:
+            logs.get().info(
+                "tokens read", tokens=len(changes.callers), revoked=len(changes.revoked)
+            )
+
+    def _changes(self, found: "_Look") -> "_Changes":
+        """Compare a file with the callers in use. Takes a second for the largest file.
+
+        Raises:
+            TokenError: the file cannot be used; see `__init__`.
+        """
+        grants = _read_file(self._path, found)
+        changes = _Changes()
         for name, grant in grants.items():
             before = self._callers.get(name)
-            if before is not None and before.grant.digest == grant.digest:
-                before.grant = grant
-                before.allowance.change(grant.quota)
-                callers[name] = before
-            else:
-                callers[name] = Caller(grant, self._clock)
-        before_all, self._callers = self._callers, callers
-        for name, caller in before_all.items():
-            if callers.get(name) is not caller:
-                revoked.append(name)
-                caller.revoke()
-        logs.get().info("tokens read", tokens=len(callers), revoked=len(revoked))
-
-    def _look(self) -> tuple[int, int, int] | None:
-        try:
-            state = self._path.stat()
-        except OSError:
-            return None
-        return state.st_ino, state.st_size, state.st_mtime_ns
+            if before is None or before.grant.digest != grant.digest:
+                changes.callers[name] = Caller(grant, self._clock)
+                changes.added += 1
+                continue
+            changes.callers[name] = before
+            if before.grant != grant:
+                changes.changed.append((before, grant))
+        changes.revoked = [
+            caller
+            for name, caller in self._callers.items()
+            if changes.callers.get(name) is not caller
+        ]
+        return changes
 
 
-def _read_file(path: Path) -> dict[str, Grant]:
+_Stamp = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one look at the file found."""
+
+    stamp: _Stamp | None
+    """State of the file; None if it is missing."""
+    is_taken: bool = False
+    """Whether the file has the state that is in use, and was not read again."""
+    content: bytes = b""
+    problem: str | None = None
+    """Why it cannot be read; None if it can."""
+
+
+@dataclass(slots=True)
+class _Changes:
+    """How a file differs from the callers in use."""
+
+    callers: dict[str, Caller] = field(default_factory=dict)
+    """All callers from now on."""
+    added: int = 0
+    changed: list[tuple[Caller, Grant]] = field(default_factory=list)
+    revoked: list[Caller] = field(default_factory=list)
+
+    @property
+    def is_any(self) -> bool:
+        return bool(self.added or self.changed or self.revoked)
+
+
+def _look(path: Path, taken: _Stamp | None) -> _Look:
+    """Read the file, unless it has the state `taken`."""
+    stamp = None
     try:
-        content = read_regular(path, MOST_BYTES)
+        state = path.stat()
+        stamp = (state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)
+        if stamp == taken:
+            return _Look(stamp, is_taken=True)
+        return _Look(stamp, content=read_regular(path, MOST_BYTES))
     except OSError as error:
+        return _Look(stamp, problem=error.strerror)
+
+
+def _read_file(path: Path, found: _Look) -> dict[str, Grant]:
+    """Read the grants in a file.
+
+    Raises:
+        TokenError: see `TokenFile`.
+    """
+    if found.problem is not None:
         raise TokenError(
-            f"tokens: cannot read {path} ({error.strerror}): it must exist and be readable"
-        ) from error
+            f"tokens: cannot read {path} ({found.problem}): it must exist and be readable"
+        )
     try:
-        return read(content.decode().splitlines())
+        grants = read(found.content.decode().splitlines())
     except (TokenError, UnicodeDecodeError) as error:
         what = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
         raise TokenError(f"tokens: {path}: {what}") from error
+    if not grants:
+        raise TokenError(
+            f"tokens: {path} holds no token: add a line that `inkstream-server token` prints; to refuse "
+            "all callers, add one that nobody has"
+        )
+    return grants

@@ -97,19 +97,25 @@ def test_only_the_whole_token_is_valid(file: Path) -> None:
     assert tokens.caller(line.split()[1]) is None
 
 
-def test_a_changed_file_applies_from_the_next_check(file: Path) -> None:
+async def look(tokens: TokenFile, times: int = 2) -> None:
+    for _ in range(times):
+        await tokens.look()
+
+
+async def test_a_change_is_taken_when_two_looks_in_a_row_find_it(file: Path) -> None:
     first, first_line = make("a", Quota())
     replace(file, first_line)
     tokens = TokenFile(file)
     second, second_line = make("b", Quota())
     replace(file, first_line, second_line)
+    await look(tokens, 1)
     assert tokens.caller(second) is None
-    tokens.refresh()
+    await look(tokens, 1)
     assert tokens.caller(second) is not None
     assert tokens.caller(first) is not None
 
 
-def test_a_caller_that_stays_keeps_its_usage_and_gets_the_new_limits(file: Path) -> None:
+async def test_a_caller_that_stays_keeps_its_usage_and_gets_the_new_limits(file: Path) -> None:
     token, line = make("a", Quota(streams=2))
     replace(file, line)
     tokens = TokenFile(file)
@@ -117,66 +123,172 @@ def test_a_caller_that_stays_keeps_its_usage_and_gets_the_new_limits(file: Path)
     assert caller is not None
     caller.allowance.open_stream()
     replace(file, line.replace("streams=2", "streams=1 items_per_second=5"))
-    tokens.refresh()
+    await look(tokens)
     assert tokens.caller(token) is caller
     assert caller.allowance.quota == Quota(1, 5)
     assert not caller.allowance.open_stream()
 
 
+def note_revoked(tokens: TokenFile, *given: str) -> list[str]:
+    """Give a list that fills with the names of tokens that are revoked."""
+    noted: list[str] = []
+    for token in given:
+        caller = tokens.caller(token)
+        assert caller is not None
+        caller.on_revoked("stream", lambda name=caller.grant.name: noted.append(name))  # type: ignore[misc]  # mypy does not support defaults of lambdas
+    return noted
+
+
 @pytest.mark.parametrize("change", ["removed", "renewed"])
-def test_a_token_that_is_gone_or_replaced_is_revoked_once(file: Path, change: str) -> None:
+async def test_a_token_that_is_gone_or_replaced_is_revoked_once(file: Path, change: str) -> None:
     token, line = make("a", Quota())
     staying, staying_line = make("b", Quota())
     replace(file, line, staying_line)
     tokens = TokenFile(file)
-    reported: list[str] = []
-    for it in (token, staying):
-        caller = tokens.caller(it)
-        assert caller is not None
-        caller.on_revoked("stream", lambda name=caller.grant.name: reported.append(name))  # type: ignore[misc]  # mypy does not support defaults of lambdas
+    revoked = note_revoked(tokens, token, staying)
     replace(file, staying_line, *([make("a", Quota())[1]] if change == "renewed" else []))
-    tokens.refresh()
-    tokens.refresh()
-    assert reported == ["a"]
+    await look(tokens, 1)
+    assert not revoked
+    await look(tokens, 3)
+    assert revoked == ["a"]
     assert tokens.caller(token) is None
 
 
-def test_a_stream_that_ended_before_is_not_called(file: Path) -> None:
-    token, line = make("a", Quota())
+async def test_a_stream_that_ended_before_is_not_called(file: Path) -> None:
+    (token, line), (_, other) = make("a", Quota()), make("b", Quota())
     replace(file, line)
     tokens = TokenFile(file)
+    revoked = note_revoked(tokens, token)
     caller = tokens.caller(token)
     assert caller is not None
-    reported: list[int] = []
-    caller.on_revoked("stream", lambda: reported.append(1))
     caller.on_revoked("stream", None)
-    replace(file)
-    tokens.refresh()
-    assert not reported
+    replace(file, other)
+    await look(tokens)
+    assert tokens.caller(token) is None
+    assert not revoked
 
 
-@pytest.mark.parametrize("harm", ["spoiled", "gone", "no text"])
-def test_a_file_that_cannot_be_used_is_logged_once_and_changes_nothing(
+def write(file: Path, text: str) -> None:
+    """Write a file in place, as a redirect does."""
+    file.write_text(text)
+
+
+def rename(file: Path, to: Path) -> None:
+    file.rename(to)
+
+
+def remove(file: Path) -> None:
+    if file.is_dir():
+        file.rmdir()
+    else:
+        file.unlink(missing_ok=True)
+
+
+def spoil(file: Path, harm: str) -> None:
+    """Replace a file by something that cannot be used."""
+    content = file.read_bytes()
+    file.unlink()
+    if harm == "pipe":
+        os.mkfifo(file)
+    elif harm == "folder":
+        file.mkdir()
+    elif harm == "huge":
+        file.touch()
+        os.truncate(file, 10**12)
+    elif harm == "spoiled":
+        file.write_bytes(content + b"\nb sha256:123")
+    elif harm == "only comments":
+        file.write_bytes(b"# " + content)
+    elif harm != "gone":
+        file.write_bytes({"empty": b"", "no text": b"\xff\xfe"}[harm])
+
+
+@pytest.mark.parametrize(
+    "harm", ["spoiled", "gone", "no text", "empty", "only comments", "pipe", "folder", "huge"]
+)
+async def test_a_file_that_cannot_be_used_is_logged_once_and_changes_nothing(
     file: Path, harm: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     logs.configure("text", "info")
     token, line = make("a", Quota())
+    other, other_line = make("b", Quota())
     replace(file, line)
     tokens = TokenFile(file)
-    if harm == "gone":
-        file.unlink()
-    else:
-        file.write_bytes(b"\xff\xfe" if harm == "no text" else line.encode() + b"\nb sha256:123")
-    tokens.refresh()
-    tokens.refresh()
+    await look(tokens)
+    assert tokens.is_settled
+    spoil(file, harm)
+    await look(tokens, 1)
+    assert (tokens.is_settled, tokens.is_refused) == (False, False), "it may be half written"
+    await look(tokens, 6)
+    assert (tokens.is_settled, tokens.is_refused) == (False, True)
     assert tokens.caller(token) is not None
     (line_logged,) = capsys.readouterr().err.splitlines()
     assert 'event="tokens kept"' in line_logged
     assert str(file) in line_logged
     assert line.split()[1] not in line_logged
-    replace(file)
-    tokens.refresh()
-    assert tokens.caller(token) is None
+    remove(file)
+    replace(file, other_line)
+    await look(tokens)
+    assert (tokens.caller(token), tokens.is_refused) == (None, False)
+    assert tokens.caller(other) is not None
+
+
+async def test_a_file_is_settled_once_a_look_finds_what_was_read_at_the_start(file: Path) -> None:
+    replace(file, make("a", Quota())[1])
+    tokens = TokenFile(file)
+    # It may have been half written.
+    assert not tokens.is_settled
+    await look(tokens)
+    assert tokens.is_settled
+    replace(file, make("b", Quota())[1])
+    await look(tokens, 1)
+    assert not tokens.is_settled
+    await look(tokens, 1)
+    assert tokens.is_settled
+
+
+async def test_a_file_that_was_touched_or_put_back_is_not_reported(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("text", "info")
+    token, line = make("a", Quota())
+    replace(file, line)
+    tokens = TokenFile(file)
+    await look(tokens)
+    write(file, line)
+    await look(tokens)
+    aside = file.with_name("aside")
+    rename(file, aside)
+    await look(tokens, 1)
+    rename(aside, file)
+    await look(tokens)
+    assert tokens.is_settled
+    assert tokens.caller(token) is not None
+    assert capsys.readouterr().err == ""
+
+
+@given(st.data())
+async def test_no_cut_that_ends_before_the_next_look_revokes_a_token(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Editors, redirects and copies write a file in pieces; each look may see any of them."""
+    file = tmp_path_factory.getbasetemp() / "cut"
+    made = [make(f"t{number}", Quota(streams=40)) for number in range(4)]
+    whole = "".join(f"{line}\n" for _, line in made)
+    replace(file, whole)
+    tokens = TokenFile(file)
+    revoked = note_revoked(tokens, *[token for token, _ in made])
+    for _ in range(data.draw(st.integers(1, 4))):
+        write(file, whole[: data.draw(st.integers(0, len(whole)))])
+        await look(tokens, 1)
+        write(file, whole)
+        await look(tokens, data.draw(st.integers(1, 3)))
+    assert not revoked
+    assert not tokens.is_refused
+    for token, _ in made:
+        caller = tokens.caller(token)
+        assert caller is not None
+        assert caller.allowance.quota == Quota(streams=40)
 
 
 def test_a_file_that_cannot_be_used_at_the_start_is_an_error(file: Path) -> None:
@@ -184,6 +296,9 @@ def test_a_file_that_cannot_be_used_at_the_start_is_an_error(file: Path) -> None
         TokenFile(file)
     file.write_text("x")
     with pytest.raises(TokenError, match=r"tokens: .*tokens: line 1"):
+        TokenFile(file)
+    file.write_text("# nobody yet")
+    with pytest.raises(TokenError, match=r"tokens: .*holds no token: add a line that"):
         TokenFile(file)
 
 
