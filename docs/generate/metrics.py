@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from inkstream_server.metrics.clients import MOST_LABELS
 from inkstream_server.metrics.grpc_calls import GrpcMetrics
-from inkstream_server.metrics.items import Metrics, show_certificate
+from inkstream_server.metrics.items import Metrics, show_certificate, show_tokens
 from inkstream_server.process.metrics_page import PortMetrics
 from inkstream_server.server import SERVICES
 from inkstream_server.workers.metric_sums import MetricSums
@@ -40,6 +40,7 @@ def page() -> str:
     registry = CollectorRegistry()
     Metrics(registry, lambda: 0)
     show_certificate(registry, lambda: 0.0)
+    show_tokens(registry, lambda: False)
     GrpcMetrics(registry, SERVICES)
     own = sorted(registry.collect(), key=lambda metric: metric.name)
     workers = about_workers([], MetricSums())

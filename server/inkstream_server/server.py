@@ -27,7 +27,7 @@ from inkstream_server.errors import StartError, shown
 from inkstream_server.limits import machine_memory
 from inkstream_server.limits.memory_book import MemoryBook, MemoryLimits
 from inkstream_server.metrics.grpc_calls import GrpcMetrics
-from inkstream_server.metrics.items import Metrics, show_certificate
+from inkstream_server.metrics.items import Metrics, show_certificate, show_tokens
 from inkstream_server.model_store.store import Model, ModelError
 from inkstream_server.model_store.watch import ModelWatch
 from inkstream_server.pens.limits import PenLimits
@@ -299,9 +299,10 @@ class Server:
         if path is None:
             return []
         try:
-            self._tokens = TokenFile(path)
+            self._tokens = tokens = TokenFile(path)
         except TokenError as error:
             raise StartError(str(error)) from error
+        show_tokens(self.registry, lambda: tokens.is_refused)
         return [Gate(self._tokens)]
 
 

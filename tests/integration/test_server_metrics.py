@@ -55,6 +55,7 @@ def test_the_page_of_metrics_names_what_a_server_shows(server: RunningServer) ->
     written = {*re.findall(r"^\| `(\w+)` \| (?:counter|gauge|histogram)", page, re.MULTILINE)}
     elsewhere = {
         "inkstream_certificate_expiry_timestamp_seconds",
+        "inkstream_tokens_refused",
         "inkstream_worker_restarts_total",
         "inkstream_worker_streams",
     }
@@ -64,7 +65,7 @@ def test_the_page_of_metrics_names_what_a_server_shows(server: RunningServer) ->
         if name.startswith(("inkstream_", "grpc_"))
     }
     assert shown - written == set()
-    assert written - shown <= elsewhere  # With TLS, and with workers.
+    assert written - shown <= elsewhere  # With TLS, with tokens, and with workers.
 
 
 async def test_traffic_adds_no_series_except_the_labels_of_clients(

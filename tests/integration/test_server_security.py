@@ -198,7 +198,7 @@ async def test_no_token_and_no_digest_is_ever_logged(
             await status_of(service.GetModel(pb.GetModelRequest(model=given)))
     write(tokens, line, "spoiled " + line.split()[1][:-1])
     await eventually("the broken file is logged", lambda: "tokens kept" in server.stderr())
-    write(tokens)
+    write(tokens, make("another", Quota())[1])
     await eventually("the file is read again", lambda: "tokens read" in server.stderr())
     server.signal()
     await asyncio.to_thread(server.wait)

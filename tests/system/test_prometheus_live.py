@@ -27,8 +27,8 @@ from tests.system.prometheus import running_prometheus
 CLOSE = 0.02
 """Largest relative difference of rates from those that the load recorded."""
 
-ONLY_ELSEWHERE = "inkstream_certificate_expiry"
-"""A metric of servers with TLS, which has its own test."""
+ONLY_ELSEWHERE = "inkstream_certificate_expiry|inkstream_tokens_refused"
+"""Metrics of servers with TLS and with tokens, which have their own tests."""
 
 
 def always_answering(alert: str) -> str:

@@ -267,6 +267,21 @@ def show_certificate(registry: CollectorRegistry, ends: Callable[[], float]) -> 
     ).set_function(ends)
 
 
+def show_tokens(registry: CollectorRegistry, is_refused: Callable[[], bool]) -> None:
+    """Register the metric of a server with tokens.
+
+    Args:
+        registry: where to register.
+        is_refused: gives whether the file of tokens cannot be used as it is; called at each scrape.
+    """
+    Gauge(
+        "inkstream_tokens_refused",
+        "Processes that cannot use the file of tokens as it is, and keep the tokens before it. With --tokens "
+        "only.",
+        registry=registry,
+    ).set_function(is_refused)
+
+
 def count_warnings(results: Sequence[PackedResults], metrics: Metrics) -> None:
     """Count the reasons not to trust answers, and the warnings about images."""
     for entry in results:
