@@ -168,9 +168,14 @@ class AsyncClient(ClientBase[AsyncPen]):
             if self._options.when_full == "raise":
                 raise self._too_full()
             has_room = asyncio.Event()
-            while (woken := self._outbox.put_if_room(parcel, has_room.set)) is None:
-                await has_room.wait()
-                has_room.clear()
+            on_room = has_room.set
+            try:
+                while (woken := self._outbox.put_if_room(parcel, on_room)) is None:
+                    await has_room.wait()
+                    has_room.clear()
+            except BaseException:
+                self._outbox.forget(on_room)
+                raise
         if woken:
             self._connection.wake()
 

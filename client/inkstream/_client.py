@@ -211,11 +211,16 @@ class Client(ClientBase[Pen]):
             if self._options.when_full == "raise" or is_shared_loop():
                 raise self._too_full()
             has_room = threading.Event()
-            while (woken := self._outbox.put_if_room(parcel, has_room.set)) is None:
-                left = None if parcel.expires is None else parcel.expires - time.monotonic()
-                if not has_room.wait(left):
-                    raise self._no_room()
-                has_room.clear()
+            on_room = has_room.set
+            try:
+                while (woken := self._outbox.put_if_room(parcel, on_room)) is None:
+                    left = None if parcel.expires is None else parcel.expires - time.monotonic()
+                    if not has_room.wait(left):
+                        raise self._no_room()
+                    has_room.clear()
+            except BaseException:
+                self._outbox.forget(on_room)
+                raise
         if woken:
             self._wake()
 

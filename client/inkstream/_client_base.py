@@ -52,10 +52,14 @@ class ClientBase(Generic[PenT]):
             connect_timeout: seconds after which the client gives up an address that does not answer.
             packet_ms: milliseconds that a pen's points wait for others to share their message, 10 to 50.
                 When the pen lifts, they leave at once.
-            ink_buffer: points of all pens that may wait to be sent; then pens raise Overloaded. The default
-                is 40 minutes of one pen and takes 20 MB.
+            ink_buffer: points of all pens that may wait to be sent; then pens raise Overloaded. They also do
+                so when pens, their ink without a final result and the results that nobody has read hold 256
+                bytes for each of these points, but at least 1 MB. The default is 40 minutes of one pen, and
+                at most 64 MB.
             buffer: images that may wait to be sent; then `submit` and `recognize` do what `when_full` says.
-                The default takes 51 MB for uint8 images. `stream` is limited by its reader instead.
+                They also do so when these images hold 2,832 bytes for each. The default takes at most
+                186 MB: 65,536 images of `submit` as uint8, or 35,800 as floats. `stream` is limited by its
+                reader instead: two windows of images.
             when_full: "wait" waits for room in `buffer`, "raise" raises Overloaded.
             retry: when to reconnect and to send again; None for `RetryPolicy()`.
             on_state: called with a `ConnectionEvent` whenever the connection changes, in the thread of the
@@ -92,7 +96,8 @@ class ClientBase(Generic[PenT]):
             short_quiet_ms: the same pause for digits that rarely get another stroke (0 2 3 6 8 9), at most
                 `quiet_ms`; None for `quiet_ms` or, where that is None too, for the server's choice, which
                 is 250 by default.
-            interims_per_second: results per second while the pen is down, at most; 0 for none.
+            interims_per_second: results per second while the pen is down, at most; 0 for none. A later
+                result of the digit replaces one that nobody has read.
             alternatives: number of best digits in each result, 0 to 10.
             on_result: called with each result and each error; iterating the pen then yields nothing. Runs
                 in the thread of the connection, or in the event loop of an `AsyncClient`: it must not block.
@@ -103,6 +108,7 @@ class ClientBase(Generic[PenT]):
         Raises:
             InvalidRequest: an option has the wrong type or is out of range.
             TypeError: there is no such option.
+            Overloaded: the client's pens hold too much, see `ink_buffer`.
             ClientClosed: the client is closed.
         """
         opening = options.opening(timings=self._options.timings)

@@ -14,7 +14,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from inkstream._connection.channels import Channels
-from inkstream._connection.stream import StreamCall
+from inkstream._connection.stream import EXPIRY_SECONDS, StreamCall
 from inkstream._exceptions import (
     AccessPending,
     ClientClosed,
@@ -36,8 +36,6 @@ from inkstream.v1 import recognition_service_pb2 as wire
 
 _T = TypeVar("_T")
 
-_EXPIRY_SECONDS = 0.05
-"""Seconds between two checks of deadlines while there is no stream."""
 _log = logging.getLogger("inkstream")
 
 
@@ -259,7 +257,7 @@ class Connection(Inheritable):
         """Wait for something while there is no stream, and fail items whose deadline passes."""
         task = asyncio.ensure_future(work)
         try:
-            while not (await asyncio.wait({task}, timeout=_EXPIRY_SECONDS))[0]:
+            while not (await asyncio.wait({task}, timeout=EXPIRY_SECONDS))[0]:
                 self._outbox.expire(time.monotonic())
             return task.result()
         finally:

@@ -21,7 +21,7 @@ from inkstream._exceptions import (
     unreachable,
 )
 from inkstream._fork import rpc_errors
-from inkstream._images.exchange import WINDOW_UNTIL_TOLD, Exchange, Refusal
+from inkstream._images.exchange import WIDEST_WINDOW, WINDOW_UNTIL_TOLD, Exchange, Refusal
 from inkstream._images.outbox import Outbox
 from inkstream._options.client import Options
 from inkstream._pens.exchange import InkExchange
@@ -32,6 +32,8 @@ Call: TypeAlias = grpc.aio.StreamStreamCall[
     wire.StreamRecognizeRequest, wire.StreamRecognizeResponse
 ]
 
+EXPIRY_SECONDS = 0.05
+"""Seconds between two checks of deadlines while images wait and are not taken."""
 _GATHERED = 64
 """Parcels and pens that are enough for one message, so that it waits for no more."""
 
@@ -69,6 +71,7 @@ class StreamCall:
         self._on_refusals = on_refusals
         self._images = Exchange(outbox, item_retries=options.retry_policy.item_retries)
         self._pens = InkExchange(ink)
+        self._alarm: asyncio.TimerHandle | None = None
         self.draining = asyncio.Event()
         """Set when the server says that it drains: new items go to the next stream."""
         self.has_answered = False
@@ -96,7 +99,7 @@ class StreamCall:
                 f"{self.address} did not open the stream; is it an inkstream server?"
             )
         opened = response.opened
-        self._images.window = opened.window or WINDOW_UNTIL_TOLD
+        self._images.window = min(opened.window or WINDOW_UNTIL_TOLD, WIDEST_WINDOW)
         self._images.max_frames_per_message = opened.max_frames_per_message or self.window
 
     async def run(self) -> None:
@@ -125,6 +128,8 @@ class StreamCall:
             error: how the stream broke; None if it ended on purpose.
         """
         self._call.cancel()
+        if self._alarm is not None:
+            self._alarm.cancel()
         self._images.give_back(error, self._options.retry_policy.resends)
         self._pens.give_back(error, self._options.retry_policy.resends)
 
@@ -168,6 +173,7 @@ class StreamCall:
                 if draining.is_set():
                     break  # The next stream sends what waits.
                 images = self._images.next_message(time.monotonic())
+                self._watch_deadlines()
                 if images is not None:
                     self.has_carried = True
                     await call.write(images)
@@ -188,6 +194,18 @@ class StreamCall:
         except BaseException:
             call.cancel()
             raise
+
+    def _watch_deadlines(self) -> None:
+        """Fail images whose deadline passes while a write is stuck, or the window is full."""
+        if self._alarm is None:
+            loop = asyncio.get_running_loop()
+            self._alarm = loop.call_later(EXPIRY_SECONDS, self._expire)
+
+    def _expire(self) -> None:
+        self._alarm = None
+        if self._outbox:
+            self._outbox.expire(time.monotonic())
+            self._watch_deadlines()
 
     async def _gather(self) -> None:
         """Let callers add to the next message as long as every turn of the loop brings more.

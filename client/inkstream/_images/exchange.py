@@ -19,6 +19,8 @@ from inkstream.v1 import tensor_pb2
 
 WINDOW_UNTIL_TOLD = 1024
 """Frames that may be unanswered until a server has said how many."""
+WIDEST_WINDOW = 16_384
+"""Frames that may be unanswered at most, whatever a server says: 84 MB of floats."""
 
 
 @dataclass(frozen=True, slots=True)

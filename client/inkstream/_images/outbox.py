@@ -6,11 +6,13 @@ nor event loops.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Protocol
 
 from inkstream._exceptions import DeadlineExceeded, InkstreamError
@@ -38,6 +40,12 @@ class Waiter(Protocol):
         """Take an error for `count` positions from `position` on."""
 
 
+FRAME_ROOM = 2_832
+"""Bytes that may wait for each image of `buffer`: one of a byte a pixel by `submit`, with its future."""
+_PARCEL_BYTES = FRAME_ROOM - 784
+"""Most bytes of a parcel with its waiter, less its pixels: 2,006 measured for a future."""
+
+
 @dataclass(slots=True, eq=False)
 class Parcel:
     """Frames of one kind with one waiter."""
@@ -53,6 +61,11 @@ class Parcel:
     """How many streams broke while they carried it."""
     refusals: int = field(default=0, kw_only=True)
     """How often a server refused it for now."""
+
+    @property
+    def held(self) -> int:
+        """Bytes that it holds, at most."""
+        return _PARCEL_BYTES + self.frame_bytes * self.count
 
     def is_expired(self, now: float) -> bool:
         """Whether the deadline has passed."""
@@ -79,14 +92,21 @@ class Outbox(Inheritable):
     """Parcels that wait to be sent. Any thread may put; only the loop of the connection takes."""
 
     def __init__(self, most_frames: int) -> None:
-        """Start empty; `put_if_room` lets at most `most_frames` frames wait."""
+        """Start empty; `put_if_room` lets `most_frames` frames wait, or FRAME_ROOM bytes for each of them."""
         super().__init__()
         self._most_frames = most_frames
         self._lock = threading.Lock()
         self._parcels: deque[Parcel] = deque()
         self._frames = 0
-        self._on_room: deque[Callable[[], None]] = deque()
+        self._bytes = 0
+        self._held_frames = 0
+        self._held_bytes = 0
+        self._on_room: dict[Callable[[], None], None] = {}
         self._is_asleep = True
+        self._expires = math.inf
+        """Nothing that waits expires before."""
+        self._looks_again = -math.inf
+        self._most_bytes_unswept = most_frames * FRAME_ROOM
 
     def __len__(self) -> int:
         return len(self._parcels)
@@ -99,30 +119,55 @@ class Outbox(Inheritable):
         """
         with self._lock:
             self.require_open()
+            if self._bytes > self._most_bytes_unswept:
+                # While a write is stuck, nothing else drops what readers have abandoned.
+                self._replace(it for it in self._parcels if not it.waiter.is_abandoned)
+                self._most_bytes_unswept = max(self._most_frames * FRAME_ROOM, 2 * self._bytes)
             return self._append(parcel)
 
     def put_if_room(self, parcel: Parcel, on_room: Callable[[], None] | None) -> bool | None:
         """Append a parcel as `put` does; returns None, and takes nothing, if too much waits already.
 
-        `on_room` is then called once, in the taker's thread, as soon as there is room to try again. A parcel
-        larger than the whole buffer is taken when nothing else waits.
+        `on_room` is then called once, in the taker's thread, as soon as there is room to try again; a caller
+        that gives up hands it to `forget`. A parcel larger than the whole buffer is taken when nothing else
+        waits.
         """
         with self._lock:
             self.require_open()
-            if self._frames and self._frames + parcel.count > self._most_frames:
+            if not self._has_room(parcel):
                 if on_room is not None:
-                    self._on_room.append(on_room)
+                    self._on_room[on_room] = None
                 return None
             return self._append(parcel)
 
-    def put_back(self, parcels: Iterable[Parcel]) -> None:
+    def forget(self, on_room: Callable[[], None]) -> None:
+        """The caller waits for room no more. If it was called and gave up all the same, calls the next."""
+        with self._lock:
+            if on_room in self._on_room:
+                del self._on_room[on_room]
+                return
+            calls = self._room_made()
+        for call in calls:
+            call()
+
+    def hold(self, parcels: Iterable[Parcel]) -> None:
+        """Count parcels that the server refused for now, and that come back by `put_back`, as waiting."""
+        with self._lock:
+            for parcel in parcels:
+                self._held_frames += parcel.count
+                self._held_bytes += parcel.held
+
+    def put_back(self, parcels: Iterable[Parcel], *, were_held: bool = False) -> None:
         """Put parcels that were taken back to the front. The caller wakes the taker.
 
         They need no room and an open client: they were accepted before.
         """
+        parcels = [*parcels]
         with self._lock:
-            self._parcels.extendleft(reversed([*parcels]))
-            self._frames = sum(parcel.count for parcel in self._parcels)
+            if were_held:
+                self._held_frames -= sum(parcel.count for parcel in parcels)
+                self._held_bytes -= sum(parcel.held for parcel in parcels)
+            self._replace((*parcels, *self._parcels))
 
     def take(self, room: int, now: float) -> list[Parcel]:
         """Take parcels of one kind of frame, at most `room` frames, in order.
@@ -136,7 +181,7 @@ class Outbox(Inheritable):
             parcels = self._parcels
             while parcels and room:
                 parcel = parcels[0]
-                count = parcel.count
+                count, size = parcel.count, parcel.held
                 if parcel.waiter.is_abandoned:
                     parcels.popleft()
                 elif parcel.is_expired(now):
@@ -146,23 +191,30 @@ class Outbox(Inheritable):
                 elif count > room:
                     taken.append(parcel.part(0, room))
                     parcels[0] = parcel.part(room, count - room)
+                    size -= parcels[0].held
                     count, room = room, 0
                 else:
                     taken.append(parcels.popleft())
                     room -= count
                 self._frames -= count
+                self._bytes -= size
             self._is_asleep = not parcels and not taken
             calls = self._room_made()
         _finish(expired, _expired(), calls)
         return taken
 
     def expire(self, now: float) -> None:
-        """Fail expired parcels and drop abandoned ones, while there is no stream."""
+        """Fail expired parcels and drop abandoned ones, while no stream takes them.
+
+        Cheap to call often: it looks at them when one may have expired, and once a second.
+        """
         with self._lock:
+            if now < min(self._expires, self._looks_again):
+                return
+            self._looks_again = now + 1.0
             waiting = [it for it in self._parcels if not it.waiter.is_abandoned]
             expired = [it for it in waiting if it.is_expired(now)]
-            self._parcels = deque(it for it in waiting if not it.is_expired(now))
-            self._frames = sum(it.count for it in self._parcels)
+            self._replace(it for it in waiting if not it.is_expired(now))
             calls = self._room_made()
         _finish(expired, _expired(), calls)
 
@@ -176,7 +228,7 @@ class Outbox(Inheritable):
         """Refuse parcels from now on."""
         with self._lock:
             self.is_closed = True
-            calls, self._on_room = self._on_room, deque()
+            calls, self._on_room = self._on_room, {}
         for call in calls:
             call()
 
@@ -189,21 +241,45 @@ class Outbox(Inheritable):
         """Fail everything that waits; the next `put` asks to wake the taker."""
         with self._lock:
             parcels, self._parcels = self._parcels, deque()
-            self._frames = 0
+            self._replace(())
             self._is_asleep = True
             calls = self._room_made()
         _finish(parcels, error, calls)
 
     def _append(self, parcel: Parcel) -> bool:
-        self._frames += parcel.count
+        self._count(parcel)
         self._parcels.append(parcel)
         was_asleep, self._is_asleep = self._is_asleep, False
         return was_asleep
 
+    def _replace(self, parcels: Iterable[Parcel]) -> None:
+        """Have these wait and no others."""
+        self._parcels = deque(parcels)
+        self._frames = self._bytes = 0
+        self._expires = math.inf
+        for parcel in self._parcels:
+            self._count(parcel)
+
+    def _count(self, parcel: Parcel) -> None:
+        self._frames += parcel.count
+        self._bytes += parcel.held
+        if parcel.expires is not None and parcel.expires < self._expires:
+            self._expires = parcel.expires
+
+    def _has_room(self, parcel: Parcel) -> bool:
+        frames, size = self._frames + self._held_frames, self._bytes + self._held_bytes
+        most = self._most_frames
+        return not frames or (
+            frames + parcel.count <= most and size + parcel.held <= most * FRAME_ROOM
+        )
+
     def _room_made(self) -> list[Callable[[], None]]:
-        """The callbacks of as many callers as there is room for; the others come later."""
-        room = self._most_frames - self._frames
-        return [self._on_room.popleft() for _ in range(min(room, len(self._on_room)))]
+        """Take out the callbacks of as many callers as there is room for; the others come later."""
+        room = self._most_frames - self._frames - self._held_frames
+        calls = [*islice(self._on_room, max(0, room))]
+        for call in calls:
+            del self._on_room[call]
+        return calls
 
 
 def _finish(

@@ -45,15 +45,16 @@ class RefusedImages:
             number = next(self._numbers)
             alarm = asyncio.get_running_loop().call_later(delay, self._release, number)
             self._held[number] = (alarm, parcels)
+            self._outbox.hold(parcels)
 
     def release_all(self) -> None:
         """Put all images back now."""
         for alarm, parcels in self._held.values():
             alarm.cancel()
-            self._outbox.put_back(parcels)
+            self._outbox.put_back(parcels, were_held=True)
         self._held.clear()
 
     def _release(self, number: int) -> None:
         _, parcels = self._held.pop(number)
-        self._outbox.put_back(parcels)
+        self._outbox.put_back(parcels, were_held=True)
         self._wake()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -15,6 +14,7 @@ from inkstream._exceptions import ClientClosed, InkstreamError
 from inkstream._options.pen import OnResult
 from inkstream._pens.outbox import InkOutbox
 from inkstream._pens.point_coder import Columns, StrokeCoder
+from inkstream._pens.reader import Inbox
 from inkstream._results.glyphs import GlyphResult
 from inkstream.ink import InvalidInk
 from inkstream.ink._ink import table_of
@@ -49,7 +49,7 @@ class PenBase:
         self._shift_ms: int | None = None
         self._strokes = 0
         self._has_ink = False
-        self._inbox: deque[GlyphResult | InkstreamError] = deque()
+        self._inbox = Inbox(outbox.room)
         self._writer: object = None
 
     @property
@@ -79,7 +79,7 @@ class PenBase:
         Raises:
             InvalidInk: a number is not finite or too large, the tip is down already, or there are more
                 points than `ink_buffer`.
-            Overloaded: too many points wait to be sent.
+            Overloaded: too many points wait to be sent, or pens hold too much, see `ink_buffer`.
             ClientClosed: the pen or its client was closed.
         """
         coder = self._new_coder(t, has_pressure=pressure is not None)
@@ -161,7 +161,7 @@ class PenBase:
             self.up()
         if self._has_ink:
             self._has_ink = False
-            self._put(ink_pb2.InkEvent(pen=self.number, glyph_end={}))
+            self._put(self._outbox.end_glyph)
 
     def erase(self, stroke: int) -> None:
         """Remove a stroke: its digit is recognised again without it.
@@ -171,6 +171,7 @@ class PenBase:
 
         Raises:
             InvalidInk: there is no such stroke.
+            Overloaded: its digit has a final result, and pens hold too much, see `ink_buffer`.
             ClientClosed: the pen or its client was closed.
         """
         self._require_open()
@@ -182,10 +183,10 @@ class PenBase:
         if stroke == self._strokes:
             # If it is being drawn, the rest of it does not count.
             self._coder = None
-        self._put(ink_pb2.InkEvent(pen=self.number, stroke_remove={"stroke": stroke}))
+        self._put(self._outbox.erase, stroke)
 
     def clear(self) -> None:
-        """Remove all ink without a final result; it gets none.
+        """Remove all ink without a final result; it gets none. What of it waits to be sent is not sent.
 
         Raises:
             ClientClosed: the pen or its client was closed.
@@ -193,7 +194,7 @@ class PenBase:
         self._require_open()
         self._coder = None
         self._has_ink = False
-        self._put(ink_pb2.InkEvent(pen=self.number, clear={}))
+        self._put(self._outbox.clear)
 
     def close(self) -> None:
         """Write no more: an open digit gets its final result. Does not wait; may be called again.
@@ -210,7 +211,7 @@ class PenBase:
     def deliver(self, item: GlyphResult | InkstreamError) -> None:
         """For the connection: a result arrives, or the error of something that gets none."""
         if self._on_result is None:
-            self._inbox.append(item)
+            self._inbox.put(item)
         else:
             try:
                 self._on_result(item)
@@ -269,9 +270,10 @@ class PenBase:
             if wakes:
                 self._wake()
 
-    def _put(self, event: ink_pb2.InkEvent) -> None:
+    def _put(self, method: Callable[..., bool], *arguments: int) -> None:
+        """Write something but points by a method of the outbox."""
         self._writer = self._current()
-        if self._outbox.put(self._journal, event):
+        if method(self._journal, *arguments):
             self._wake()
         self.recheck()
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from inkstream._exceptions import InkstreamError, ProtocolError
 from inkstream._pens.journal import PenJournal
 from inkstream._pens.outbox import InkOutbox
-from inkstream._pens.written import Run
+from inkstream._pens.written import pack
 from inkstream.v1 import recognition_service_pb2 as wire
 
 
@@ -31,22 +31,17 @@ class InkExchange:
             at_once: pack what waits even if it is not due.
         """
         message = wire.StreamRecognizeRequest()
-        events = message.ink.events
-        for journal, taken in self._outbox.take(self._pens, at_once=at_once):
+        ink = message.ink
+        for journal, is_new, taken in self._outbox.take(at_once=at_once):
             if taken:
                 self._pens[journal.number] = journal
                 self._highest = max(self._highest, journal.number)
+            if is_new:
+                journal.opening.pack(ink, journal.number)
             for each in taken:
-                if isinstance(each, Run):
-                    points = events.add(pen=journal.number).points
-                    points.dx.extend(each.dx)
-                    points.dy.extend(each.dy)
-                    points.dt_ms.extend(each.dt_ms)
-                    points.pressure.extend(each.pressure)
-                else:
-                    events.append(each)
+                pack(ink, journal.number, each)
             self._settle(journal)
-        return message if events else None
+        return message if ink.events else None
 
     def receive(self, response: wire.StreamRecognizeResponse) -> None:
         """Hand what a message says about pens to their readers.

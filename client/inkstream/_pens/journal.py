@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from inkstream._exceptions import InkstreamError, RetryableError, from_item_error
+from inkstream._pens.opening import Opening
+from inkstream._pens.reader import Reader
 from inkstream._pens.written import (
+    ACT_BYTES,
+    CLEAR,
+    CLOSE,
+    GLYPH_END,
+    Act,
     OpenGlyph,
-    Run,
     SentStroke,
     Waiting,
-    joined,
+    bytes_of,
     kind_of,
     stroke_begun,
     stroke_removed,
@@ -26,20 +31,8 @@ from inkstream._results.glyphs import GlyphResult
 from inkstream.ink import InvalidInk
 from inkstream.v1 import error_pb2, ink_pb2
 
-QUIET_MS = 600
-"""A server's quiet time where a pen chose none; used only to judge the answers of a server that stops."""
 _REMEMBERED = 8
 """Cleared digits whose late answers are recognised; a pen has one open digit at a time."""
-
-
-class Reader(Protocol):
-    """Receives a pen's results. Called in the thread of the connection; may not raise or block."""
-
-    def deliver(self, item: GlyphResult | InkstreamError) -> None:
-        """Take an answer to one digit, or an error: part of the pen's ink, or all of it, gets no answer."""
-
-    def recheck(self) -> None:
-        """Check again whether an answer is still to come."""
 
 
 @dataclass(slots=True, eq=False)
@@ -50,7 +43,7 @@ class PenJournal:
     """
 
     number: int
-    opening: ink_pb2.PenOpen
+    opening: Opening
     """What opens the pen on a stream."""
     reader: Reader
     waiting: list[Waiting] = field(default_factory=list)
@@ -60,11 +53,13 @@ class PenJournal:
     erased: dict[int, int] = field(default_factory=dict)
     """Erased strokes whose digit still gets its final answer, each with the digit's number or a lower one;
     0 where no answer has named the digit yet."""
-    erasures: set[int] = field(default_factory=set)
-    """Strokes without a final answer whose erasure waits to be sent."""
+    erasures: dict[int, bool] = field(default_factory=dict)
+    """Strokes whose erasure waits to be sent, each with whether it had no final answer."""
     stroke: int = 0
     """The stroke that is open; 0 for none, or for one that the server has given up."""
     is_closed: bool = False
+    is_open: bool = False
+    """Whether the pen is open on the stream, which may then hold ink of it."""
     is_timed: bool = False
     """Whether the writer gives the times of strokes, on a clock of its own."""
     is_cut: bool = False
@@ -76,6 +71,8 @@ class PenJournal:
     """Digits that the pen had on earlier streams."""
     glyphs_seen: int = 0
     """The greatest number of a digit so far."""
+    held: int = 0
+    """Bytes of ink that it holds, at most."""
     _at: int = 0
     """The last stroke whose beginning has left; 0 for none on this stream."""
 
@@ -84,9 +81,15 @@ class PenJournal:
         """Whether a final answer is due."""
         return bool(self.unanswered or self.erased)
 
-    def open(self) -> ink_pb2.InkEvent:
-        """Begin a stream, which numbers the pen's digits from 1; returns the event that opens the pen."""
+    def weigh(self) -> int:
+        """Bytes of ink that it holds, at most. Looks at everything; `held` is the same."""
+        waiting = sum(map(bytes_of, self.waiting)) + ACT_BYTES * len(self.erased)
+        return waiting + sum(stroke.held_bytes for stroke in self.unanswered.values())
+
+    def open(self) -> None:
+        """Begin a stream, which numbers the pen's digits from 1."""
         self.is_cut = False
+        self.is_open = True
         self.glyphs = {
             number: glyph
             for number, glyph in self.glyphs.items()
@@ -94,19 +97,19 @@ class PenJournal:
         }
         # Answers come in order, so what is still open is what comes next.
         self.glyphs_before = min(self.glyphs, default=self.glyphs_seen + 1) - 1
-        return ink_pb2.InkEvent(pen=self.number, open=self.opening)
 
     def sent(self, event: Waiting) -> None:
         """Something leaves: keep what another stream would need."""
         kind = kind_of(event)
+        self.held -= bytes_of(event)
         if kind == "stroke_begin":
             self._at = stroke_begun(event)
         if kind == "stroke_remove":
-            self.erasures.discard(stroke_removed(event))
+            self.erasures.pop(stroke_removed(event), None)
         elif kind == "glyph_end":
             self._end_glyph_before(self._at + 1)
         elif kind in ("stroke_begin", "points", "stroke_end") and self._at in self.unanswered:
-            self.unanswered[self._at].sent.append(event)
+            self.held += self.unanswered[self._at].keep(event)
 
     def answered(
         self, answer: ink_pb2.GlyphResult, now: float, *, is_leaving: bool
@@ -122,12 +125,10 @@ class PenJournal:
             the result.
         """
         if self.is_cut:
-            return (
-                None,
-                (),
-            )  # The next stream answers in order; this would come before the cut digit.
+            # The next stream answers in order; this would come before the cut digit.
+            return None, ()
         result = GlyphResult.from_wire(
-            answer, glyphs_before=self.glyphs_before, timed=self.opening.answers.timings
+            answer, glyphs_before=self.glyphs_before, timed=self.opening.is_timed
         )
         self._place(result.glyph, result.strokes)
         glyph = self.glyphs.get(result.glyph)
@@ -179,27 +180,50 @@ class PenJournal:
     def settle(self, strokes: Iterable[int]) -> None:
         """These strokes are answered, or will never be; if one is open, it is over."""
         for number in strokes:
-            self.erased.pop(number, None)
-            if (stroke := self.unanswered.pop(number, None)) and stroke.ends_glyph:
-                self._end_glyph_before(number)
+            if self.erased.pop(number, None) is not None:
+                self.held -= ACT_BYTES
+            if (stroke := self.unanswered.pop(number, None)) is not None:
+                self.held -= stroke.held_bytes
+                if stroke.ends_glyph:
+                    self._end_glyph_before(number)
             if number == self.stroke:
                 self.stroke = 0
 
-    def erase(self, strokes: Iterable[int]) -> None:
-        """The writer takes strokes back; an event that waits says so to the server."""
-        gone = [stroke for stroke in strokes if stroke in self.unanswered]
-        owners = {stroke: self._owner(stroke) for stroke in gone}
-        self.erasures.update(gone)
-        self.settle(gone)
-        self.erased.update(owners)
-        for glyph in self.glyphs.values():
-            if not glyph.strokes.isdisjoint(gone):
-                # Its next answer is news, even if it looks like an earlier one.
-                glyph.settled = ()
+    def wait(self, act: Act) -> bool:
+        """Something but points waits to be sent; returns whether it makes a difference to the server.
+
+        A stream that has not carried the pen knows nothing that could end or be taken back.
+        """
+        is_known = self.is_open or bool(self.waiting)
+        if is_known:
+            self.waiting.append(act)
+            self.held += bytes_of(act)
+        return is_known
+
+    def erase(self, stroke: int) -> bool:
+        """The writer takes a stroke back; returns whether the server has to be told."""
+        if stroke in self.erasures:
+            return False  # It will be.
+        is_unanswered = stroke in self.unanswered
+        if is_unanswered:
+            owner = self._owner(stroke)
+            self.settle([stroke])
+            self.erased[stroke] = owner
+            self.held += ACT_BYTES
+            for glyph in self.glyphs.values():
+                if stroke in glyph.strokes:
+                    # Its next answer is news, even if it looks like an earlier one.
+                    glyph.settled = ()
+        is_told = self.wait(Act("stroke_remove", stroke))
+        if is_told:
+            self.erasures[stroke] = is_unanswered
+        return is_told
 
     def clear(self) -> None:
-        """The writer takes everything back."""
+        """The writer takes everything back, so whatever waits need not be sent any more."""
         self.settle([*self.unanswered, *self.erased])
+        self.waiting = [CLEAR] if self.is_open else []
+        self.erasures.clear()
         # Answers under way may still name these digits, but none that is much older.
         while len(self.glyphs) > _REMEMBERED:
             del self.glyphs[next(iter(self.glyphs))]
@@ -226,18 +250,17 @@ class PenJournal:
             owner = owners.get(number, 0)
             if 0 < before < owner:
                 # The server that is gone saw a pause, or a gap, that the next one may not see.
-                again.append(ink_pb2.InkEvent(pen=self.number, glyph_end={}))
+                again.append(GLYPH_END)
             before = owner
-            again += joined(stroke.sent)
+            again += stroke.sent
             if stroke.ends_glyph:
-                again.append(ink_pb2.InkEvent(pen=self.number, glyph_end={}))
+                again.append(GLYPH_END)
             stroke.is_resent |= bool(stroke.sent)
             stroke.sent = []
             stroke.ends_glyph = False
-        if self.is_closed and not any(kind_of(event) == "close" for event in waiting):
-            waiting.append(ink_pb2.InkEvent(pen=self.number, close={}))
-        self.waiting = whole_strokes(again + waiting)
-        self._at = 0
+        if self.is_closed and CLOSE not in waiting:
+            waiting.append(CLOSE)
+        self._leave(again + waiting)
         for glyph in self.glyphs.values():
             glyph.is_resent = True
 
@@ -250,33 +273,10 @@ class PenJournal:
         lost = [stroke for stroke in self.unanswered if stroke not in kept]
         if self.stroke in lost:
             self.stroke = 0
-        self.waiting = whole_strokes(self.waiting)
         self._keep_erased(self.waiting)
+        self._leave(self.waiting)
         self.glyphs.clear()
-        self._at = 0
         return lost
-
-    def date(self) -> None:
-        """Add the times at which waiting strokes were written, unless the writer gives its own.
-
-        They will arrive together, so the server's clock cannot show the pauses between them.
-        """
-        if self.is_timed or sum(1 for event in self.waiting if stroke_begun(event)) < 2:
-            return
-        stroke: SentStroke | None = None
-        runs: list[Run] = []
-        for event in self.waiting:
-            if isinstance(event, Run):
-                runs.append(event)
-            elif (kind := event.WhichOneof("event")) == "stroke_begin":
-                stroke, runs = self.unanswered.get(event.stroke_begin.stroke), []
-                if stroke is not None:
-                    event.stroke_begin.time_ms = max(1, round(stroke.began * 1000))
-            elif kind == "stroke_end" and runs and stroke is not None:
-                seconds = (stroke.lifted or stroke.began) - stroke.began
-                for run in runs:
-                    run.dt_ms = [0] * len(run.dx)
-                runs[-1].dt_ms[-1] = round(seconds * 1000)
 
     def _place(self, glyph: int, strokes: Iterable[int]) -> None:
         """The server says which strokes a digit holds."""
@@ -303,8 +303,7 @@ class PenJournal:
             return False  # The next stroke began another digit.
         if stroke.lifted is None or not stroke.sent or kind_of(stroke.sent[-1]) != "stroke_end":
             return True
-        quiet_seconds = (self.opening.quiet_ms or QUIET_MS) / 1000
-        return not self.is_closed and now - stroke.lifted < quiet_seconds
+        return not self.is_closed and now - stroke.lifted < self.opening.quiet_seconds
 
     def _owner(self, stroke: int) -> int:
         """The digit that a stroke without a final answer belongs to, as in `erased`."""
@@ -321,6 +320,14 @@ class PenJournal:
         if before := max((it for it in self.unanswered if it < number), default=0):
             self.unanswered[before].ends_glyph = True
 
+    def _leave(self, waiting: list[Waiting]) -> None:
+        """The stream is gone: the next one gets what it can use of this."""
+        self.waiting = whole_strokes(waiting)
+        removed = {stroke_removed(event) for event in self.waiting}
+        self.erasures = {stroke: it for stroke, it in self.erasures.items() if stroke in removed}
+        self.is_open = False
+        self._at = 0
+
     def _keep_erased(self, waiting: list[Waiting]) -> None:
         """The stream is gone: the next one hears of an erased stroke only if that waits."""
         begun = {stroke_begun(event) for event in waiting}
@@ -333,12 +340,9 @@ class PenJournal:
         kept: list[Waiting] = []
         for event in self.waiting:
             kind = kind_of(event)
-            if kind == "stroke_begin":
-                is_torn = False
-            elif is_torn and kind in ("points", "stroke_end"):
-                continue
-            elif (stroke := stroke_removed(event)) in self.erasures and stroke not in begun:
-                self.erasures.discard(stroke)
-                continue
-            kept.append(event)
+            removed = stroke_removed(event)
+            is_torn &= kind != "stroke_begin"
+            is_lost = removed not in begun and self.erasures.get(removed, False)
+            if not is_lost and not (is_torn and kind in ("points", "stroke_end")):
+                kept.append(event)
         return kept

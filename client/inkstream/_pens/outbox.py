@@ -7,17 +7,34 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
 
-from inkstream._exceptions import InkstreamError, Overloaded
+from inkstream._exceptions import InkstreamError
 from inkstream._fork import Inheritable
-from inkstream._pens.journal import PenJournal, Reader
+from inkstream._pens.journal import PenJournal
+from inkstream._pens.opening import Openings
 from inkstream._pens.point_coder import Columns
-from inkstream._pens.written import Run, SentStroke, Waiting, points_in, whole_strokes
+from inkstream._pens.reader import Reader
+from inkstream._pens.room import PEN_BYTES, InkRoom
+from inkstream._pens.wakeups import Wakeups
+from inkstream._pens.written import (
+    ACT_BYTES,
+    CLOSE,
+    GLYPH_END,
+    STROKE_END,
+    SentStroke,
+    Waiting,
+    begun,
+    bytes_more,
+    cut,
+    date,
+    extend,
+    points_in,
+    whole_strokes,
+)
 from inkstream._results.glyphs import GlyphResult
-from inkstream.ink import InvalidInk
 from inkstream.v1 import error_pb2, ink_pb2
 
 MOST_POINTS = 8192
@@ -34,23 +51,8 @@ class InkOutbox(Inheritable):
     `answered` and `refused` note it and return what the reader gets; once the reader has it, `settle` drops
     the strokes that it settles. A reader that finds nothing pending has therefore received everything.
 
-    **Two wake-ups.** To wake the taker from another thread costs a system call, so a thread that adds wakes
-    it only if it would sleep too long, and once a sleep. `_due` is when the taker must take: never after all
-    was taken, `packet_seconds` after the first point, at once after something urgent. The taker calls `take`
-    until that gives nothing, then `seconds_left`, then sleeps at most that long. These hold under the lock:
-
-    1. While something waits, `_due` is a number, and it never rises before all that waits is taken.
-    2. Only `seconds_left` and `fail` set a flag, only a method that returns True clears them. So a cleared
-       flag means that a wake-up is under way, or that the taker sleeps no longer than until `_due`: either
-       way it takes what is added now in time.
-    3. `_wakes_for_any` is set while the taker sleeps without a limit: whatever is added first wakes it.
-    4. `_wakes_for_urgent` is set while it sleeps, with or without a limit. A point that is added to others
-       wakes nobody, since the limit is their `_due`; what is urgent must leave before it, and wakes.
-    5. A wake-up clears both flags: whatever is added until the taker sleeps again needs no second one.
-    6. The taker's own thread makes ink due without a wake-up (`requeue_unanswered`): it looks at
-       `seconds_left` before it sleeps.
-
-    A flag that is set although the taker is awake costs one needless wake-up and loses nothing.
+    **Bytes.** `room` counts what all pens hold. When it is full, more ink is refused, but nothing that ends
+    ink or takes it back.
     """
 
     def __init__(
@@ -68,19 +70,15 @@ class InkOutbox(Inheritable):
             clock: seconds that only go forward.
         """
         super().__init__()
-        self._packet = packet_seconds
-        self._most_points = most_points
         self._clock = clock
+        self.room = InkRoom(most_points)
+        """What pens hold, in bytes."""
+        self._openings = Openings()
         self._numbers = count(1)
         self._lock = threading.Lock()
         self._open: dict[int, PenJournal] = {}
         self._ready: dict[PenJournal, None] = {}
-        self._points = 0
-        self._due: float | None = None
-        self._wakes_for_any = True
-        """Whether the taker sleeps until it is woken."""
-        self._wakes_for_urgent = True
-        """Whether the taker sleeps, at most until the ink is due."""
+        self._wakeups = Wakeups(packet_seconds, clock)
 
     def __len__(self) -> int:
         """Pens that have something to send."""
@@ -91,10 +89,14 @@ class InkOutbox(Inheritable):
 
         Raises:
             ClientClosed: the outbox was closed.
+            Overloaded: pens hold too much already.
         """
         with self._lock:
             self.require_open()
-            journal = PenJournal(next(self._numbers), opening, reader)
+            self.room.require(PEN_BYTES + opening.ByteSize())
+            kept, more = self._openings.use(opening)
+            self.room.pens += PEN_BYTES + more
+            journal = PenJournal(next(self._numbers), kept, reader)
             self._open[journal.number] = journal
         return journal
 
@@ -106,55 +108,68 @@ class InkOutbox(Inheritable):
             InvalidInk: these are more points than may wait at all.
             Overloaded: too many points wait already.
         """
-        begin = {"stroke": stroke, "time_ms": time_ms}
-        event = ink_pb2.InkEvent(pen=journal.number, stroke_begin=begin)
+        events, size = begun(stroke, time_ms, first)
+        points = len(first[0])
         with self._lock:
-            self._require_room(len(first[0]))
+            self.require_open()
+            self.room.require(size, points)
             journal.unanswered[stroke] = SentStroke(self._clock())
             journal.stroke = stroke
             journal.is_timed = journal.is_timed or bool(time_ms or first[2])
-            journal.waiting += (event, Run(first))
-            self._points += len(first[0])
+            journal.waiting += events
+            self._hold(journal, size, points)
             return self._added(journal, is_urgent=False)
 
     def add(self, journal: PenJournal, columns: Columns) -> bool:
         """Append points to the open stroke; drops them if that is over. Otherwise as `begin`."""
+        points = len(columns[0])
         with self._lock:
             if not journal.stroke:
                 return False
-            self._require_room(len(columns[0]))
-            waiting = journal.waiting
-            if waiting and isinstance(last := waiting[-1], Run):
-                last.extend(columns)
-            else:
-                waiting.append(Run(columns))
-            self._points += len(columns[0])
+            self.require_open()
+            size = bytes_more(journal.waiting, points)
+            self.room.require(size, points)
+            extend(journal.waiting, columns)
+            self._hold(journal, size, points)
             return self._added(journal, is_urgent=False)
 
-    def put(self, journal: PenJournal, event: ink_pb2.InkEvent) -> bool:
-        """Append anything else, which leaves at once; returns whether the caller must wake the taker.
+    def end_glyph(self, journal: PenJournal) -> bool:
+        """End the digit, at once; returns whether the caller must wake the taker.
 
-        Never refused for want of room, so that a stroke or digit can always be ended. Cleared ink needs no
-        answer any more; a digit that loses a stroke still gets one.
-
-        Args:
-            journal: the pen.
-            event: what it did.
+        Never refused for want of room, and nor is the end of a stroke.
 
         Raises:
             ClientClosed: the outbox was closed.
         """
         with self._lock:
             self.require_open()
-            if event.HasField("stroke_remove"):
-                journal.erase([event.stroke_remove.stroke])
-            elif event.HasField("clear"):
-                journal.clear()
-            journal.waiting.append(event)
-            return self._added(journal, is_urgent=True)
+            return journal.wait(GLYPH_END) and self._added(journal, is_urgent=True)
+
+    def erase(self, journal: PenJournal, stroke: int) -> bool:
+        """Take a stroke back, otherwise as `end_glyph`. A digit that loses a stroke still gets an answer.
+
+        Raises:
+            ClientClosed: the outbox was closed.
+            Overloaded: there is no room for an erasure that only an error can follow.
+        """
+        with self._lock:
+            self.require_open()
+            if stroke not in journal.unanswered and stroke not in journal.erasures:
+                self.room.require(ACT_BYTES)
+            before = journal.held
+            is_told = journal.erase(stroke)
+            self.room.ink += journal.held - before
+            return is_told and self._added(journal, is_urgent=True)
+
+    def clear(self, journal: PenJournal) -> bool:
+        """Take all ink back, otherwise as `end_glyph`. It needs no answer, so what waits is dropped."""
+        with self._changing(journal):
+            self.require_open()
+            journal.clear()
+            return bool(journal.waiting) and self._added(journal, is_urgent=True)
 
     def end_stroke(self, journal: PenJournal) -> bool:
-        """End the open stroke, if it is not over; otherwise as `put`."""
+        """End the open stroke, if it is not over; otherwise as `end_glyph`."""
         with self._lock:
             if not journal.stroke:
                 return False
@@ -162,61 +177,49 @@ class InkOutbox(Inheritable):
             if (stroke := journal.unanswered.get(journal.stroke)) is not None:
                 stroke.lifted = self._clock()
             journal.stroke = 0
-            journal.waiting.append(ink_pb2.InkEvent(pen=journal.number, stroke_end={}))
-            return self._added(journal, is_urgent=True)
+            return journal.wait(STROKE_END) and self._added(journal, is_urgent=True)
 
     def close_pen(self, journal: PenJournal) -> bool:
         """End a pen; returns whether the caller must wake the taker. Nothing of the pen may follow."""
         with self._lock:
             journal.is_closed = True
             journal.stroke = 0
-            self._open.pop(journal.number, None)
-            if self.is_closed:
-                return False
-            journal.waiting.append(ink_pb2.InkEvent(pen=journal.number, close={}))
-            return self._added(journal, is_urgent=True)
+            if not self.is_closed and journal.wait(CLOSE):
+                return self._added(journal, is_urgent=True)
+            self._forget_if_done(journal)
+        return False
 
-    def take(
-        self, opened: Container[int], *, at_once: bool = False
-    ) -> list[tuple[PenJournal, list[Waiting]]]:
-        """Take what is due, pen by pen; nothing if none is.
+    def take(self, *, at_once: bool = False) -> list[tuple[PenJournal, bool, list[Waiting]]]:
+        """Take what is due, or with `at_once` all that waits.
 
-        Args:
-            opened: pens that are open on the stream; others are opened first.
-            at_once: take it even if it is not due.
+        Returns: each pen, whether it has to be opened first, and its events.
         """
-        taken: list[tuple[PenJournal, list[Waiting]]] = []
+        taken: list[tuple[PenJournal, bool, list[Waiting]]] = []
         with self._lock:
-            if self._due is None or not (at_once or self._due <= self._clock()):
+            if not (self._wakeups.is_due or (at_once and self._wakeups.has_waiting)):
                 return taken
             points, events = MOST_POINTS, MOST_EVENTS
             while self._ready and points > 0 and events > 0:
                 journal = next(iter(self._ready))
                 del self._ready[journal]
-                waiting, journal.waiting = journal.waiting, []
-                place = 0
-                while place < len(waiting) and points > 0:
-                    each = waiting[place]
-                    if isinstance(each, Run):
-                        if len(each.dx) > points:
-                            waiting.insert(place, each.split(points))
-                            each = waiting[place]
-                            assert isinstance(each, Run)
-                        points -= len(each.dx)
-                        self._points -= len(each.dx)
+                waiting, journal.waiting, used = cut(journal.waiting, points)
+                points -= used
+                events -= len(waiting)
+                self.room.points -= used
+                before = journal.held
+                for each in waiting:
                     journal.sent(each)
-                    place += 1
-                if place < len(waiting):
+                if journal.waiting:
                     # What is left goes behind the others, so a pen that writes much delays nobody.
-                    journal.waiting = waiting[place:]
-                    del waiting[place:]
                     self._ready[journal] = None
-                events -= place
-                if journal.number not in opened and (waiting := whole_strokes(waiting)):
-                    waiting.insert(0, journal.open())
-                taken.append((journal, waiting))
-            # What did not fit is due all the same.
-            self._due = self._due if self._ready else None
+                    journal.held = journal.weigh()  # A run may have been cut in two.
+                self.room.ink += journal.held - before
+                is_new = not journal.is_open and bool(waiting := whole_strokes(waiting))
+                if is_new:
+                    journal.open()
+                taken.append((journal, is_new, waiting))
+            if not self._ready:
+                self._wakeups.emptied()  # Otherwise what did not fit is due all the same.
         return taken
 
     def answered(
@@ -236,8 +239,10 @@ class InkOutbox(Inheritable):
     def settle(self, journal: PenJournal, strokes: Iterable[int] = ()) -> bool:
         """Drop strokes whose answer the reader has; returns whether the stream is done with the pen."""
         with self._lock:
+            before = journal.held
             journal.settle(strokes)
-            return journal.is_closed and not journal.is_pending and not journal.waiting
+            self.room.ink += journal.held - before
+            return self._forget_if_done(journal)
 
     def is_pending(self, journals: Iterable[PenJournal]) -> bool:
         """Whether one of these pens has no final answer yet to something it wrote."""
@@ -263,18 +268,14 @@ class InkOutbox(Inheritable):
             with self._changing(journal):
                 journal.requeue_unanswered()
                 if journal.waiting:
-                    self._due = 0.0
+                    self._wakeups.make_due()
+                self._forget_if_done(journal)
             journal.reader.recheck()
 
     def seconds_left(self) -> float | None:
-        """Seconds until something is due, None if nothing waits.
-
-        The taker may sleep that long: a caller that adds something due earlier wakes it.
-        """
+        """Seconds that the taker may sleep, None if nothing waits; see `Wakeups`."""
         with self._lock:
-            self._wakes_for_urgent = True
-            self._wakes_for_any = self._due is None
-            return None if self._due is None else max(0.0, self._due - self._clock())
+            return self._wakeups.seconds_left()
 
     def close(self) -> None:
         """Refuse what comes from now on."""
@@ -289,12 +290,11 @@ class InkOutbox(Inheritable):
     def fail(self, error: InkstreamError) -> None:
         """Nothing that waits will be sent: every pen that waits for an answer gets the error."""
         with self._lock:
-            ready = list(self._ready)
-            journals = {**dict.fromkeys(ready), **dict.fromkeys(self._open.values())}
+            ready = [*self._ready]
+            journals = dict.fromkeys((*ready, *self._open.values()))
             self._ready.clear()
-            self._points = 0
-            self._due = None
-            self._wakes_for_any = self._wakes_for_urgent = True
+            self._wakeups.rest()
+            self.room.points = 0
             for journal in ready:
                 journal.waiting.clear()
         for journal in journals:
@@ -304,7 +304,8 @@ class InkOutbox(Inheritable):
         """A stream begins: add to what waited for it when it was written."""
         with self._lock:
             for journal in self._ready:
-                journal.date()
+                if not journal.is_timed:
+                    date(journal.waiting, journal.unanswered)
 
     def _lose(self, journal: PenJournal, error: InkstreamError) -> None:
         """Fail what left with a pen and is unanswered; keep strokes that wait whole."""
@@ -319,36 +320,32 @@ class InkOutbox(Inheritable):
     def _changing(self, journal: PenJournal) -> Iterator[None]:
         """Hold the lock while a pen's waiting ink is rewritten, and count that again."""
         with self._lock:
-            before = points_in(journal.waiting)
+            points, before = points_in(journal.waiting), journal.held
             yield
-            self._points += points_in(journal.waiting) - before
+            self.room.points += points_in(journal.waiting) - points
+            journal.held = journal.weigh()
+            self.room.ink += journal.held - before
             if journal.waiting:
                 self._ready[journal] = None
             else:
                 self._ready.pop(journal, None)
+                if not self._ready:
+                    self._wakeups.emptied()
 
-    def _require_room(self, points: int) -> None:
-        self.require_open()
-        if points > self._most_points:
-            raise InvalidInk(
-                f"points: expected at most {self._most_points} at once (ink_buffer), got {points}; "
-                "write the stroke in pieces with down, points and up, or raise ink_buffer"
-            )
-        if self._points + points > self._most_points:
-            raise Overloaded(
-                f"{self._points} points wait to be sent, and with {points} more they would exceed "
-                f"ink_buffer ({self._most_points}): the server does not keep up; write more slowly, or "
-                "raise ink_buffer"
-            )
+    def _forget_if_done(self, journal: PenJournal) -> bool:
+        """Make room once a pen is closed and nothing of it is due; returns whether that is so."""
+        is_done = journal.is_closed and not journal.waiting and not journal.is_pending
+        if is_done and self._open.pop(journal.number, None) is not None:
+            self.room.pens -= PEN_BYTES + self._openings.drop(journal.opening)
+        return is_done
+
+    def _hold(self, journal: PenJournal, size: int, points: int) -> None:
+        """Count more ink."""
+        journal.held += size
+        self.room.ink += size
+        self.room.points += points
 
     def _added(self, journal: PenJournal, *, is_urgent: bool) -> bool:
         """Note that a pen has something to send; returns whether the caller must wake the taker."""
         self._ready[journal] = None
-        if is_urgent:
-            self._due = 0.0
-        elif self._due is None:
-            self._due = self._clock() + self._packet
-        wakes = self._wakes_for_urgent if is_urgent else self._wakes_for_any
-        if wakes:
-            self._wakes_for_any = self._wakes_for_urgent = False
-        return wakes
+        return self._wakeups.added(is_urgent=is_urgent)

@@ -49,7 +49,7 @@ class Pen(PenBase):
                     if self._is_over():
                         return
                     self._changed.wait()
-                item = self._inbox.popleft()
+                item = self._inbox.get()
             if isinstance(item, InkstreamError):
                 raise item
             yield item
@@ -98,7 +98,7 @@ class AsyncPen(PenBase):
                     return
                 self._changed.clear()
                 await self._changed.wait()
-            item = self._inbox.popleft()
+            item = self._inbox.get()
             if isinstance(item, InkstreamError):
                 raise item
             yield item

@@ -19,7 +19,7 @@ _Points: TypeAlias = npt.NDArray[np.float64]
 Columns: TypeAlias = tuple[Sequence[int], Sequence[int], Sequence[int], Sequence[int]]
 """dx, dy, dt_ms and pressure; the last two are empty if the stroke has none."""
 
-FARTHEST = 1 << 30
+FARTHEST = (1 << 30) - 1
 """Greatest distance of a coordinate from 0, in counts: differences of two fit the wire's 32 bits."""
 FULL_PRESSURE = 65535
 _LONGEST_MS = (1 << 32) - 1

@@ -18,7 +18,7 @@ from inkstream import (
 )
 from inkstream._images.exchange import Exchange
 from inkstream._images.frames import FLOAT32_FRAME, UINT8_FRAME
-from inkstream._images.outbox import Outbox, Parcel
+from inkstream._images.outbox import FRAME_ROOM, Outbox, Parcel
 from inkstream._results.images import Answers
 from inkstream.v1 import error_pb2, tensor_pb2
 from inkstream.v1 import recognition_service_pb2 as wire
@@ -270,3 +270,71 @@ def test_a_closed_outbox_accepts_nothing(outbox: Outbox) -> None:
     outbox.close()
     with pytest.raises(ClientClosed):
         outbox.put(Ledger().parcel(1))
+
+
+def test_the_buffer_counts_bytes_as_well_as_images() -> None:
+    outbox, ledger = Outbox(100), Ledger()
+    singles = 0
+    while outbox.put_if_room(ledger.parcel(1, FLOAT32_FRAME), None) is not None:
+        singles += 1
+    assert singles == 100 * FRAME_ROOM // (FRAME_ROOM - UINT8_FRAME + FLOAT32_FRAME)
+    outbox.fail(ConnectionLost("gone"))
+    assert outbox.put_if_room(ledger.parcel(100), None) is not None, "many at once take less"
+    assert outbox.put_if_room(ledger.parcel(1), None) is None
+
+
+def test_refused_images_that_wait_for_their_retry_after_keep_their_room() -> None:
+    outbox, ledger = Outbox(10), Ledger()
+    outbox.put(ledger.parcel(10))
+    (parcel,) = outbox.take(10, 0.0)
+    outbox.hold([parcel])
+    assert outbox.put_if_room(ledger.parcel(1), None) is None
+    outbox.put_back([parcel], were_held=True)
+    assert outbox.put_if_room(ledger.parcel(1), None) is None
+    outbox.take(10, 0.0)
+    assert outbox.put_if_room(ledger.parcel(1), None) is not None
+
+
+def test_a_caller_that_gives_up_leaves_nothing_and_passes_its_turn_on() -> None:
+    outbox, ledger = Outbox(1), Ledger()
+    outbox.put(ledger.parcel(1))
+    called: list[str] = []
+
+    def one() -> None:
+        called.append("one")
+
+    def two() -> None:
+        called.append("two")
+
+    for _ in range(1000):
+        assert outbox.put_if_room(ledger.parcel(1), one) is None
+        outbox.forget(one)
+    for waits in (one, two):
+        outbox.put_if_room(ledger.parcel(1), waits)
+    outbox.take(1, 0.0)
+    assert called == ["one"]
+    outbox.forget(one)
+    assert called == ["one", "two"]
+
+
+def test_abandoned_images_are_dropped_even_if_nothing_is_taken() -> None:
+    outbox, most = Outbox(10), 0
+    for _ in range(100):
+        ledger = Ledger()
+        outbox.put(ledger.parcel(10))
+        ledger.is_abandoned = True
+        most = max(most, len(outbox))
+    assert most < 10
+
+
+@pytest.mark.parametrize("later", [None, 9.0])
+def test_expiry_is_checked_when_the_first_deadline_passes(later: float | None) -> None:
+    outbox, ledger = Outbox(10), Ledger()
+    outbox.expire(0.0)
+    outbox.put(ledger.parcel(1, expires=later))
+    outbox.put(ledger.parcel(1, expires=0.5))
+    outbox.expire(0.4)
+    assert ledger.answers == {}
+    outbox.expire(0.5)
+    assert [*ledger.answers] == [1]
+    assert isinstance(ledger.answers[1], DeadlineExceeded)

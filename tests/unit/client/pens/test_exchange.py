@@ -13,7 +13,7 @@ from inkstream._pens.exchange import InkExchange
 from inkstream._pens.journal import PenJournal
 from inkstream._pens.outbox import MOST_EVENTS, MOST_POINTS, InkOutbox
 from inkstream._pens.point_coder import Columns
-from inkstream._pens.written import stroke_begun
+from inkstream._pens.written import points_in, stroke_begun
 from inkstream._results.glyphs import GlyphResult, GlyphState
 from inkstream.ink import InvalidInk
 from inkstream.v1 import error_pb2, ink_pb2
@@ -83,19 +83,16 @@ class Writer:
     def erase(self, stroke: int) -> bool:
         self.is_down &= stroke != self.strokes
         self.taken_back.add(stroke)
-        erasure = ink_pb2.InkEvent(pen=self.journal.number, stroke_remove={"stroke": stroke})
-        return self.outbox.put(self.journal, erasure)
+        return self.outbox.erase(self.journal, stroke)
 
     def clear(self) -> bool:
         self.is_down = False
         self.taken_back.update(self.journal.unanswered)
-        return self.outbox.put(self.journal, ink_pb2.InkEvent(pen=self.journal.number, clear={}))
+        return self.outbox.clear(self.journal)
 
     def end_glyph(self) -> bool:
         self.ends += 1
-        return self.outbox.put(
-            self.journal, ink_pb2.InkEvent(pen=self.journal.number, glyph_end={})
-        )
+        return self.outbox.end_glyph(self.journal)
 
     def close(self) -> bool:
         return self.outbox.close_pen(self.journal)
@@ -135,10 +132,10 @@ class AnyInterleaving(RuleBasedStateMachine):
         self.exchange, self.paper = InkExchange(self.outbox), Paper()
         self.sleeps_until: float | None = None
 
-    def note(self, woken: bool, *, due: float) -> None:
-        """Check that a sender which sleeps beyond the next due time is woken."""
+    def note(self, woken: bool, writer: Writer, *, due: float) -> None:
+        """Check that a sender which sleeps beyond the next due time of the writer's ink is woken."""
         asleep = self.sleeps_until
-        if asleep is not None and due < asleep:
+        if asleep is not None and due < asleep and writer.journal.waiting:
             assert woken, "the writer is not woken"
         if woken:
             self.sleeps_until = None
@@ -152,13 +149,13 @@ class AnyInterleaving(RuleBasedStateMachine):
             woken = writer.move(points) if writer.is_down else writer.begin(points)
         except Overloaded:
             return
-        self.note(woken, due=self.clock.now + PACKET)
+        self.note(woken, writer, due=self.clock.now + PACKET)
 
     @rule(pen=st.integers(0, 1))
     def pen_lifts(self, pen: int) -> None:
         writer = self.writers[pen]
         if writer.is_down:
-            self.note(writer.end(), due=self.clock.now)
+            self.note(writer.end(), writer, due=self.clock.now)
 
     @rule(pen=st.integers(0, 1), ends=st.booleans())
     def a_stroke_is_written_and_leaves(self, pen: int, ends: bool) -> None:
@@ -175,26 +172,26 @@ class AnyInterleaving(RuleBasedStateMachine):
     def pen_ends_a_digit(self, pen: int) -> None:
         writer = self.writers[pen]
         if not writer.journal.is_closed and not writer.is_down:
-            self.note(writer.end_glyph(), due=self.clock.now)
+            self.note(writer.end_glyph(), writer, due=self.clock.now)
 
     @rule(pen=st.integers(0, 1), back=st.integers(0, 3))
     def pen_erases(self, pen: int, back: int) -> None:
         writer = self.writers[pen]
         stroke = writer.strokes - back
         if not writer.journal.is_closed and stroke in writer.journal.unanswered:
-            self.note(writer.erase(stroke), due=self.clock.now)
+            self.note(writer.erase(stroke), writer, due=self.clock.now)
 
     @rule(pen=st.integers(0, 1))
     def pen_clears(self, pen: int) -> None:
         writer = self.writers[pen]
         if not writer.journal.is_closed:
-            self.note(writer.clear(), due=self.clock.now)
+            self.note(writer.clear(), writer, due=self.clock.now)
 
     @rule(pen=st.integers(0, 1))
     def pen_leaves(self, pen: int) -> None:
         writer = self.writers[pen]
         if not writer.journal.is_closed and not writer.is_down:
-            self.note(writer.close(), due=self.clock.now)
+            self.note(writer.close(), writer, due=self.clock.now)
 
     @rule(at_once=st.booleans())
     def a_message_leaves(self, at_once: bool) -> None:
@@ -251,6 +248,14 @@ class AnyInterleaving(RuleBasedStateMachine):
         assert not any(writer.errors for writer in self.writers)
 
     @invariant()
+    def the_room_counts_what_the_pens_hold(self) -> None:
+        room = self.outbox.room
+        journals = [writer.journal for writer in self.writers]
+        assert room.points == sum(points_in(journal.waiting) for journal in journals)
+        assert [journal.held for journal in journals] == [journal.weigh() for journal in journals]
+        assert room.ink == sum(journal.held for journal in journals)
+
+    @invariant()
     def what_is_unanswered_lies_on_the_stream_or_waits(self) -> None:
         for writer in self.writers:
             journal = writer.journal
@@ -282,6 +287,7 @@ class AnyInterleaving(RuleBasedStateMachine):
             self.exchange.receive(wire.StreamRecognizeResponse(glyphs=self.paper.due))
         for writer in self.writers:
             self.check(writer)
+        assert self.outbox.room.held == 0, "closed pens hold something"
         for pen, strokes in self.paper.finished:
             for stroke, points in strokes.items():
                 assert points == self.writers[pen - 1].points[stroke], "points were lost or doubled"
@@ -381,9 +387,9 @@ def test_a_pen_that_writes_much_delays_no_other(outbox: InkOutbox, exchange: Ink
     assert exchange.next_message() is None
 
 
-def test_the_number_of_events_in_a_message_is_bounded(
-    outbox: InkOutbox, exchange: InkExchange
-) -> None:
+def test_the_number_of_events_in_a_message_is_bounded() -> None:
+    outbox = InkOutbox(packet_seconds=PACKET, most_points=100_000)
+    exchange = InkExchange(outbox)
     writers = [Writer(outbox) for _ in range(MOST_EVENTS)]
     for writer in writers:
         writer.stroke()

@@ -41,13 +41,13 @@ def stroke(number: int) -> tuple[Event, ...]:
 
 
 def test_a_batch_becomes_ink(desk: Desk, sheet: Sheet) -> None:
-    write(sheet, *stroke(7), Down(8, (POINT, NEXT)), Up(), Erase(7), Clear())
+    write(sheet, *stroke(7), Down(8, (POINT, NEXT)), Up(), Erase(7))
     events = desk.sent()
     assert kinds(events) == [
         *("open", "stroke_begin", "points", "stroke_end"),
-        *("stroke_begin", "points", "stroke_end", "stroke_remove", "clear"),
+        *("stroke_begin", "points", "stroke_end", "stroke_remove"),
     ]
-    assert events[-2].stroke_remove.stroke == 1
+    assert events[-1].stroke_remove.stroke == 1
 
 
 def test_answers_name_strokes_by_the_pages_numbers(desk: Desk, sheet: Sheet) -> None:
