@@ -53,6 +53,22 @@ class Account:
             account = account.parent
 
     @property
+    def is_crowded(self) -> bool:
+        """Whether its holder should take in no more until it has given something back.
+
+        That is from half of its own limit on: a further message may take as much again. Of its parents'
+        limits all may be used.
+        """
+        if self.held * 2 >= self.limit:
+            return True
+        account = self.parent
+        while account is not None:
+            if account.held >= account.limit:
+                return True
+            account = account.parent
+        return False
+
+    @property
     def room(self) -> int:
         """Bytes that may be held besides, by its own limit and by those of its parents; at least 0."""
         room = self.limit - self.held
@@ -61,9 +77,10 @@ class Account:
         return max(0, room)
 
     def close(self) -> None:
-        """Give back all that it holds."""
+        """Give back all that it holds, and belong to its parent no longer."""
         for kind, size in [*self.kinds.items()]:
             self.hold(kind, -size)
+        self.parent = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,13 @@
 """Why an event of a pen is refused, and the reply that says so."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from inkstream.v1 import error_pb2
 
+from inkstream_server.limits.memory_book import Kind
 from inkstream_server.metrics.items import OUTCOME_OF_CODE, Metrics
-from inkstream_server.wire.response import Response
+from inkstream_server.wire.response import ERROR_BYTES, Response
 
 NO_ROOM_MS = 100
 """Retry-after of a pen without room: in about that time other pens finish a digit or close."""
@@ -55,6 +57,8 @@ class FaultReply:
     """Reports one fault when its turn to leave comes. Satisfies `streams.outbox.Reply`."""
 
     items = 1
+    kind: ClassVar[Kind] = "answers"
+    size = ERROR_BYTES + 100
     error: error_pb2.ItemError
     metrics: Metrics
 
@@ -63,6 +67,9 @@ class FaultReply:
         return True
 
     async def ready(self) -> None:
+        """See `Reply`."""
+
+    def pack(self) -> None:
         """See `Reply`."""
 
     def append(self, response: Response) -> None:

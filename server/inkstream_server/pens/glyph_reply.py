@@ -4,12 +4,13 @@ import asyncio
 from array import array
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 from inkstream.v1 import error_pb2, ink_pb2
 
 from inkstream_server.batching.admission import Overloaded
+from inkstream_server.limits.memory_book import Kind
 from inkstream_server.metrics.items import Metrics
 from inkstream_server.pens.reading import Reading
 from inkstream_server.pens.renderer import RenderJob
@@ -26,11 +27,17 @@ _STATES: Final[dict[State, ink_pb2.GlyphState]] = {
 }
 
 
+GLYPH_BYTES: Final = 4000
+"""A reply that waits, with its job and its row of a batch of one."""
+
+
 @dataclass(slots=True, eq=False)
 class GlyphReply:
     """One answer to one glyph. Satisfies `streams.outbox.Reply`, and counts itself when it leaves."""
 
     items = 1
+    kind: ClassVar[Kind] = "answers"
+    size = GLYPH_BYTES
     pen: int
     """The caller's number of the pen."""
     glyph: Glyph
@@ -98,6 +105,9 @@ class GlyphReply:
         if not self.is_complete():
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
+
+    def pack(self) -> None:
+        """See `Reply`."""
 
     def append(self, response: Response) -> None:
         """See `Reply`. An interim that was replaced adds nothing."""

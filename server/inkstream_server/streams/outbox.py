@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from inkstream.v1.recognition_service_pb2 import Draining
 
+from inkstream_server.limits.memory_book import Account, Kind
 from inkstream_server.metrics.clients import ClientFigures
 from inkstream_server.metrics.items import Metrics
 from inkstream_server.streams.eager_write import EagerWrite
@@ -25,6 +26,10 @@ Write = Callable[[bytes], Coroutine[Any, Any, None]]
 MESSAGE_SECONDS = 0.0005
 """How long replies are added to one message: those of 20 digits, or of 5,000 images."""
 
+MOST_UNPACKED = 32
+"""Replies that may wait behind a write with all that computing them needed: a row of a batch keeps the whole
+batch in memory, some 30 kB. Fewer than that leave together in any case."""
+
 
 class Reply(Protocol):
     """The answer to something that a stream brought."""
@@ -32,11 +37,22 @@ class Reply(Protocol):
     items: int
     """Its weight in the stream's window."""
 
+    @property
+    def kind(self) -> Kind:
+        """What it holds memory for."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds; changes in `pack` alone while it waits."""
+
     def is_complete(self) -> bool:
         """Whether it can be written."""
 
     async def ready(self) -> None:
         """Wait until it may be complete. Cancelling harms nothing."""
+
+    def pack(self) -> None:
+        """Give up what only computing needed, since the reply waits to be written; only when complete."""
 
     def append(self, response: Response) -> None:
         """Add it to a response, and count it; only when complete."""
@@ -48,7 +64,8 @@ class Reply(Protocol):
 class Outbox:
     """A first-in-first-out of the replies to one caller.
 
-    Items count against the window from when they are put in until they are written.
+    Items count against the window, and bytes in the stream's account, from when they are put in until they
+    are written.
     """
 
     def __init__(
@@ -58,6 +75,8 @@ class Outbox:
         metrics: Metrics,
         client: ClientFigures,
         written: Callable[[float], None],
+        account: Account,
+        opening: bytes = b"",
     ) -> None:
         """Prepare.
 
@@ -67,27 +86,32 @@ class Outbox:
             metrics: counts readers that wait for room.
             client: counts answers to this kind of client.
             written: called after each write of the writer with the seconds that transport took.
+            account: counts what replies and messages hold.
+            opening: a message that is written before all replies; empty for none.
         """
         self._write = write
         self._window = window
         self._metrics = metrics
         self._client = client
         self._written = written
+        self._account = account
+        self._opening = opening
         self._replies: deque[Reply] = deque()
+        self._packed = 0
         self._draining: Draining | None = None
         self._items = 0
         self._is_ended = False
         self._is_closed = False
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
-        self._writing_since = inf
+        self._writing_since = perf_counter() if opening else inf
         self._eager: EagerWrite | None = None
-        self._eager_items = 0
+        self._eager_items = self._eager_size = 0
 
     @property
     def is_empty(self) -> bool:
         """Whether everything is answered, and every answer written."""
-        return not self._replies and not self._items
+        return not self._replies and not self._items and not self._opening
 
     @property
     def last(self) -> Reply | None:
@@ -102,6 +126,9 @@ class Outbox:
             return
         self._replies.append(reply)
         self._items += reply.items
+        self._account.hold(reply.kind, reply.size)
+        if self._writing_since != inf and len(self._replies) - self._packed > MOST_UNPACKED:
+            self._pack()
         self._wake.set()
 
     def announce(self, draining: Draining) -> None:
@@ -109,9 +136,10 @@ class Outbox:
         self._draining = draining
         self._wake.set()
 
-    def grow(self, items: int) -> None:
-        """Note that the last reply has so many items more."""
+    def grow(self, reply: Reply, items: int, size: int) -> None:
+        """Note that the last reply has so many items and bytes more."""
         self._items += items
+        self._account.hold(reply.kind, size)
 
     def is_idle(self) -> bool:
         """Whether nothing waits and no write is under way, so that `write_now` may be called.
@@ -125,14 +153,22 @@ class Outbox:
         response = Response()
         reply.append(response)
         message = self._counted(response)
-        self._eager_items = reply.items
+        self._eager_items, self._eager_size = reply.items, len(message)
+        self._account.hold("answers", len(message))
         self._items += reply.items
         self._eager = EagerWrite(self._write(message))
 
     @property
     def is_full(self) -> bool:
-        """Whether the window is used up: the stream should not be read on."""
-        return self._items >= self._window and not self._is_closed
+        """Whether the stream should not be read on: its window is used up, or its memory.
+
+        A stream that waits for nothing is read on in any case: only its events can free what its pens hold.
+        """
+        return (
+            self._items > 0
+            and (self._items >= self._window or self._account.is_crowded)
+            and not self._is_closed
+        )
 
     async def has_room(self) -> None:
         """Wait until the window has room again."""
@@ -163,8 +199,10 @@ class Outbox:
         self._is_closed = True
         # The batcher drops what will never be written.
         for reply in self._replies:
+            self._account.hold(reply.kind, -reply.size)
             reply.withdraw()
         self._replies.clear()
+        self._packed = 0
         self._room.set()
         self._wake.set()
 
@@ -178,6 +216,9 @@ class Outbox:
 
         Raises: what is wrong with the transport.
         """
+        if self._opening:
+            await self._put_through(self._opening, 0)
+            self._opening = b""
         while True:
             if not self._replies and self._draining is None:
                 if self._is_ended or self._is_closed:
@@ -194,8 +235,10 @@ class Outbox:
             until = perf_counter() + MESSAGE_SECONDS
             while self._replies and self._replies[0].is_complete():
                 reply = self._replies.popleft()
+                self._account.hold(reply.kind, -reply.size)
                 reply.append(response)
                 items += reply.items
+                self._packed = max(0, self._packed - 1)
                 if perf_counter() >= until:
                     break  # The rest leaves in the next message, and other streams come between.
             message = self._counted(response)
@@ -203,12 +246,33 @@ class Outbox:
                 # An interim was replaced while it waited, or its batch failed.
                 self._leave(items)
                 continue
-            try:
-                await self._write(message)
+            # Packed results and errors are in the message, too, and not needed any more.
+            del response
+            await self._put_through(message, items)
+
+    async def _put_through(self, message: bytes, items: int) -> None:
+        """Write a message that answers so many items."""
+        self._account.hold("answers", len(message))
+        try:
+            await self._write(message)
+            if items:
                 self._written(perf_counter() - self._writing_since)
-            finally:
-                self._writing_since = inf
-                self._leave(items)
+        finally:
+            self._account.hold("answers", -len(message))
+            self._writing_since = inf
+            self._leave(items)
+
+    def _pack(self) -> None:
+        """Pack the replies that are complete, up to the first one that is not."""
+        while self._packed < len(self._replies):
+            reply = self._replies[self._packed]
+            if not reply.is_complete():
+                return
+            kind, size = reply.kind, reply.size
+            reply.pack()
+            self._account.hold(kind, -size)
+            self._account.hold(reply.kind, reply.size)
+            self._packed += 1
 
     def _counted(self, response: Response) -> bytes:
         """Serialise a response that is written now, and count what it answers."""
@@ -223,6 +287,7 @@ class Outbox:
         if self._eager is not None and self._eager.settle():
             self._eager = None
             self._writing_since = inf
+            self._account.hold("answers", -self._eager_size)
             self._leave(self._eager_items)
         return self._writing_since == inf
 

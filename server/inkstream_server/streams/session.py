@@ -22,7 +22,7 @@ from inkstream_server.metrics.items import Metrics
 from inkstream_server.pens.ink_session import InkSession
 from inkstream_server.pens.resources import InkResources
 from inkstream_server.streams.outbox import Outbox
-from inkstream_server.streams.tensor_reply import ration, reply_to
+from inkstream_server.streams.tensor_reply import ration, reply_to, size_of
 from inkstream_server.wire import tensors
 from inkstream_server.wire.answer_options import AnswerOptions
 from inkstream_server.wire.fields import Malformed
@@ -94,6 +94,7 @@ class Session:
         client_label: str = "",
         allowance: Allowance | None = None,
         account: Account | None = None,
+        opening: bytes = b"",
     ) -> None:
         """Prepare.
 
@@ -108,6 +109,7 @@ class Session:
             client_label: names the caller's kind of device in metrics.
             allowance: how many items the caller may send; None for any number.
             account: counts what the stream holds; None for no limit.
+            opening: a serialised `StreamRecognizeResponse` that goes before all answers; empty for none.
         """
         self._wire = wire
         self._batcher = batcher
@@ -120,12 +122,20 @@ class Session:
         self._account = account = account or Account(UNLIMITED)
         self._flow: StreamFlow = Flow()
         self._outbox = Outbox(
-            wire.write, limits.window, metrics, self._client, batcher.answer_written
+            wire.write,
+            limits.window,
+            metrics,
+            self._client,
+            batcher.answer_written,
+            account,
+            opening,
         )
         resources = resources or InkResources.over(batcher, metrics)
         self._lane = Lane(resources.turns)
+        # Ink cannot wait outside, as messages can, so a part of the memory is kept free for those.
+        ink = Account(account.limit // 2, account)
         self._ink = InkSession(
-            resources, self._outbox.put, clock, self._flow, self._lane, allowance, account
+            resources, self._outbox.put, clock, self._flow, self._lane, allowance, ink
         )
         self.messages = 0
         """How many messages were read."""
@@ -321,7 +331,7 @@ class Session:
             at_once=is_idle,
         )
         if reply is last:
-            self._outbox.grow(arrival.items)
+            self._outbox.grow(reply, arrival.items, size_of(arrival))
         elif is_idle and reply.is_complete():
             self._outbox.write_now(reply)
         else:

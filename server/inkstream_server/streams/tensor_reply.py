@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Final
 
 from inkstream.v1 import error_pb2
 
@@ -10,12 +11,21 @@ from inkstream_server.batching.admission import Overloaded
 from inkstream_server.batching.batcher import Batcher, StreamFlow
 from inkstream_server.batching.blocks import Answer
 from inkstream_server.batching.results import DeadlineExpired, EngineFailed
+from inkstream_server.limits.memory_book import Kind
 from inkstream_server.metrics.items import OUTCOME_OF_CODE, Metrics, count_warnings
 from inkstream_server.streams.outbox import Reply
 from inkstream_server.wire.answer_options import AnswerOptions
-from inkstream_server.wire.packed_results import pack_results
-from inkstream_server.wire.response import Response, SharedError, shared_error
+from inkstream_server.wire.packed_results import PackedResults, pack_results
+from inkstream_server.wire.response import ERROR_BYTES, Response, SharedError, shared_error
 from inkstream_server.wire.tensors import Arrival
+
+# Measured as the growth of RSS by 20,000 of them, with CPython 3.11 on x86-64.
+REPLY_BYTES: Final = 2100
+"""A reply that waits, with its block, its future and the view of its frames, without their pixels."""
+PACKED_BYTES: Final = 700
+"""A reply of which only the packed results are left."""
+ROW_BYTES: Final = 42
+"""The number of a frame in a list."""
 
 
 @dataclass(slots=True, eq=False)
@@ -37,6 +47,12 @@ class TensorReply:
     """Errors of frames that the batcher did not accept or compute."""
     later: list[tuple[float, int]] = field(default_factory=list)
     """When each further message arrived, and its items."""
+    size: int = REPLY_BYTES
+    """See `Reply`."""
+    kind: Kind = "messages"
+    """See `Reply`."""
+    results: list[PackedResults] = field(default_factory=list)
+    """Answers that were packed."""
 
     @property
     def shareable(self) -> Answer | None:
@@ -46,10 +62,11 @@ class TensorReply:
         """
         return self.blocks[0][1] if self.options is None and len(self.blocks) == 1 else None
 
-    def extend(self, sequences: list[int], arrived: float) -> None:
-        """Cover a further message, whose frames wait with those of this one."""
+    def extend(self, sequences: list[int], arrived: float, size: int) -> None:
+        """Cover a further message of so many bytes, whose frames wait with those of this one."""
         self.blocks[0][0].extend(sequences)
         self.items += len(sequences)
+        self.size += size
         self.later.append((arrived, len(sequences)))
 
     def is_complete(self) -> bool:
@@ -68,19 +85,31 @@ class TensorReply:
                 except (DeadlineExpired, EngineFailed):
                     continue  # append turns it into item errors.
 
-    def append(self, response: Response) -> None:
+    def pack(self) -> None:
         """See `Reply`."""
-        metrics, shared_errors = self.metrics, self.shared_errors
         for sequences, answer in self.blocks:
             failure = answer.exception()
             if failure is None:
-                results = pack_results(sequences, answer.result(), self.options, self.arrived)
-                count_warnings(results, metrics)
-                response.results += results
+                self.results += pack_results(sequences, answer.result(), self.options, self.arrived)
             elif isinstance(failure, DeadlineExpired | EngineFailed):
-                shared_errors.append(shared_error(sequences, failure))
+                self.shared_errors.append(shared_error(sequences, failure))
             else:
                 raise failure
+        self.blocks = []
+        self.kind = "answers"
+        self.size = (
+            PACKED_BYTES
+            + sum([len(entry.packed) for entry in self.results])
+            + sum([ROW_BYTES * len(shared.sequences) for shared in self.shared_errors])
+            + ERROR_BYTES * len(self.errors)
+        )
+
+    def append(self, response: Response) -> None:
+        """See `Reply`."""
+        self.pack()
+        metrics, shared_errors = self.metrics, self.shared_errors
+        count_warnings(self.results, metrics)
+        response.results += self.results
         first = good = self.items
         now = perf_counter()
         for arrived, items in self.later:
@@ -149,12 +178,19 @@ def reply_to(
             shared_errors.append(shared_error(group.sequences, full))
             continue
         if mate is not None and answer is joins:
-            mate.extend(group.sequences, arrived)
+            mate.extend(group.sequences, arrived, size_of(arrival))
             return mate
         blocks.append((group.sequences, answer))
-    return TensorReply(
+    reply = TensorReply(
         arrival.items, arrived, options, metrics, arrival.errors, blocks, shared_errors
     )
+    reply.size += size_of(arrival)
+    return reply
+
+
+def size_of(arrival: Arrival) -> int:
+    """Give the bytes that a reply to an arrival holds besides itself."""
+    return arrival.size + ROW_BYTES * arrival.items + ERROR_BYTES * len(arrival.errors)
 
 
 def ration(arrival: Arrival, allowance: Allowance) -> list[error_pb2.ItemError]:
@@ -178,6 +214,9 @@ def ration(arrival: Arrival, allowance: Allowance) -> list[error_pb2.ItemError]:
             )
             for sequence in group.sequences[granted:]
         ]
-        group.frames, group.sequences = group.frames[:granted], group.sequences[:granted]
+        # A copy, because a view of some frames would keep all of them.
+        group.frames, group.sequences = group.frames[:granted].copy(), group.sequences[:granted]
+        if len(arrival.groups) == 1:
+            arrival.size = group.frames.nbytes
     arrival.groups = [group for group in arrival.groups if group.sequences]
     return errors

@@ -56,6 +56,8 @@ class Arrival:
     """Frames in the message, good and bad."""
     last_sequence: int
     """Highest number of the stream so far, this message included."""
+    size: int = 0
+    """Bytes of pixels that its groups keep in memory."""
 
     def parts(self) -> "Iterator[Arrival]":
         """Split what would take long at once; nearly always there is one part, itself."""
@@ -106,7 +108,9 @@ def read(tensors: tensor_pb2.Tensors, *, after: int, max_frames: int) -> Arrival
     ):
         # The fast path of nearly every message: all frames are good, and one group.
         frames = np.frombuffer(pixels, np.uint8).reshape(-1, PIXELS)
-        return Arrival([Group(sequences, frames, 0)], [], len(sequences), sequences[-1])
+        return Arrival(
+            [Group(sequences, frames, 0)], [], len(sequences), sequences[-1], len(pixels)
+        )
     mismatch = _mismatch(kind, len(pixels), len(sequences), len(deadlines))
     if mismatch is not None:
         field, message = mismatch
@@ -138,7 +142,10 @@ def read(tensors: tensor_pb2.Tensors, *, after: int, max_frames: int) -> Arrival
         frames = frames[rows]
         sequences = [sequences[row] for row in rows]
         limits = [deadlines[row] for row in rows] if len(deadlines) > 1 else deadlines
-    return Arrival(_groups(sequences, frames, limits), [*faults.values()], items, last)
+    groups = _groups(sequences, frames, limits)
+    # Good frames between bad ones are copied, others are views of all pixels.
+    size = frames.nbytes if faults else len(pixels)
+    return Arrival(groups, [*faults.values()], items, last, size if groups else 0)
 
 
 def _groups(sequences: list[int], frames: Frames, deadlines: Sequence[int]) -> list[Group]:
