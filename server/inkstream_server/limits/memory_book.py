@@ -81,6 +81,7 @@ class Account:
         for kind, size in [*self.kinds.items()]:
             self.hold(kind, -size)
         self.parent = None
+        self.end = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,9 @@
-"""The server's event loop: uvloop's if it is installed, with workarounds for two faults of gRPC."""
+"""The server's event loop: uvloop's if it is installed, with workarounds for faults of gRPC."""
 
 import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
 
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # compiled, and not in its stubs
 
@@ -16,12 +17,16 @@ else:
     except ImportError:  # Not made for Windows.
         _Base = asyncio.SelectorEventLoop
 
-_OPERATION_FAILED: Any = getattr(cygrpc, "ExecuteBatchError", ())
+OPERATION_FAILED: Any = getattr(cygrpc, "ExecuteBatchError", ())
 """gRPC's exception for a failed operation. It is not public; if gRPC renames it, the leak is back."""
 
 _NEXT_UNKNOWN_CALL: Final = "AioServer._request_call"
 """gRPC's coroutine that waits for the next call of a method that is not registered; all of this server's are.
 If gRPC renames it, one call can stop the server again, and `test_server_robustness.py` fails."""
+
+_HANDLING: Final = "_handle_exceptions"
+"""gRPC's coroutine that runs the handler of a call. If gRPC renames it, callers that take no status keep
+their calls open, and `test_stream_memory.py` fails."""
 
 
 class _Future(asyncio.Future[Any]):
@@ -33,7 +38,7 @@ class _Future(asyncio.Future[Any]):
     """
 
     def set_exception(self, exception: type[BaseException] | BaseException, /) -> None:
-        if isinstance(exception, _OPERATION_FAILED):
+        if isinstance(exception, OPERATION_FAILED):
             self.set_result(None)
         else:
             super().set_exception(exception)
@@ -44,9 +49,13 @@ class _Loop(_Base):
         return _Future(loop=self)
 
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
-        if getattr(coro, "__qualname__", None) == _NEXT_UNKNOWN_CALL:
+        name = getattr(coro, "__qualname__", None)
+        if name == _NEXT_UNKNOWN_CALL:
             coro = self._refuse_unknown(coro)
-        return super().create_task(coro, **options)
+        task = super().create_task(coro, **options)
+        if name == _HANDLING and (watching := asyncio.current_task(self)) is not None:
+            _watching[task] = watching
+        return task
 
     async def _refuse_unknown(self, next_call: Coroutine[Any, Any, Any]) -> None:
         """Answer a call of a method that this server does not have with UNIMPLEMENTED.
@@ -63,6 +72,23 @@ class _Loop(_Base):
         refusing.add_done_callback(_refusals.discard)
         # For gRPC's accept loop: no call came, wait for the next one.
         raise cygrpc._RequestCallError
+
+
+_watching: WeakKeyDictionary[asyncio.Task[Any], asyncio.Task[Any]] = WeakKeyDictionary()
+"""For each task that handles a call, gRPC's task that waits for the end of the call."""
+
+
+def reset_call() -> None:
+    """Reset the call that the running task handles, as soon as the task has ended.
+
+    A status waits behind messages that the caller does not read, for ever if it never reads them, and gRPC
+    offers no other way to end a call. But it resets a call that it drops, and it drops it together with the
+    task that waits for its end.
+    """
+    handling = asyncio.current_task()
+    watching = _watching.get(handling) if handling is not None else None
+    if handling is not None and watching is not None:
+        handling.add_done_callback(lambda _: watching.cancel())
 
 
 _refusals: set[asyncio.Task[Any]] = set()

@@ -36,10 +36,17 @@ from inkstream_server.metrics.grpc_calls import counts_of
 from inkstream_server.metrics.items import Metrics
 from inkstream_server.model_store.store import Model
 from inkstream_server.pens.resources import InkResources
+from inkstream_server.rpc.endings import end_call
 from inkstream_server.rpc.unary_ink import recognize_ink
 from inkstream_server.rpc.unary_tensors import recognize_tensors
 from inkstream_server.streams.lifetime import FIRST_MESSAGE_SECONDS, WHY, Ending, OpenStreams
-from inkstream_server.streams.session import Limits, ProtocolViolation, ReaderStalled, Session
+from inkstream_server.streams.session import (
+    LAST_OPERATIONS_SECONDS,
+    Limits,
+    ProtocolViolation,
+    Session,
+    StreamCut,
+)
 from inkstream_server.wire.answer_options import read_options
 from inkstream_server.wire.fields import Malformed
 from inkstream_server.wire.requests import read_request
@@ -107,7 +114,7 @@ class RecognitionService(RecognitionServiceServicer):
             with suppress(TimeoutError):
                 async with asyncio.timeout(REFUSED_SECONDS):
                     await context.read()
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, limit)
+            await end_call(context, grpc.StatusCode.RESOURCE_EXHAUSTED, limit)
         try:
             with (
                 self._metrics.streams.track_inprogress(),
@@ -115,9 +122,9 @@ class RecognitionService(RecognitionServiceServicer):
             ):
                 status = await self._serve_stream(context, caller, account)
             if status is not None:
-                # The status waits behind unread answers, which gRPC holds until the caller reads them or
-                # disconnects. Until then the stream counts against the limits.
-                await context.abort(*status)
+                # The status waits behind unread answers. Until it has left, the stream counts against the
+                # limits.
+                await end_call(context, *status)
         finally:
             self._streams.leave(caller)
 
@@ -131,14 +138,13 @@ class RecognitionService(RecognitionServiceServicer):
             return None
         config = _config(first)
         if isinstance(config, str):
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, config)
+            await end_call(context, grpc.StatusCode.INVALID_ARGUMENT, config)
             return None
         await self._require_model(config.model, context)
         await _require_options(config.answers, "config.answers", context)
         options, label = read_options(config.answers), shown(config.client_label)
         # Or the stream would hold the whole message for as long as it is open.
         del first, config
-        await wire.write(self._opened().SerializeToString())
         await self._require_no_drain(context)  # A drain may have started in the meantime.
         session = Session(
             wire,
@@ -150,7 +156,9 @@ class RecognitionService(RecognitionServiceServicer):
             client_label=label,
             allowance=caller.allowance if caller else None,
             account=account,
+            opening=self._opened().SerializeToString(),
         )
+        # Known before its first write: a caller that reads nothing holds up that one, too.
         self._sessions.add(session)
         logs.get().debug("stream_opened", client=short_name(label))
         try:
@@ -158,10 +166,10 @@ class RecognitionService(RecognitionServiceServicer):
                 await session.run()
         except ProtocolViolation as violation:
             logs.get().info("stream_violated", reason=str(violation))
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(violation))
-        except ReaderStalled as stalled:
-            logs.get().warning("stream_stalled", reason=str(stalled))
-            return grpc.StatusCode.RESOURCE_EXHAUSTED, str(stalled)
+            await end_call(context, grpc.StatusCode.INVALID_ARGUMENT, str(violation))
+        except StreamCut as cut:
+            logs.get().warning(cut.event, reason=str(cut))
+            return grpc.StatusCode.RESOURCE_EXHAUSTED, str(cut)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not lifetime.has_cut or task is None:
@@ -169,6 +177,7 @@ class RecognitionService(RecognitionServiceServicer):
             task.uncancel()
         finally:
             self._sessions.discard(session)
+            wire.close()
             logs.get().debug("stream_ended")
         # A client that left on the drain notice received every answer: the status is OK.
         if lifetime.ending is not None and (session.was_cut or lifetime.has_cut):
@@ -180,7 +189,8 @@ class RecognitionService(RecognitionServiceServicer):
             async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
                 return await wire.read()
         except TimeoutError:
-            await context.abort(
+            await end_call(
+                context,
                 grpc.StatusCode.DEADLINE_EXCEEDED,
                 f"config: expected within {FIRST_MESSAGE_SECONDS:g} s, got nothing",
             )
@@ -215,8 +225,10 @@ class RecognitionService(RecognitionServiceServicer):
                 return RecognizeResponse(glyph=answer)
             return RecognizeResponse(errors=[answer])
         if kind is None:
-            await context.abort(
-                grpc.StatusCode.INVALID_ARGUMENT, "input: expected tensors or ink, got neither"
+            await end_call(
+                context,
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "input: expected tensors or ink, got neither",
             )
         try:
             return await recognize_tensors(
@@ -230,7 +242,7 @@ class RecognitionService(RecognitionServiceServicer):
                 account=account,
             )
         except TooManyFrames as excess:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(excess))
+            await end_call(context, grpc.StatusCode.INVALID_ARGUMENT, str(excess))
             raise
 
     async def GetModel(  # noqa: N802
@@ -261,13 +273,16 @@ class RecognitionService(RecognitionServiceServicer):
 
     async def _require_no_drain(self, context: AnyContext) -> None:
         if self._is_draining:
-            await context.abort(
-                grpc.StatusCode.UNAVAILABLE, "the server is stopping: open the stream elsewhere"
+            await end_call(
+                context,
+                grpc.StatusCode.UNAVAILABLE,
+                "the server is stopping: open the stream elsewhere",
             )
 
     async def _require_model(self, wanted: str, context: AnyContext) -> None:
         if wanted not in ("", self._model.name, self._model.label):
-            await context.abort(
+            await end_call(
+                context,
                 grpc.StatusCode.NOT_FOUND,
                 f"model: expected '{self._model.name}' or nothing, got '{shown(wanted)}'; this server serves "
                 f"only the version '{self._model.label}'",
@@ -314,24 +329,31 @@ class _Wire:
 
     def __init__(self, context: StreamContext) -> None:
         context, self._received, self._sent = counts_of(context)
-        self._read = context.read
-        self._write = context.write
+        self._read: Any = context.read
+        self._write: Any = context.write
 
     async def read(self) -> bytes | None:
         message: Any = await self._read()
         if message is grpc.aio.EOF:
             # A caller that cancelled looks like one that half-closed until gRPC cancels the handler, a
             # moment later. A second read returns after that, so it tells the two apart. A handler that
-            # returned before would also leak (grpc#43360).
-            await self._read()
+            # returned before would also leak (grpc#43360). The read returns at once; the limit is for faults.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_OPERATIONS_SECONDS):
+                    await self._read()
             return None
         self._received.inc()
         content: bytes = message
         return content
 
+    def close(self) -> None:
+        """Hold the call no longer: gRPC frees it, and all that it holds, with the last reference to it."""
+        self._read = self._write = None
+
     def write(self, message: bytes) -> Coroutine[Any, Any, None]:
         self._sent.inc()
-        return self._write(message)
+        writing: Coroutine[Any, Any, None] = self._write(message)
+        return writing
 
 
 def _allowance() -> Allowance | None:
@@ -370,7 +392,8 @@ async def _require_options(
     context: AnyContext,
 ) -> None:
     if options.top_k > 10:
-        await context.abort(
+        await end_call(
+            context,
             grpc.StatusCode.INVALID_ARGUMENT,
             f"{field}.top_k: expected 0 to 10, got {options.top_k}",
         )

@@ -47,8 +47,23 @@ class ProtocolViolation(Exception):
     """The caller broke the protocol, so the stream ends. Says what was wrong."""
 
 
-class ReaderStalled(Exception):
-    """The caller has not read its answers for too long, so the stream ends. Says how long."""
+class StreamCut(Exception):
+    """The server ends the stream for what it takes. Says why."""
+
+    event: str
+    """How the log names it."""
+
+
+class ReaderStalled(StreamCut):
+    """The caller has not read its answers for too long. Says how long."""
+
+    event = "stream_stalled"
+
+
+class MemoryShort(StreamCut):
+    """The process needs the memory that the stream holds."""
+
+    event = "stream_ended_for_memory"
 
 
 class Wire(Protocol):
@@ -134,6 +149,7 @@ class Session:
         self._lane = Lane(resources.turns)
         # Ink cannot wait outside, as messages can, so a part of the memory is kept free for those.
         ink = Account(account.limit // 2, account)
+        account.end = self.end_for_memory
         self._ink = InkSession(
             resources, self._outbox.put, clock, self._flow, self._lane, allowance, ink
         )
@@ -142,7 +158,8 @@ class Session:
         self._finished = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._stalled: ReaderStalled | None = None
+        self._cut: StreamCut | None = None
+        self._was_cut = False
         self._is_over = False
         self._is_taking = False
 
@@ -154,7 +171,7 @@ class Session:
     @property
     def was_cut(self) -> bool:
         """Whether the server stopped reading before the caller had half-closed."""
-        return self._reader is not None and self._reader.cancelled()
+        return self._was_cut or (self._reader is not None and self._reader.cancelled())
 
     async def run(self) -> None:
         """Serve the stream until its caller half-closes and everything is answered.
@@ -163,7 +180,7 @@ class Session:
 
         Raises:
             ProtocolViolation: after everything before it was answered.
-            ReaderStalled: after `end_if_stalled` ended it.
+            StreamCut: after `end_if_stalled`, or `end_for_memory`, ended it.
         """
         self._task = asyncio.current_task()
         reader = self._reader = asyncio.create_task(self._read())
@@ -175,11 +192,14 @@ class Session:
             if not reader.cancelled():
                 reader.result()
         except asyncio.CancelledError:
-            if self._stalled is None:
+            if self._cut is None:
                 raise
-            raise self._stalled from None
+            # Not the same exception: its traceback would lead back to the session, and keep the call alive.
+            raise type(self._cut)(*self._cut.args) from None
         finally:
             await self._end(reader, writer)
+            self._was_cut = reader.cancelled()
+            self._task = self._reader = None
             self._finished.set()
 
     async def _end(self, *tasks: asyncio.Task[None]) -> None:
@@ -192,10 +212,9 @@ class Session:
         self._is_over = True
         self._outbox.close()
         if self._is_taking:
-            tasks[
-                0
-            ].cancel()  # The reader is at work, not in a read; what is left of it is dropped.
-        if self._stalled is None and not self.was_cut:
+            # The reader is at work, not in a read; what is left of it is dropped.
+            tasks[0].cancel()
+        if self._cut is None and not self.was_cut:
             await asyncio.wait(tasks, timeout=LAST_OPERATIONS_SECONDS)
         for task in tasks:
             task.cancel()
@@ -215,10 +234,20 @@ class Session:
             now: on the clock of `time.perf_counter`, in seconds.
         """
         waited = self._outbox.held_seconds(now)
-        if waited > limit and self._stalled is None and self._task is not None:
-            self._stalled = ReaderStalled(
-                f"the caller has read no answer for {waited:.1f} s: the stream is ended"
+        if waited > limit:
+            self._end_for(
+                ReaderStalled(
+                    f"the caller has read no answer for {waited:.1f} s: the stream is ended"
+                )
             )
+
+    def end_for_memory(self, reason: str) -> None:
+        """End the stream without its answers, because the process needs what it holds."""
+        self._end_for(MemoryShort(reason))
+
+    def _end_for(self, cut: StreamCut) -> None:
+        if self._cut is None and self._task is not None:
+            self._cut = cut
             self._task.cancel()
 
     async def drain(self, grace_seconds: float) -> None:

@@ -1,0 +1,32 @@
+"""Ends a call with a status, and resets it if its caller does not take the status in time."""
+
+import asyncio
+from typing import Any, Final, NoReturn
+
+import grpc
+
+from inkstream_server.rpc.event_loop import OPERATION_FAILED, reset_call
+
+STATUS_SECONDS: Final = 10.0
+"""How long a status may wait behind answers that the caller does not read, and that gRPC holds until then."""
+
+
+async def end_call(context: Any, code: grpc.StatusCode, details: str) -> NoReturn:
+    """End the call of the running task, which gRPC handles.
+
+    Args:
+        context: the call's.
+        code: not OK.
+        details: a sentence for the caller.
+
+    Raises:
+        BaseException: what gRPC needs to learn that the call is over; let it pass.
+    """
+    try:
+        async with asyncio.timeout(STATUS_SECONDS):
+            await context.abort(code, details)
+    except (TimeoutError, OPERATION_FAILED):
+        # It fails at once while the first message of the call has not left.
+        reset_call()
+        raise asyncio.CancelledError from None
+    raise AssertionError("abort raises")
