@@ -39,14 +39,9 @@ from inkstream_server.pens.resources import InkResources
 from inkstream_server.rpc.endings import end_call
 from inkstream_server.rpc.unary_ink import recognize_ink
 from inkstream_server.rpc.unary_tensors import recognize_tensors
+from inkstream_server.streams.ends import ProtocolViolation, StreamCut
 from inkstream_server.streams.lifetime import FIRST_MESSAGE_SECONDS, WHY, Ending, OpenStreams
-from inkstream_server.streams.session import (
-    LAST_OPERATIONS_SECONDS,
-    Limits,
-    ProtocolViolation,
-    Session,
-    StreamCut,
-)
+from inkstream_server.streams.session import LAST_OPERATIONS_SECONDS, Limits, Session
 from inkstream_server.wire.answer_options import read_options
 from inkstream_server.wire.fields import Malformed
 from inkstream_server.wire.requests import read_request

@@ -21,6 +21,7 @@ from inkstream_server.limits.turns import Lane, Steps
 from inkstream_server.metrics.items import Metrics
 from inkstream_server.pens.ink_session import InkSession
 from inkstream_server.pens.resources import InkResources
+from inkstream_server.streams.ends import MemoryShort, ProtocolViolation, ReaderStalled, StreamCut
 from inkstream_server.streams.outbox import Outbox
 from inkstream_server.streams.tensor_reply import ration, reply_to, size_of
 from inkstream_server.wire import tensors
@@ -41,29 +42,6 @@ LAST_OPERATIONS_SECONDS = 1.0
 LAST_ANSWERS_SECONDS = 1.0
 """The end of the grace, in which the server no longer reads a stream but answers it; half the grace at
 most."""
-
-
-class ProtocolViolation(Exception):
-    """The caller broke the protocol, so the stream ends. Says what was wrong."""
-
-
-class StreamCut(Exception):
-    """The server ends the stream for what it takes. Says why."""
-
-    event: str
-    """How the log names it."""
-
-
-class ReaderStalled(StreamCut):
-    """The caller has not read its answers for too long. Says how long."""
-
-    event = "stream_stalled"
-
-
-class MemoryShort(StreamCut):
-    """The process needs the memory that the stream holds."""
-
-    event = "stream_ended_for_memory"
 
 
 class Wire(Protocol):

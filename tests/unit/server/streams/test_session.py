@@ -16,7 +16,8 @@ from inkstream.v1.recognition_service_pb2 import (
     StreamRecognizeResponse,
 )
 from inkstream_server.streams import session as session_module
-from inkstream_server.streams.session import Limits, ProtocolViolation, ReaderStalled, Session
+from inkstream_server.streams.ends import ProtocolViolation, ReaderStalled
+from inkstream_server.streams.session import Limits, Session
 from inkstream_server.streams.tensor_reply import TensorReply
 from inkstream_server.wire.answer_options import AnswerOptions
 
