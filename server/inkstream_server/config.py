@@ -7,6 +7,8 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from inkstream_server.errors import shown
+
 BUNDLED = Path(__file__).parent / "models"
 """The models that come with the package."""
 
@@ -293,6 +295,14 @@ class Config:
                 raise ValueError(
                     f"{setting.name}: expected {between[0]} to {between[1]}, got {value}"
                 )
+        for name in ("host", "metrics_host"):
+            try:
+                getattr(self, name).encode("idna")
+            except UnicodeError:
+                raise ValueError(
+                    f"{name}: expected an address or a name of this machine, got "
+                    f"'{shown(getattr(self, name))}', which can be no name: each part has 1 to 63 characters"
+                ) from None
         for name, needed in (
             ("tls_key", "tls_cert"),
             ("tls_cert", "tls_key"),

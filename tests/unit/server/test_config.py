@@ -42,6 +42,22 @@ def test_a_value_that_cannot_work_is_refused_by_name(setting: str, wrong: float)
         Config(**{setting: wrong})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("setting", ["host", "metrics_host"])
+@pytest.mark.parametrize("wrong", ["a" * 64, "a..b", ".", "\udcff", "b" * 10_000])
+def test_a_host_that_can_be_no_name_is_refused_by_name(setting: str, wrong: str) -> None:
+    with pytest.raises(ValueError, match=f"^{setting}: expected an address or a name") as refused:
+        Config(**{setting: wrong})  # type: ignore[arg-type]  # By name.
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize(
+    "host", ["::1", "fe80::1%eth0", "0.0.0.0", "a" * 63, "größe.example", "a.b."]
+)
+def test_addresses_and_names_are_allowed_as_hosts(host: str) -> None:
+    assert Config(host=host, metrics_host=host).host == host
+
+
 @pytest.mark.parametrize(
     "edges",
     [
