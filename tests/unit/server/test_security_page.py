@@ -7,6 +7,7 @@ from pathlib import Path
 
 from inkstream_server.access import tokens
 from inkstream_server.config import settings
+from inkstream_server.logs import kinds, lines
 from inkstream_server.metrics import clients
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.rpc import listener
@@ -38,6 +39,8 @@ def test_fixed_limits_are_those_of_the_code() -> None:
         f"{listener.MOST_WAITING_CALLS}",
         f"{clients.MOST_LABELS}",
         f"{tokens.MOST_BYTES} bytes",
+        f"{lines.MOST_LINE} bytes",
+        f"{kinds.MOST_LINES} in {kinds.WINDOW_SECONDS:g} s, at debug {kinds.MOST_DEBUG_LINES}",
         f"{pen.strokes_per_glyph} strokes, {pen.points_per_glyph} points in all, "
         f"{pen.glyph_seconds:g} s",
         f"{pen.boxes} boxes, {pen.interims_per_second} interims a second, "
