@@ -34,7 +34,7 @@ def whole_process() -> Iterator[None]:
     `ServeError`, which the command line shows. If native code crashes, Python writes the stacks of all
     threads as they are.
     """
-    before = sys.stderr, sys.excepthook, threading.excepthook, sys.unraisablehook
+    before = sys.stderr
     output.stream = _own_stderr() if sys.stderr is sys.__stderr__ else sys.stderr
     sys.stderr = _Lines(output.stream)
     sys.excepthook = lambda _type, error, _places: _log_failure("crashed", error)
@@ -53,7 +53,8 @@ def whole_process() -> Iterator[None]:
         raise SystemExit(1) from None
     finally:
         limit.flush()
-        sys.stderr, sys.excepthook, threading.excepthook, sys.unraisablehook = before
+        # The hooks stay, for what happens while Python ends.
+        sys.stderr = before
         output.stream = None
 
 

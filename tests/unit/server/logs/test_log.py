@@ -164,6 +164,8 @@ def events_of_the_server() -> Iterator[tuple[str, str | None]]:
             if isinstance(node, ast.Call) and _LOGS.match(ast.unparse(node.func)):
                 first = node.args[0]
                 name = str(first.value) if isinstance(first, ast.Constant) else None
+                if ast.unparse(first) == "cut.event":
+                    name = "stream_stalled"  # A constant of each subclass of `StreamCut`.
                 # Other names in these two are those of the events of others, which have kinds of their own.
                 if name or path.name not in ("libraries.py", "process.py"):
                     yield f"{path}:{node.lineno}", name

@@ -106,6 +106,20 @@ except StartError as error:
     assert second == "port: taken"
 
 
+def test_what_fails_while_python_ends_is_an_event() -> None:
+    ended = run("""
+class Late:
+    def __del__(self): int(SECRET)
+
+with logs.whole_process():
+    late = Late()
+    late.itself = late
+""")
+    (line,) = events(ended)
+    assert (line["event"], line["of"]) == ("finalizer_failed", "Late.__del__")
+    assert line["exception"].endswith("\nValueError")
+
+
 def test_lines_that_were_omitted_are_counted_at_the_latest_when_the_process_ends() -> None:
     ended = run(
         "with logs.whole_process():\n    for _ in range(1000): print('x', file=sys.stderr)\n"
