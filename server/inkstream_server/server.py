@@ -26,8 +26,10 @@ from inkstream_server.config import Config
 from inkstream_server.errors import StartError, shown
 from inkstream_server.limits import machine_memory
 from inkstream_server.limits.memory_book import MemoryBook, MemoryLimits
+from inkstream_server.limits.memory_watch import MemoryWatch, resident, trim_function
 from inkstream_server.metrics.grpc_calls import GrpcMetrics
 from inkstream_server.metrics.items import Metrics, show_certificate, show_tokens
+from inkstream_server.metrics.memory import MemoryMetrics
 from inkstream_server.model_store.store import Model, ModelError
 from inkstream_server.model_store.watch import ModelWatch
 from inkstream_server.pens.limits import PenLimits
@@ -211,6 +213,8 @@ class Server:
                 stream=config.max_stream_memory,
             )
         )
+        self._memory = MemoryWatch(book, resident, trim_function())
+        MemoryMetrics(registry, book, lambda: self._memory.ended)
         self._service = RecognitionService(
             model, self._batcher, metrics, limits, resources, streams, book
         )
@@ -239,7 +243,7 @@ class Server:
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._grpc.start()
         config = self._config
-        watching = [self._service.end_stalled_streams(config.stall_timeout)]
+        watching = [self._service.end_stalled_streams(config.stall_timeout), self._memory.run()]
         if config.model_poll:
             watching.append(self._watch.run(config.model_poll))
         if config.stuck_timeout:

@@ -1,5 +1,6 @@
 """How much memory this process may use: by its control groups, or else the machine's."""
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -29,11 +30,12 @@ def available(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int:
 
 
 def _machine(proc: Path) -> int:
-    for line in (proc / "meminfo").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == "MemTotal":
-            return int(value.split()[0]) * 1024
-    raise ValueError(f"{proc / 'meminfo'}: expected a line MemTotal, found none")
+    try:
+        lines = (proc / "meminfo").read_text().splitlines()
+    except OSError:  # Not Linux.
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    (line,) = (line for line in lines if line.startswith("MemTotal:"))
+    return int(line.split()[1]) * 1024
 
 
 def _cgroup_limits(proc: Path, cgroups: Path) -> list[int]:

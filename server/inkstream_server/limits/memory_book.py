@@ -111,6 +111,15 @@ class MemoryBook:
         """What all hold together."""
         self.holders: set[Account] = set()
         """The accounts of all streams and calls."""
+        self.is_short = False
+        """Whether the process takes more than its limit, so that new streams and calls should be refused."""
+        self.refused = 0
+        """Streams and calls that were refused for that."""
+
+    def refuses(self) -> bool:
+        """Give whether a new stream or call should be refused, and count it if so."""
+        self.refused += self.is_short
+        return self.is_short
 
     @contextmanager
     def account(self, peer: str, end: Callable[[str], None] | None = None) -> Iterator[Account]:

@@ -1,6 +1,7 @@
 """Ends a call with a status, and resets it if its caller does not take the status in time."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 import grpc
@@ -11,19 +12,38 @@ STATUS_SECONDS: Final = 10.0
 """How long a status may wait behind answers that the caller does not read, and that gRPC holds until then."""
 
 
-async def end_call(context: Any, code: grpc.StatusCode, details: str) -> NoReturn:
+SHORT_SECONDS: Final = 1.0
+"""The same while the process is short of memory, since the call holds some until it is over."""
+
+
+def cut_off() -> Callable[[str], None]:
+    """Give a function that ends the running task's call at once, by a reset; for an `Account`."""
+    task = asyncio.current_task()
+    assert task is not None, "a handler runs in a task"
+
+    def end(_: str) -> None:
+        reset_call(task)
+        task.cancel()
+
+    return end
+
+
+async def end_call(
+    context: Any, code: grpc.StatusCode, details: str, seconds: float = STATUS_SECONDS
+) -> NoReturn:
     """End the call of the running task, which gRPC handles.
 
     Args:
         context: the call's.
         code: not OK.
         details: a sentence for the caller.
+        seconds: how long the status may take.
 
     Raises:
         BaseException: what gRPC needs to learn that the call is over; let it pass.
     """
     try:
-        async with asyncio.timeout(STATUS_SECONDS):
+        async with asyncio.timeout(seconds):
             await context.abort(code, details)
     except (TimeoutError, OPERATION_FAILED):
         # It fails at once while the first message of the call has not left.

@@ -78,14 +78,14 @@ _watching: WeakKeyDictionary[asyncio.Task[Any], asyncio.Task[Any]] = WeakKeyDict
 """For each task that handles a call, gRPC's task that waits for the end of the call."""
 
 
-def reset_call() -> None:
-    """Reset the call that the running task handles, as soon as the task has ended.
+def reset_call(handling: asyncio.Task[Any] | None = None) -> None:
+    """Reset the call that a task handles, the running one by default, as soon as the task has ended.
 
     A status waits behind messages that the caller does not read, for ever if it never reads them, and gRPC
     offers no other way to end a call. But it resets a call that it drops, and it drops it together with the
     task that waits for its end.
     """
-    handling = asyncio.current_task()
+    handling = handling or asyncio.current_task()
     watching = _watching.get(handling) if handling is not None else None
     if handling is not None and watching is not None:
         handling.add_done_callback(lambda _: watching.cancel())

@@ -5,7 +5,6 @@ from __future__ import (
 )  # grpc.aio.ServicerContext takes type arguments in its stubs only.
 
 import asyncio
-from collections.abc import Coroutine
 from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -31,17 +30,18 @@ from inkstream_server.access.tokens import Caller
 from inkstream_server.batching.batcher import Batcher
 from inkstream_server.errors import shown
 from inkstream_server.limits.memory_book import Account, MemoryBook
+from inkstream_server.limits.memory_watch import REFUSED
 from inkstream_server.metrics.clients import short_name
-from inkstream_server.metrics.grpc_calls import counts_of
 from inkstream_server.metrics.items import Metrics
 from inkstream_server.model_store.store import Model
 from inkstream_server.pens.resources import InkResources
-from inkstream_server.rpc.endings import end_call
+from inkstream_server.rpc.endings import SHORT_SECONDS, STATUS_SECONDS, cut_off, end_call
+from inkstream_server.rpc.stream_wire import StreamWire
 from inkstream_server.rpc.unary_ink import recognize_ink
 from inkstream_server.rpc.unary_tensors import recognize_tensors
 from inkstream_server.streams.ends import ProtocolViolation, StreamCut
 from inkstream_server.streams.lifetime import FIRST_MESSAGE_SECONDS, WHY, Ending, OpenStreams
-from inkstream_server.streams.session import LAST_OPERATIONS_SECONDS, Limits, Session
+from inkstream_server.streams.session import Limits, Session
 from inkstream_server.wire.answer_options import read_options
 from inkstream_server.wire.fields import Malformed
 from inkstream_server.wire.requests import read_request
@@ -104,6 +104,8 @@ class RecognitionService(RecognitionServiceServicer):
         logs.about_stream(context.peer(), context.invocation_metadata() or ())
         await self._require_no_drain(context)
         caller = CALLER.get()
+        if self._book.refuses():
+            await end_call(context, grpc.StatusCode.RESOURCE_EXHAUSTED, REFUSED, SHORT_SECONDS)
         limit = self._streams.enter(caller)
         if limit is not None:
             with suppress(TimeoutError):
@@ -113,13 +115,14 @@ class RecognitionService(RecognitionServiceServicer):
         try:
             with (
                 self._metrics.streams.track_inprogress(),
-                self._book.account(context.peer()) as account,
+                self._book.account(context.peer(), cut_off()) as account,
             ):
                 status = await self._serve_stream(context, caller, account)
             if status is not None:
                 # The status waits behind unread answers. Until it has left, the stream counts against the
                 # limits.
-                await end_call(context, *status)
+                seconds = SHORT_SECONDS if self._book.is_short else STATUS_SECONDS
+                await end_call(context, *status, seconds)
         finally:
             self._streams.leave(caller)
 
@@ -127,7 +130,7 @@ class RecognitionService(RecognitionServiceServicer):
         self, context: StreamContext, caller: Caller | None, account: Account
     ) -> tuple[grpc.StatusCode, str] | None:
         """Serve an admitted stream; give the status to end it with if the server ended it."""
-        wire = _Wire(context)
+        wire = StreamWire(context)
         first = await self._first_message(wire, context)
         if first is None:
             return None
@@ -179,7 +182,7 @@ class RecognitionService(RecognitionServiceServicer):
             return _STATUS_OF_ENDING[lifetime.ending], WHY[lifetime.ending]
         return None
 
-    async def _first_message(self, wire: _Wire, context: StreamContext) -> bytes | None:
+    async def _first_message(self, wire: StreamWire, context: StreamContext) -> bytes | None:
         try:
             async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
                 return await wire.read()
@@ -197,7 +200,9 @@ class RecognitionService(RecognitionServiceServicer):
         context: grpc.aio.ServicerContext[RecognizeRequest, RecognizeResponse],
     ) -> RecognizeResponse:
         """Recognise one batch of tensors, or one ink."""
-        with self._book.account(context.peer()) as account:
+        if self._book.refuses():
+            await end_call(context, grpc.StatusCode.RESOURCE_EXHAUSTED, REFUSED, SHORT_SECONDS)
+        with self._book.account(context.peer(), cut_off()) as account:
             return await self._recognize(request, context, account)
 
     async def _recognize(
@@ -317,38 +322,6 @@ def add_to_server(service: RecognitionService, server: grpc.aio.Server) -> None:
     name = DESCRIPTOR.services_by_name["RecognitionService"].full_name
     # Other methods are answered before gRPC looks for handlers; see `event_loop`.
     server.add_registered_method_handlers(name, handlers)
-
-
-class _Wire:
-    """A gRPC stream as a `session.Wire`. Counts its messages itself, see `counts_of`."""
-
-    def __init__(self, context: StreamContext) -> None:
-        context, self._received, self._sent = counts_of(context)
-        self._read: Any = context.read
-        self._write: Any = context.write
-
-    async def read(self) -> bytes | None:
-        message: Any = await self._read()
-        if message is grpc.aio.EOF:
-            # A caller that cancelled looks like one that half-closed until gRPC cancels the handler, a
-            # moment later. A second read returns after that, so it tells the two apart. A handler that
-            # returned before would also leak (grpc#43360). The read returns at once; the limit is for faults.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LAST_OPERATIONS_SECONDS):
-                    await self._read()
-            return None
-        self._received.inc()
-        content: bytes = message
-        return content
-
-    def close(self) -> None:
-        """Hold the call no longer: gRPC frees it, and all that it holds, with the last reference to it."""
-        self._read = self._write = None
-
-    def write(self, message: bytes) -> Coroutine[Any, Any, None]:
-        self._sent.inc()
-        writing: Coroutine[Any, Any, None] = self._write(message)
-        return writing
 
 
 def _allowance() -> Allowance | None:
