@@ -100,6 +100,12 @@ def native_stderr() -> Iterator[None]:
 
 def _own_stderr() -> TextIO:
     """Open stderr anew, so that `native_stderr` can move descriptor 2 away; crashes write there, too."""
+    try:
+        os.fstat(2)
+    except (
+        OSError
+    ):  # Closed by who started the process; otherwise a connection would take its place.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     # Without a buffer, as under `python -u`: what a full disk refuses must not be left for the exit.
     raw: Any = open(os.dup(2), "wb", buffering=0)  # noqa: SIM115, PTH123
     stream = io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)

@@ -27,9 +27,11 @@ SECRET = 'school-7.SECRET'
 """
 
 
-def run(script: str) -> subprocess.CompletedProcess[str]:
-    """Run a script in a process with its own stderr, like a server."""
+def run(script: str, *, close: int | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a script in a process with its own stderr, like a server; `close` is a descriptor that it lacks."""
     command = [sys.executable, "-c", START + script]
+    if close is not None:
+        command = ["sh", "-c", f'exec "$@" {close}>&-', "sh", *command]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -163,6 +165,22 @@ async def test_a_thread_reports_omitted_lines_and_ends(capsys: pytest.CaptureFix
         limit(None, "info", {"event": "e", KIND: "noise"})
     await eventually("a report", lambda: limit._reporter is None)
     assert "kind=noise lines=1" in capsys.readouterr().err
+
+
+def test_a_process_without_stderr_logs_nothing_and_lives() -> None:
+    ended = run(
+        """
+with logs.whole_process():
+    logs.get().info('ready')
+    print('x', file=sys.stderr)
+    with logs.native_stderr():
+        os.write(2, b'native')
+    assert os.path.sameopenfile(2, os.open(os.devnull, os.O_WRONLY)), os.readlink('/proc/self/fd/2')
+print('lives')
+""",
+        close=2,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "lives\n")
 
 
 def test_output_of_native_code_becomes_events() -> None:
