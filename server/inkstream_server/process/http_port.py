@@ -236,11 +236,6 @@ class HttpPort:
         if isinstance(answer, Answer):
             self._begin_answer(connection, answer)
             return
-        waiting = sum(it.phase is Phase.WAITING for it in self._connections)
-        if waiting >= (self._most + 1) // 2:
-            answer.cancel()
-            self._begin_answer(connection, _busy("many others wait for this page"), "crowded")
-            return
         connection.awaited = answer
         connection.enter(Phase.WAITING, self._times.answer)
         self._watch(connection, 0)
@@ -296,7 +291,9 @@ class HttpPort:
             text = f"send the whole request within {self._times.head:g} s\n"
             answer = Answer(HTTPStatus.REQUEST_TIMEOUT, text.encode())
         else:
-            answer = _busy(f"this page takes longer than {self._times.answer:g} s")
+            text = f"this page takes longer than {self._times.answer:g} s: try again\n"
+            later = (("Retry-After", "5"),)
+            answer = Answer(HTTPStatus.SERVICE_UNAVAILABLE, text.encode(), headers=later)
             connection.withdraw()
         self._begin_answer(connection, answer, "slow")
 
@@ -319,11 +316,6 @@ class HttpPort:
         self._connections.discard(connection)
         self._watch(connection, 0)
         connection.close()
-
-
-def _busy(what: str) -> Answer:
-    text = f"{what}: try again\n".encode()
-    return Answer(HTTPStatus.SERVICE_UNAVAILABLE, text, headers=(("Retry-After", "5"),))
 
 
 def _listener(host: str, port: int) -> socket.socket:

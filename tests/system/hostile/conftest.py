@@ -16,6 +16,7 @@ REPORT = Path(os.environ.get("INKSTREAM_HOSTILE_REPORT", "plots/hostile.md"))
 """The file into which the run writes its table."""
 
 server = integration.server
+start_server = integration.start_server
 images = faults.images
 
 
