@@ -19,7 +19,7 @@ def preflight_errors(config: Config) -> list[str]:
         lambda: TokenFile(config.tokens) if config.tokens else None,
         lambda: find(config.model_store, config.model),
     ]
-    found = [] if (few := descriptors.error_of(config.workers)) is None else [few]
+    found = [] if (few := descriptors.error_of(descriptors.least_of(config))) is None else [few]
     for check in checks:
         try:
             check()

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from inkstream.v1 import recognition_service_pb2 as pb
 from inkstream.v1 import tensor_pb2
 
-from tests.integration.conftest import STOP_SECONDS, RunningServer, StartServer
+from tests.integration.conftest import STOP_SECONDS, RunningServer, StartServer, running_server
 from tests.integration.contract import Stream, open_stream, stub
 from tests.integration.raw_calls import SERVICE, raw_call
 from tests.integration.steady import BLANK, Steady
@@ -230,6 +230,40 @@ def test_an_error_at_the_start_is_reported_in_one_line(
     assert ended.returncode == 1
     assert expected_text in ended.stderr.splitlines()[-1]
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["serve"], ["serve", "--workers", "2"], ["config"], ["models", "verify"]],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("most", [6, 20])
+def test_too_few_descriptors_are_reported_in_one_line(command: list[str], most: int) -> None:
+    limited = f'ulimit -n {most}; exec "$@"'
+    program = [sys.executable, "-m", "inkstream_server", *command]
+    ended = subprocess.run(
+        ["bash", "-c", limited, "bash", *program],
+        capture_output=True,
+        text=True,
+        timeout=STOP_SECONDS,
+        check=False,
+    )
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"inkstream-server: open files: this process may open {most}, and needs")
+
+
+async def test_few_descriptors_leave_pages_and_the_server_their_own(tmp_path: Path) -> None:
+    program = ["bash", "-c", 'ulimit -n 64; exec "$@"', "bash"]
+    program += [sys.executable, "-m", "inkstream_server"]
+    with ExitStack() as held:
+        server = held.enter_context(running_server(tmp_path, program=program))
+        assert server.stderr().count("event=few_descriptors limit=64") == 1
+        for address in [server.address, server.metrics_url.split("/")[2]] * 60:
+            host, port = address.split(":")
+            held.enter_context(socket.create_connection((host, int(port))))
+        for _ in range(3):
+            assert server.metrics().value("process_open_fds") < 64
 
 
 def test_a_ready_server_writes_its_addresses_to_the_log_and_the_ready_file(

@@ -16,6 +16,7 @@ from inkstream_server.model_store import card as model_card
 from inkstream_server.model_store import store as model_store
 from inkstream_server.model_store import trial
 from inkstream_server.model_store.store import BUNDLED, CARD, ModelError
+from inkstream_server.process import descriptors
 from inkstream_server.process.files import read_regular
 
 
@@ -58,6 +59,8 @@ def models() -> None:
       inkstream-server models verify digits/3
       inkstream-server models rollback digits
     """
+    if error := descriptors.error_of(descriptors.LEAST_OF_COMMANDS):
+        _fail(error)
 
 
 @models.command("list")

@@ -19,6 +19,9 @@ another model takes some more for a moment."""
 LEAST: Final = 64
 """Least limit with which a server starts: its own descriptors, and a few connections."""
 
+LEAST_OF_COMMANDS: Final = 32
+"""Least limit for commands that try a model; that takes 16."""
+
 OF_WORKER: Final = 4
 """Descriptors of a supervisor for each worker."""
 
@@ -43,15 +46,19 @@ def for_callers(config: Config) -> int:
     return max(1, min(config.max_connections, limit() - OWN - for_pages()))
 
 
-def error_of(workers: int = 1) -> str | None:
-    """Say why the limit is too low to start; None if it is not."""
-    least = LEAST if workers == 1 else LEAST + OF_WORKER * workers
+def least_of(config: Config) -> int:
+    """Give the least limit with which a server starts."""
+    return LEAST + (OF_WORKER * config.workers if config.workers > 1 else 0)
+
+
+def error_of(least: int) -> str | None:
+    """Say why a process that needs `least` descriptors cannot have them; None if it can."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY or hard >= least:
         return None
     return (
-        f"open files: this process may open {hard}, and needs at least {least}: raise the limit, for example "
-        "with `ulimit -n 20000`, or LimitNOFILE= of systemd"
+        f"open files: this process may open {hard}, and needs at least {least}: raise the limit, for "
+        "example with `ulimit -n 20000` or systemd's LimitNOFILE="
     )
 
 
@@ -63,10 +70,10 @@ def prepare(config: Config) -> None:
     Raises:
         StartError: the hard limit is too low for a server.
     """
-    if error := error_of(config.workers):
+    if error := error_of(least_of(config)):
         raise StartError(error)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = max(config.max_connections + MOST_PAGES + OWN, LEAST + OF_WORKER * config.workers)
+    wanted = max(config.max_connections + MOST_PAGES + OWN, least_of(config))
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -61,7 +61,7 @@ def test_the_least_limit_leaves_connections_and_a_lower_one_is_an_error(
     limits: Limits, workers: int, tmp_path: Path
 ) -> None:
     config = Config(workers=workers)
-    least = descriptors.LEAST + (descriptors.OF_WORKER * workers if workers > 1 else 0)
+    least = descriptors.least_of(config)
     limits.soft = limits.hard = least
     descriptors.prepare(config)
     assert descriptors.for_pages() >= 4
