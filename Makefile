@@ -20,7 +20,7 @@ PIP := $(BIN)/pip install --quiet
 PIP_WHEEL := $(BIN)/pip wheel --quiet --no-deps
 ARGS ?=
 
-.PHONY: audit board fuzz dashboards rules help watch demo serve train test test-all lint format docs protos bench bench-quick soak test-system dist clean
+.PHONY: audit board fuzz dashboards rules help lock watch demo serve train test test-all lint format docs protos bench bench-quick soak test-system dist clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,9 +56,18 @@ fuzz: .stamps/dev ## Fuzz all code that reads untrusted bytes (ARGS="--seconds 3
 	@$(PIP) atheris
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
-audit: .stamps/dev ## Look for known vulnerabilities of pinned packages
+audit: .stamps/dev ## Look for known vulnerabilities of pinned packages; fails if it cannot look
 	@$(PIP) pip-audit
 	@$(BIN)/python -m tests.audit
+
+# Hashes of all files of the pinned versions, so that the image fits any machine; never the address of a registry.
+LOCK := $(BIN)/uv pip compile - --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	--no-emit-find-links --constraint constraints.txt --build-constraint constraints.txt \
+	--no-emit-package inkstream --no-emit-package inkstream-server --python-version 3.11 --python-platform linux
+lock: .stamps/run ## Write deploy/docker/requirements*.txt anew from constraints.txt
+	@$(PIP) uv
+	@printf './client\n./server[otel]\n' | $(LOCK) --output-file deploy/docker/requirements.txt > /dev/null
+	@printf 'hatchling\n' | $(LOCK) --output-file deploy/docker/requirements-build.txt > /dev/null
 
 lint: .stamps/dev .stamps/protoc ## Check style, types, the contract, and that generated files are current
 	$(BIN)/ruff check .

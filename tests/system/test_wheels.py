@@ -130,9 +130,12 @@ def test_the_packages_of_the_dockerfile_serve_and_trace(place: Place, tmp_path: 
     (steps,) = re.findall(r"^RUN (pip (?:.*\\\n)*.*)", dockerfile, re.MULTILINE)
     for name in ("client", "server"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("*.egg-info"))
+    for file in (ROOT / "deploy" / "docker").glob("requirements*.txt"):
+        shutil.copy(file, tmp_path)
     for folder in ("/wheels", "/opt/inkstream"):
         steps = steps.replace(folder, f"{tmp_path}{folder}")
     environment = place.environment | {"PATH": f"{place.bin}:{os.environ['PATH']}"}
+    del environment["PIP_CONSTRAINT"]  # The image has hashes instead.
     subprocess.run(steps, shell=True, cwd=tmp_path, env=environment, check=True, stdout=sys.stderr)
     server = tmp_path / "opt" / "inkstream" / "bin" / "inkstream-server"
     with running_server(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import re
 import subprocess
 import sys
@@ -203,7 +205,83 @@ def test_compose_publishes_ports_on_loopback_only_and_mounts_existing_folders() 
         assert not service.get("image", "").endswith((":latest", "/"))
         for volume in service.get("volumes", ()):
             source = volume.partition(":")[0]
-            assert not source.startswith(".") or (DEPLOY / source).is_dir(), volume
+            assert not source.startswith(".") or (DEPLOY / source).exists(), volume
+
+
+def test_every_container_of_compose_is_locked() -> None:
+    for name, service in read(DEPLOY / "compose.yaml")["services"].items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not {"privileged", "cap_add", "network_mode", "pid", "user"} & service.keys(), name
+        for volume in service.get("volumes", ()):
+            # Only volumes of Docker may be written to.
+            assert not volume.startswith(".") or volume.endswith(":ro"), volume
+
+
+def test_grafana_has_no_known_password_and_no_basic_auth() -> None:
+    grafana = read(DEPLOY / "compose.yaml")["services"]["grafana"]
+    settings = grafana["environment"]
+    assert settings["GF_AUTH_BASIC_ENABLED"] == "false"
+    assert settings["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    assert "GF_SECURITY_ADMIN_PASSWORD" not in settings
+    # Its start script makes the password in the volume that Grafana keeps.
+    assert settings["GF_SECURITY_ADMIN_PASSWORD__FILE"].startswith("/var/lib/grafana/")
+    assert "grafana:/var/lib/grafana" in grafana["volumes"]
+    assert grafana["entrypoint"] == ["sh", "/etc/inkstream/start.sh", "/run.sh"]
+
+
+def test_grafana_makes_its_password_once_for_itself_alone(tmp_path: Path) -> None:
+    script, file = DEPLOY / "grafana" / "start.sh", tmp_path / "admin-password"
+
+    def start() -> str:
+        done = subprocess.run(
+            ["sh", script, "sh", "-c", 'umask; cat "$GF_SECURITY_ADMIN_PASSWORD__FILE"'],
+            env={"PATH": os.environ["PATH"], "GF_SECURITY_ADMIN_PASSWORD__FILE": str(file)},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        return done.stdout
+
+    os.umask(before := os.umask(0o022))
+    first = start()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert len(base64.b64decode(file.read_text())) == 24
+    assert first == start() == f"{before:04o}\n{file.read_text()}", "neither made anew nor spread"
+    file.write_text("")  # A start that the machine interrupted.
+    assert start() != first
+    assert [it.name for it in tmp_path.iterdir()] == ["admin-password"]
+
+
+def test_images_of_others_are_pinned_by_digest_and_say_their_version() -> None:
+    compose = (DEPLOY / "compose.yaml").read_text()
+    composed = re.findall(
+        r"^    image: (.*)", compose.replace("inkstream-server", ""), re.MULTILINE
+    )
+    composed = [image for image in composed if not image.startswith(":")]
+    assert len(composed) == 2
+    for image in composed:
+        assert re.fullmatch(r"[a-z]+/[a-z]+@sha256:[0-9a-f]{64}  # v?\d+\.\d+\.\d+", image), image
+    dockerfile = (DEPLOY / "docker" / "Dockerfile").read_text()
+    built, run = re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)
+    assert built == run
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-bookworm@sha256:[0-9a-f]{64}", run)
+
+
+def test_the_namespace_refuses_pods_that_are_not_locked() -> None:
+    labels = manifest("namespace")["metadata"]["labels"]
+    assert labels == {"pod-security.kubernetes.io/enforce": "restricted"}
+    (container,) = pod()["containers"]
+    # What "restricted" asks for.
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert pod()["securityContext"]["runAsNonRoot"] is True
+    assert pod()["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod()["automountServiceAccountToken"] is False
 
 
 def test_prometheus_of_compose_differs_by_the_servers_address_only() -> None:
