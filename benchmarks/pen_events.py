@@ -11,7 +11,9 @@ from statistics import median
 from time import thread_time
 
 from inkstream.v1 import ink_pb2
+from inkstream_server.limits.memory_book import UNLIMITED, Account
 from inkstream_server.pens.limits import PenLimits
+from inkstream_server.pens.memory import InkMemory
 from inkstream_server.pens.pen import Pen
 from inkstream_server.pens.settings import QuietTimes, read_settings
 from inkstream_server.pens.strokes import Columns
@@ -31,7 +33,9 @@ def opened(boxes: int = 0) -> Pen:
     areas = [ink_pb2.Area(x=1e6 + 9 * box, y=0, width=8, height=8) for box in range(boxes)]
     given = [ink_pb2.Box(box=box + 1, area=area) for box, area in enumerate(areas)]
     limits = PenLimits()
-    return Pen(read_settings(ink_pb2.PenOpen(boxes=given), QuietTimes(), limits), limits)
+    account = Account(UNLIMITED)
+    settings = read_settings(ink_pb2.PenOpen(boxes=given), QuietTimes(), limits, account)
+    return Pen(settings, limits, InkMemory(account, limits))
 
 
 def columns(*points: tuple[int, int]) -> Columns:

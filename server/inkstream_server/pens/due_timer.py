@@ -10,15 +10,17 @@ _NEVER = float("inf")
 class DueTimer:
     """One pen's timer: at most one call is pending."""
 
-    __slots__ = ("_at", "_call", "_callback", "_clock")
+    __slots__ = ("_at", "_call", "_callback", "_clock", "_pen")
 
-    def __init__(self, clock: Clock, callback: Callable[[], None]) -> None:
+    def __init__(self, clock: Clock, callback: Callable[[int], None], pen: int) -> None:
         """Wait for a first `set`.
 
         Args:
             clock: calls back; the event loop's or a test's.
-            callback: called when the pen may be due. It calls `set` again.
+            callback: called with the pen when it may be due. It calls `set` again.
+            pen: the caller's number of the pen.
         """
+        self._pen = pen
         self._clock = clock
         self._callback = callback
         self._call: Timer | None = None
@@ -43,4 +45,4 @@ class DueTimer:
 
     def _ring(self) -> None:
         self._call, self._at = None, _NEVER
-        self._callback()
+        self._callback(self._pen)

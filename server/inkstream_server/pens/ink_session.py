@@ -7,7 +7,7 @@ Counts what arrives; replies count what leaves. Leaves the rules of glyphs to `p
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
+from typing import Final
 
 from inkstream.v1 import ink_pb2
 
@@ -16,15 +16,20 @@ from inkstream_server.batching.batcher import StreamFlow
 from inkstream_server.clock import Clock
 from inkstream_server.limits.memory_book import Account
 from inkstream_server.limits.turns import Lane, Rank, Steps
+from inkstream_server.pens.boxes import BOX_BYTES
 from inkstream_server.pens.due_timer import DueTimer
 from inkstream_server.pens.faults import NO_ROOM_MS, FaultReply, InkFault
 from inkstream_server.pens.glyph_reply import GlyphReply
+from inkstream_server.pens.memory import InkMemory
 from inkstream_server.pens.open_pen import OpenPen
-from inkstream_server.pens.pen import Pen
+from inkstream_server.pens.pen import PEN_BYTES, Pen
 from inkstream_server.pens.renderer import GlyphRenderer
 from inkstream_server.pens.resources import InkResources
-from inkstream_server.pens.settings import read_settings
+from inkstream_server.pens.settings import PenSettings, read_settings
 from inkstream_server.wire.ink_pieces import EVENT_BYTES, LongEvent, Piece
+
+MOST_UNKNOWN: Final = 1024
+"""Pens that are not open and named in one message, each reported once; with more, some are reported again."""
 
 
 class InkSession:
@@ -57,7 +62,9 @@ class InkSession:
         self._clock: Clock = clock or asyncio.get_running_loop()
         self._flow = flow
         self._allowance = allowance
-        self._account = account
+        self._memory = InkMemory(account, resources.limits)
+        # Those of the pen that was opened last: pens that are opened alike share them.
+        self._settings: PenSettings | None = None
         self._pens: dict[int, OpenPen] = {}
         self._points = 0
         self._lane = lane
@@ -125,6 +132,8 @@ class InkSession:
                     self._open(event)
                 elif number not in unknown:
                     # One fault a message, not one an event.
+                    if len(unknown) == MOST_UNKNOWN:
+                        unknown.clear()
                     unknown.add(number)
                     fault = InkFault("pen", f"pen {number} is not open: open it first")
                     self._refuse(number, fault)
@@ -146,15 +155,24 @@ class InkSession:
                 most = limits.pens
                 wrong = f"a stream may have {most} pens open, got {most + 1}: close one first"
                 raise InkFault("open", wrong, retry_after_ms=NO_ROOM_MS)
-            settings = read_settings(event.open, self._resources.quiet, limits)
+            # More boxes than a pen may have are refused as such.
+            boxes = min(len(event.open.boxes), limits.boxes)
+            self._memory.require(PEN_BYTES + BOX_BYTES * boxes, "open")
+            settings = read_settings(
+                event.open, self._resources.quiet, limits, self._memory.account
+            )
         except InkFault as fault:
             self._refuse(number, fault)
             return
-        timer = DueTimer(self._clock, partial(self._ring, number))
-        pen = Pen(settings, limits)
+        if settings == self._settings:
+            settings = self._settings
+        self._settings = settings
+        timer = DueTimer(self._clock, self._ring, number)
+        pen = Pen(settings, limits, self._memory)
         self._pens[number] = OpenPen(
             number, pen, timer, settings, self._resources, self._renderer, self._flow
         )
+        self._memory.pens = len(self._pens)
         self._metrics.ink.open_pens.inc()
 
     def _ring(self, number: int) -> None:
@@ -229,6 +247,7 @@ class InkSession:
         self._settle(open_pen, now)
         open_pen.timer.cancel()
         del self._pens[open_pen.number]
+        self._memory.pens = len(self._pens)
         self._metrics.ink.open_pens.dec()
 
     def _settle(self, open_pen: OpenPen, now: float) -> None:

@@ -10,7 +10,7 @@ class PenLimits:
     pens: int = 4096
     """Pens open on one stream."""
     points_per_stream: int = 1_000_000
-    """Points in all open glyphs of a stream, 16 MB. A class of 30 pupils holds about 2,000."""
+    """Points in all open glyphs of a stream, 8 bytes each. A class of 30 pupils holds about 2,000."""
     points_per_glyph: int = 4096
     """Points of one glyph, all strokes together: 40 s at 100 points a second. None of 20,657 real digits
     (pendigits, UNIPEN, UJI) has more than 693."""
@@ -26,3 +26,5 @@ class PenLimits:
     """Boxes of one pen."""
     remembered_strokes: int = 1024
     """Strokes with a final answer that a pen remembers, so that it refuses to erase or repeat them."""
+    remembered_by_stream: int = 65_536
+    """The same for all pens of a stream, which share them evenly."""

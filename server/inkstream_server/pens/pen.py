@@ -5,17 +5,23 @@ caller makes two calls for each event: the event's method, then `take_changes`.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from inkstream_server.pens import segmentation
 from inkstream_server.pens.faults import InkFault
+from inkstream_server.pens.final_strokes import FinalStrokes
 from inkstream_server.pens.limits import PenLimits
+from inkstream_server.pens.memory import Held, InkMemory
 from inkstream_server.pens.points import require_points
 from inkstream_server.pens.settings import PenSettings
-from inkstream_server.pens.strokes import Columns, Glyph, Stroke
+from inkstream_server.pens.strokes import GLYPH_BYTES, STROKE_BYTES, Columns, Glyph, Stroke
 from inkstream_server.pens.wanted import State, Wanted
 
+PEN_BYTES: Final = 800
+"""A pen without ink, with all that its stream keeps for it."""
 
-class Pen:
+
+class Pen(Held):
     """Strokes in, glyphs out.
 
     At most one glyph is open. Every stroke that is begun and not refused ends in exactly one final glyph,
@@ -24,13 +30,21 @@ class Pen:
 
     __slots__ = (
         *("_box", "_finals", "_glyph", "_glyphs", "_glyphs_taken", "_is_placed", "_is_refusing"),
-        *("_limits", "_next_interim", "_points", "_settings", "_stroke", "_wanted"),
+        *("_limits", "_memory", "_next_interim", "_points", "_settings", "_stroke", "_wanted"),
     )
 
-    def __init__(self, settings: PenSettings, limits: PenLimits) -> None:
-        """Start with no ink."""
+    def __init__(self, settings: PenSettings, limits: PenLimits, memory: InkMemory) -> None:
+        """Start with no ink.
+
+        Args:
+            settings: its own.
+            limits: the server's.
+            memory: what the pens of its stream may hold.
+        """
+        super().__init__(memory.account, PEN_BYTES)
         self._settings = settings
         self._limits = limits
+        self._memory = memory
         self._glyph: Glyph | None = None
         self._stroke: Stroke | None = None
         # Whether it is decided if the stroke belongs to the open glyph.
@@ -40,11 +54,11 @@ class Pen:
         # The tip is down, but its stroke is refused. The caller gets one fault for all of it.
         self._is_refusing = False
         self._glyphs = 0
-        # The glyph of each stroke that has its final answer.
-        self._finals: dict[int, int] = {}
+        # The strokes that have a final answer; None where there are none.
+        self._finals: FinalStrokes | None = None
         self._next_interim = 0.0
         # The changes that `take_changes` gives next.
-        self._wanted: list[Wanted] = []
+        self._wanted: tuple[Wanted, ...] = ()
         self._glyphs_taken = 0
         self._points = 0
 
@@ -54,11 +68,8 @@ class Pen:
         Returns: the answers that are asked for, in order; how many glyphs were begun; how many more points
             the pen holds, negative for fewer; and when it is due, see `due`.
         """
-        wanted: Sequence[Wanted] = ()
-        if self._wanted:
-            wanted, self._wanted = self._wanted, []
-        changes = wanted, self._glyphs - self._glyphs_taken, self._points, self.due()
-        self._glyphs_taken, self._points = self._glyphs, 0
+        changes = self._wanted, self._glyphs - self._glyphs_taken, self._points, self.due()
+        self._wanted, self._glyphs_taken, self._points = (), self._glyphs, 0
         return changes
 
     def due(self) -> float | None:
@@ -70,7 +81,7 @@ class Pen:
         quiet = glyph.inked + segmentation.quiet_seconds(self._settings.quiet, glyph.digit)
         if stroke is None:
             return min(age, quiet)
-        if self._lies_away(glyph, stroke):
+        if not self._is_placed and segmentation.lies_away(glyph, stroke):
             return min(age, max(quiet, stroke.began + segmentation.AWAY_SECONDS))
         return age
 
@@ -98,7 +109,7 @@ class Pen:
         glyph = self._glyph
         if not number:
             raise InkFault("stroke_begin.stroke", "expected a number that is not 0, got 0")
-        if number in self._finals or (glyph and number in glyph.strokes):
+        if self._final_glyph(number) or (glyph and number in glyph.strokes):
             wrong = f"expected a new number, got {number} again"
             raise InkFault("stroke_begin.stroke", wrong, stroke=number)
         most = self._limits.strokes_per_glyph
@@ -108,10 +119,12 @@ class Pen:
                 "end the glyph first"
             )
             raise InkFault("stroke_begin", wrong, glyph=glyph.number, stroke=number)
+        size = STROKE_BYTES if glyph else STROKE_BYTES + GLYPH_BYTES
+        self._memory.require(size, "stroke_begin", stroke=number)
         self._is_refusing = False
         self._is_placed = False
         self._box = None
-        self._stroke = Stroke(number, now, time_ms)
+        self._stroke = Stroke(number, now, time_ms, self._account)
 
     def move(self, points: Columns, now: float, room: int) -> None:
         """The tip moves.
@@ -137,6 +150,8 @@ class Pen:
             held += len(stroke)
         try:
             require_points(points, stroke.number, held, self._limits, room)
+            if size := stroke.growth(len(points[0])):
+                self._memory.require(size, "points", stroke=stroke.number)
         except InkFault as fault:
             self.lift(now)
             self._is_refusing = True
@@ -209,8 +224,7 @@ class Pen:
             self._points -= len(glyph.drop(number))
             glyph.changed(now)
             self._want(glyph, "provisional")
-        elif number in self._finals:
-            final = self._finals[number]
+        elif final := self._final_glyph(number):
             wrong = f"stroke {number} belongs to glyph {final}, whose answer is final"
             raise InkFault("stroke_remove.stroke", wrong, glyph=final, stroke=number)
         else:
@@ -235,6 +249,7 @@ class Pen:
         if glyph is not None:
             self._points -= glyph.points
             self._want(glyph, "dropped")
+            glyph.let_go()
 
     def tick(self, now: float) -> None:
         """Time has passed: end a glyph that has been quiet, or open, for long enough.
@@ -252,12 +267,10 @@ class Pen:
                 self._join(stroke, 0)
                 self._ink_added(now)
             return
-        self.end_glyph(now)
-        last, what = 0, "it was ended"
+        last, what = next(reversed(glyph.strokes), 0) if glyph else 0, "it was ended"
         if stroke is not None:
             last, what = stroke.number, f"{what}, and the rest of the stroke is not read"
-        elif glyph is not None:
-            last = next(reversed(glyph.strokes), 0)
+        self.end_glyph(now)
         if last:
             wrong = f"a glyph may stay open for {self._limits.glyph_seconds:g} s: {what}"
             raise InkFault("stroke_begin", wrong, glyph=self._glyphs, stroke=last)
@@ -296,24 +309,16 @@ class Pen:
         """Give the number of the box that a stroke with points belongs to, 0 for none."""
         current = self._glyph.box if self._glyph is not None else None
         if self._box is None or self._box[1] != current:
-            self._box = self._settings.boxes.at(*stroke.first, current), current
+            boxes = self._settings.boxes
+            self._box = boxes.at(*stroke.first, current) if boxes else 0, current
         return self._box[0]
-
-    def _lies_away(self, glyph: Glyph, stroke: Stroke) -> bool:
-        """Whether an undecided stroke will begin another glyph unless it comes back."""
-        return (
-            not self._is_placed
-            and len(stroke) > 0
-            and segmentation.is_beyond(glyph, stroke)
-            and not segmentation.is_speck(glyph, stroke)
-        )
 
     def _join(self, stroke: Stroke, box: int | None) -> None:
         """Put a stroke into the open glyph, opening one where none is."""
         glyph = self._glyph
         if glyph is None:
             self._glyphs += 1
-            glyph = self._glyph = Glyph(self._glyphs, stroke.began)
+            glyph = self._glyph = Glyph(self._glyphs, stroke.began, self._account)
         if glyph.box is None:
             glyph.box = box
         glyph.join(stroke)
@@ -326,15 +331,18 @@ class Pen:
             return
         self._points -= glyph.points
         self._want(glyph, "final")
-        for number in glyph.strokes:
-            self._finals[number] = glyph.number
-        while len(self._finals) > self._limits.remembered_strokes:
-            del self._finals[next(iter(self._finals))]
+        if self._finals is None:
+            self._finals = FinalStrokes(self._account)
+        self._finals.add(glyph.strokes, glyph.number, self._memory.remembered_strokes)
+        glyph.let_go()
+
+    def _final_glyph(self, stroke: int) -> int:
+        """Give the number of the glyph whose final answer has a stroke; 0 for none."""
+        return self._finals.glyph_of(stroke) if self._finals is not None else 0
 
     def _want(self, glyph: Glyph, state: State) -> None:
         strokes = tuple(glyph.strokes)
-        self._wanted.append(
-            Wanted(
-                glyph, state, glyph.edition, glyph.sketch(), strokes, glyph.box or 0, glyph.inked
-            )
+        wanted = Wanted(
+            glyph, state, glyph.edition, glyph.sketch(), strokes, glyph.box or 0, glyph.inked
         )
+        self._wanted = (*self._wanted, wanted)

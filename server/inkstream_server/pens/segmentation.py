@@ -58,6 +58,11 @@ def is_speck(glyph: Glyph, stroke: Stroke) -> bool:
     return extent is not None and stroke.size < SPECK * extent.size
 
 
+def lies_away(glyph: Glyph, stroke: Stroke) -> bool:
+    """Whether an undecided stroke will begin another glyph unless it comes back."""
+    return len(stroke) > 0 and is_beyond(glyph, stroke) and not is_speck(glyph, stroke)
+
+
 def begins_another(
     times: QuietTimes, glyph: Glyph, stroke: Stroke, box: int, *, now: float, is_up: bool
 ) -> bool | None:

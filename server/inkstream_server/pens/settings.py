@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from inkstream.v1 import ink_pb2
 
 from inkstream_server.ink import tap_size
+from inkstream_server.limits.memory_book import Account
 from inkstream_server.pens.boxes import Box, Boxes
 from inkstream_server.pens.faults import InkFault
 from inkstream_server.pens.limits import PenLimits
@@ -14,7 +15,6 @@ from inkstream_server.wire.answer_options import AnswerOptions, read_options
 _UNITS = {ink_pb2.UNIT_MILLIMETRE: "mm", ink_pb2.UNIT_PIXEL: "px"}
 
 
-NO_BOXES = Boxes()
 FARTHEST = 1e30
 """Greatest coordinate of a box, in counts. No device measures beyond."""
 
@@ -37,7 +37,7 @@ class PenSettings:
     """Whether y grows upwards."""
     tap: float
     """Longest side of a mere tap, in counts; 0 where the size of a count is unknown."""
-    boxes: Boxes
+    boxes: Boxes | None
     quiet: QuietTimes
     interim_seconds: float
     """Least time between two interim answers; 0 for none at all."""
@@ -45,13 +45,16 @@ class PenSettings:
     """The fields that answers to the pen's glyphs have."""
 
 
-def read_settings(open_: ink_pb2.PenOpen, default: QuietTimes, limits: PenLimits) -> PenSettings:
+def read_settings(
+    open_: ink_pb2.PenOpen, default: QuietTimes, limits: PenLimits, account: Account
+) -> PenSettings:
     """Check a pen's opening.
 
     Args:
         open_: as it came.
         default: quiet times where the pen chooses none.
         limits: the server's.
+        account: counts the boxes.
 
     Raises:
         InkFault: a field is not as expected; names the first one.
@@ -74,7 +77,7 @@ def read_settings(open_: ink_pb2.PenOpen, default: QuietTimes, limits: PenLimits
     return PenSettings(
         y_up=open_.y_direction == ink_pb2.Y_DIRECTION_UP,
         tap=tap_size(_UNITS.get(open_.unit), max(open_.area.width, open_.area.height)) * counts,
-        boxes=_boxes(open_, counts, limits),
+        boxes=_boxes(open_, counts, limits, account),
         quiet=_quiet(open_, default, limits),
         interim_seconds=1 / interims if interims else 0.0,
         answers=read_options(open_.answers),
@@ -97,7 +100,9 @@ def _quiet(open_: ink_pb2.PenOpen, default: QuietTimes, limits: PenLimits) -> Qu
     return QuietTimes(usual, short)
 
 
-def _boxes(open_: ink_pb2.PenOpen, counts: float, limits: PenLimits) -> Boxes:
+def _boxes(
+    open_: ink_pb2.PenOpen, counts: float, limits: PenLimits, account: Account
+) -> Boxes | None:
     if len(open_.boxes) > limits.boxes:
         raise InkFault("open.boxes", f"expected at most {limits.boxes}, got {len(open_.boxes)}")
     boxes = []
@@ -114,7 +119,7 @@ def _boxes(open_: ink_pb2.PenOpen, counts: float, limits: PenLimits) -> Boxes:
             wrong = f"expected sides within {FARTHEST:g} counts, got {max(map(abs, sides)):g} units"
             raise InkFault("open.boxes.area", wrong)
         boxes.append(Box(given.box, *(side * counts for side in sides)))
-    return Boxes.of(boxes) if boxes else NO_BOXES
+    return Boxes(boxes, account) if boxes else None
 
 
 def _require_area(area: ink_pb2.Area, field: str) -> None:

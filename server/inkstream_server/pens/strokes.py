@@ -2,7 +2,6 @@
 
 from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from itertools import accumulate
 from math import inf
 from typing import Final, NamedTuple
@@ -11,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inkstream_server.ink.strays import SPECK
+from inkstream_server.limits.memory_book import Account
+from inkstream_server.pens.memory import Held
 
 Ink = tuple[NDArray[np.float64], ...]
 """Strokes, each float64 of shape (n, 2): x and y in the pen's counts."""
@@ -23,6 +24,18 @@ checked and not used."""
 
 _MANY = 64
 """Steps from which on NumPy is faster than Python's own sums."""
+
+
+STROKE_BYTES: Final = 700
+"""A stroke without points, with its place in a glyph."""
+POINT_BYTES: Final = 10
+"""Two differences of 4 bytes, and what arrays reserve."""
+GLYPH_BYTES: Final = 1900
+"""An open glyph without strokes, with its pen's timer and the last answer to it."""
+OVER_BYTES: Final = 200
+"""A glyph whose ink was let go."""
+_COUNTED_AT_ONCE: Final = 32
+"""Points are counted by so many, since most packets bring only a few."""
 
 
 class Extent(NamedTuple):
@@ -43,31 +56,35 @@ _NOWHERE: Final = Extent(inf, inf, -inf, -inf)
 """Around no ink."""
 
 
-class Stroke:
+class Stroke(Held):
     """Points between a pen-down and a pen-up.
 
     Keeps them as differences, as they came, 8 bytes a point: they are needed as points only to be drawn.
     """
 
     __slots__ = (
-        *("_dx", "_dy", "_extent", "_seen", "_size", "_x", "_y"),
+        *("_counted", "_dx", "_dy", "_extent", "_seen", "_size", "_x", "_y"),
         *("began", "began_ms", "ends_ms", "number"),
     )
 
-    def __init__(self, number: int, began: float, time_ms: int) -> None:
+    def __init__(self, number: int, began: float, time_ms: int, account: Account) -> None:
         """Begin.
 
         Args:
             number: the caller's number.
             began: when the pen touched, in seconds on the server's clock.
             time_ms: the same in milliseconds on the caller's clock; 0 where unknown.
+            account: counts what it holds.
         """
+        super().__init__(account, STROKE_BYTES)
         self.number = number
         self.began = began
         self.began_ms = self.ends_ms = time_ms
         """Time of the last point on the caller's clock; 0 where unknown."""
         self._dx = array("i")
         self._dy = array("i")
+        # Points that are counted as bytes so far.
+        self._counted = 0
         # The extent of the first points, how many those are, and where the last of them lies.
         self._extent, self._size = _NOWHERE, -inf
         self._seen = self._x = self._y = 0
@@ -97,11 +114,18 @@ class Stroke:
             self._look()
         return self._size
 
+    def growth(self, points: int) -> int:
+        """Give the bytes that it will hold besides if so many points are added."""
+        return POINT_BYTES * max(0, _counted_as(len(self) + points) - self._counted)
+
     def add(self, points: Columns) -> None:
         """Append points that `require_points` has checked."""
         dx, dy, dt_ms, _ = points
         self._dx.fromlist(dx)
         self._dy.fromlist(dy)
+        if len(self._dx) > self._counted:
+            self._counted = _counted_as(len(self._dx))
+            self._resize(STROKE_BYTES + POINT_BYTES * self._counted)
         if not dt_ms:
             self.ends_ms = 0
         elif self.ends_ms:
@@ -122,6 +146,11 @@ class Stroke:
                 min(left, least_x), min(top, least_y), max(right, most_x), max(bottom, most_y)
             )
             self._size = extent.size
+
+
+def _counted_as(points: int) -> int:
+    """Give the number of points that so many are counted as."""
+    return -(-points // _COUNTED_AT_ONCE) * _COUNTED_AT_ONCE
 
 
 def _span(last: int, steps: "array[int]", first: int) -> tuple[int, int, int]:
@@ -169,30 +198,41 @@ class Sketch(NamedTuple):
         )
 
 
-@dataclass(slots=True, eq=False)
-class Glyph:
+class Glyph(Held):
     """Strokes that make one digit, until its final answer is asked for."""
 
-    number: int
-    """Its number within the pen, from 1."""
-    began: float
-    """When its first stroke began, in seconds on the server's clock."""
-    box: int | None = None
-    """The number of the box that its first ink belongs to, 0 for none; None without ink."""
-    strokes: dict[int, Stroke] = field(default_factory=dict)
-    """By the caller's numbers, in the order of writing. Only the last one may still grow."""
-    points: int = 0
-    """Points of all its strokes."""
-    edition: int = 0
-    """Grows by 1 with every change of its ink."""
-    revision: int = 0
-    """Answers that have left. `GlyphReply` counts them."""
-    digit: int | None = None
-    """The digit that this edition looks like; None where unknown or unsure."""
-    inked: float = 0.0
-    """When its ink last changed, in seconds on the server's clock."""
-    _extent: Extent | None = field(default=None, init=False)
-    """The extent of this edition; None where it is not known."""
+    __slots__ = (
+        *("_extent", "began", "box", "digit", "edition", "inked"),
+        *("number", "points", "revision", "strokes"),
+    )
+
+    def __init__(self, number: int, began: float, account: Account) -> None:
+        """Start without strokes.
+
+        Args:
+            number: its number within the pen, from 1.
+            began: when its first stroke began, in seconds on the server's clock.
+            account: counts what it holds.
+        """
+        super().__init__(account, GLYPH_BYTES)
+        self.number = number
+        self.began = began
+        self.box: int | None = None
+        """The number of the box that its first ink belongs to, 0 for none; None without ink."""
+        self.strokes: dict[int, Stroke] = {}
+        """By the caller's numbers, in the order of writing. Only the last one may still grow."""
+        self.points = 0
+        """Points of all its strokes."""
+        self.edition = 0
+        """Grows by 1 with every change of its ink."""
+        self.revision = 0
+        """Answers that have left. `GlyphReply` counts them."""
+        self.digit: int | None = None
+        """The digit that this edition looks like; None where unknown or unsure."""
+        self.inked = 0.0
+        """When its ink last changed, in seconds on the server's clock."""
+        # The extent of this edition; None where it is not known.
+        self._extent: Extent | None = None
 
     def changed(self, now: float) -> None:
         """Begin a new edition: the ink has changed."""
@@ -222,6 +262,12 @@ class Glyph:
         stroke = self.strokes.pop(number)
         self.points -= len(stroke)
         return stroke
+
+    def let_go(self) -> None:
+        """Let go of its strokes: it is over, and only answers that wait refer to it."""
+        self.strokes = {}
+        self.points = 0
+        self._resize(OVER_BYTES)
 
     def sketch(self) -> Sketch:
         """Keep its ink as it is now."""

@@ -44,7 +44,7 @@ async def recognize_ink(
     metrics.accepted("ink", 1)
     lane = lane or Lane(resources.turns)
     try:
-        glyph, settings = await _read_in_turn(ink, resources, lane)
+        glyph, settings = await _read_in_turn(ink, resources, lane, account)
         if allowance is not None and allowance.take(len(ink.strokes)) < len(ink.strokes):
             retry_ms = allowance.retry_after_ms()
             raise InkFault("ink.strokes", allowance.exhausted(), retry_after_ms=retry_ms)
@@ -57,6 +57,7 @@ async def recognize_ink(
         return error
     metrics.ink.points.inc(glyph.points)
     wanted = Wanted(glyph, "final", 0, glyph.sketch(), tuple(glyph.strokes), 0, 0.0)
+    glyph.let_go()
     job = RenderJob(wanted.sketch.ink, y_up=settings.y_up, tap=settings.tap)
     reply = GlyphReply.to(wanted, 0, job, options, metrics)
     GlyphRenderer(resources.batcher, metrics.ink, lane).add(reply, job)
@@ -71,20 +72,20 @@ async def recognize_ink(
 
 
 async def _read_in_turn(
-    ink: ink_pb2.Ink, resources: InkResources, lane: Lane
+    ink: ink_pb2.Ink, resources: InkResources, lane: Lane, account: Account
 ) -> tuple[Glyph, PenSettings]:
     """Read an ink, a stroke a step."""
     found: list[tuple[Glyph, PenSettings]] = []
 
     def steps() -> Steps:
-        found.append((yield from _read(ink, resources)))
+        found.append((yield from _read(ink, resources, account)))
 
     await lane.do(steps())
     return found[0]
 
 
 def _read(
-    ink: ink_pb2.Ink, resources: InkResources
+    ink: ink_pb2.Ink, resources: InkResources, account: Account
 ) -> Generator[None, None, tuple[Glyph, PenSettings]]:
     """Check an ink by the same rules as a stream's.
 
@@ -93,7 +94,7 @@ def _read(
     """
     limits = resources.limits
     with _at("open", "ink.pen"):
-        settings = read_settings(ink.pen, resources.quiet, limits)
+        settings = read_settings(ink.pen, resources.quiet, limits, account)
     if len(ink.strokes) > limits.strokes_per_glyph:
         raise InkFault(
             "ink.strokes",
@@ -103,13 +104,13 @@ def _read(
     if count > limits.points_per_glyph:
         # Before any of them is copied.
         raise too_many_points("ink.strokes", count, limits)
-    glyph = Glyph(1, 0.0)
+    glyph = Glyph(1, 0.0, account)
     for index, points in enumerate(ink.strokes):
         columns = (points.dx[:], points.dy[:], points.dt_ms[:], points.pressure[:])
         with _at("points", f"ink.strokes[{index}]"):
             # There is no stream: the limits of a glyph are enough.
             require_points(columns, index + 1, 0, limits, limits.points_per_glyph)
-        stroke = Stroke(index + 1, 0.0, 0)
+        stroke = Stroke(index + 1, 0.0, 0, account)
         if columns[0]:
             stroke.add(columns)
         glyph.join(stroke)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from heapq import heappop, heappush
 
 from inkstream.v1 import error_pb2, ink_pb2
 from inkstream_server.batching.fair_queue import Flow
@@ -23,11 +22,12 @@ from tests.unit.server.builders import NumberEngine, Workshop
 class Alarm:
     """Satisfies `clock.Timer`."""
 
-    def __init__(self, callback: Callable[[], None]) -> None:
-        self.callback: Callable[[], None] | None = callback
+    def __init__(self, clock: HandClock, callback: Callable[[], None]) -> None:
+        self._clock = clock
+        self.callback = callback
 
     def cancel(self) -> None:
-        self.callback = None
+        self._clock.alarms.pop(self, None)
 
 
 class HandClock:
@@ -35,29 +35,31 @@ class HandClock:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self._alarms: list[tuple[float, int, Alarm]] = []
+        self.alarms: dict[Alarm, float] = {}
 
     def time(self) -> float:
         return self.now
 
     def call_at(self, when: float, callback: Callable[[], None]) -> Alarm:
-        alarm = Alarm(callback)
-        heappush(self._alarms, (when, id(alarm), alarm))
+        alarm = Alarm(self, callback)
+        self.alarms[alarm] = when
         return alarm
 
     def advance(self, seconds: float) -> None:
         """Let time pass, and call every timer when it is due."""
         until = self.now + seconds
-        while self._alarms and self._alarms[0][0] <= until:
-            self.now, _, alarm = heappop(self._alarms)
-            if alarm.callback is not None:
-                alarm.callback()
+        while self.alarms:
+            alarm = min(self.alarms, key=self.alarms.__getitem__)
+            if self.alarms[alarm] > until:
+                break
+            self.now = self.alarms.pop(alarm)
+            alarm.callback()
         self.now = until
 
     @property
     def pending(self) -> int:
         """Timers that are set."""
-        return sum(alarm.callback is not None for *_, alarm in self._alarms)
+        return len(self.alarms)
 
 
 class Desk:

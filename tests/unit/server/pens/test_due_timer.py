@@ -7,7 +7,7 @@ from tests.unit.server.pens.desk import HandClock
 
 def timed() -> tuple[HandClock, DueTimer, list[float]]:
     clock, rung = HandClock(), list[float]()
-    return clock, DueTimer(clock, lambda: rung.append(clock.now)), rung
+    return clock, DueTimer(clock, lambda _: rung.append(clock.now), 1), rung
 
 
 def test_a_timer_calls_back_at_the_earliest_due_time_and_once() -> None:

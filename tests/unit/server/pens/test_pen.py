@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inkstream.v1 import error_pb2, ink_pb2
+from inkstream_server.limits.memory_book import UNLIMITED, Account
 from inkstream_server.pens.faults import InkFault
 from inkstream_server.pens.limits import PenLimits
+from inkstream_server.pens.memory import InkMemory
 from inkstream_server.pens.pen import Pen
 from inkstream_server.pens.settings import QuietTimes, read_settings
 from inkstream_server.pens.wanted import Wanted
@@ -25,7 +27,9 @@ class Hand:
     def __init__(self, limits: PenLimits | None = None, **opening: object) -> None:
         self.limits = limits or PenLimits()
         open_ = ink_pb2.PenOpen(**opening)  # type: ignore[arg-type]
-        self.pen = Pen(read_settings(open_, QuietTimes(), self.limits), self.limits)
+        self.account = Account(UNLIMITED)
+        settings = read_settings(open_, QuietTimes(), self.limits, self.account)
+        self.pen = Pen(settings, self.limits, InkMemory(self.account, self.limits))
         self.now = 0.0
         self.asked: list[Wanted] = []
         self.faults: list[InkFault] = []
@@ -519,7 +523,9 @@ def test_strokes_that_are_long_final_are_dropped_so_that_memory_stays_bounded() 
     for number in range(1, 100):
         hand.stroke(number)
         hand.end_glyph()
-    assert len(hand.pen._finals) == 10
+    hand.erase(90)
+    hand.erase(89)
+    assert ["final" in str(fault) for fault in hand.faults] == [True, False]
     assert hand.points == 0
 
 

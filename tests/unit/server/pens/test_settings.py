@@ -4,23 +4,25 @@ from typing import Any
 
 import pytest
 from inkstream.v1 import ink_pb2, tensor_pb2
+from inkstream_server.limits.memory_book import UNLIMITED, Account
 from inkstream_server.pens import boxes
 from inkstream_server.pens.boxes import Boxes
 from inkstream_server.pens.faults import InkFault
 from inkstream_server.pens.limits import PenLimits
-from inkstream_server.pens.settings import NO_BOXES, PenSettings, QuietTimes, read_settings
+from inkstream_server.pens.settings import PenSettings, QuietTimes, read_settings
 
 Area, Box = ink_pb2.Area, ink_pb2.Box
+ACCOUNT = Account(UNLIMITED)
 SQUARE = Area(width=10, height=10)
 
 
 def read(**fields: Any) -> PenSettings:
-    return read_settings(ink_pb2.PenOpen(**fields), QuietTimes(), PenLimits(boxes=2))
+    return read_settings(ink_pb2.PenOpen(**fields), QuietTimes(), PenLimits(boxes=2), ACCOUNT)
 
 
 def test_a_pen_without_settings_gets_the_defaults() -> None:
     settings = read()
-    assert (settings.y_up, settings.tap, settings.boxes) == (False, 0, NO_BOXES)
+    assert (settings.y_up, settings.tap, settings.boxes) == (False, 0, None)
     assert settings.quiet == QuietTimes(0.6, 0.25)
     assert settings.interim_seconds == 0
 
@@ -31,7 +33,7 @@ def test_every_length_is_converted_to_counts() -> None:
         counts_per_unit=100,
         boxes=[Box(box=3, area=Area(x=1, y=2, width=10, height=20))],
     )
-    assert settings.boxes == Boxes.of([boxes.Box(3, 100, 200, 1100, 2200)])
+    assert settings.boxes == Boxes([boxes.Box(3, 100, 200, 1100, 2200)], ACCOUNT)
     assert settings.tap == 50
 
 

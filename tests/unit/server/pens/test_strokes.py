@@ -5,11 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from inkstream_server.ink.strays import SPECK
+from inkstream_server.limits.memory_book import UNLIMITED, Account
 from inkstream_server.pens.strokes import Extent, Glyph, Stroke
 
 STEPS = st.lists(
     st.tuples(st.integers(-(2**31), 2**31 - 1), st.integers(-9, 9)), min_size=1, max_size=150
 )
+ACCOUNT = Account(UNLIMITED)
 Steps = list[tuple[int, int]]
 
 
@@ -19,14 +21,14 @@ def add(stroke: Stroke, steps: Steps, dt_ms: int | None = None) -> None:
 
 
 def made(number: int, *packets: Steps) -> Stroke:
-    stroke = Stroke(number, 0.0, 0)
+    stroke = Stroke(number, 0.0, 0, ACCOUNT)
     for packet in packets:
         add(stroke, packet)
     return stroke
 
 
 def glyph_of(*strokes: Stroke) -> Glyph:
-    glyph = Glyph(1, 0.0)
+    glyph = Glyph(1, 0.0, ACCOUNT)
     for stroke in strokes:
         glyph.join(stroke)
     return glyph
@@ -36,7 +38,7 @@ def glyph_of(*strokes: Stroke) -> Glyph:
 def test_points_and_extents_are_those_of_all_differences_however_they_were_packed(
     packets: list[Steps],
 ) -> None:
-    stroke = Stroke(1, 0.0, 0)
+    stroke = Stroke(1, 0.0, 0, ACCOUNT)
     glyph = glyph_of(stroke)
     assert (len(stroke), stroke.size, glyph.sketch().ink()) == (0, -np.inf, ())
     steps: Steps = []
@@ -64,7 +66,7 @@ def test_a_sketch_stays_as_it_was_when_its_glyph_goes_on() -> None:
 
 
 def test_a_stroke_ends_where_its_times_end_on_the_callers_clock() -> None:
-    stroke = Stroke(1, 0.0, 5000)
+    stroke = Stroke(1, 0.0, 5000, ACCOUNT)
     add(stroke, [(0, 0), (1, 1)], dt_ms=10)
     assert stroke.ends_ms == 5020
     add(stroke, [(1, 1)])  # Without a time, so later times are unknown.
@@ -91,9 +93,11 @@ def test_a_speck_does_not_enlarge_a_glyph_that_has_other_ink() -> None:
 
 
 def test_a_change_of_ink_discards_the_last_digit() -> None:
-    glyph = Glyph(1, 0.0, digit=7)
+    glyph = Glyph(1, 0.0, ACCOUNT)
+    glyph.digit = 7
     glyph.changed(2.5)
-    assert (glyph.edition, glyph.digit, glyph.inked) == (1, None, 2.5)
+    assert (glyph.edition, glyph.inked) == (1, 2.5)
+    assert glyph.digit is None
 
 
 def found_anew(glyph: Glyph) -> Extent | None:
@@ -120,10 +124,10 @@ CHANGES: st.SearchStrategy[tuple[str, object]] = st.one_of(
 def test_the_extent_that_a_glyph_keeps_is_the_one_that_is_found_anew(
     asks_always: bool, changes: list[tuple[str, object]]
 ) -> None:
-    glyph = Glyph(1, 0.0)
+    glyph = Glyph(1, 0.0, ACCOUNT)
     for number, (kind, value) in enumerate(changes):
         if kind == "begin":
-            glyph.join(Stroke(number, 0.0, 0))
+            glyph.join(Stroke(number, 0.0, 0, ACCOUNT))
         elif glyph.strokes and kind == "grow":
             last = next(reversed(glyph.strokes.values()))
             assert isinstance(value, list)
