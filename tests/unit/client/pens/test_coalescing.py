@@ -14,9 +14,11 @@ from inkstream import ConnectionLost, Pen
 from inkstream._options.pen import PenOptions
 from inkstream._pens.exchange import InkExchange
 from inkstream._pens.outbox import InkOutbox
+from inkstream_server.limits.memory_book import UNLIMITED, Account
 from inkstream_server.pens import pen as machine
 from inkstream_server.pens.faults import InkFault
 from inkstream_server.pens.limits import PenLimits
+from inkstream_server.pens.memory import InkMemory
 from inkstream_server.pens.settings import QuietTimes, read_settings
 from inkstream_server.pens.strokes import Columns
 
@@ -29,7 +31,9 @@ class Server:
     def __init__(self) -> None:
         limits = PenLimits()
         opening = PenOptions().opening(timings=False)
-        self.pen = machine.Pen(read_settings(opening, QuietTimes(60.0, 60.0), limits), limits)
+        account = Account(UNLIMITED)
+        settings = read_settings(opening, QuietTimes(60.0, 60.0), limits, account)
+        self.pen = machine.Pen(settings, limits, InkMemory(account, limits))
         self.finals: list[tuple[int, ...]] = []
         self.points = 0
 
