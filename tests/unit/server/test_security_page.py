@@ -10,6 +10,7 @@ from inkstream_server.config import settings
 from inkstream_server.logs import kinds, lines
 from inkstream_server.metrics import clients
 from inkstream_server.pens.limits import PenLimits
+from inkstream_server.process import descriptors, http_port, http_request, scrapes
 from inkstream_server.rpc import listener
 from inkstream_server.streams import lifetime
 
@@ -47,3 +48,30 @@ def test_fixed_limits_are_those_of_the_code() -> None:
         f"quiet times of {pen.quiet_seconds:g} s",
     ):
         assert f" {shown} " in PAGE or f" {shown}, " in PAGE
+
+
+def test_the_limits_of_the_pages_are_those_of_the_code() -> None:
+    times = http_port.Times()
+    for row in (
+        f"connections to the pages | {http_port.MOST_CONNECTIONS}, or a quarter",
+        f"a request | {http_request.MOST_HEAD_BYTES} bytes, {http_request.MOST_HEAD_LINES} lines, "
+        f"{http_request.MOST_TARGET_BYTES} bytes of path and query, no body",
+        f"time for a request | {times.head:g} s",
+        f"time until an answer is computed | {times.answer:g} s",
+        f"time for reading an answer | {times.write:g} s",
+        f"time between two requests | {times.idle:g} s",
+        f"what the kernel holds of an answer | {http_port.SEND_BUFFER_BYTES} bytes a connection",
+        f"once for all that wait; {scrapes.SHARE} of a core after {scrapes.BURST_SECONDS:g} s of ",
+    ):
+        assert f"| {row}" in PAGE or row in PAGE
+
+
+def test_the_descriptors_are_divided_as_the_code_does() -> None:
+    pages = min(http_port.MOST_CONNECTIONS, (256 - descriptors.OWN) // 4)
+    for shown in (
+        f"keeps {descriptors.OWN}\ndescriptors for itself",
+        f"with `ulimit -n 256`, {pages} connections to the pages and "
+        f"{256 - descriptors.OWN - pages} of gRPC",
+        f"Below {descriptors.LEAST} (with workers, {descriptors.LEAST} and {descriptors.OF_WORKER} for each)",
+    ):
+        assert shown in PAGE
