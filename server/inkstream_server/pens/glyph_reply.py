@@ -27,8 +27,10 @@ _STATES: Final[dict[State, ink_pb2.GlyphState]] = {
 }
 
 
-GLYPH_BYTES: Final = 4000
-"""A reply that waits, with its job and its row of a batch of one."""
+REPLY_BYTES: Final = 2000
+"""A reply that waits, with its job and its row in the batcher's queue, or what the model said."""
+NUMBER_BYTES: Final = 16
+"""Each of its strokes: its number, and until it is drawn a reference."""
 
 
 @dataclass(slots=True, eq=False)
@@ -37,7 +39,6 @@ class GlyphReply:
 
     items = 1
     kind: ClassVar[Kind] = "answers"
-    size = GLYPH_BYTES
     pen: int
     """The caller's number of the pen."""
     glyph: Glyph
@@ -52,6 +53,8 @@ class GlyphReply:
     metrics: Metrics
     quiet_seconds: float | None
     """How long the ink had not changed when the answer was asked for; None outside of streams."""
+    size: int = field(init=False)
+    """Bytes that it holds; see `Reply`."""
     _asked: float = field(default_factory=perf_counter, init=False)
     _waiter: asyncio.Future[None] | None = field(default=None, init=False)
     _has_left: bool = field(default=False, init=False)
@@ -80,6 +83,7 @@ class GlyphReply:
         )
 
     def __post_init__(self) -> None:
+        self.size = REPLY_BYTES + NUMBER_BYTES * len(self.strokes)
         self.job.on_settled(self._wake)
 
     def replace(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 from inkstream.v1 import error_pb2, ink_pb2
 from inkstream_server.pens.limits import PenLimits
 
+from tests.unit.server.builders import GatedEngine, NumberEngine
 from tests.unit.server.pens.desk import Desk
 from tests.unit.server.pens.events import (
     BAR,
@@ -93,6 +94,37 @@ async def test_what_pens_hold_is_counted(shape: str) -> None:
     counted = desk.account.held - counted
     assert not desk.errors
     assert 0.5 * counted < traced < 1.1 * counted
+
+
+@pytest.mark.parametrize("are_settled", [True, False])
+async def test_answers_that_wait_hold_no_more_than_they_say(are_settled: bool) -> None:
+    async def all_write(desk: Desk) -> None:
+        for pen in range(1, 5):
+            await desk.take(opened(pen))
+            for number in range(1, 65):
+                await desk.take(*stroke(number, pen=pen))
+        if are_settled:
+            for reply in desk.due:
+                await reply.ready()
+
+    make = NumberEngine if are_settled else GatedEngine
+    warm, desk = Desk(engine=make()), Desk(engine=make())
+    await all_write(warm)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        await all_write(desk)
+        gc.collect()
+        traced, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(desk.due) == 64 * 4
+    answers = sum(reply.size for reply in desk.due)
+    assert traced < 1.05 * (desk.account.held + answers)
+    for one in (warm, desk):
+        if isinstance(one.workshop.engine, GatedEngine):
+            one.workshop.engine.release(64 * 4)
+        await one.workshop.batcher.close()
 
 
 def limited(size: int) -> Desk:
