@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-TARGETS = ("wire", "ink_session", "ink_files", "idx", "keras_archive", "tflite")
+TARGETS = ("wire", "ink_session", "ink_files", "idx", "keras_archive", "tflite", "card", "tokens")
 HANG_SECONDS = 20
 MOST_MB = 3072
 
