@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from inkstream_server.access import tokens
-from inkstream_server.config import settings
+from inkstream_server.access import tls, tokens
+from inkstream_server.config import ENGINES, MOST_MODEL_BYTES, settings
+from inkstream_server.engines import keras_archive
 from inkstream_server.logs import kinds, lines
 from inkstream_server.metrics import clients
+from inkstream_server.model_store import card, store, trial
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.process import descriptors, http_port, http_request, scrapes
 from inkstream_server.rpc import listener
@@ -40,6 +42,16 @@ def test_fixed_limits_are_those_of_the_code() -> None:
         f"{listener.MOST_WAITING_CALLS}",
         f"{clients.MOST_LABELS}",
         f"{tokens.MOST_BYTES} bytes",
+        f"{tls.MOST_BYTES} bytes",
+        f"{card.MOST_BYTES} bytes",
+        f"{card.MOST_DEPTH} lists and objects within each other",
+        f"{card.MOST_DIGITS} digits a number",
+        f"{MOST_MODEL_BYTES} bytes",
+        f"{keras_archive.MOST_JSON_BYTES} bytes",
+        f"{store.MOST_PIN_BYTES} bytes",
+        f"{store.MOST_ENTRIES}",
+        *(f"{kind.trial_bytes} bytes with {name}" for name, kind in ENGINES.items()),
+        f"{trial.MOST_OUTPUT} bytes",
         f"{lines.MOST_LINE} bytes",
         f"{kinds.MOST_LINES} in {kinds.WINDOW_SECONDS:g} s, at debug {kinds.MOST_DEBUG_LINES}",
         f"{pen.strokes_per_glyph} strokes, {pen.points_per_glyph} points in all, "
