@@ -238,5 +238,6 @@ _BREAKS = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.UNKNOWN, grpc.StatusCode
 _ADVICE: dict[type[InkstreamError], str] = {
     AccessDenied: "; pass the `token` that the server knows (`--token-file`), or `tls` with a certificate "
     "that it trusts (`--tls-cert`, `--tls-key`)",
+    AccessPending: "; the server's file of tokens is being changed, so try again soon",
     Unsupported: "; is this an inkstream server, and is it as new as this client?",
 }

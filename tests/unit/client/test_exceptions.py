@@ -65,6 +65,7 @@ def test_a_time_to_call_again_tells_a_refusal_that_may_pass_from_a_final_one(
         assert type(denied) is inkstream.AccessDenied
     else:
         assert type(denied) is inkstream.AccessPending
+        assert str(denied).endswith("is being changed, so try again soon")
         assert denied.retry_after == retry_after
     overloaded = ended(grpc.StatusCode.RESOURCE_EXHAUSTED)
     assert isinstance(overloaded, inkstream.Overloaded)

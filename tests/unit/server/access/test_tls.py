@@ -57,6 +57,18 @@ def test_a_missing_file_keeps_the_old_certificates(files: CertificateFiles) -> N
     assert certificates.renewed() is not None
 
 
+def test_files_that_were_cut_at_a_certificate_are_read_again_when_they_are_whole(
+    files: CertificateFiles,
+) -> None:
+    certificates = Certificates(files)
+    assert files.client_ca is not None
+    whole = AUTHORITY.certificate + Authority().certificate
+    for content in (whole, AUTHORITY.certificate, whole):
+        files.client_ca.write_bytes(content)
+        assert certificates.renewed() is not None
+        assert certificates.renewed() is None
+
+
 def test_an_authority_is_renewed_as_well(files: CertificateFiles) -> None:
     certificates = Certificates(files)
     assert files.client_ca is not None
@@ -73,6 +85,9 @@ def test_an_authority_is_renewed_as_well(files: CertificateFiles) -> None:
         ("server.pem", b"", "tls_cert, tls_key: .*server.pem and .*server.key are not"),
         ("server.key", AUTHORITY.server().key, "tls_cert, tls_key: .* are not a certificate and"),
         ("ca.pem", b"-----", "tls_client_ca: .*ca.pem holds no certificate"),
+        ("ca.pem", b"", "tls_client_ca: .*ca.pem holds no certificate"),
+        ("ca.pem", AUTHORITY.certificate[:-40], "tls_client_ca: .*ca.pem holds no certificate"),
+        ("ca.pem", bytes((1 << 20) + 1), "tls_client_ca: cannot read .*larger than 1048576 bytes"),
     ],
 )
 def test_unusable_files_are_named_at_the_start(

