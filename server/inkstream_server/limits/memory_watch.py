@@ -25,7 +25,7 @@ TRIM_SECONDS: Final = 10.0
 """Time between two times that free memory is given back to the system while there is no shortage."""
 
 TRIM_BYTES: Final = 32 * 2**20
-"""Growth since the last time from which on that is done."""
+"""Memory beyond the book's, and beyond what the process took at its smallest, from which on that is done."""
 
 REASON: Final = "the server is short of memory and ends the largest streams: open another later"
 """The reason as a sentence for the caller."""
@@ -59,16 +59,17 @@ class MemoryWatch:
     async def run(self) -> None:
         """Look until cancelled."""
         loop = asyncio.get_running_loop()
-        trimmed, trimmed_at = self._resident(), loop.time()
+        least, trimmed_at = self._resident(), loop.time()
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             taken = self._taken()
+            least = min(least, taken)
             is_over = taken > self._book.process.limit
             self._book.is_short = is_over
-            has_grown = taken - trimmed > TRIM_BYTES and loop.time() - trimmed_at > TRIM_SECONDS
-            if is_over or has_grown:
+            unused = taken - least - self._book.process.held
+            if is_over or (unused > TRIM_BYTES and loop.time() - trimmed_at > TRIM_SECONDS):
                 await asyncio.to_thread(self._trim)
-                trimmed, trimmed_at = self._resident(), loop.time()
+                trimmed_at = loop.time()
             if is_over:
                 self.relieve()
 

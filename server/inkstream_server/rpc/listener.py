@@ -38,6 +38,7 @@ def options(config: Config, *, shares_port: bool) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", config.max_message_bytes),
         ("grpc.max_send_message_length", -1),
+        ("grpc.http2.bdp_probe", 0),
         # Both are the same, because between the two gRPC rejects at random.
         ("grpc.max_metadata_size", config.max_header_bytes),
         ("grpc.absolute_max_metadata_size", config.max_header_bytes),

@@ -256,13 +256,17 @@ class Session:
         try:
             while (message := await self._wire.read()) is not None and not self._is_over:
                 self.messages += 1
-                request = read_request(message)
+                request, size = read_request(message), len(message)
+                # Ink that is not parsed yet holds the message; nothing else may, while it waits.
+                del message
                 if isinstance(request, tensor_pb2.Tensors):
                     if len(request.sequences) <= AT_ONCE_FRAMES:
-                        for _ in self._accept_tensors(request):
+                        for _ in self._accept_tensors([request]):
                             pass
                     else:
-                        await self._take_large(request, len(message))
+                        # The only reference: the frames are copied out of it, and then it is freed.
+                        large, request = [request], None
+                        await self._take_large(large, size)
                 elif isinstance(request, StreamConfig):
                     raise ProtocolViolation("config: only the first message may carry it")
                 elif request is None:
@@ -270,9 +274,8 @@ class Session:
                         "request: expected tensors or ink, got an empty message"
                     )
                 else:
-                    await self._take_ink(request, len(message))
-                # What waits for the next message holds no message.
-                del message, request
+                    await self._take_ink(request, size)
+                del request
                 if self._outbox.is_full:
                     await self._outbox.has_room()
         except Malformed as wrong:
@@ -294,7 +297,7 @@ class Session:
             self._is_taking = False
             self._account.hold("messages", -counted)
 
-    async def _take_large(self, images: tensor_pb2.Tensors, size: int) -> None:
+    async def _take_large(self, images: list[tensor_pb2.Tensors], size: int) -> None:
         """Take a message of so many bytes in the turns of the stream."""
         self._account.hold("messages", size)
         self._is_taking = True
@@ -304,9 +307,10 @@ class Session:
             self._is_taking = False
             self._account.hold("messages", -size)
 
-    def _accept_tensors(self, message: tensor_pb2.Tensors) -> Steps:
-        """Submit the frames of a message, a part of it a step."""
+    def _accept_tensors(self, messages: list[tensor_pb2.Tensors]) -> Steps:
+        """Take the one message out of the list, and submit its frames, a part of it a step."""
         arrived = perf_counter()
+        message = messages.pop()
         try:
             arrival = tensors.read(
                 message,
@@ -315,6 +319,7 @@ class Session:
             )
         except tensors.TooManyFrames as excess:
             raise ProtocolViolation(str(excess)) from excess
+        del message
         self._last_sequence = arrival.last_sequence
         if self._allowance is not None:
             arrival.errors += ration(arrival, self._allowance)
