@@ -23,7 +23,7 @@ from inkstream_server.access.tls import expiry
 from inkstream_server.access.tokens import TokenError, TokenFile
 from inkstream_server.batching.batcher import Batcher
 from inkstream_server.config import Config
-from inkstream_server.errors import StartError, shown
+from inkstream_server.errors import ServeError, StartError, shown
 from inkstream_server.limits import machine_memory
 from inkstream_server.limits.memory_book import MemoryBook, MemoryLimits
 from inkstream_server.limits.memory_watch import MemoryWatch, resident, trim_function
@@ -67,6 +67,7 @@ def serve(config: Config) -> None:
 
     Raises:
         StartError: the address is taken, or the model cannot be served.
+        ServeError: gRPC closed the port by itself.
     """
     logs.configure(config.log_format, config.log_level)
     descriptors.log_shortage(config)
@@ -88,7 +89,7 @@ async def _live(config: Config) -> None:
     signals.deliver()
     began = perf_counter()
     server = Server(config)
-    if not await _unless(stop, server.open()):
+    if not await unless(stop, server.open()):
         return
     # A supervisor has this metric, too, so that rules need no distinction.
     Gauge("inkstream_workers", "Processes that serve.", registry=server.registry).set(1)
@@ -106,7 +107,11 @@ async def _live(config: Config) -> None:
         engine=server.model.engine.name,
         seconds=round(perf_counter() - began, 3),
     )
-    await stop.wait()
+    failure = None
+    try:
+        await unless(stop, server.lost())
+    except ServeError as lost:
+        failure = lost
     page.is_ready = False
     began = perf_counter()
     logs.get().info("drain", timeout_s=config.drain_timeout)
@@ -115,9 +120,11 @@ async def _live(config: Config) -> None:
     if config.ready_file is not None:
         config.ready_file.unlink(missing_ok=True)
     logs.get().info("stopped", seconds=round(perf_counter() - began, 3))
+    if failure is not None:
+        raise failure
 
 
-async def _unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
+async def unless(stop: asyncio.Event, work: Coroutine[None, None, None]) -> bool:
     """Do some work, or cancel it when `stop` is set; gives whether it was done."""
     working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
     await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -242,6 +249,7 @@ class Server:
         for name in HEALTH_NAMES:
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._grpc.start()
+        self._accepting = asyncio.create_task(self._grpc.wait_for_termination())
         config = self._config
         watching = [self._service.end_stalled_streams(config.stall_timeout), self._memory.run()]
         if config.model_poll:
@@ -259,6 +267,19 @@ class Server:
         # The garbage collector skips what was imported: to scan it would block every stream for 40 ms.
         gc.collect()
         gc.freeze()
+
+    async def lost(self) -> None:
+        """Wait until gRPC closes the port by itself, which ends every call.
+
+        Raises:
+            ServeError: that happened.
+        """
+        # Shielded, because gRPC could not stop any more if its own future were cancelled.
+        error = (await asyncio.gather(asyncio.shield(self._accepting), return_exceptions=True))[0]
+        logs.get().critical("port_lost", exc_info=error)
+        raise ServeError(
+            f"port: gRPC closed {self.address} after an error of its own: see the log, and start again"
+        )
 
     async def announce(self) -> None:
         """Set the health to SERVING."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,7 +19,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from inkstream.v1 import recognition_service_pb2 as pb
 from inkstream.v1 import tensor_pb2
 
-from tests.integration.conftest import STOP_SECONDS, RunningServer, StartServer, running_server
+from tests.integration.conftest import (
+    STOP_SECONDS,
+    RunningServer,
+    StartServer,
+    running_server,
+)
 from tests.integration.contract import Stream, open_stream, stub
 from tests.integration.raw_calls import SERVICE, raw_call
 from tests.integration.steady import BLANK, Steady
@@ -301,6 +307,35 @@ async def test_a_call_whose_path_is_no_text_is_unimplemented_and_the_server_stay
         await neighbour.flows()
         neighbour.stop()
         await neighbour.ended()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_process_whose_port_grpc_closed_ends_so_that_another_one_starts(
+    tmp_path: Path, workers: str
+) -> None:
+    # The fault that our loop works around closes the port of a server without the workaround.
+    program = """if True:
+        from inkstream_server.rpc import event_loop
+        event_loop._NEXT_UNKNOWN_CALL = None
+        if __name__ == "__main__":
+            from inkstream_server.cli import main
+            main()
+    """
+    script = tmp_path / "unguarded.py"
+    script.write_text(program)
+    flags = ["--workers", workers]
+    with (
+        pytest.raises(AssertionError, match="logged an error"),
+        running_server(tmp_path, *flags, program=(sys.executable, str(script))) as server,
+    ):
+        await asyncio.to_thread(raw_call, server.address, b"/\xff")
+        if workers == "1":
+            assert await asyncio.to_thread(server.wait) == 1
+            assert "inkstream-server: port: gRPC closed" in server.stderr()
+        else:
+            await eventually("another one", lambda: server.stderr().count("worker_serves") == 3)
+            assert re.search("event=worker_died .*reason=.port: gRPC closed", server.stderr())
+        assert "event=port_lost" in server.stderr()
 
 
 async def test_items_and_streams_that_end_well_are_not_logged(

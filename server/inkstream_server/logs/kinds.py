@@ -28,6 +28,7 @@ NEVER_OMITTED: Final = frozenset(
         "model_refused",
         "model_swapped",
         "not encrypted",
+        "port_lost",
         "ready",
         "stopped",
         "tokens kept",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from inkstream_server import logs
 from inkstream_server.config import Config
-from inkstream_server.errors import StartError
+from inkstream_server.errors import ServeError, StartError
 from inkstream_server.process import affinity, signals
 from inkstream_server.workers.metric_sums import report
 
@@ -51,7 +51,7 @@ def run(config: Config, number: int, port: int, supervisor: socket.socket) -> No
 
 
 async def _live(config: Config, supervisor: socket.socket) -> None:
-    from inkstream_server.server import Server
+    from inkstream_server.server import Server, unless
 
     leave = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, leave.set)
@@ -71,7 +71,10 @@ async def _live(config: Config, supervisor: socket.socket) -> None:
         await server.start()
         send(serving={"model": server.model.label, "engine": server.model.engine.name})
         listening = asyncio.create_task(_obey(words, server, send, leave))
-        await leave.wait()
+        try:
+            await unless(leave, server.lost())
+        except ServeError as lost:
+            send(failed=str(lost))
         await server.drain()
         listening.cancel()
         await asyncio.wait([listening])
