@@ -95,7 +95,7 @@ async def test_a_caller_that_reads_its_answers_late_finds_the_reason_at_the_end(
         await deaf.receive()
         await deaf.send(sequences=range(FRAMES), uint8=BLANK * FRAMES)
         await deaf.call.done_writing()
-        tokens.write_text("# no tokens")
+        tokens.write_text(make("another", Quota())[1])
         await eventually("its end", lambda: server.metrics().value("inkstream_streams") == 0)
         with pytest.raises(grpc.aio.AioRpcError, match="the token was revoked") as ended:
             await deaf.receive_all()
