@@ -80,18 +80,18 @@ class Kinds:
         """Give each kind of which lines were omitted in a window that is over, and their number, once."""
         for kind, window in [*self._windows.items()]:
             if window.end <= now and window.omitted:
-                del self._windows[kind]
+                self._windows.pop(kind, None)
                 yield kind, window.omitted
 
     def next_end(self) -> float | None:
         """Give when the next window with omitted lines ends; None if there is none."""
-        return min((it.end for it in self._windows.values() if it.omitted), default=None)
+        return min((it.end for it in [*self._windows.values()] if it.omitted), default=None)
 
     def _forget(self, now: float) -> None:
         """Drop the windows that are over and have nothing to report."""
         self._windows = {
             kind: window
-            for kind, window in self._windows.items()
+            for kind, window in [*self._windows.items()]
             if window.end > now or window.omitted
         }
 

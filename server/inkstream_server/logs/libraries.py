@@ -1,6 +1,7 @@
 """Makes events of the records of `logging`, without the texts in them that a caller may have sent."""
 
 import logging
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Final
 
@@ -9,8 +10,8 @@ from inkstream_server.logs.failures import summary
 from inkstream_server.logs.log import KIND, get
 
 NOT_UTF8: Final = "Invalid encoding on %s"
-"""What gRPC logs, with the value, for each header that is not UTF-8. It reads the header as
-Latin-1, and the call goes on: a caller's fault, and no error of the server."""
+"""What gRPC logs, with the value, for each header that is not UTF-8. It reads the header as Latin-1, and the
+call goes on: a caller's fault, and no error of the server."""
 
 LEFT_OUT: Final = "..."
 """Stands for a text that a library wanted to log."""
@@ -33,7 +34,7 @@ class OfLibraries(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log a record. Never raises, because `logging` would print that."""
-        if record.msg == NOT_UTF8:
+        if isinstance(record.msg, str) and record.msg == NOT_UTF8:
             get().info("header_not_utf8", logger=record.name)
             return
         # `logging` allows any number as a level; this is the next of our levels below it.
@@ -51,14 +52,14 @@ def _message(record: logging.LogRecord) -> str:
     if not isinstance(record.msg, str):
         return str(_harmless(record.msg))
     given: Any = record.args
-    if record.name.partition(".")[0] not in TRUSTED and not record.name.startswith(TRUSTED):
-        if isinstance(given, dict):
+    if not record.name.startswith(TRUSTED):
+        if isinstance(given, Mapping):
             given = {key: _harmless(value) for key, value in given.items()}
         elif given:
             given = tuple(map(_harmless, given))
     try:
         return shown(record.msg % given if given else record.msg)
-    except (TypeError, ValueError, LookupError):
+    except Exception:  # noqa: BLE001 (a wrong template, or any __str__)
         return shown(record.msg)
 
 

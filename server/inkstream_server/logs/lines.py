@@ -9,7 +9,8 @@ import structlog
 from inkstream_server.errors import CUT, escaped
 
 MOST_LINE: Final = 4096
-"""Most bytes of a line in UTF-8, its end included. A longer line loses parts of its longest values."""
+"""Most bytes of a line in UTF-8, its end included: PIPE_BUF of Linux, up to which processes that share a pipe
+do not mix their writes. A longer line loses parts of its longest values."""
 
 TRACEBACK: Final = "exception"
 """The key of a traceback, whose end says more than its beginning. Alone it keeps its line ends, which both

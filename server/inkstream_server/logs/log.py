@@ -101,7 +101,8 @@ class Limit:
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         """Count by a clock in seconds."""
         self._clock = clock
-        self._lock = threading.Lock()
+        # Reentrant, because a finalizer may fail and be logged at any allocation.
+        self._lock = threading.RLock()
         self._reporter: threading.Thread | None = None
         self.reset()
 

@@ -53,6 +53,23 @@ def test_texts_of_a_library_that_sees_no_callers_are_shown(events: list[EventDic
     assert events[0]["event"] == "no answer from host:4317"
 
 
+@pytest.mark.parametrize("name", ["keras", "grpc"])
+def test_what_cannot_be_shown_does_not_fail_the_library(events: list[EventDict], name: str) -> None:
+    class Broken:
+        def __str__(self) -> str:
+            raise AttributeError
+
+        def __eq__(self, other: object) -> bool:
+            raise AttributeError
+
+        __hash__ = None  # type: ignore[assignment]  # Not hashable.
+
+    for message, args in (("of %s", (Broken(),)), (Broken(), ()), (Broken(), (1,))):
+        record = logging.LogRecord(name, logging.ERROR, "", 1, message, args, None)
+        OfLibraries().emit(record)
+    assert [it["event"] for it in events[1:]] == ["...", "..."]
+
+
 def test_an_exception_as_a_message_shows_its_type(events: list[EventDict]) -> None:
     logging.getLogger("grpc").error(ValueError(SECRET))
     assert events[0]["event"] == "ValueError"

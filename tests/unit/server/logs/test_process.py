@@ -155,6 +155,20 @@ async def test_omitted_lines_are_counted_when_their_window_closes(
     assert f"kind=noise lines={1000 - MOST_LINES} window_s=10" in omitted
 
 
+def test_an_event_may_be_logged_while_another_one_is_counted() -> None:
+    depth: list[int] = []
+
+    def clock() -> float:
+        if not depth:  # As if a finalizer failed here.
+            depth.append(1)
+            assert limit(None, "info", {"event": "inner"}) == {"event": "inner"}
+        return 0.0
+
+    limit = Limit(clock)
+    assert limit(None, "info", {"event": "outer"}) == {"event": "outer"}
+    assert depth
+
+
 async def test_a_thread_reports_omitted_lines_and_ends(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("text", "info")
     times = iter(range(1000, 10_000_000, 1000))
