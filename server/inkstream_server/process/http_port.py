@@ -18,10 +18,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from math import inf
-from time import monotonic
+from time import monotonic, thread_time
 from typing import Final
 
 from inkstream_server import logs
+from inkstream_server.process.budget import Budget
 from inkstream_server.process.http_connection import Connection, Phase
 from inkstream_server.process.http_request import (
     MOST_HEAD_BYTES,
@@ -94,7 +95,8 @@ class HttpPort:
         self._connections: set[Connection] = set()
         self._answered: deque[tuple[Connection, Future[Answer]]] = deque()
         self._unread: deque[Connection] = deque()
-        self._is_closed = False
+        self._budget = Budget()
+        self._closing = threading.Event()
         self._waker, self._wakes = socket.socketpair()
         for end in (self._waker, self._wakes):
             end.setblocking(False)
@@ -110,7 +112,7 @@ class HttpPort:
 
     def close(self) -> None:
         """Close the port and all connections."""
-        self._is_closed = True
+        self._closing.set()
         self._wake()
         self._thread.join()
 
@@ -118,7 +120,7 @@ class HttpPort:
 
     def _run(self) -> None:
         try:
-            while not self._is_closed:
+            while not self._closing.is_set():
                 for key, _ in self._selector.select(self._patience()):
                     if key.fileobj is self._listener:
                         self._accept()
@@ -126,21 +128,28 @@ class HttpPort:
                         self._wakes.recv(4096)
                     elif key.data in self._connections:  # Another event may have closed it.
                         self._guarded(key.data, self._turn)
-                for _ in range(len(self._answered)):
-                    connection, answer = self._answered.popleft()
-                    if connection.awaited is answer:
-                        self._guarded(connection, self._answer_awaited)
-                for _ in range(len(self._unread)):
-                    connection = self._unread.popleft()
-                    if connection in self._connections and connection.phase is Phase.READING:
-                        self._guarded(connection, self._advance)
+                self._go_on()
                 self._end_late()
+                self._budget.charge(thread_time(), monotonic())
+                if (seconds := self._budget.rest(monotonic())) > 0:
+                    self._closing.wait(seconds)
         finally:
             for connection in [*self._connections]:
                 self._end(connection)
             self._selector.close()
             for each in (self._listener, self._waker, self._wakes):
                 each.close()
+
+    def _go_on(self) -> None:
+        """Send answers that were computed, and take requests that were sent ahead."""
+        for _ in range(len(self._answered)):
+            connection, answer = self._answered.popleft()
+            if connection.awaited is answer:
+                self._guarded(connection, self._answer_awaited)
+        for _ in range(len(self._unread)):
+            connection = self._unread.popleft()
+            if connection in self._connections and connection.phase is Phase.READING:
+                self._guarded(connection, self._advance)
 
     def _guarded(self, connection: Connection, step: Callable[[Connection], None]) -> None:
         """Do a step of a connection; a fault ends this connection and no other."""
@@ -175,7 +184,7 @@ class HttpPort:
                 if self._connections:
                     self._make_room()
                     continue
-                threading.Event().wait(EXHAUSTED_PAUSE_SECONDS)
+                self._closing.wait(EXHAUSTED_PAUSE_SECONDS)
                 return
             while len(self._connections) >= self._most:
                 self._make_room()

@@ -12,21 +12,14 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from math import inf
 from time import monotonic, thread_time
-from typing import Final
 
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from inkstream_server import logs
+from inkstream_server.process.budget import Budget
 from inkstream_server.process.http_request import Answer, Request
-
-SHARE: Final = 0.25
-"""Part of a core that computing takes while scrapes always wait."""
-
-BURST_SECONDS: Final = 1.0
-"""Seconds of computing that are not held back, after a rest."""
 
 _OPENMETRICS = re.compile(r"\s*application/openmetrics-text\s*((?:;[^;]*)*)")
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -67,23 +60,6 @@ def _is_unwanted(parameters: str) -> bool:
     return re.search(r"(^|;)\s*q=0(\.0*)?\s*(;|$)", parameters) is not None
 
 
-class Budget:
-    """The time that computing may take: `SHARE` of a core, after a burst of `BURST_SECONDS`."""
-
-    def __init__(self) -> None:
-        """Begin after a rest."""
-        self._free_at = -inf
-        """When everything computed so far is paid for."""
-
-    def charge(self, seconds: float, now: float) -> None:
-        """Count a computation that took `seconds` of a core."""
-        self._free_at = max(self._free_at, now - BURST_SECONDS / SHARE) + seconds / SHARE
-
-    def rest(self, now: float) -> float:
-        """Give the seconds until the next computation may begin; 0 or less if it may begin now."""
-        return self._free_at - now
-
-
 class Scrapes:
     """The scrapes that wait, and the thread that answers them."""
 
@@ -112,9 +88,8 @@ class Scrapes:
 
     def _run(self) -> None:
         while (waiting := self._next()) is not None:
-            began = thread_time()
             self._answer(waiting)
-            self._budget.charge(thread_time() - began, monotonic())
+            self._budget.charge(thread_time(), monotonic())
 
     def _next(self) -> dict[Form, list[Future[Answer]]] | None:
         """Wait for scrapes, and for the time to compute; gives all that wait, or None at the end."""

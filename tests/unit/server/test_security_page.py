@@ -12,7 +12,7 @@ from inkstream_server.logs import kinds, lines
 from inkstream_server.metrics import clients
 from inkstream_server.model_store import card, store, trial
 from inkstream_server.pens.limits import PenLimits
-from inkstream_server.process import descriptors, http_port, http_request, scrapes
+from inkstream_server.process import budget, descriptors, http_port, http_request
 from inkstream_server.rpc import listener
 from inkstream_server.streams import lifetime
 
@@ -73,7 +73,7 @@ def test_the_limits_of_the_pages_are_those_of_the_code() -> None:
         f"time for reading an answer | {times.write:g} s",
         f"time between two requests | {times.idle:g} s",
         f"what the kernel holds of an answer | {http_port.SEND_BUFFER_BYTES} bytes a connection",
-        f"once for all that wait; {scrapes.SHARE} of a core after {scrapes.BURST_SECONDS:g} s of ",
+        f"once for all that wait; {budget.SHARE} of a core after {budget.BURST_SECONDS:g} s of ",
     ):
         assert f"| {row}" in PAGE or row in PAGE
 

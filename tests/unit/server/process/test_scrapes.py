@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from inkstream_server.process.http_request import Request
-from inkstream_server.process.scrapes import BURST_SECONDS, SHARE, Budget, Form, Scrapes, form_of
+from inkstream_server.process.scrapes import Form, Scrapes, form_of
 from prometheus_client import CollectorRegistry, Counter, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -144,21 +144,3 @@ def test_a_metric_that_fails_is_an_error_of_this_scrape_alone() -> None:
     assert scrapes.ask(TEXT).result(SECONDS).status == 500
     assert b"computed 2.0" in scrapes.ask(TEXT).result(SECONDS).body
     scrapes.close()
-
-
-def test_computing_is_held_back_to_its_share_of_a_core() -> None:
-    budget, now, seconds = Budget(), 100.0, 0.0
-    while now < 200.0:
-        now += max(0.0, budget.rest(now)) + 0.01
-        budget.charge(0.01, now)
-        seconds += 0.01
-    assert seconds == pytest.approx(BURST_SECONDS + 100 * SHARE, rel=0.1)
-
-
-def test_a_rest_gives_one_burst_however_long_it_was() -> None:
-    budget = Budget()
-    assert budget.rest(0.0) <= 0
-    budget.charge(BURST_SECONDS, 1e6)
-    assert budget.rest(1e6) == 0
-    budget.charge(0.5, 1e6)
-    assert budget.rest(1e6) == pytest.approx(0.5 / SHARE)
