@@ -220,7 +220,7 @@ class Server:
                 stream=config.max_stream_memory,
             )
         )
-        self._memory = MemoryWatch(book, resident, trim_function())
+        self._memory = MemoryWatch(book, resident, trim_function(), config.max_message_bytes)
         MemoryMetrics(registry, book, lambda: self._memory.ended)
         self._service = RecognitionService(
             model, self._batcher, metrics, limits, resources, streams, book

@@ -9,7 +9,9 @@ import ctypes
 import os
 from collections import Counter
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 from inkstream_server import logs
@@ -27,6 +29,9 @@ TRIM_SECONDS: Final = 10.0
 TRIM_BYTES: Final = 32 * 2**20
 """Memory beyond the book's, and beyond what the process took at its smallest, from which on that is done."""
 
+RELIEF_SECONDS: Final = 2.0
+"""How long the memory of calls that were ended may take to come back, before others are ended by a guess."""
+
 REASON: Final = "the server is short of memory and ends the largest streams: open another later"
 """The reason as a sentence for the caller."""
 
@@ -42,6 +47,8 @@ class MemoryWatch:
         book: MemoryBook,
         resident: Callable[[], int],
         trim: Callable[[], object],
+        message: int,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         """Prepare.
 
@@ -49,17 +56,22 @@ class MemoryWatch:
             book: says who holds what.
             resident: gives the bytes that the process takes; 0 where that is unknown.
             trim: gives free memory back to the system; called in a thread.
+            message: most bytes of a message, which gRPC holds until it has come whole.
+            clock: gives the time in seconds.
         """
         self._book = book
         self._resident = resident
         self._trim = trim
+        self._clock = clock
+        self._message = message
+        # When calls were last ended by a guess, and how many.
+        self._guessed = -inf, 0
         self.ended = 0
         """Holders that were ended."""
 
     async def run(self) -> None:
         """Look until cancelled."""
-        loop = asyncio.get_running_loop()
-        least, trimmed_at = self._resident(), loop.time()
+        least, trimmed_at = self._resident(), self._clock()
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             taken = self._taken()
@@ -67,9 +79,9 @@ class MemoryWatch:
             is_over = taken > self._book.process.limit
             self._book.is_short = is_over
             unused = taken - least - self._book.process.held
-            if is_over or (unused > TRIM_BYTES and loop.time() - trimmed_at > TRIM_SECONDS):
+            if is_over or (unused > TRIM_BYTES and self._clock() - trimmed_at > TRIM_SECONDS):
                 await asyncio.to_thread(self._trim)
-                trimmed_at = loop.time()
+                trimmed_at = self._clock()
             if is_over:
                 self.relieve()
 
@@ -86,10 +98,14 @@ class MemoryWatch:
             if account.end is not None:
                 chosen.append(account)
                 excess -= account.held
-        if excess > 0:
+        if excess > self._coming_back():
             # Then gRPC holds the rest for calls that bring or read their messages in part. Which ones cannot
             # be seen; most likely those of the connection that has most calls.
-            chosen += self._busiest()
+            busiest = self._busiest()
+            self._guessed = self._clock(), len(busiest)
+            chosen += busiest
+        if not chosen:
+            return
         for account in chosen:
             if account.end is not None:
                 account.end(REASON)
@@ -102,6 +118,11 @@ class MemoryWatch:
             held=self._book.process.held,
             ended=len(chosen),
         )
+
+    def _coming_back(self) -> int:
+        """Give the most bytes that calls which were ended by a guess may still give back."""
+        at, calls = self._guessed
+        return calls * self._message if self._clock() - at < RELIEF_SECONDS else 0
 
     def _busiest(self) -> list[Account]:
         calls = Counter(account.parent for account in self._book.holders if account.end)

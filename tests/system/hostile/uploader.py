@@ -56,12 +56,10 @@ class Uploader:
         return sum(map(len, self._bodies.values()))
 
     def run(self, seconds: float) -> None:
-        """Send what the server's windows allow, until all is sent or so many seconds are over."""
+        """Send what the server's windows allow, and read, for so many seconds."""
         end = monotonic() + seconds
         while not self.is_disconnected and (left := end - monotonic()) > 0:
             self._fill()
-            if not self._out and not self.waiting:
-                return
             readable, writable, _ = select.select(
                 [self._connection], [self._connection] if self._out else [], [], min(left, 0.1)
             )

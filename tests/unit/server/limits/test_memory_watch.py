@@ -9,7 +9,12 @@ from contextlib import ExitStack
 import pytest
 from inkstream_server.limits import memory_watch
 from inkstream_server.limits.memory_book import MemoryBook, MemoryLimits
-from inkstream_server.limits.memory_watch import MemoryWatch, resident, trim_function
+from inkstream_server.limits.memory_watch import (
+    RELIEF_SECONDS,
+    MemoryWatch,
+    resident,
+    trim_function,
+)
 
 from tests.patience import eventually
 
@@ -23,9 +28,12 @@ class Scene:
         """Open accounts: each with its connection, and the MiB that it holds."""
         self.book = MemoryBook(MemoryLimits(process=100 * MIB))
         self.taken = 0
+        self.now = 0.0
         self.trimmed = 0
         self.ended: list[str] = []
-        self.watch = MemoryWatch(self.book, lambda: self.taken * MIB, self.trim)
+        self.watch = MemoryWatch(
+            self.book, lambda: self.taken * MIB, self.trim, 4 * MIB, lambda: self.now
+        )
         self.open = ExitStack()
         for name, (peer, mib) in holders.items():
             account = self.open.enter_context(self.book.account(peer, self._ender(name)))
@@ -54,11 +62,20 @@ def test_nobody_is_ended_twice() -> None:
 
 def test_memory_in_no_book_is_sought_where_most_calls_are() -> None:
     scene = Scene(one=("a", 0), two=("b", 0), three=("b", 0))
-    scene.taken = 150
+    scene.taken = 108
     scene.watch.relieve()
     assert sorted(scene.ended) == ["three", "two"]
     scene.watch.relieve()
+    assert sorted(scene.ended) == ["three", "two"], "their memory has had no time to come back"
+    scene.now += RELIEF_SECONDS + 1
+    scene.watch.relieve()
     assert sorted(scene.ended) == ["one", "three", "two"]
+
+
+def test_what_two_messages_cannot_hold_is_sought_elsewhere_at_once() -> None:
+    scene = Scene(one=("a", 0), two=("b", 0), three=("b", 0))
+    scene.taken = 109
+    scene.watch.relieve()
     scene.watch.relieve()
     assert scene.watch.ended == 3
 
