@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health_pb2
-from grpc_health.v1._async import HealthServicer
-from grpc_health.v1.health_pb2_grpc import add_HealthServicer_to_server
-from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 from inkstream.v1 import recognition_service_pb2
 from prometheus_client import Gauge
 
 from inkstream_server import logs
+from inkstream_server.access.first_message import LEAST_READS, STRANGERS_READS, FirstMessages
 from inkstream_server.access.gate import Gate
 from inkstream_server.access.tls import expiry
 from inkstream_server.access.tokens import TokenError, TokenFile
@@ -30,6 +29,7 @@ from inkstream_server.limits.memory_watch import MemoryWatch, resident, trim_fun
 from inkstream_server.metrics.grpc_calls import GrpcMetrics
 from inkstream_server.metrics.items import Metrics, show_certificate, show_tokens
 from inkstream_server.metrics.memory import MemoryMetrics
+from inkstream_server.metrics.refusals import RefusedCalls
 from inkstream_server.model_store.store import Model, ModelError
 from inkstream_server.model_store.watch import ModelWatch
 from inkstream_server.pens.limits import PenLimits
@@ -41,7 +41,9 @@ from inkstream_server.process.ready_file import write_ready_file
 from inkstream_server.process.watchdog import Watchdog
 from inkstream_server.rpc import listener
 from inkstream_server.rpc.event_loop import new_event_loop
-from inkstream_server.rpc.service import RecognitionService, add_to_server
+from inkstream_server.rpc.health import Health
+from inkstream_server.rpc.reflection import reflection_handlers
+from inkstream_server.rpc.service import RecognitionService
 from inkstream_server.streams.lifetime import OpenStreams, StreamLimits
 from inkstream_server.streams.session import Limits
 
@@ -222,14 +224,20 @@ class Server:
         )
         self._memory = MemoryWatch(book, resident, trim_function(), config.max_message_bytes)
         MemoryMetrics(registry, book, lambda: self._memory.ended)
+        refused = RefusedCalls(registry).count
+        # A message of an unknown size may grow to the greatest size.
+        most_reads = max(LEAST_READS, book.process.limit // 4 // config.max_message_bytes)
+        messages = FirstMessages(most_reads, refused)
+        strangers = FirstMessages(STRANGERS_READS, refused)
         self._service = RecognitionService(
-            model, self._batcher, metrics, limits, resources, streams, book
+            model, self._batcher, metrics, limits, resources, streams, book, messages
         )
+        self._health = Health(HEALTH_NAMES, strangers)
         self._grpc = grpc.aio.server(
             # Counts first, so that calls that the gate refuses are counted, too.
             interceptors=[
                 GrpcMetrics(registry, SERVICES),
-                *self._gate(),
+                *self._gate(strangers),
                 *([traces.calls] if traces else []),
             ],
             options=listener.options(
@@ -237,17 +245,18 @@ class Server:
                 shares_port=self._shares_port,
             ),
         )
-        add_to_server(self._service, self._grpc)
-        self._health = HealthServicer()
-        add_HealthServicer_to_server(self._health, self._grpc)
         names = [service.full_name for service in SERVICES]
-        reflection.enable_server_reflection(names, self._grpc)
+        methods = (
+            self._service.handlers,
+            self._health.handlers,
+            reflection_handlers(names, messages),
+        )
+        for name, handlers in zip(names, methods, strict=True):
+            listener.add_methods(self._grpc, name, handlers)
         self.address = listener.open_port(self._grpc, config)
 
     async def start(self) -> None:
         """Listen and answer calls. The health is NOT_SERVING until `announce`."""
-        for name in HEALTH_NAMES:
-            await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._grpc.start()
         self._accepting = asyncio.create_task(self._grpc.wait_for_termination())
         config = self._config
@@ -283,8 +292,7 @@ class Server:
 
     async def announce(self) -> None:
         """Set the health to SERVING."""
-        for name in HEALTH_NAMES:
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._health.set(is_serving=True)
 
     def swapped(self, model: Model) -> None:
         """See `watch.ModelListener`."""
@@ -305,7 +313,7 @@ class Server:
     async def drain(self) -> None:
         """Answer what was accepted, send clients elsewhere and close the port, all within the timeout."""
         end = perf_counter() + self._config.drain_timeout
-        await self._health.enter_graceful_shutdown()
+        self._health.set(is_serving=False)
         grace = self._config.drain_timeout
         await self._service.drain(grace - min(STOP_SECONDS, grace / 4))
         # Streams have their answers, and unary calls take milliseconds. Other open calls (a watch on the
@@ -318,7 +326,7 @@ class Server:
         if self._traces:
             await asyncio.to_thread(self._traces.close)
 
-    def _gate(self) -> list[grpc.aio.ServerInterceptor]:
+    def _gate(self, messages: FirstMessages) -> list[grpc.aio.ServerInterceptor]:
         """Give the interceptor that checks tokens; None without a file of tokens."""
         path = self._config.tokens
         if path is None:
@@ -328,7 +336,13 @@ class Server:
         except TokenError as error:
             raise StartError(str(error)) from error
         show_tokens(self.registry, lambda: tokens.is_refused)
-        return [Gate(self._tokens)]
+        streaming = {
+            f"/{service.full_name}/{method.name}"
+            for service in SERVICES
+            for method in service.methods
+            if method.client_streaming
+        }
+        return [Gate(self._tokens, messages, streaming)]
 
 
 def _traces(config: Config) -> "Traces | None":

@@ -108,6 +108,23 @@ def status_of(context: Any, error: BaseException | None) -> grpc.StatusCode:
     return by_number.get(stated, grpc.StatusCode.OK)
 
 
+def _freeing(behaviour: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Any]:
+    """Free the call when it ends by `abort`.
+
+    gRPC keeps the exception in the call, and the exception's traceback keeps the call: 14 kB that only the
+    garbage collector frees, seldom. This runs outermost, so that no frame of ours is added after it.
+    """
+
+    async def call(request: Any, context: Any) -> Any:
+        try:
+            return await behaviour(request, context)
+        except grpc.aio.AbortError as aborted:
+            aborted.__traceback__ = None
+            raise
+
+    return call
+
+
 def _type(method: Any) -> str:
     types = ("unary", "client_stream", "server_stream", "bidi_stream")
     return types[method.client_streaming + 2 * method.server_streaming]
@@ -137,6 +154,7 @@ class _Method:
         return wrapped
 
     def _answering_once(self, behaviour: Any, takes_stream: bool) -> Callable[..., Any]:
+        @_freeing
         async def call(request: Any, context: Any) -> Any:
             with self._call(context):
                 response = await behaviour(self._counted(request, takes_stream), context)
@@ -146,6 +164,7 @@ class _Method:
         return call
 
     def _answering_often(self, behaviour: Any, takes_stream: bool) -> Callable[..., Any]:
+        @_freeing
         async def call(request: Any, context: Any) -> None:
             with self._call(context):
                 request = self._counted(request, takes_stream)

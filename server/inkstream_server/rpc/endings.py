@@ -9,7 +9,8 @@ import grpc
 from inkstream_server.rpc.event_loop import OPERATION_FAILED, reset_call
 
 STATUS_SECONDS: Final = 10.0
-"""How long a status may wait behind answers that the caller does not read, and that gRPC holds until then."""
+"""How long an answer to a unary call may take, and a status may wait behind answers that the caller does not
+read, and that gRPC holds until then."""
 
 
 SHORT_SECONDS: Final = 1.0
@@ -50,3 +51,17 @@ async def end_call(
         reset_call()
         raise asyncio.CancelledError from None
     raise AssertionError("abort raises")
+
+
+async def send(context: Any, message: bytes) -> None:
+    """Send a message in the call of the running task. Resets the call if its caller does not take it in time.
+
+    Raises:
+        asyncio.CancelledError: the call was reset; let it pass.
+    """
+    try:
+        async with asyncio.timeout(STATUS_SECONDS):
+            await context.write(message)
+    except TimeoutError:
+        reset_call()
+        raise asyncio.CancelledError from None

@@ -5,14 +5,13 @@ from __future__ import (
 )  # grpc.aio.ServicerContext takes type arguments in its stubs only.
 
 import asyncio
-from contextlib import suppress
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from inkstream.v1 import ink_pb2, model_pb2, tensor_pb2
 from inkstream.v1.recognition_service_pb2 import (
-    DESCRIPTOR,
     GetModelRequest,
     GetModelResponse,
     RecognizeRequest,
@@ -21,15 +20,15 @@ from inkstream.v1.recognition_service_pb2 import (
     StreamOpened,
     StreamRecognizeResponse,
 )
-from inkstream.v1.recognition_service_pb2_grpc import RecognitionServiceServicer
 
 from inkstream_server import logs
 from inkstream_server.access.allowance import Allowance
-from inkstream_server.access.gate import CALLER, REFUSED_SECONDS
+from inkstream_server.access.first_message import FirstMessages, Status
+from inkstream_server.access.gate import CALLER
 from inkstream_server.access.tokens import Caller
 from inkstream_server.batching.batcher import Batcher
 from inkstream_server.errors import shown
-from inkstream_server.limits.memory_book import Account, MemoryBook
+from inkstream_server.limits.memory_book import UNLIMITED, Account, MemoryBook
 from inkstream_server.limits.memory_watch import REFUSED
 from inkstream_server.metrics.clients import short_name
 from inkstream_server.metrics.items import Metrics
@@ -37,6 +36,7 @@ from inkstream_server.model_store.store import Model
 from inkstream_server.pens.resources import InkResources
 from inkstream_server.rpc.endings import SHORT_SECONDS, STATUS_SECONDS, cut_off, end_call
 from inkstream_server.rpc.stream_wire import StreamWire
+from inkstream_server.rpc.unary import unary_handler
 from inkstream_server.rpc.unary_ink import recognize_ink
 from inkstream_server.rpc.unary_tensors import recognize_tensors
 from inkstream_server.streams.ends import ProtocolViolation, StreamCut
@@ -59,7 +59,7 @@ _STATUS_OF_ENDING: dict[Ending, grpc.StatusCode] = {
 }
 
 
-class RecognitionService(RecognitionServiceServicer):
+class RecognitionService:
     """`inkstream.v1.RecognitionService` over one batcher and one model at a time."""
 
     def __init__(
@@ -71,6 +71,7 @@ class RecognitionService(RecognitionServiceServicer):
         resources: InkResources | None = None,
         streams: OpenStreams | None = None,
         book: MemoryBook | None = None,
+        messages: FirstMessages | None = None,
     ) -> None:
         """Serve `model`, which `batcher` runs.
 
@@ -82,6 +83,8 @@ class RecognitionService(RecognitionServiceServicer):
             resources: what all pens share; None for the defaults.
             streams: bounds the number and the age of streams; None for the defaults.
             book: counts what callers hold; None for one of the default limits.
+            messages: reads the messages of unary calls, and those of streams that are refused; None for any
+                number at once.
         """
         self._model = model
         self._batcher = batcher
@@ -90,12 +93,13 @@ class RecognitionService(RecognitionServiceServicer):
         self._resources = resources or InkResources.over(batcher, metrics)
         self._streams = streams or OpenStreams()
         self._book = book or MemoryBook()
+        self._messages = messages or FirstMessages(UNLIMITED)
+        # Not bounded in number: when a site reconnects, thousands of streams wait for their first message.
+        self._openings = FirstMessages(UNLIMITED, self._messages.refused)
         self._sessions: set[Session] = set()
         self._is_draining = False
 
-    async def StreamRecognize(  # noqa: N802 (named by the contract)
-        self, request_iterator: object, context: StreamContext
-    ) -> None:
+    async def _stream_recognize(self, _requests: object, context: StreamContext) -> None:
         """Serve one stream.
 
         Uses `context.read` and `context.write`, not the iterator: a quarter more messages a second, and
@@ -105,13 +109,13 @@ class RecognitionService(RecognitionServiceServicer):
         await self._require_no_drain(context)
         caller = CALLER.get()
         if self._book.refuses():
+            self._messages.refused("memory")
             await end_call(context, grpc.StatusCode.RESOURCE_EXHAUSTED, REFUSED, SHORT_SECONDS)
         limit = self._streams.enter(caller)
         if limit is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(REFUSED_SECONDS):
-                    await context.read()
-            await end_call(context, grpc.StatusCode.RESOURCE_EXHAUSTED, limit)
+            await self._messages.refuse_stream(
+                context, "streams", Status(grpc.StatusCode.RESOURCE_EXHAUSTED, limit)
+            )
         try:
             with (
                 self._metrics.streams.track_inprogress(),
@@ -130,10 +134,10 @@ class RecognitionService(RecognitionServiceServicer):
         self, context: StreamContext, caller: Caller | None, account: Account
     ) -> tuple[grpc.StatusCode, str] | None:
         """Serve an admitted stream; give the status to end it with if the server ended it."""
-        wire = StreamWire(context)
-        first = await self._first_message(wire, context)
+        first = await self._openings.read(context, FIRST_MESSAGE_SECONDS, "config")
         if first is None:
             return None
+        wire = StreamWire(context)
         config = _config(first)
         if isinstance(config, str):
             await end_call(context, grpc.StatusCode.INVALID_ARGUMENT, config)
@@ -182,32 +186,21 @@ class RecognitionService(RecognitionServiceServicer):
             return _STATUS_OF_ENDING[lifetime.ending], WHY[lifetime.ending]
         return None
 
-    async def _first_message(self, wire: StreamWire, context: StreamContext) -> bytes | None:
-        try:
-            async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
-                return await wire.read()
-        except TimeoutError:
-            await end_call(
-                context,
-                grpc.StatusCode.DEADLINE_EXCEEDED,
-                f"config: expected within {FIRST_MESSAGE_SECONDS:g} s, got nothing",
-            )
-            return None
-
-    async def Recognize(  # noqa: N802
-        self,
-        request: RecognizeRequest,
-        context: grpc.aio.ServicerContext[RecognizeRequest, RecognizeResponse],
-    ) -> RecognizeResponse:
-        """Recognise one batch of tensors, or one ink."""
-        if self._book.refuses():
-            await end_call(context, grpc.StatusCode.RESOURCE_EXHAUSTED, REFUSED, SHORT_SECONDS)
-        with self._book.account(context.peer(), cut_off()) as account:
-            return await self._recognize(request, context, account)
+    @property
+    def handlers(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+        """The handler of each method, by its name."""
+        unary = partial(unary_handler, self._messages, self._book)
+        return {
+            # As bytes in both directions: the session parses a message when it knows its size.
+            "StreamRecognize": grpc.stream_stream_rpc_method_handler(self._stream_recognize),
+            "Recognize": unary(RecognizeRequest, self._recognize),
+            "GetModel": unary(GetModelRequest, self._get_model),
+        }
 
     async def _recognize(
         self, request: RecognizeRequest, context: AnyContext, account: Account
     ) -> RecognizeResponse:
+        """Recognise one batch of tensors, or one ink."""
         arrived = perf_counter()
         await self._require_model(request.model, context)
         await _require_options(request.answers, "answers", context)
@@ -245,10 +238,8 @@ class RecognitionService(RecognitionServiceServicer):
             await end_call(context, grpc.StatusCode.INVALID_ARGUMENT, str(excess))
             raise
 
-    async def GetModel(  # noqa: N802
-        self,
-        request: GetModelRequest,
-        context: grpc.aio.ServicerContext[GetModelRequest, GetModelResponse],
+    async def _get_model(
+        self, request: GetModelRequest, context: AnyContext, _account: Account
     ) -> GetModelResponse:
         """Describe the model."""
         await self._require_model(request.model, context)
@@ -296,32 +287,6 @@ class RecognitionService(RecognitionServiceServicer):
                 max_frames_per_message=self._limits.max_frames_per_message,
             )
         )
-
-
-def add_to_server(service: RecognitionService, server: grpc.aio.Server) -> None:
-    """Register a service with a server.
-
-    Unlike the generated function, it sends the answers of a stream as the bytes that they are.
-    """
-    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
-        "StreamRecognize": grpc.stream_stream_rpc_method_handler(
-            # As bytes in both directions: the session parses a message when it knows its size.
-            service.StreamRecognize
-        ),
-        "Recognize": grpc.unary_unary_rpc_method_handler(
-            service.Recognize,
-            request_deserializer=RecognizeRequest.FromString,
-            response_serializer=RecognizeResponse.SerializeToString,
-        ),
-        "GetModel": grpc.unary_unary_rpc_method_handler(
-            service.GetModel,
-            request_deserializer=GetModelRequest.FromString,
-            response_serializer=GetModelResponse.SerializeToString,
-        ),
-    }
-    name = DESCRIPTOR.services_by_name["RecognitionService"].full_name
-    # Other methods are answered before gRPC looks for handlers; see `event_loop`.
-    server.add_registered_method_handlers(name, handlers)
 
 
 def _allowance() -> Allowance | None:

@@ -58,15 +58,9 @@ class CallTracer(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or not method.startswith("/inkstream."):
             return handler
-        if handler.stream_stream is not None:
-            make: Any = grpc.stream_stream_rpc_method_handler
-            behaviour = handler.stream_stream
-        else:
-            make, behaviour = grpc.unary_unary_rpc_method_handler, handler.unary_unary
-        return make(
-            partial(self._traced, method.removeprefix("/"), behaviour),
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
+        # All our handlers take and give streams of bytes; see `rpc.unary`.
+        return grpc.stream_stream_rpc_method_handler(
+            partial(self._traced, method.removeprefix("/"), handler.stream_stream)
         )
 
     async def _traced(self, method: str, behaviour: Any, request: Any, context: Any) -> Any:

@@ -13,7 +13,8 @@ from inkstream.v1.recognition_service_pb2_grpc import (
     RecognitionServiceStub,
 )
 from inkstream_server.model_store.store import Model
-from inkstream_server.rpc.service import RecognitionService, add_to_server
+from inkstream_server.rpc.listener import add_methods
+from inkstream_server.rpc.service import RecognitionService
 from inkstream_server.streams.session import Limits
 
 from tests.patience import PATIENCE_SECONDS, eventually
@@ -40,7 +41,7 @@ async def serving(engine: NumberEngine, **limits: int) -> AsyncIterator[Scene]:
     model = Model("digits", "1", "abc", "{}", engine)
     service = RecognitionService(model, workshop.batcher, workshop.metrics, Limits(64, 64))
     server = grpc.aio.server()
-    add_to_server(service, server)
+    add_methods(server, "inkstream.v1.RecognitionService", service.handlers)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
