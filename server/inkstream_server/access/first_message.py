@@ -129,5 +129,5 @@ async def _abort(context: Any, status: Status) -> None:
         await context.abort(*status)
     except grpc.aio.AbortError as aborted:
         aborted.__traceback__ = None  # See `grpc_calls`.
-    except grpc.aio.UsageError:
-        return  # The call is being ended for another reason, too.
+    except grpc.aio.BaseError:
+        return  # The call is over, or is being ended for another reason, too.

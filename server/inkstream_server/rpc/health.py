@@ -49,8 +49,10 @@ class Health:
         self._messages = messages
         self._status = HealthCheckResponse.NOT_SERVING
         self._changed = asyncio.Event()
-        self._checks: Counter[str] = Counter()
-        self._watches: Counter[str] = Counter()
+        self.checks: Counter[str] = Counter()
+        """Calls of `Check` that are open, by connection."""
+        self.watches: Counter[str] = Counter()
+        """Calls of `Watch` that are open, by connection."""
 
     @property
     def handlers(self) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
@@ -68,7 +70,7 @@ class Health:
         self._changed = asyncio.Event()
 
     async def _check(self, _requests: object, context: Any) -> None:
-        with await self._counted(context, self._checks, CHECKS):
+        with await self._counted(context, self.checks, CHECKS):
             name = await self._name(context)
             if name not in self._names:
                 await context.abort(
@@ -77,7 +79,7 @@ class Health:
             await send(context, HealthCheckResponse(status=self._status).SerializeToString())
 
     async def _watch(self, _requests: object, context: Any) -> None:
-        with await self._counted(context, self._watches, WATCHES, MOST_WATCHES):
+        with await self._counted(context, self.watches, WATCHES, MOST_WATCHES):
             is_known = await self._name(context) in self._names
             loop, told = asyncio.get_running_loop(), None
             end = loop.time() + WATCH_SECONDS * random.uniform(0.9, 1.0)  # noqa: S311 (no secret)
