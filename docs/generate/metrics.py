@@ -7,6 +7,7 @@ from inkstream_server.metrics.clients import MOST_LABELS
 from inkstream_server.metrics.grpc_calls import GrpcMetrics
 from inkstream_server.metrics.items import Metrics, show_certificate, show_tokens
 from inkstream_server.metrics.memory import MemoryMetrics
+from inkstream_server.metrics.refusals import RefusedCalls
 from inkstream_server.process.metrics_page import PortMetrics
 from inkstream_server.server import SERVICES
 from inkstream_server.workers.metric_sums import MetricSums
@@ -44,6 +45,7 @@ def page() -> str:
     show_certificate(registry, lambda: 0.0)
     show_tokens(registry, lambda: False)
     MemoryMetrics(registry, MemoryBook(), lambda: 0)
+    RefusedCalls(registry)
     GrpcMetrics(registry, SERVICES)
     own = sorted(registry.collect(), key=lambda metric: metric.name)
     workers = about_workers([], MetricSums())

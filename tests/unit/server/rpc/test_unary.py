@@ -149,9 +149,9 @@ def test_a_caller_that_takes_no_answer_is_reset_and_holds_nothing(
         scene = Scene()
         async with serving(scene):
             content = GetModelRequest(model="x").SerializeToString()
-            # Two, because gRPC holds the call that came last until the next one comes.
-            asked = [call(at, GET_MODEL) + message(at, content) for at in (1, 3)]
-            reset = b"\0\0\4\3\0\0\0\0\1"  # RST_STREAM of stream 1.
+            # Several, because gRPC holds the first call of a server, and the last one until the next comes.
+            asked = [call(at, GET_MODEL) + message(at, content) for at in (1, 3, 5)]
+            reset = b"\0\0\4\3\0\0\0\0\3"  # RST_STREAM of stream 3.
             await asyncio.to_thread(status_of, scene.address, *asked, window=0, wanted=reset)
             await eventually("freed", lambda: scene.book.process.held == 0)
 
