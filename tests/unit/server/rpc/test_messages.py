@@ -20,7 +20,8 @@ from inkstream.v1 import ink_pb2
 from inkstream.v1 import recognition_service_pb2 as pb
 from inkstream_server.model_store.store import Model
 from inkstream_server.pens import settings
-from inkstream_server.rpc.service import RecognitionService, add_to_server
+from inkstream_server.rpc.listener import add_methods
+from inkstream_server.rpc.service import RecognitionService
 from inkstream_server.streams.session import Limits
 
 from tests.patience import eventually
@@ -111,7 +112,7 @@ async def serving() -> AsyncIterator[Any]:
     model = Model("digits", "1", "abc", "{}", engine)
     service = RecognitionService(model, workshop.batcher, workshop.metrics, Limits(4096, 64))
     server = grpc.aio.server()
-    add_to_server(service, server)
+    add_methods(server, "inkstream.v1.RecognitionService", service.handlers)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
