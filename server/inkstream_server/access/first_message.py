@@ -101,7 +101,7 @@ class FirstMessages:
         late: tuple[Refusal, Status],
         crowded: tuple[Refusal, Status],
     ) -> bytes | None:
-        end = partial(self._end, context)
+        end = _Once(partial(self._end, context))
         # The read is never cancelled, because gRPC would not free it (grpc#43360). It returns when the call
         # is over, and then raises what `abort` raised.
         timer = asyncio.get_running_loop().call_later(seconds, end, *late)
@@ -122,6 +122,18 @@ class FirstMessages:
         ending = asyncio.create_task(_abort(context, status))
         _ENDING.add(ending)
         ending.add_done_callback(_ENDING.discard)
+
+
+class _Once:
+    """Calls a function once, whatever asks for it first."""
+
+    def __init__(self, act: Callable[[Refusal, Status], None]) -> None:
+        self._act: Callable[[Refusal, Status], None] | None = act
+
+    def __call__(self, reason: Refusal, status: Status) -> None:
+        act, self._act = self._act, None
+        if act is not None:
+            act(reason, status)
 
 
 async def _abort(context: Any, status: Status) -> None:

@@ -130,9 +130,7 @@ async def test_checks_that_never_finish_end_in_time_and_hold_up_no_other(
             assert (await stub.Check(HealthCheckRequest())).status == NOT_SERVING
         await attacking
     await eventually("over", lambda: not scene.health.checks)
-    assert scene.refused["crowded"] > 0
-    assert scene.refused["late"] > 0
-    assert scene.refused.total() == CHECKS + 1
+    assert scene.refused.total() == CHECKS + 1, "each is refused once, and no other"
 
 
 async def test_a_watcher_that_reads_nothing_does_not_hold_up_a_change(scene: Scene) -> None:
