@@ -21,6 +21,12 @@ from tests.certificates import Authority
 from tests.integration.conftest import RunningServer, StartServer
 from tests.integration.raw_calls import SERVICE, raw_bytes, raw_call
 
+OTHER_METHODS = (
+    b"/grpc.health.v1.Health/Check",
+    b"/grpc.health.v1.Health/Watch",
+    b"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+)
+TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 PIECE = 10
 """Characters of a token that may not appear in a row."""
 
@@ -43,6 +49,7 @@ def odd_calls(token: bytes) -> Iterator[Call]:
         [(b"x-key\r\n" + token.lower(), b"a\r\nb: " + token)],
         [(b"traceparent", token), (b"tracestate", token), (b"baggage", bad)],
         [(b"traceparent", b"00-" + bad), (b"tracestate", token + b"=" + token)],
+        [(b"traceparent", TRACE), (b"tracestate", b"%s,a=%s" % (token, token))],
         [(b"user-agent", bad), (b"referer", b"\x1b[31m" + token)],
         [(b"grpc-timeout", token)],
         [(b"grpc-encoding", token)],
@@ -65,7 +72,10 @@ def odd_calls(token: bytes) -> Iterator[Call]:
         "path": SERVICE + b"GetModel",
         "body": pb.GetModelRequest(model=text).SerializeToString(),
     }
-    yield {"body": bad}
+    for method in (b"StreamRecognize", b"Recognize", b"GetModel"):
+        yield {"path": SERVICE + method, "body": bad}
+    for path in OTHER_METHODS:
+        yield {"path": path, "body": bad}
     yield from [{"headers": [(b"x-key", bad)]}] * MOST_LINES
 
 
@@ -113,17 +123,22 @@ def attack(server: RunningServer, token: str, tls_name: str | None) -> None:
     assert server.metrics().value("inkstream_streams") == 0
 
 
-@pytest.mark.parametrize("log_format", ["text", "json"])
+@pytest.mark.parametrize(
+    ("log_format", "workers"),
+    [("text", "1"), ("json", "1"), pytest.param("json", "2", marks=pytest.mark.slow)],
+)
 async def test_no_part_of_a_token_is_logged_wherever_a_caller_puts_it(
-    start_server: StartServer, tmp_path: Path, log_format: str
+    start_server: StartServer, tmp_path: Path, log_format: str, workers: str
 ) -> None:
     token, line = make("school-7", Quota())
-    flags = ["--log-format", log_format, "--log-level", "debug"]
+    flags = ["--log-format", log_format, "--log-level", "debug", "--workers", workers]
     if log_format == "text":
         certificate, key = Authority().server().write(tmp_path, "server")
         (tmp_path / "tokens").write_text(line)
         flags += ["--tls-cert", str(certificate), "--tls-key", str(key)]
         flags += ["--tokens", str(tmp_path / "tokens")]
+    else:
+        flags += ["--traces", "console"]
     server = start_server(*flags)
     tls_name = "localhost" if log_format == "text" else None
     await asyncio.to_thread(attack, server, token, tls_name)
@@ -142,5 +157,7 @@ async def test_no_part_of_a_token_is_logged_wherever_a_caller_puts_it(
         assert len(each.encode()) < MOST_LINE
         assert each.startswith("timestamp=") if log_format == "text" else json.loads(each)["event"]
     assert any("header_not_utf8" in each for each in lines)
+    if log_format == "json":
+        assert any("opentelemetry" in each for each in lines)
     assert any("log_lines_omitted" in each and "header_not_utf8" in each for each in lines)
     assert any("stream_opened" in each and "other" in each for each in lines)
