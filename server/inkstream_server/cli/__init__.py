@@ -156,7 +156,7 @@ def serve(**values: Any) -> None:
     # gRPC's native code writes text of its own, and headers if asked to trace; it reads this when imported.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        with logs.whole_process():
+        with logs.whole_process(passes=ServeError):
             # First, because what follows opens files.
             descriptors.prepare(config)
             # gRPC and the engine are slow to import, and neither --help nor a supervisor needs them.

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TextIO
 
-from inkstream_server.errors import ServeError, shown
+from inkstream_server.errors import shown
 from inkstream_server.logs.lines import MOST_LINE
 from inkstream_server.logs.log import KIND, get, limit, output
 
@@ -26,13 +26,15 @@ _FAILURE: Final = re.compile(r"\s*([\w.]*(?:Error|Exception|Interrupt|Warning)):
 
 
 @contextmanager
-def whole_process() -> Iterator[None]:
+def whole_process(*, passes: type[Exception] | tuple[()] = ()) -> Iterator[None]:
     """Log what any code in this process says, until the block ends: one event a line.
 
     That is what Python code writes to `sys.stderr`, and exceptions that nothing catches, in any thread, in
-    finalizers and in the block. For the last it logs `crashed` and raises SystemExit(1), except for a
-    `ServeError`, which the command line shows. If native code crashes, Python writes the stacks of all
-    threads as they are.
+    finalizers and in the block. For the last it logs `crashed` and raises SystemExit(1). If native code
+    crashes, Python writes the stacks of all threads as they are.
+
+    Args:
+        passes: exceptions of the block that the caller shows.
     """
     before = sys.stderr
     output.stream = _own_stderr() if sys.stderr is sys.__stderr__ else sys.stderr
@@ -46,7 +48,7 @@ def whole_process() -> Iterator[None]:
     )
     try:
         yield
-    except ServeError:
+    except passes:
         raise
     except Exception as error:  # noqa: BLE001 (Python would print any other way)
         get().critical("crashed", exc_info=error)

@@ -16,6 +16,9 @@ from inkstream_server import logs
 EXIT_STUCK: Final = 70
 """Exit code of a process that the watchdog ended: EX_SOFTWARE of sysexits.h."""
 
+LAST_WORDS_SECONDS: Final = 2.0
+"""How long a process may take to write why it ends: a pipe that nobody reads may be what it is stuck on."""
+
 LOOKS: Final = 10
 """Number of looks in a row without progress after which a process is stuck."""
 
@@ -89,7 +92,10 @@ class Watchdog:
 
 
 def _end_process(what: str) -> NoReturn:
-    """Write the stacks of all threads, and end without waiting for any of them."""
+    """Write the stacks of all threads, and end without waiting for any of them, or for a reader of stderr."""
+    end = threading.Timer(LAST_WORDS_SECONDS, os._exit, [EXIT_STUCK])
+    end.daemon = True
+    end.start()
     logs.last_words("stuck", what=what, exit=EXIT_STUCK)
     faulthandler.dump_traceback(all_threads=True)
     os._exit(EXIT_STUCK)

@@ -97,7 +97,7 @@ def test_whatever_says_it_each_event_is_one_line_and_no_value_is_in_it() -> None
 def test_an_error_of_the_start_passes_and_what_follows_is_as_before() -> None:
     ended = run("""
 try:
-    with logs.whole_process():
+    with logs.whole_process(passes=StartError):
         print('within', file=sys.stderr)
         raise StartError('port: taken')
 except StartError as error:
@@ -106,6 +106,13 @@ except StartError as error:
     first, second = ended.stderr.splitlines()
     assert json.loads(first)["line"] == "within"
     assert second == "port: taken"
+
+
+def test_an_error_that_nobody_shows_is_an_event() -> None:
+    ended = run("with logs.whole_process(): raise StartError('pin: no core')")
+    (line,) = events(ended)
+    assert (ended.returncode, line["event"]) == (1, "crashed")
+    assert line["exception"].endswith("StartError: pin: no core")
 
 
 def test_what_fails_while_python_ends_is_an_event() -> None:

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from hypothesis import given
 from hypothesis import strategies as st
-from inkstream_server.process.watchdog import LOOKS, Stillness, Watchdog
+from inkstream_server.process.watchdog import EXIT_STUCK, LOOKS, Stillness, Watchdog
 
 from tests.patience import PATIENCE_SECONDS, eventually
 
@@ -45,6 +47,25 @@ async def test_a_cancelled_watchdog_stops_looking() -> None:
         pass
     await asyncio.to_thread(_await_end_of_thread, "watchdog")
     assert reported == []
+
+
+def test_a_stuck_process_ends_though_nobody_reads_its_stderr() -> None:
+    script = """if True:
+        import os
+        from inkstream_server.process import watchdog
+        watchdog.LAST_WORDS_SECONDS = 0.1
+        os.set_blocking(2, False)
+        try:
+            while True: os.write(2, bytes(4096))
+        except BlockingIOError:
+            os.set_blocking(2, True)
+        watchdog._end_process("event loop")
+    """
+    with subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE) as process:
+        try:
+            assert process.wait(PATIENCE_SECONDS) == EXIT_STUCK
+        finally:
+            process.kill()
 
 
 @asynccontextmanager
