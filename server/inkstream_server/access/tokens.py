@@ -1,8 +1,9 @@
 """Bearer tokens: makes one, reads the file of their digests, and says whose a token is.
 
-A line of the file is `NAME sha256:DIGEST [streams=N] [items_per_second=N]`. A token is `NAME.SECRET`, so that
-its line is found by name and only one digest is compared, in constant time. One round of SHA-256 is enough,
-because the secret has 256 random bits and cannot be guessed.
+A line of the file is `NAME sha256:DIGEST` and any of `streams=N`, `items_per_second=N`, `events_per_second=N`
+and `points_per_second=N`. A token is `NAME.SECRET`, so that its line is found by name and only one digest is
+compared, in constant time. One round of SHA-256 is enough, because the secret has 256 random bits and cannot
+be guessed.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import monotonic
 from typing import Final
@@ -30,7 +31,9 @@ still works for up to twice this time."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
-_LIMIT: Final = re.compile(r"(streams|items_per_second)=([1-9][0-9]{0,8})")
+_LIMIT: Final = re.compile(
+    r"(streams|items_per_second|events_per_second|points_per_second)=([1-9][0-9]{0,8})"
+)
 _NO_DIGEST: Final = bytes(32)
 """Compared with if no line has the name, so that a wrong name takes as long as a wrong secret."""
 
@@ -61,10 +64,9 @@ def make(name: str, quota: Quota) -> tuple[str, str]:
         raise TokenError(f'name: expected 1 to 64 letters, digits, "-" or "_", got "{shown(name)}"')
     token = f"{name}.{secrets.token_urlsafe(32)}"
     line = f"{name} sha256:{hashlib.sha256(token.encode()).hexdigest()}"
-    if quota.streams:
-        line += f" streams={quota.streams}"
-    if quota.items_per_second:
-        line += f" items_per_second={quota.items_per_second}"
+    for limit, value in asdict(quota).items():
+        if value:
+            line += f" {limit}={value}"
     return token, line
 
 
@@ -83,8 +85,8 @@ def read(lines: Iterable[str]) -> dict[str, Grant]:
         found = [_LIMIT.fullmatch(limit) for limit in limits]
         if not (_NAME.fullmatch(name) and _DIGEST.fullmatch(digest) and all(found)):
             raise TokenError(
-                f"line {number}: expected NAME sha256:DIGEST [streams=N] [items_per_second=N], "
-                "as `inkstream-server token` prints it"
+                f"line {number}: expected NAME sha256:DIGEST [streams=N] [items_per_second=N] "
+                "[events_per_second=N] [points_per_second=N], as `inkstream-server token` prints it"
             )
         values = {limit[1]: int(limit[2]) for limit in found if limit}
         if len(values) < len(limits):

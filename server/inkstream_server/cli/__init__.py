@@ -182,7 +182,17 @@ def serve(**values: Any) -> None:
     type=click.IntRange(1, 999_999_999),
     help="Most frames and strokes a second that may be sent with the token.",
 )
-def token(name: str, streams: int | None, items_per_second: int | None) -> None:
+@click.option(
+    "--events-per-second",
+    type=click.IntRange(1, 999_999_999),
+    help="Most events of pens a second. Without it, 200 for each item a second, at least 500.",
+)
+@click.option(
+    "--points-per-second",
+    type=click.IntRange(1, 999_999_999),
+    help="Most points of ink a second. Without it, 1000 for each item a second, at least 1000.",
+)
+def token(name: str, **limits: int | None) -> None:
     """Make a token for the caller NAME.
 
     Prints the token on stderr, once, and the line for the file of `--tokens` on stdout. The line holds only a
@@ -198,7 +208,7 @@ def token(name: str, streams: int | None, items_per_second: int | None) -> None:
     from inkstream_server.access.tokens import TokenError, make
 
     try:
-        made, line = make(name, Quota(streams or 0, items_per_second or 0))
+        made, line = make(name, Quota(**{limit: value or 0 for limit, value in limits.items()}))
     except TokenError as error:
         raise click.UsageError(str(error)) from error
     click.echo(

@@ -32,6 +32,11 @@ MOST_UNKNOWN: Final = 1024
 """Pens that are not open and named in one message, each reported once; with more, some are reported again."""
 
 
+MOST_OVERDRAWN_SECONDS: Final = 1.0
+"""How far a token's allowance of ink may be overdrawn before the stream is no longer read. Until then strokes
+are refused, each with an error; beyond, errors alone would cost more than the ink."""
+
+
 class InkSession:
     """The pens of one stream."""
 
@@ -92,7 +97,7 @@ class InkSession:
         def until_full() -> Steps:
             nonlocal is_over
             for step in steps:
-                if is_full():
+                if is_full() or self._must_pause():
                     return
                 yield step
             is_over = True
@@ -102,6 +107,8 @@ class InkSession:
             if is_over:
                 return
             await room()
+            if self._allowance is not None and self._must_pause():
+                await self._pause(self._allowance.seconds_until_ink())
 
     def end(self, then: Callable[[], None]) -> None:
         """Ask for the final answer of every open glyph: the stream brings no more events.
@@ -125,6 +132,8 @@ class InkSession:
                 continue
             for event in piece.events:
                 number = event.pen
+                if self._allowance is not None:
+                    self._allowance.spend_ink(1, len(event.points.dx))
                 open_pen = self._pens.get(number)
                 if open_pen is not None:
                     self._act(open_pen, event, self._clock.time())
@@ -138,6 +147,19 @@ class InkSession:
                     fault = InkFault("pen", f"pen {number} is not open: open it first")
                     self._refuse(number, fault)
                 yield
+
+    async def _pause(self, seconds: float) -> None:
+        is_over = asyncio.Event()
+        timer = self._clock.call_at(self._clock.time() + seconds, is_over.set)
+        try:
+            await is_over.wait()
+        finally:
+            timer.cancel()
+
+    def _must_pause(self) -> bool:
+        """Whether the caller goes on to send much more ink than its token allows, and is read no further."""
+        allowance = self._allowance
+        return allowance is not None and allowance.seconds_until_ink() > MOST_OVERDRAWN_SECONDS
 
     def _closing(self, then: Callable[[], None]) -> Steps:
         try:
@@ -213,7 +235,13 @@ class InkSession:
         """
         pen = open_pen.pen
         kind = event.WhichOneof("event")
+        allowance = self._allowance
         if kind == "points":
+            if allowance is not None and (over := allowance.overdrawn()):
+                wrong, retry_ms = over
+                if stroke := pen.stop(now):
+                    wrong += "; the rest of the stroke is not read"
+                    raise InkFault("points", wrong, stroke=stroke, retry_after_ms=retry_ms)
             points = event.points
             columns = (points.dx[:], points.dy[:], points.dt_ms[:], points.pressure[:])
             self._metrics.ink.points.inc(len(columns[0]))
@@ -221,11 +249,9 @@ class InkSession:
         elif kind == "stroke_begin":
             stroke = event.stroke_begin.stroke
             pen.begin(stroke, event.stroke_begin.time_ms, now)
-            allowance = self._allowance
-            if allowance is not None and not allowance.take(1):
+            if allowance is not None and (over := allowance.refusal(1)):
                 pen.erase(stroke, now)
-                retry_ms = allowance.retry_after_ms()
-                wrong = allowance.exhausted()
+                wrong, retry_ms = over
                 raise InkFault("stroke_begin", wrong, stroke=stroke, retry_after_ms=retry_ms)
         elif kind == "stroke_end":
             pen.lift(now)

@@ -96,10 +96,7 @@ class Pen(Held):
         Raises:
             InkFault: the stroke is refused, and its points will be ignored.
         """
-        if self._stroke is not None:
-            before = self._stroke.number
-            self.lift(now)
-            self._is_refusing = True
+        if before := self.stop(now):
             wrong = (
                 f"stroke {before} had not ended: it was ended here, and stroke {number} is not read; "
                 "end a stroke before the next"
@@ -153,8 +150,7 @@ class Pen(Held):
             if size := stroke.growth(len(points[0])):
                 self._memory.require(size, "points", stroke=stroke.number)
         except InkFault as fault:
-            self.lift(now)
-            self._is_refusing = True
+            self.stop(now)
             fault.message += "; the rest of the stroke is not read"
             raise
         if not points[0]:
@@ -168,6 +164,14 @@ class Pen(Held):
             self._place(stroke, now, is_up=False)
         if self._is_placed:
             self._ink_added(now)
+
+    def stop(self, now: float) -> int:
+        """Read no more of the open stroke; its points so far stay. Gives its number; 0 for none."""
+        stroke = self._stroke
+        if stroke is not None:
+            self.lift(now)
+            self._is_refusing = True
+        return stroke.number if stroke is not None else 0
 
     def _ink_added(self, now: float) -> None:
         """Note that the open glyph has more ink."""
@@ -233,9 +237,7 @@ class Pen(Held):
 
     def end_glyph(self, now: float) -> None:
         """The digit is complete. Does nothing where no glyph is open: the quiet time may have ended it."""
-        if self._stroke is not None:
-            self.lift(now)
-            self._is_refusing = True
+        self.stop(now)
         self._finish()
 
     def clear(self) -> None:

@@ -45,9 +45,11 @@ async def recognize_ink(
     lane = lane or Lane(resources.turns)
     try:
         glyph, settings = await _read_in_turn(ink, resources, lane, account)
-        if allowance is not None and allowance.take(len(ink.strokes)) < len(ink.strokes):
-            retry_ms = allowance.retry_after_ms()
-            raise InkFault("ink.strokes", allowance.exhausted(), retry_after_ms=retry_ms)
+        if allowance is not None:
+            allowance.spend_ink(len(ink.strokes), glyph.points)
+            if over := allowance.refusal(len(ink.strokes)):
+                wrong, retry_ms = over
+                raise InkFault("ink.strokes", wrong, retry_after_ms=retry_ms)
     except asyncio.CancelledError:
         metrics.ended("ink", "cancelled", 1)
         raise

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from inkstream_server.access.allowance import Allowance, Quota
+from inkstream_server.access.allowance import INK_BURST_SECONDS, Allowance, Quota
 
 
 class Wristwatch:
@@ -87,3 +87,77 @@ def test_new_limits_apply_at_once_and_close_no_stream() -> None:
     assert allowance.take(100) == 0
     watch.now += 1
     assert allowance.take(100) == 100
+
+
+@pytest.mark.parametrize(
+    ("quota", "events", "points"),
+    [
+        (Quota(), 0, 0),
+        (Quota(streams=3), 0, 0),
+        (Quota(items_per_second=1), 500, 1000),
+        (Quota(items_per_second=10), 2000, 10_000),
+        (Quota(items_per_second=10, points_per_second=50), 2000, 50),
+        (Quota(events_per_second=7), 7, 0),
+    ],
+)
+def test_events_and_points_follow_from_the_items_unless_they_are_given(
+    quota: Quota, events: int, points: int
+) -> None:
+    assert (quota.events, quota.points) == (events, points)
+
+
+def test_ink_beyond_the_burst_is_overdrawn_until_it_is_paid_back() -> None:
+    watch = Wristwatch()
+    allowance = Allowance(Quota(items_per_second=1), watch)
+    allowance.spend_ink(1, 5000)
+    assert allowance.overdrawn() is None
+    allowance.spend_ink(1, 500)
+    over = allowance.overdrawn()
+    assert over is not None
+    message, retry_after_ms = over
+    assert message.startswith("the token's limit of 1000 points a second is reached")
+    assert "points_per_second" in message
+    assert retry_after_ms == 500
+    assert allowance.seconds_until_ink() == pytest.approx(0.5)
+    watch.now += 0.499
+    assert allowance.overdrawn() is not None
+    watch.now += 0.002
+    assert allowance.overdrawn() is None
+
+
+def test_events_are_limited_apart_from_points() -> None:
+    allowance = Allowance(Quota(items_per_second=1), Wristwatch())
+    for _ in range(2501):
+        allowance.spend_ink(1, 0)
+    over = allowance.overdrawn()
+    assert over is not None
+    assert "500 events a second" in over[0]
+
+
+def test_new_limits_of_ink_apply_at_once() -> None:
+    watch = Wristwatch()
+    allowance = Allowance(Quota(items_per_second=1), watch)
+    allowance.change(Quota(items_per_second=1, points_per_second=10))
+    allowance.spend_ink(1, 60)
+    assert allowance.seconds_until_ink() == pytest.approx(1.0)
+    allowance.change(Quota())
+    assert allowance.overdrawn() is None
+    assert allowance.seconds_until_ink() == 0
+
+
+@given(
+    rate=st.integers(1, 1000),
+    steps=st.lists(st.tuples(st.floats(0, 3), st.integers(0, 2000)), max_size=40),
+)
+def test_whoever_writes_only_when_not_overdrawn_gets_the_rate_a_burst_and_one_message(
+    rate: int, steps: list[tuple[float, int]]
+) -> None:
+    watch = Wristwatch()
+    allowance = Allowance(Quota(points_per_second=rate), watch)
+    began, sent = watch.now, 0
+    for seconds, points in steps:
+        watch.now += seconds
+        if allowance.overdrawn() is None:
+            allowance.spend_ink(1, points)
+            sent += points
+        assert sent <= rate * (watch.now - began + INK_BURST_SECONDS) + 2000 + 1e-6

@@ -39,6 +39,14 @@ def test_the_line_has_the_name_and_limits_but_not_the_token() -> None:
     assert (grant.name, grant.quota) == ("school-7", Quota(4, 200))
 
 
+def test_a_line_may_limit_events_and_points() -> None:
+    quota = Quota(items_per_second=2, events_per_second=30, points_per_second=400)
+    _, line = make("a", quota)
+    assert line.endswith(" items_per_second=2 events_per_second=30 points_per_second=400")
+    (grant,) = read([line]).values()
+    assert grant.quota == quota
+
+
 def test_two_tokens_of_one_name_differ() -> None:
     assert make("a", Quota())[0] != make("a", Quota())[0]
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from inkstream.v1 import error_pb2, ink_pb2
+from inkstream_server.access.allowance import Allowance, Quota
 from inkstream_server.batching.fair_queue import Flow
 from inkstream_server.limits.memory_book import UNLIMITED, Account
 from inkstream_server.limits.turns import Lane, Turns
@@ -70,6 +71,7 @@ class Desk:
         limits: PenLimits | None = None,
         engine: NumberEngine | None = None,
         turns: Turns | None = None,
+        quota: Quota | None = None,
     ) -> None:
         self.workshop = Workshop(engine)
         self.clock = HandClock()
@@ -84,9 +86,10 @@ class Desk:
             self.clock,
             Flow(),
             Lane(resources.turns),
-            None,
+            Allowance(quota, self.clock.time) if quota else None,
             self.account,
         )
+        self._has_ended = False
         self.glyphs: list[ink_pb2.GlyphResult] = []
         self.errors: list[error_pb2.ItemError] = []
 
@@ -100,11 +103,14 @@ class Desk:
 
     def end(self) -> None:
         """End the stream: it brings no more events."""
+        self._has_ended = True
         self.session.end(lambda: None)
 
     async def read(self) -> None:
         """Read every pending answer."""
         async with asyncio.timeout(PATIENCE_SECONDS):
+            if self._has_ended:
+                await self.session.ended()  # Its pens are closed in turns.
             while self.due:
                 await self.due[0].ready()
                 self.read_complete()

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from inkstream.v1 import error_pb2, ink_pb2
+from inkstream_server.access.allowance import Quota
 from inkstream_server.batching.results import Share
 from inkstream_server.confidence.rejection import RejectRule
 from inkstream_server.ink import model_frame
@@ -403,3 +404,62 @@ async def test_latencies_are_counted_from_the_last_ink(seconds: float) -> None:
     assert seconds <= waited
     assert desk.workshop.value("inkstream_last_ink_to_final_seconds_count") == 1
     assert desk.workshop.value("inkstream_pen_up_to_provisional_seconds_count") == 1
+
+
+LINE = [(0, step) for step in range(270)]
+"""A stroke of many points."""
+
+
+async def test_a_stroke_beyond_the_tokens_points_is_refused_once_and_later_ones_are_read() -> None:
+    desk = Desk(quota=Quota(points_per_second=100))
+    await desk.take(opened(), *stroke(1, LINE), begun(2), moved(LINE))
+    await desk.take(*[moved([(1, 1)])] * 20, lifted(), begun(3), moved(BAR), lifted())
+    desk.clock.advance(0.1)
+    await desk.take(ended())
+    await desk.read()
+    assert desk.faults(1) == [("points", 2), ("stroke_begin", 3)]
+    assert all(error.retry_after_ms > 0 for error in desk.errors)
+    assert "100 points a second" in desk.errors[0].message
+    assert desk.story()[-1] == ("final", 1, (1, 2))
+    desk.clock.advance(10)
+    await desk.take(*stroke(4), ended())
+    await desk.read()
+    assert desk.story()[-1] == ("final", 2, (4,))
+
+
+async def test_events_beyond_the_tokens_limit_end_and_take_back_ink_but_begin_none() -> None:
+    desk = Desk(quota=Quota(events_per_second=10))
+    await desk.take(opened(), *[it for number in range(1, 18) for it in stroke(number)])
+    await desk.read()
+    desk.clock.advance(0.1)
+    await desk.take(begun(18), erased(1), lifted(), ended())
+    await desk.read()
+    assert desk.faults(1)[-1] == ("stroke_begin", 18)
+    assert "10 events a second" in desk.errors[-1].message
+    assert desk.story()[-1] == ("final", 1, (*range(2, 18),))
+
+
+async def test_a_stream_that_sends_far_more_than_its_token_allows_is_not_read_meanwhile() -> None:
+    desk = Desk(quota=Quota(points_per_second=100))
+    taking = asyncio.create_task(
+        desk.take(opened(), begun(1), moved([(0, 1)] * 800), lifted(), *stroke(2))
+    )
+    await turns()
+    desk.clock.advance(2.9)
+    await turns()
+    assert not taking.done()
+    desk.clock.advance(0.2)
+    await taking
+    await desk.read()
+    assert desk.faults(1) == [("points", 1)]
+    assert desk.story()[-1] == ("provisional", 2, (2,))
+
+
+async def test_a_stream_may_end_while_it_is_not_read() -> None:
+    desk = Desk(quota=Quota(points_per_second=100))
+    taking = asyncio.create_task(desk.take(opened(), begun(1), moved([(0, 1)] * 800), lifted()))
+    await turns()
+    taking.cancel()
+    await asyncio.wait([taking])
+    desk.end()
+    assert desk.clock.pending == 0
