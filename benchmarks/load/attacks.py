@@ -106,7 +106,7 @@ def _erasing() -> Attack:
     """A stroke that is written and erased, again and again, in a digit of 62 strokes."""
     digit = [_stroke(number, [(100 + number, 0), *_zigzag(50)]) for number in range(1, 62)]
     again = [
-        *_stroke(62, [(500, 500), (10, 10)]),
+        *_stroke(62, [(130, 120), (10, 10)]),
         InkEvent(pen=1, stroke_remove=StrokeRemove(stroke=62)),
     ]
     events = [_clear(), *(event for stroke in digit for event in stroke), *again * 300]

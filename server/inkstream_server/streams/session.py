@@ -261,8 +261,8 @@ class Session:
                 del message
                 if isinstance(request, tensor_pb2.Tensors):
                     if len(request.sequences) <= AT_ONCE_FRAMES:
-                        for _ in self._accept_tensors([request]):
-                            pass
+                        arrived = perf_counter()
+                        self._accept(self._read_tensors(request), arrived)
                     else:
                         # The only reference: the frames are copied out of it, and then it is freed.
                         large, request = [request], None
@@ -302,30 +302,29 @@ class Session:
         self._account.hold("messages", size)
         self._is_taking = True
         try:
-            await self._lane.do(self._accept_tensors(images))
+            await self._lane.do(self._accept_parts(images, perf_counter()))
         finally:
             self._is_taking = False
             self._account.hold("messages", -size)
 
-    def _accept_tensors(self, messages: list[tensor_pb2.Tensors]) -> Steps:
+    def _accept_parts(self, images: list[tensor_pb2.Tensors], arrived: float) -> Steps:
         """Take the one message out of the list, and submit its frames, a part of it a step."""
-        arrived = perf_counter()
-        message = messages.pop()
-        try:
-            arrival = tensors.read(
-                message,
-                after=self._last_sequence,
-                max_frames=self._limits.max_frames_per_message,
-            )
-        except tensors.TooManyFrames as excess:
-            raise ProtocolViolation(str(excess)) from excess
-        del message
-        self._last_sequence = arrival.last_sequence
-        if self._allowance is not None:
-            arrival.errors += ration(arrival, self._allowance)
+        arrival = self._read_tensors(images.pop())
+        yield
         for part in arrival.parts():
             self._accept(part, arrived)
             yield
+
+    def _read_tensors(self, message: tensor_pb2.Tensors) -> tensors.Arrival:
+        try:
+            most = self._limits.max_frames_per_message
+            arrival = tensors.read(message, after=self._last_sequence, max_frames=most)
+        except tensors.TooManyFrames as excess:
+            raise ProtocolViolation(str(excess)) from excess
+        self._last_sequence = arrival.last_sequence
+        if self._allowance is not None:
+            arrival.errors += ration(arrival, self._allowance)
+        return arrival
 
     def _accept(self, arrival: tensors.Arrival, arrived: float) -> None:
         # Raises if an eager write has failed. Nothing is counted as accepted after that.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from inkstream_server.access import tls, tokens
+from inkstream_server.access import allowance, tls, tokens
 from inkstream_server.config import ENGINES, MOST_MODEL_BYTES, settings
 from inkstream_server.engines import keras_archive
+from inkstream_server.limits import turns
 from inkstream_server.logs import kinds, lines
 from inkstream_server.metrics import clients
 from inkstream_server.model_store import card, store, trial
@@ -56,6 +57,11 @@ def test_fixed_limits_are_those_of_the_code() -> None:
         f"{kinds.MOST_LINES} in {kinds.WINDOW_SECONDS:g} s, at debug {kinds.MOST_DEBUG_LINES}",
         f"{pen.strokes_per_glyph} strokes, {pen.points_per_glyph} points in all, "
         f"{pen.glyph_seconds:g} s",
+        f"{allowance.EVENTS_PER_ITEM} events and {allowance.POINTS_PER_ITEM} points for each item, at "
+        f"least {allowance.LEAST_EVENTS} and {allowance.LEAST_POINTS} a second, "
+        f"{allowance.INK_BURST_SECONDS:g} s of them at once",
+        f"{turns.TURN_SECONDS * 1000:g} ms of a turn of the event loop, "
+        f"{turns.QUANTUM_SECONDS * 1000:g} ms of a stream before",
         f"{pen.boxes} boxes, {pen.interims_per_second} interims a second, "
         f"quiet times of {pen.quiet_seconds:g} s",
     ):
