@@ -150,8 +150,8 @@ class Config:
     )
     max_stream_memory: int = _setting(
         (8 * 1024 * 1024, "bytes", 2**20, 2**40),
-        "Most memory that one stream or call should take: messages, ink and answers that wait. At half of it "
-        "the server stops reading the stream. Use at least twice --max-message-bytes.",
+        "Most memory that one stream or call should take: messages, ink and answers. At three eighths of it "
+        "the server stops reading the stream, and refuses ink. At least twice --max-message-bytes.",
     )
     model: str = _setting(
         ("digits", "name[/version]"),
@@ -314,6 +314,11 @@ class Config:
             raise ValueError(
                 f"max_queue: expected at least max_frames_per_message "
                 f"({self.max_frames_per_message}), got {self.max_queue}"
+            )
+        if self.max_stream_memory < 2 * self.max_message_bytes:
+            raise ValueError(
+                f"max_stream_memory: expected at least twice max_message_bytes "
+                f"({self.max_message_bytes}), got {self.max_stream_memory}"
             )
         if not self.short_quiet_ms:
             short = SHORT_QUIET_MS if self.quiet_ms == QUIET_MS else self.quiet_ms

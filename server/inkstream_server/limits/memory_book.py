@@ -13,6 +13,10 @@ sent."""
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 """Every kind."""
 
+USABLE: Final = 0.375
+"""Part of an account from which on its holder takes in no more. By default 3 of a stream's 8 MiB: a message
+of 4 MiB may come next, and gRPC reads 1 MiB ahead (`rpc.listener.LOOKAHEAD_BYTES`)."""
+
 UNLIMITED: Final = 2**62
 """A limit that is never reached."""
 
@@ -53,13 +57,17 @@ class Account:
             account = account.parent
 
     @property
+    def usable(self) -> int:
+        """Bytes held from which on it is crowded, and that ink alone may take."""
+        return int(USABLE * self.limit)
+
+    @property
     def is_crowded(self) -> bool:
         """Whether its holder should take in no more until it has given something back.
 
-        That is from half of its own limit on: a further message may take as much again. Of its parents'
-        limits all may be used.
+        That is from a part of its own limit on, see `USABLE`. Of its parents' limits all may be used.
         """
-        if self.held * 2 >= self.limit:
+        if self.held >= USABLE * self.limit:
             return True
         account = self.parent
         while account is not None:

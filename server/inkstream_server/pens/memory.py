@@ -3,14 +3,9 @@
 Sizes are CPython's on 64 bits, rounded up; tests compare them with what `tracemalloc` finds.
 """
 
-from typing import Final
-
 from inkstream_server.limits.memory_book import Account
 from inkstream_server.pens.faults import NO_ROOM_MS, InkFault
 from inkstream_server.pens.limits import PenLimits
-
-SHARE: Final = 2
-"""Pens take at most one part in so many of what their stream may hold; messages and answers take the rest."""
 
 
 class InkMemory:
@@ -48,7 +43,7 @@ class InkMemory:
             InkFault: they may not.
         """
         account = self.account
-        held, most = account.kinds["ink"], account.limit // SHARE
+        held, most = account.kinds["ink"], account.usable
         if held + size > most:
             wrong = (
                 f"the pens of a stream may take {most} bytes of the server's memory, and take {held}: "

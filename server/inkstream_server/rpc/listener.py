@@ -25,6 +25,10 @@ minutes, so it disconnects clients that use keepalive."""
 PING_STRIKES: Final = 2
 """Strikes without a consequence; the next one ends the connection."""
 
+LOOKAHEAD_BYTES: Final = 2**20
+"""What gRPC reads ahead on a stream, besides the message that is under way. More makes long lines faster and
+lets streams that are not read hold more; docs/performance.md gives the measurements."""
+
 KEEPALIVE_MS: Final = 20_000
 """Silence after which the server sends a keepalive ping."""
 
@@ -44,7 +48,9 @@ def options(config: Config, *, shares_port: bool) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", config.max_message_bytes),
         ("grpc.max_send_message_length", -1),
+        # By default gRPC measures a connection's bandwidth and reads far ahead on each stream.
         ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", LOOKAHEAD_BYTES),
         # Both are the same, because between the two gRPC rejects at random.
         ("grpc.max_metadata_size", config.max_header_bytes),
         ("grpc.absolute_max_metadata_size", config.max_header_bytes),

@@ -125,11 +125,9 @@ class Session:
         )
         resources = resources or InkResources.over(batcher, metrics)
         self._lane = Lane(resources.turns)
-        # Ink cannot wait outside, as messages can, so a part of the memory is kept free for those.
-        ink = Account(account.limit // 2, account)
         account.end = self.end_for_memory
         self._ink = InkSession(
-            resources, self._outbox.put, clock, self._flow, self._lane, allowance, ink
+            resources, self._outbox.put, clock, self._flow, self._lane, allowance, account
         )
         self.messages = 0
         """How many messages were read."""

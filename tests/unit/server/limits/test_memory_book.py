@@ -37,3 +37,25 @@ def test_streams_of_a_connection_share_an_account_as_long_as_one_is_open() -> No
     assert (book.process.held, book.holders) == (0, set())
     with book.account("here:1") as again:
         assert again.room == 40
+
+
+def test_a_holder_is_crowded_early_and_what_it_shares_when_it_is_full() -> None:
+    connection = Account(100)
+    stream, other = Account(80, connection), Account(200, connection)
+    stream.hold("messages", 29)
+    assert not stream.is_crowded
+    stream.hold("answers", 1)
+    assert stream.is_crowded
+    assert stream.usable == 30
+    assert not other.is_crowded
+    stream.hold("ink", 70)
+    assert other.is_crowded
+
+
+def test_an_account_that_was_closed_counts_nowhere() -> None:
+    process = Account(100)
+    stream = Account(80, process)
+    stream.hold("ink", 30)
+    stream.close()
+    stream.hold("ink", -30)
+    assert process.held == 0

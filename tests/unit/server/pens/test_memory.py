@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from inkstream.v1 import error_pb2, ink_pb2
+from inkstream_server.limits.memory_book import USABLE
 from inkstream_server.pens.limits import PenLimits
 
 from tests.unit.server.builders import GatedEngine, NumberEngine
@@ -130,7 +131,7 @@ async def test_answers_that_wait_hold_no_more_than_they_say(are_settled: bool) -
 def limited(size: int) -> Desk:
     """A desk whose pens may hold `size` bytes."""
     desk = Desk()
-    desk.account.limit = 2 * size
+    desk.account.limit = round(size / USABLE)
     return desk
 
 
