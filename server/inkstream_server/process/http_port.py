@@ -175,12 +175,13 @@ class HttpPort:
     # ---- Connections --------------------------------------------------------------------------------
 
     def _accept(self) -> None:
-        for _ in range(_ACCEPTS_A_TURN):
+        for number in range(_ACCEPTS_A_TURN):
             try:
                 accepted, address = self._listener.accept()
             except OSError as error:
-                if error.errno not in _EXHAUSTED:
-                    return  # None is left, or the caller has gone.
+                # Without a descriptor `accept` fails even if nobody waits; the first time somebody does.
+                if error.errno not in _EXHAUSTED or number > 0:
+                    return
                 if self._connections:
                     self._make_room()
                     continue

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+import resource
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from inkstream_server.process.http_port import HttpPort, Times
@@ -245,6 +247,46 @@ def test_a_fault_of_a_page_ends_its_connection_and_no_other(start: Start) -> Non
     with connect(port, get("/broken")) as connection:
         assert answer_on(connection) == (0, b"")
     assert is_answered(port)
+
+
+@contextmanager
+def no_descriptors() -> Iterator[None]:
+    """Let the process open nothing while the block runs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_without_a_descriptor_a_newcomer_takes_that_of_another_connection(start: Start) -> None:
+    port = start()
+    with connect(port, get("/a")) as holder, socket.socket() as newcomer:
+        assert answer_on(holder)[0] == 200
+        newcomer.settimeout(SECONDS)
+        with no_descriptors():
+            newcomer.connect(("127.0.0.1", port.port))
+            newcomer.sendall(get("/b"))
+            assert answer_on(newcomer) == (200, b"/b")
+            assert ended(holder)
+    assert port.ended["crowded"] == 1
+
+
+def test_without_any_descriptor_a_newcomer_waits_for_one(start: Start) -> None:
+    port = start()
+    with socket.socket() as newcomer:
+        newcomer.settimeout(SECONDS)
+        with no_descriptors():
+            newcomer.connect(("127.0.0.1", port.port))
+            newcomer.sendall(get("/b"))
+            newcomer.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                newcomer.recv(1)
+        newcomer.settimeout(SECONDS)
+        assert answer_on(newcomer) == (200, b"/b")
 
 
 def test_a_closed_port_ends_all_connections(start: Start, pages: Pages) -> None:
