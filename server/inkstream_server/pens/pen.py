@@ -17,7 +17,7 @@ from inkstream_server.pens.settings import PenSettings
 from inkstream_server.pens.strokes import GLYPH_BYTES, STROKE_BYTES, Columns, Glyph, Stroke
 from inkstream_server.pens.wanted import State, Wanted
 
-PEN_BYTES: Final = 800
+PEN_BYTES: Final = 760
 """A pen without ink, with all that its stream keeps for it."""
 
 

@@ -5,6 +5,7 @@ refers to one: 500 pens that kept their `AnswerOptions` kept 2 GB of messages.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from inkstream.v1 import tensor_pb2
 
@@ -23,4 +24,10 @@ class AnswerOptions:
 
 def read_options(message: tensor_pb2.AnswerOptions) -> AnswerOptions:
     """Copy the known fields out of a message, unchecked."""
-    return AnswerOptions(message.top_k, message.probabilities, message.timings)
+    return _options(message.top_k, message.probabilities, message.timings)
+
+
+@lru_cache(64)
+def _options(top_k: int, probabilities: bool, timings: bool) -> AnswerOptions:
+    """Give options that thousands of pens can share."""
+    return AnswerOptions(top_k, probabilities, timings)
