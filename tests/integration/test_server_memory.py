@@ -49,7 +49,7 @@ async def test_the_largest_streams_end_when_memory_is_short_and_others_go_on(
         for task in attack:
             task.cancel()
         await asyncio.gather(*attack, return_exceptions=True)
-    assert "event=stream_ended_for_memory" in server.stderr()
+    assert "event=memory_short" in server.stderr()
     assert server.metrics().value("inkstream_memory_ended_total") >= 1
     await eventually(
         "nothing held", lambda: server.metrics().total("inkstream_memory_held_bytes") == 0

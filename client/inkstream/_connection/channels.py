@@ -17,7 +17,7 @@ from inkstream._exceptions import AccessPending, from_status
 from inkstream._fork import own_grpc, rpc_errors
 from inkstream._options.client import Options
 from inkstream._options.proxies import way_to
-from inkstream._options.retry import RETRIED
+from inkstream._options.retry import is_retried
 from inkstream._options.tls import Tls
 from inkstream.v1 import recognition_service_pb2_grpc as service
 
@@ -97,7 +97,7 @@ class Channels:
                 return await call(request, timeout=left, metadata=self._options.call_metadata)
             except rpc_errors() as failed:
                 error = from_status(failed, way_to(address))
-                if step == targets - 1 or not isinstance(error, RETRIED):
+                if step == targets - 1 or not is_retried(error):
                     raise error from failed
         raise AssertionError("there is at least one target")
 

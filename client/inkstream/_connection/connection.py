@@ -29,7 +29,7 @@ from inkstream._images.outbox import Outbox
 from inkstream._images.resend import RefusedImages
 from inkstream._options.client import Options
 from inkstream._options.connection_events import ConnectionEvent, ConnectionState
-from inkstream._options.retry import RETRIED
+from inkstream._options.retry import is_retried
 from inkstream._pens.outbox import InkOutbox
 from inkstream._results.images import Model
 from inkstream.v1 import recognition_service_pb2 as wire
@@ -226,7 +226,7 @@ class Connection(Inheritable):
             InkstreamError: the policy says not to try again.
         """
         policy, now = self._options.retry_policy, time.monotonic()
-        if not isinstance(error, RETRIED):
+        if not is_retried(error):
             self._report(ConnectionState.LOST, error)
             raise error
         if stream.has_answered or not self._failures:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from inkstream._exceptions import (
     AccessPending,
     ConnectionFailed,
     ConnectionLost,
+    Overloaded,
     RetryableError,
     ServerDraining,
 )
@@ -21,14 +23,20 @@ RETRIED: tuple[type[RetryableError], ...] = (
     AccessPending,
 )
 """Ends of a stream after which the client opens another: UNAVAILABLE, a broken connection, a server that
-stops, UNAUTHENTICATED with a time to call again. A new stream would meet every other status again
-(INVALID_ARGUMENT, NOT_FOUND, UNAUTHENTICATED without such a time, PERMISSION_DENIED, RESOURCE_EXHAUSTED,
-UNIMPLEMENTED ...), so the client reports it at once."""
+stops, UNAUTHENTICATED with a time to call again; `is_retried` adds RESOURCE_EXHAUSTED with such a time. A new
+stream would meet every other status again (INVALID_ARGUMENT, NOT_FOUND, these two without such a time,
+PERMISSION_DENIED, UNIMPLEMENTED ...), so the client reports it at once."""
 
 RETRIED_ITEMS = frozenset(
     {error_pb2.ERROR_CODE_RESOURCE_EXHAUSTED, error_pb2.ERROR_CODE_UNAVAILABLE}
 )
 """Errors of single images after which `RetryPolicy.item_retries` sends them again."""
+
+
+def is_retried(error: BaseException) -> TypeGuard[RetryableError]:
+    """Whether the client opens another stream after one that ended in this way."""
+    is_short = isinstance(error, Overloaded) and error.retry_after is not None
+    return is_short or isinstance(error, RETRIED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

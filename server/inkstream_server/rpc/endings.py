@@ -6,6 +6,7 @@ from typing import Any, Final, NoReturn
 
 import grpc
 
+from inkstream_server.limits.memory_watch import REFUSED
 from inkstream_server.rpc.event_loop import OPERATION_FAILED, reset_call
 
 STATUS_SECONDS: Final = 10.0
@@ -15,6 +16,10 @@ read, and that gRPC holds until then."""
 
 SHORT_SECONDS: Final = 1.0
 """The same while the process is short of memory, since the call holds some until it is over."""
+
+
+CALL_AGAIN: Final = (("grpc-retry-pushback-ms", "2000"),)
+"""Trailers of a status that may pass: after how many milliseconds to call again (gRFC A6)."""
 
 
 def cut_off() -> Callable[[str], None]:
@@ -29,8 +34,17 @@ def cut_off() -> Callable[[str], None]:
     return end
 
 
+async def refuse_for_memory(context: Any) -> NoReturn:
+    """End a call that has begun while the process is short of memory."""
+    await end_call(context, grpc.StatusCode.RESOURCE_EXHAUSTED, REFUSED, SHORT_SECONDS, CALL_AGAIN)
+
+
 async def end_call(
-    context: Any, code: grpc.StatusCode, details: str, seconds: float = STATUS_SECONDS
+    context: Any,
+    code: grpc.StatusCode,
+    details: str,
+    seconds: float = STATUS_SECONDS,
+    trailers: tuple[tuple[str, str], ...] = (),
 ) -> NoReturn:
     """End the call of the running task, which gRPC handles.
 
@@ -39,13 +53,14 @@ async def end_call(
         code: not OK.
         details: a sentence for the caller.
         seconds: how long the status may take.
+        trailers: metadata that comes with the status.
 
     Raises:
         BaseException: what gRPC needs to learn that the call is over; let it pass.
     """
     try:
         async with asyncio.timeout(seconds):
-            await context.abort(code, details)
+            await context.abort(code, details, trailers)
     except (TimeoutError, OPERATION_FAILED):
         # It fails at once while the first message of the call has not left.
         reset_call()

@@ -29,12 +29,17 @@ from inkstream_server.access.tokens import Caller
 from inkstream_server.batching.batcher import Batcher
 from inkstream_server.errors import shown
 from inkstream_server.limits.memory_book import UNLIMITED, Account, MemoryBook
-from inkstream_server.limits.memory_watch import REFUSED
 from inkstream_server.metrics.clients import short_name
 from inkstream_server.metrics.items import Metrics
 from inkstream_server.model_store.store import Model
 from inkstream_server.pens.resources import InkResources
-from inkstream_server.rpc.endings import SHORT_SECONDS, STATUS_SECONDS, cut_off, end_call
+from inkstream_server.rpc.endings import (
+    CALL_AGAIN,
+    SHORT_SECONDS,
+    cut_off,
+    end_call,
+    refuse_for_memory,
+)
 from inkstream_server.rpc.stream_wire import StreamWire
 from inkstream_server.rpc.unary import unary_handler
 from inkstream_server.rpc.unary_ink import recognize_ink
@@ -110,7 +115,7 @@ class RecognitionService:
         caller = CALLER.get()
         if self._book.refuses():
             self._messages.refused("memory")
-            await end_call(context, grpc.StatusCode.RESOURCE_EXHAUSTED, REFUSED, SHORT_SECONDS)
+            await refuse_for_memory(context)
         limit = self._streams.enter(caller)
         if limit is not None:
             await self._messages.refuse_stream(
@@ -125,8 +130,9 @@ class RecognitionService:
             if status is not None:
                 # The status waits behind unread answers. Until it has left, the stream counts against the
                 # limits.
-                seconds = SHORT_SECONDS if self._book.is_short else STATUS_SECONDS
-                await end_call(context, *status, seconds)
+                if self._book.is_short:
+                    await end_call(context, *status, SHORT_SECONDS, CALL_AGAIN)
+                await end_call(context, *status)
         finally:
             self._streams.leave(caller)
 

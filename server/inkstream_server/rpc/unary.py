@@ -12,11 +12,13 @@ from typing import Any, Final, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
+from inkstream.v1.recognition_service_pb2 import RecognizeRequest
 
 from inkstream_server.access.first_message import FirstMessages, Status
 from inkstream_server.limits.memory_book import Account, MemoryBook
-from inkstream_server.limits.memory_watch import REFUSED
-from inkstream_server.rpc.endings import SHORT_SECONDS, cut_off, end_call, send
+from inkstream_server.rpc.endings import cut_off, refuse_for_memory, send
+from inkstream_server.wire.fields import Malformed
+from inkstream_server.wire.requests import require_few_parts
 
 UNARY_SECONDS: Final = 10.0
 """Longest time until the message of a unary call is complete: 4 MB in it need 3.4 Mbit/s."""
@@ -50,7 +52,7 @@ def unary_handler(
     async def call(_requests: object, context: Any) -> None:
         if book.refuses():
             messages.refused("memory")
-            await end_call(context, grpc.StatusCode.RESOURCE_EXHAUSTED, REFUSED, SHORT_SECONDS)
+            await refuse_for_memory(context)
         raw = await messages.read(context, UNARY_SECONDS)
         if raw is None:
             await context.abort(*NO_MESSAGE)
@@ -79,8 +81,10 @@ def unary_handler(
 async def parsed(request_type: type[Request], raw: bytes, context: Any) -> Request:
     """Parse a message, or end its call with INVALID_ARGUMENT."""
     try:
+        if request_type is RecognizeRequest:
+            require_few_parts(raw)
         return request_type.FromString(raw)
-    except DecodeError:
+    except (DecodeError, Malformed):
         await context.abort(
             grpc.StatusCode.INVALID_ARGUMENT,
             f"message: expected a {request_type.DESCRIPTOR.name}, got {len(raw)} bytes that are none",

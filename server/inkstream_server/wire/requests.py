@@ -15,7 +15,11 @@ from inkstream_server.wire.ink_pieces import PIECE_BYTES, Piece, pieces
 MOST_FIELDS: Final = 64
 """Most fields of a large request. The contract has one; the rest is for later versions."""
 
+MOST_PARTS: Final = 2048
+"""Most parts of a large unary request: its fields, the strokes of its ink, and the boxes of its pen."""
+
 _CONFIG, _TENSORS, _INK = 1, 2, 3
+_REQUEST_INK, _INK_PEN = 4, 1
 
 Ink = Iterable[Piece]
 """Events of pens, each piece parsed when it is asked for; see `ink_pieces.pieces`."""
@@ -36,6 +40,29 @@ def read_request(message: bytes) -> StreamConfig | tensor_pb2.Tensors | Ink | No
     if kind == "ink":
         return (request.ink,)
     return request.config if kind == "config" else None
+
+
+def require_few_parts(message: bytes) -> None:
+    """Check that a `RecognizeRequest` has not very many strokes or boxes, before it is parsed.
+
+    Parsed, empty ones take some 50 times their size. Small messages pass in any case.
+
+    Raises:
+        Malformed: there are more than `MOST_PARTS`, or it is no such message.
+    """
+    if len(message) <= PIECE_BYTES:
+        return
+    left = MOST_PARTS
+    # The message, its ink, and the pen of that; the numbers are the contract's.
+    levels = [(0, len(message), _REQUEST_INK)]
+    while levels:
+        start, stop, inner = levels.pop()
+        for field in fields(message, start, stop):
+            left -= 1
+            if not left:
+                raise Malformed(f"it has more than {MOST_PARTS} parts")
+            if field.number == inner and field.wire_type == BYTES:
+                levels.append((field.value, field.stop, _INK_PEN if inner != _INK_PEN else 0))
 
 
 def _read_large(message: bytes) -> StreamConfig | tensor_pb2.Tensors | Ink | None:

@@ -7,6 +7,7 @@ import inkstream
 import inkstream.tablet
 import pytest
 from inkstream import _exceptions
+from inkstream._options.retry import is_retried
 from inkstream.v1 import error_pb2
 
 
@@ -70,6 +71,7 @@ def test_a_time_to_call_again_tells_a_refusal_that_may_pass_from_a_final_one(
     overloaded = ended(grpc.StatusCode.RESOURCE_EXHAUSTED)
     assert isinstance(overloaded, inkstream.Overloaded)
     assert overloaded.retry_after == retry_after
+    assert is_retried(overloaded) is (retry_after is not None)
     assert type(ended(grpc.StatusCode.PERMISSION_DENIED)) is inkstream.AccessDenied
 
 

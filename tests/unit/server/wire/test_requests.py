@@ -11,7 +11,11 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 from inkstream.v1 import ink_pb2, tensor_pb2
-from inkstream.v1.recognition_service_pb2 import StreamConfig, StreamRecognizeRequest
+from inkstream.v1.recognition_service_pb2 import (
+    RecognizeRequest,
+    StreamConfig,
+    StreamRecognizeRequest,
+)
 from inkstream_server.wire import ink_pieces, requests
 from inkstream_server.wire.fields import Malformed
 from inkstream_server.wire.ink_pieces import EVENT_BYTES, PIECE_BYTES, LongEvent, Piece
@@ -200,3 +204,28 @@ def test_a_large_request_of_very_many_fields_is_refused_before_they_are_found() 
     assert read_request(rest) is None
     with pytest.raises(Malformed, match="more than 64 fields"):
         read_request(fields + rest)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        field(4, b"\x12\x00" * 100_000),  # Strokes.
+        field(4, field(1, b"\x2a\x00" * 100_000)),  # Boxes.
+        field(4, b"\x0a\x00" * 100_000),  # The pen, in parts that protobuf merges.
+        b"\x22\x00" * 100_000,  # The ink, likewise.
+        b"\x58\x01" * 100_000,  # A later version's fields.
+    ],
+)
+def test_a_unary_request_of_very_many_parts_is_refused_before_it_is_parsed(content: bytes) -> None:
+    RecognizeRequest.FromString(content)
+    with pytest.raises(Malformed, match="more than 2048 parts"):
+        requests.require_few_parts(content)
+
+
+def test_large_unary_requests_that_are_right_pass() -> None:
+    points = ink_pb2.Points(dx=[1] * 2000, dy=[300] * 2000, dt_ms=[10] * 2000)
+    boxes = [ink_pb2.Box(box=number) for number in range(1, 257)]
+    ink = ink_pb2.Ink(pen=ink_pb2.PenOpen(boxes=boxes), strokes=[points] * 64)
+    requests.require_few_parts(RecognizeRequest(ink=ink).SerializeToString())
+    images = tensor_pb2.Tensors(sequences=range(1024), uint8=bytes(784 * 1024))
+    requests.require_few_parts(RecognizeRequest(tensors=images).SerializeToString())
