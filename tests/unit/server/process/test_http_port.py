@@ -135,8 +135,8 @@ def test_a_newcomer_is_answered_while_others_hold_all_connections(
         holders = [held.enter_context(connect(port, sent)) for _ in range(40)]
         assert all(is_answered(port) for _ in range(5))
         assert len(port) <= 4
-        assert all(ended(it) for it in holders[:35])
-        assert port.ended["crowded"] >= 35
+        assert port.ended["crowded"] >= 36
+        assert ended(holders[0])
 
 
 def test_a_newcomer_is_answered_while_others_read_nothing(start: Start) -> None:
@@ -150,8 +150,9 @@ def test_a_newcomer_is_answered_while_others_read_nothing(start: Start) -> None:
 def test_a_newcomer_is_answered_while_others_wait_for_a_page(start: Start, pages: Pages) -> None:
     port = start(most_connections=4)
     with ExitStack() as held:
-        waiting = [held.enter_context(connect(port, get("/slow"))) for _ in range(4)]
-        for _ in waiting:
+        waiting: list[socket.socket] = []
+        for _ in range(4):
+            waiting.append(held.enter_context(connect(port, get("/slow"))))
             assert pages.has_asked.acquire(timeout=SECONDS)
         assert all(is_answered(port) for _ in range(5))
         assert [it.cancelled() for it in pages.asked] == [True, False, False, False]
