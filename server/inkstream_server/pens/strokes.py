@@ -116,7 +116,10 @@ class Stroke(Held):
 
     def growth(self, points: int) -> int:
         """Give the bytes that it will hold besides if so many points are added."""
-        return POINT_BYTES * max(0, _counted_as(len(self) + points) - self._counted)
+        points += len(self._dx)
+        if points <= self._counted:
+            return 0
+        return POINT_BYTES * (_counted_as(points) - self._counted)
 
     def add(self, points: Columns) -> None:
         """Append points that `require_points` has checked."""

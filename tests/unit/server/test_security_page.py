@@ -9,10 +9,15 @@ from inkstream_server.access import allowance, tls, tokens
 from inkstream_server.config import ENGINES, MOST_MODEL_BYTES, settings
 from inkstream_server.engines import keras_archive
 from inkstream_server.limits import turns
+from inkstream_server.limits.memory_book import Account, MemoryLimits
 from inkstream_server.logs import kinds, lines
 from inkstream_server.metrics import clients
 from inkstream_server.model_store import card, store, trial
+from inkstream_server.pens.boxes import BOX_BYTES
+from inkstream_server.pens.glyph_reply import NUMBER_BYTES, REPLY_BYTES
 from inkstream_server.pens.limits import PenLimits
+from inkstream_server.pens.pen import PEN_BYTES
+from inkstream_server.pens.strokes import GLYPH_BYTES, POINT_BYTES, STROKE_BYTES
 from inkstream_server.process import budget, descriptors, http_port, http_request
 from inkstream_server.rpc import listener
 from inkstream_server.streams import lifetime
@@ -62,6 +67,10 @@ def test_fixed_limits_are_those_of_the_code() -> None:
         f"{allowance.INK_BURST_SECONDS:g} s of them at once",
         f"{turns.TURN_SECONDS * 1000:g} ms of a turn of the event loop, "
         f"{turns.QUANTUM_SECONDS * 1000:g} ms of a stream before",
+        f"{Account(MemoryLimits().stream).usable} bytes: {PEN_BYTES} a pen, {BOX_BYTES} a box, "
+        f"{GLYPH_BYTES} an open digit, {STROKE_BYTES} a stroke, {POINT_BYTES} a point",
+        f"{pen.remembered_strokes} of a pen, {pen.remembered_by_stream} of a stream",
+        f"{REPLY_BYTES} bytes, and {NUMBER_BYTES} a stroke",
         f"{pen.boxes} boxes, {pen.interims_per_second} interims a second, "
         f"quiet times of {pen.quiet_seconds:g} s",
     ):
