@@ -249,8 +249,8 @@ class Config:
     )
     max_points: int = _setting(
         (1_000_000, "points", 1, 100_000_000),
-        "Most points that the open digits of one stream may hold. Each takes 10 bytes of the stream's memory, "
-        "so --max-stream-memory may be reached before.",
+        "Most points that the open digits of one stream may hold. Each takes 10 bytes of the stream's "
+        "memory, so --max-stream-memory may be reached before.",
     )
     drain_timeout: float = _setting(
         (10.0, "seconds", 0, 3600),
