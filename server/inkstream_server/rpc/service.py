@@ -239,6 +239,7 @@ class RecognitionService:
                 max_frames=self._limits.max_frames_per_message,
                 allowance=_allowance(),
                 account=account,
+                lane=self._resources.turns.lane(context.peer()),
             )
         except TooManyFrames as excess:
             await end_call(context, grpc.StatusCode.INVALID_ARGUMENT, str(excess))
