@@ -16,7 +16,7 @@ from inkstream_server.batching.results import Share
 from inkstream_server.confidence.rejection import RejectRule
 from inkstream_server.ink import model_frame
 from inkstream_server.limits.turns import TURN_SECONDS, Turns
-from inkstream_server.pens import renderer
+from inkstream_server.pens import ink_session, renderer
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.reading import Reading, read
 from inkstream_server.pens.strokes import Ink
@@ -208,6 +208,14 @@ async def test_an_unopened_pen_is_reported_once_a_message() -> None:
     assert desk.story() == [("provisional", 1, (4,))]
 
 
+async def test_pens_that_are_not_open_are_remembered_up_to_a_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ink_session, "MOST_UNKNOWN", 3)
+    desk = await written([lifted(pen) for pen in (1, 2, 3, 3, 2, 1, 4, 1, 4)])
+    assert [error.ink.pen for error in desk.errors] == [1, 2, 3, 4, 1]
+
+
 async def test_an_event_without_a_kind_is_a_fault() -> None:
     desk = await written([opened(), InkEvent(pen=1), *stroke(1)])
     assert desk.faults(1) == [("event", 0)]
@@ -312,6 +320,8 @@ async def _play(acts: list[Act], pens: tuple[int, ...], limits: PenLimits) -> De
     await desk.take(*batch)
     desk.end()
     await desk.read()
+    machines, held = [], []
+    assert desk.account.held == 0
     return desk
 
 
