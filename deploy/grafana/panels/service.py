@@ -151,6 +151,15 @@ SERVICE = {
             "bytes",
         ),
         Panel(
+            "Memory of callers",
+            "What streams and calls hold by the server's book, and its limit for the whole process.",
+            {
+                "{{kind}}": total("inkstream_memory_held_bytes", "kind"),
+                "limit": total("inkstream_memory_limit_bytes"),
+            },
+            "bytes",
+        ),
+        Panel(
             "Workers",
             "Processes that serve.",
             {"{{instance}}": total("inkstream_workers", "instance")},

@@ -8,7 +8,7 @@ from pathlib import Path
 from inkstream_server.access import allowance, tls, tokens
 from inkstream_server.config import ENGINES, MOST_MODEL_BYTES, settings
 from inkstream_server.engines import keras_archive
-from inkstream_server.limits import turns
+from inkstream_server.limits import machine_memory, memory_book, memory_watch, turns
 from inkstream_server.limits.memory_book import Account, MemoryLimits
 from inkstream_server.logs import kinds, lines
 from inkstream_server.metrics import clients
@@ -19,8 +19,9 @@ from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.pen import PEN_BYTES
 from inkstream_server.pens.strokes import GLYPH_BYTES, POINT_BYTES, STROKE_BYTES
 from inkstream_server.process import budget, descriptors, http_port, http_request
-from inkstream_server.rpc import listener
-from inkstream_server.streams import lifetime
+from inkstream_server.rpc import endings, listener
+from inkstream_server.streams import lifetime, session
+from inkstream_server.wire import ink_pieces, requests
 
 PAGE = (Path(__file__).parents[3] / "docs" / "security.md").read_text()
 
@@ -75,6 +76,28 @@ def test_fixed_limits_are_those_of_the_code() -> None:
         f"quiet times of {pen.quiet_seconds:g} s",
     ):
         assert f" {shown} " in PAGE or f" {shown}, " in PAGE
+
+
+def test_the_limits_of_memory_are_those_of_the_code() -> None:
+    for row in (
+        f"a piece of ink that is parsed at once | {ink_pieces.PIECE_BYTES} bytes or "
+        f"{ink_pieces.PIECE_EVENTS} events",
+        f"an event | {ink_pieces.EVENT_BYTES} bytes",
+        f"parts of a unary request: strokes, boxes, fields | {requests.MOST_PARTS}",
+        f"what gRPC reads ahead on a stream | {listener.LOOKAHEAD_BYTES} bytes, and",
+        f"waiting messages, ink and answers of a stream | {memory_book.USABLE} of",
+        f"the first message of a stream | {lifetime.FIRST_MESSAGE_SECONDS} s",
+        f"behind answers that the caller does not read | {endings.STATUS_SECONDS} s, or "
+        f"{endings.SHORT_SECONDS} s while memory is short",
+        f"the end of a call after its last message | {session.LAST_OPERATIONS_SECONDS} s",
+    ):
+        assert f"| {row} " in PAGE or f"{row} |" in PAGE, row
+    for sentence in (
+        f"{machine_memory.SHARE:.0%}".replace("%", " %") + " of what there is by default",
+        f"looks every {memory_watch.LOOK_SECONDS} s",
+        f"every {memory_watch.TRIM_SECONDS:g} s while more\nthan {memory_watch.TRIM_BYTES // 2**20} MiB",
+    ):
+        assert sentence in PAGE, sentence
 
 
 def test_the_limits_of_the_pages_are_those_of_the_code() -> None:
