@@ -62,6 +62,7 @@ async def recognize_ink(
     glyph.let_go()
     job = RenderJob(wanted.sketch.ink, y_up=settings.y_up, tap=settings.tap)
     reply = GlyphReply.to(wanted, 0, job, options, metrics)
+    del wanted  # The job lets go of the ink when it is drawn.
     GlyphRenderer(resources.batcher, metrics.ink, lane).add(reply, job)
     try:
         await reply.ready()

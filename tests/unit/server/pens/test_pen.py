@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inkstream.v1 import error_pb2, ink_pb2
 from inkstream_server.limits.memory_book import UNLIMITED, Account
+from inkstream_server.pens import strokes
+from inkstream_server.pens.boxes import Boxes
 from inkstream_server.pens.faults import InkFault
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.memory import InkMemory
@@ -243,6 +246,42 @@ def test_a_pen_that_rests_on_a_spot_to_the_right_may_be_a_tap_until_it_lifts() -
     hand.wait(5)
     hand.lift()
     assert hand.story()[1:] == [("provisional", 1, (1, 2))]
+
+
+@pytest.mark.parametrize("asks_for_boxes", [True, False])
+def test_ink_that_grows_beside_a_digit_looks_at_no_old_ink_again(
+    asks_for_boxes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand = Hand(boxes=boxes() if asks_for_boxes else [])
+    for number in range(1, 60):
+        hand.stroke(number, shifted(BAR, 400 + number % 9))
+    looks: Counter[str] = Counter()
+    around, span, at = strokes.extent_around, strokes._span, Boxes.at
+
+    def counted_around(inked: Iterable[strokes.Stroke]) -> strokes.Extent | None:
+        looks["digits"] += 1
+        return around(inked)
+
+    def counted_span(last: int, steps: array[int], first: int) -> tuple[int, int, int]:
+        looks["points"] += len(steps) - first
+        return span(last, steps, first)
+
+    def counted_at(given: Boxes, x: float, y: float, current: int | None = None) -> int:
+        looks["boxes"] += 1
+        return at(given, x, y, current)
+
+    monkeypatch.setattr(strokes, "extent_around", counted_around)
+    monkeypatch.setattr(strokes, "_span", counted_span)
+    monkeypatch.setattr(Boxes, "at", counted_at)
+    hand.begin(60)
+    for step in range(500):
+        hand.move([(450, step % 2)], (450, (step - 1) % 2) if step else (0, 0))
+    assert hand.pen._stroke is not None
+    assert not hand.pen._is_placed
+    # Each new point once, in both axes.
+    assert looks["points"] == 2 * 500
+    assert looks["digits"] == 1
+    assert looks["boxes"] == asks_for_boxes
 
 
 def boxes() -> list[ink_pb2.Box]:
