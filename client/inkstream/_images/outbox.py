@@ -275,7 +275,8 @@ class Outbox(Inheritable):
 
     def _room_made(self) -> list[Callable[[], None]]:
         """Take out the callbacks of as many callers as there is room for; the others come later."""
-        room = self._most_frames - self._frames - self._held_frames
+        left = self._most_frames * FRAME_ROOM - self._bytes - self._held_bytes
+        room = min(self._most_frames - self._frames - self._held_frames, left // FRAME_ROOM)
         calls = [*islice(self._on_room, max(0, room))]
         for call in calls:
             del self._on_room[call]

@@ -72,6 +72,10 @@ class InkRoom:
                 f"ink_buffer ({self.most_points}): the server does not keep up; write more slowly, or "
                 "raise ink_buffer"
             )
+        if self.dropped or self.ink + self.pens + self.results + size > self.most_bytes:
+            self._require_bytes(size)
+
+    def _require_bytes(self, size: int) -> None:
         if self.held + size > self.most_bytes:
             raise self._full(size)
 

@@ -26,7 +26,7 @@ from inkstream import (
     Result,
     RetryPolicy,
 )
-from inkstream._images.exchange import Exchange
+from inkstream._images.exchange import WIDEST_WINDOW, Exchange
 from inkstream._options.client import Options
 
 from tests.patience import eventually
@@ -375,3 +375,31 @@ async def test_closing_a_client_while_its_server_is_away_fails_waiting_calls(
     await twin.close(0.05)
     with pytest.raises(ClientClosed):
         await waiting
+
+
+async def test_a_deadline_passes_while_a_silent_server_fills_its_window() -> None:
+    fake = FakeServer(window=1)
+    try:
+        async with AsyncClient(fake.address) as client:
+            fake.answering.clear()
+            under_way = await client.submit(frame(1))
+            waits = await client.submit(frame(2), deadline=0.05)
+            with pytest.raises(DeadlineExceeded):
+                async with asyncio.timeout(30):
+                    await waits
+            assert not under_way.done(), "it was the window that waited"
+            fake.answering.set()
+            assert (await under_way).digit == 1
+            assert (await client.recognize(frame(3))).digit == 3
+    finally:
+        fake.stop()
+
+
+async def test_no_server_makes_a_client_send_without_bounds() -> None:
+    fake = FakeServer(window=(1 << 32) - 1)
+    try:
+        async with AsyncClient(fake.address) as client:
+            await client.recognize(frame(1))
+            assert client._connection.window == WIDEST_WINDOW
+    finally:
+        fake.stop()
