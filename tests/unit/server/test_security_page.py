@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from inkstream_server.access import allowance, tls, tokens
+from inkstream_server.access import allowance, first_message, tls, tokens
 from inkstream_server.config import ENGINES, MOST_MODEL_BYTES, settings
 from inkstream_server.engines import keras_archive
+from inkstream_server.errors import MOST_SHOWN
 from inkstream_server.limits import machine_memory, memory_book, memory_watch, turns
 from inkstream_server.limits.memory_book import Account, MemoryLimits
 from inkstream_server.logs import kinds, lines
@@ -19,7 +20,7 @@ from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.pen import PEN_BYTES
 from inkstream_server.pens.strokes import GLYPH_BYTES, POINT_BYTES, STROKE_BYTES
 from inkstream_server.process import budget, descriptors, http_port, http_request
-from inkstream_server.rpc import endings, listener
+from inkstream_server.rpc import endings, health, listener, reflection, unary
 from inkstream_server.streams import lifetime, session
 from inkstream_server.wire import ink_pieces, requests
 
@@ -45,6 +46,19 @@ def test_fixed_limits_are_those_of_the_code() -> None:
         f"{listener.IDLE_CONNECTION_MS} ms",
         f"{listener.PING_STRIKES} closer than {listener.PING_INTERVAL_MS} ms",
         f"{lifetime.FIRST_MESSAGE_SECONDS} s",
+        f"{unary.UNARY_SECONDS} s",
+        f"{endings.STATUS_SECONDS} s, then the call is reset",
+        f"`--max-memory` holds, at least {first_message.LEAST_READS}",
+        f"on their way at once | {first_message.STRANGERS_READS}",
+        f"health service | {health.HEALTH_SECONDS} s",
+        f"refused | {first_message.REFUSED_SECONDS} s",
+        f"{health.CHECKS}",
+        f"{health.WATCHES} of a connection, {health.MOST_WATCHES} in all",
+        f"{health.WATCH_SECONDS} s",
+        f"{reflection.REFLECTION_SECONDS} s, {reflection.MOST_BYTES} bytes",
+        f"{MOST_SHOWN} characters",
+        f"connection | {listener.READ_BYTES}",
+        f"{unary.CALL_BYTES // 1024} kB, twice its message",
         f"{listener.KEEPALIVE_MS} ms, then {listener.KEEPALIVE_TIMEOUT_MS} ms",
         f"{listener.MOST_WAITING_CALLS}",
         f"{clients.MOST_LABELS}",
