@@ -5,5 +5,6 @@ Leaves drawing to `ink`, recognition to `batching`, and sending to `streams`.
     ink_session  all pens of one stream, each an open_pen with a due_timer; resources are what streams share
     pen          the state machine of one pen: strokes, by the rules of segmentation, become wanted answers
     settings     what a pen may choose, within limits; points checks its ink, faults reports what is wrong
-    glyph_reply  the reply to a glyph, once renderer has it drawn and recognised; stability says if it lasts
+    memory       counts what pens hold: strokes, boxes, and the final_strokes that a pen remembers
+    glyph_reply  the reply to a glyph, once renderer has its reading; stability says if that lasts
 """
