@@ -31,6 +31,11 @@ MOST_UNPACKED = 32
 batch in memory, some 30 kB. Fewer than that leave together in any case."""
 
 
+UNCOUNTED_BYTES = 1024
+"""A message that the reader itself writes is counted if it is larger: there is one of a stream, and to count
+the answer to a lone image would take a fiftieth of its time."""
+
+
 class Reply(Protocol):
     """The answer to something that a stream brought."""
 
@@ -153,8 +158,10 @@ class Outbox:
         response = Response()
         reply.append(response)
         message = self._counted(response)
-        self._eager_items, self._eager_size = reply.items, len(message)
-        self._account.hold("answers", len(message))
+        self._eager_items, size = reply.items, len(message)
+        if size > UNCOUNTED_BYTES:
+            self._eager_size = size
+            self._account.hold("answers", size)
         self._items += reply.items
         self._eager = EagerWrite(self._write(message))
 
@@ -172,6 +179,7 @@ class Outbox:
 
     async def has_room(self) -> None:
         """Wait until the window has room again."""
+        self._pack()
         while self.is_full:
             if self._eager is not None:
                 await self._end_eager()
@@ -287,7 +295,9 @@ class Outbox:
         if self._eager is not None and self._eager.settle():
             self._eager = None
             self._writing_since = inf
-            self._account.hold("answers", -self._eager_size)
+            if self._eager_size:
+                self._account.hold("answers", -self._eager_size)
+                self._eager_size = 0
             self._leave(self._eager_items)
         return self._writing_since == inf
 
