@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
@@ -15,8 +16,8 @@ from inkstream_server.rpc import health
 from inkstream_server.rpc.health import CHECKS, WATCHES, Health
 from inkstream_server.rpc.listener import add_methods
 
-from tests.http2 import CHECK, WATCH, call, connected, message, read_until
-from tests.patience import eventually
+from tests.http2 import CHECK, WATCH, call, connected, message
+from tests.patience import PATIENCE_SECONDS, eventually
 
 SERVING, NOT_SERVING = HealthCheckResponse.SERVING, HealthCheckResponse.NOT_SERVING
 
@@ -116,20 +117,17 @@ async def test_checks_that_never_finish_end_in_time_and_hold_up_no_other(
 ) -> None:
     monkeypatch.setattr(health, "HEALTH_SECONDS", 0.05)
 
-    def attack() -> None:
-        with connected(scene.address) as connection:
-            for at in range(1, 2 * CHECKS + 3, 2):
-                connection.sendall(call(at, CHECK) + message(at, b"", length=4_000_000))
-            read_until(connection, b"grpc-status\x018")
-            read_until(connection, b"\x014")
+    def attack(connection: socket.socket) -> None:
+        for at in range(1, 2 * CHECKS + 3, 2):
+            connection.sendall(call(at, CHECK) + message(at, b"", length=4_000_000))
 
-    async with scene.channel() as channel:
-        stub: Any = HealthStub(channel)
-        attacking = asyncio.create_task(asyncio.to_thread(attack))
-        while not attacking.done():
-            assert (await stub.Check(HealthCheckRequest())).status == NOT_SERVING
-        await attacking
-    await eventually("over", lambda: not scene.health.checks)
+    with connected(scene.address) as connection:
+        await asyncio.to_thread(attack, connection)
+        async with scene.channel() as channel, asyncio.timeout(PATIENCE_SECONDS):
+            stub: Any = HealthStub(channel)
+            while scene.refused.total() < CHECKS + 1:
+                assert (await stub.Check(HealthCheckRequest())).status == NOT_SERVING
+        await eventually("over", lambda: not scene.health.checks)
     assert scene.refused.total() == CHECKS + 1, "each is refused once, and no other"
 
 
