@@ -87,7 +87,7 @@ async def test_what_computing_needed_is_given_up_while_answers_wait() -> None:
         scene.wire.hold()
         for number in range(200):
             scene.wire.send([number])
-        await turns(400)
+            await turns(4)
         assert scene.session.messages == 200
         kinds = scene.account.kinds
         assert 0 < kinds["messages"] <= (outbox.MOST_UNPACKED + 2) * (REPLY_BYTES + 1000)
