@@ -299,8 +299,10 @@ class PenJournal:
         stroke = self.unanswered.get(last)
         if stroke is None or stroke.ends_glyph:
             return False
-        if any(last < number <= self._at for number in self.unanswered):
-            return False  # The next stroke began another digit.
+        after = min((it for it in self.unanswered if last < it <= self._at), default=0)
+        if after and stroke.lifted is not None:
+            # Only after a pause does it surely begin another digit; else the server may not have read it.
+            return self.unanswered[after].began - stroke.lifted < self.opening.quiet_seconds
         if stroke.lifted is None or not stroke.sent or kind_of(stroke.sent[-1]) != "stroke_end":
             return True
         return not self.is_closed and now - stroke.lifted < self.opening.quiet_seconds

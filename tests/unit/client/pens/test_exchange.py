@@ -685,7 +685,8 @@ def test_a_stopping_server_ends_only_finished_digits(
     outbox: InkOutbox, exchange: InkExchange, clock: Clock
 ) -> None:
     writer, other = Writer(outbox), Writer(outbox)
-    for _ in range(4):
+    for pause in (0.0, 0.7, 0.0, 0.7):
+        clock.now += pause
         writer.stroke()
     other.stroke()
     exchange.next_message(at_once=True)
@@ -697,6 +698,22 @@ def test_a_stopping_server_ends_only_finished_digits(
     clock.now += 0.7
     exchange.receive(answer(2, 1, [1]))  # By now the quiet time has passed.
     assert [result.strokes for result in other.results] == [(1,)]
+
+
+def test_a_server_that_stops_before_it_reads_a_stroke_does_not_end_the_digit(
+    outbox: InkOutbox, exchange: InkExchange
+) -> None:
+    writer = Writer(outbox)
+    writer.stroke()
+    writer.stroke()
+    exchange.next_message(at_once=True)
+    exchange.is_leaving = True
+    exchange.receive(answer(1, 1, [1]))
+    assert writer.results == []
+    new, sent = next_stream(outbox, exchange)
+    assert sent == ["open", *STROKE, *STROKE]
+    new.receive(answer(1, 1, [1, 2]))
+    assert [result.strokes for result in writer.results] == [(1, 2)]
 
 
 def test_a_server_that_stops_before_it_reads_an_eraser_does_not_end_the_digit(
