@@ -24,8 +24,9 @@ through about four turns until its answer has left, so it waits four times as lo
 QUANTUM_SECONDS: Final = 0.0002
 """Time that one stream works before the next one's turn: two digits are drawn in it."""
 
-Steps = Iterator[None]
-"""Work in steps: every `next` does one, some microseconds of work; the work is over when there is none."""
+Steps = Iterator[bool]
+"""Work in steps: every `next` does one, some microseconds of work; the work is over when there is none. A
+step that gives True puts the rest aside: `Lane.do` returns, and may be called with the rest later."""
 
 
 class Rank(IntEnum):
@@ -97,7 +98,9 @@ class Turns:
         self._is_working = True
         is_over = True
         try:
-            for _ in steps:
+            for is_put_aside in steps:
+                if is_put_aside:
+                    break
                 if clock() >= end:
                     is_over = False
                     break

@@ -77,6 +77,8 @@ class InkSession:
         # The pens that are due and wait for the lane.
         self._due: deque[int] = deque()
         self._has_ended = asyncio.Event()
+        # Whether a reply was queued since the last look, and whether the rest of a message must wait.
+        self._has_put = self._is_put_aside = False
 
     async def take(
         self,
@@ -91,20 +93,11 @@ class InkSession:
             is_full: whether the stream may not have more replies now.
             room: waits until it may.
         """
-        steps = self._steps(pieces)
-        is_over = False
-
-        def until_full() -> Steps:
-            nonlocal is_over
-            for step in steps:
-                if is_full() or self._must_pause():
-                    return
-                yield step
-            is_over = True
-
+        steps = self._steps(pieces, is_full)
         while True:
-            await self._lane.do(until_full())
-            if is_over:
+            self._is_put_aside = False
+            await self._lane.do(steps)
+            if not self._is_put_aside:
                 return
             await room()
             if self._allowance is not None and self._must_pause():
@@ -122,18 +115,19 @@ class InkSession:
         """Wait until all that `end` began is done."""
         await self._has_ended.wait()
 
-    def _steps(self, pieces: Iterable[Piece]) -> Steps:
-        """Process events, one a step."""
+    def _steps(self, pieces: Iterable[Piece], is_full: Callable[[], bool]) -> Steps:
+        """Process events, one a step; put the rest aside where the stream may not go on."""
         unknown: set[int] = set()
+        allowance = self._allowance
         for piece in pieces:
             if isinstance(piece, LongEvent):
                 self._refuse_long(piece, self._pens.get(piece.pen), self._clock.time())
-                yield
+                yield False
                 continue
             for event in piece.events:
                 number = event.pen
-                if self._allowance is not None:
-                    self._allowance.spend_ink(1, len(event.points.dx))
+                if allowance is not None:
+                    allowance.spend_ink(1, len(event.points.dx))
                 open_pen = self._pens.get(number)
                 if open_pen is not None:
                     self._act(open_pen, event, self._clock.time())
@@ -146,7 +140,10 @@ class InkSession:
                     unknown.add(number)
                     fault = InkFault("pen", f"pen {number} is not open: open it first")
                     self._refuse(number, fault)
-                yield
+                if self._has_put or allowance is not None:
+                    self._has_put = False
+                    self._is_put_aside = is_full() or self._must_pause()
+                yield self._is_put_aside
 
     async def _pause(self, seconds: float) -> None:
         is_over = asyncio.Event()
@@ -165,7 +162,7 @@ class InkSession:
         try:
             while self._pens:
                 self._close(next(iter(self._pens.values())), self._clock.time())
-                yield
+                yield False
         finally:
             self._has_ended.set()
             then()
@@ -212,7 +209,7 @@ class InkSession:
             finally:
                 self._due.popleft()
             if self._due:
-                yield
+                yield False
 
     def _act(self, open_pen: OpenPen, event: ink_pb2.InkEvent | None, now: float) -> None:
         """Take one event of a pen, or None where only time has passed."""
@@ -288,6 +285,7 @@ class InkSession:
             if reply is None:
                 self._metrics.glyph_unanswered("cleared")
             else:
+                self._has_put = True
                 self._put(reply)
         if opened:
             self._metrics.ink.open_glyphs.inc(opened)
@@ -306,4 +304,5 @@ class InkSession:
 
     def _refuse(self, pen: int, fault: InkFault) -> None:
         self._metrics.accepted("ink", 1)
+        self._has_put = True
         self._put(FaultReply(fault.to_error(pen), self._metrics))

@@ -161,5 +161,5 @@ class GlyphRenderer:
                 raise
             if seconds:
                 self._metrics.drawing.observe(seconds)
-            yield
+            yield False
         del self._turns[rank]

@@ -89,7 +89,7 @@ async def _read_in_turn(
 
 def _read(
     ink: ink_pb2.Ink, resources: InkResources, account: Account
-) -> Generator[None, None, tuple[Glyph, PenSettings]]:
+) -> Generator[bool, None, tuple[Glyph, PenSettings]]:
     """Check an ink by the same rules as a stream's.
 
     Raises:
@@ -117,7 +117,7 @@ def _read(
         if columns[0]:
             stroke.add(columns)
         glyph.join(stroke)
-        yield
+        yield False
     return glyph, settings
 
 

@@ -61,12 +61,12 @@ async def recognize_tensors(
         for part in arrival.parts():
             metrics.accepted("tensor", part.items)
             replies.append(reply_to(part, arrived, batcher, metrics, options, flow))
-            yield
+            yield False
 
     def answer() -> Steps:
         while replies:
             _add(replies.popleft(), response)
-            yield
+            yield False
 
     try:
         await lane.do(submit())

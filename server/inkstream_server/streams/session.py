@@ -308,10 +308,10 @@ class Session:
     def _accept_parts(self, images: list[tensor_pb2.Tensors], arrived: float) -> Steps:
         """Take the one message out of the list, and submit its frames, a part of it a step."""
         arrival = self._read_tensors(images.pop())
-        yield
+        yield False
         for part in arrival.parts():
             self._accept(part, arrived)
-            yield
+            yield False
 
     def _read_tensors(self, message: tensor_pb2.Tensors) -> tensors.Arrival:
         try:

@@ -46,7 +46,7 @@ class Workbench:
             self.now += cost
             self.worked.append((name, cost))
             self.of_round[self.round] = self.of_round.get(self.round, 0.0) + cost
-            yield
+            yield False
 
     def spent(self, name: str, steps: int | None = None) -> float:
         """What the steps of one have cost, of the first so many steps of all."""
@@ -225,7 +225,7 @@ async def test_a_step_runs_in_the_context_of_its_own_call() -> None:
         for _ in range(3):
             bench.now += TURN_SECONDS
             seen.append(call.get())
-            yield
+            yield False
 
     async def serve(name: str) -> None:
         call.set(name)
@@ -247,3 +247,20 @@ async def test_work_that_a_step_adds_waits_for_its_own_turn() -> None:
     await lane.do(adding())
     await bench.finish()
     assert [who for who, _ in bench.worked] == ["adding", "added", "begun"]
+
+
+async def test_work_that_puts_itself_aside_goes_on_where_it_stopped() -> None:
+    bench = Workbench()
+    lane, seen = bench.lane(), list[int]()
+
+    def steps() -> Steps:
+        for number in range(4):
+            seen.append(number)
+            yield number == 1
+
+    work = steps()
+    await lane.do(work)
+    assert seen == [0, 1]
+    assert not lane.is_waiting
+    await lane.do(work)
+    assert seen == [0, 1, 2, 3]
