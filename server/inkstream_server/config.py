@@ -145,8 +145,7 @@ class Config:
     )
     max_connection_memory: int = _setting(
         (256 * 1024 * 1024, "bytes", 2**20, 2**50),
-        "Most memory that all streams and calls of one connection should take together. Raise it if a proxy "
-        "sends very many streams over one connection.",
+        "Most memory of all streams and calls of a connection. Raise it for a proxy that sends very many.",
     )
     max_stream_memory: int = _setting(
         (8 * 1024 * 1024, "bytes", 2**20, 2**40),

@@ -23,8 +23,8 @@ from inkstream_server.access.tokens import TokenError, TokenFile
 from inkstream_server.batching.batcher import Batcher
 from inkstream_server.config import Config
 from inkstream_server.errors import ServeError, StartError, shown
-from inkstream_server.limits import machine_memory
-from inkstream_server.limits.memory_book import MemoryBook, MemoryLimits
+from inkstream_server.limits.machine_memory import memory_limits
+from inkstream_server.limits.memory_book import MemoryBook
 from inkstream_server.limits.memory_watch import MemoryWatch, resident, trim_function
 from inkstream_server.metrics.grpc_calls import GrpcMetrics
 from inkstream_server.metrics.items import Metrics, show_certificate, show_tokens
@@ -215,13 +215,7 @@ class Server:
                 age_seconds=config.max_stream_age,
             )
         )
-        book = MemoryBook(
-            MemoryLimits(
-                process=config.max_memory or machine_memory.share(config.workers),
-                connection=config.max_connection_memory,
-                stream=config.max_stream_memory,
-            )
-        )
+        book = MemoryBook(memory_limits(config))
         self._memory = MemoryWatch(book, resident, trim_function(), config.max_message_bytes)
         MemoryMetrics(registry, book, lambda: self._memory.ended)
         refused = RefusedCalls(registry).count

@@ -4,12 +4,24 @@ import os
 from pathlib import Path
 from typing import Final
 
+from inkstream_server.config import Config
+from inkstream_server.limits.memory_book import MemoryLimits
+
 SHARE: Final = 0.75
 """Part of that which callers may take; the rest is for the program itself, the model, and what the allocator
 keeps."""
 
 _PROC: Final = Path("/proc")
 _CGROUPS: Final = Path("/sys/fs/cgroup")
+
+
+def memory_limits(config: Config) -> MemoryLimits:
+    """Give the limits that the settings of a process name."""
+    return MemoryLimits(
+        process=config.max_memory or share(config.workers),
+        connection=config.max_connection_memory,
+        stream=config.max_stream_memory,
+    )
 
 
 def share(workers: int, proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from inkstream_server.limits.machine_memory import available, share
+from inkstream_server.config import Config
+from inkstream_server.limits.machine_memory import available, memory_limits, share
 
 MIB = 2**20
 
@@ -48,3 +49,10 @@ def test_the_least_limit_counts(
 
 def test_workers_share_what_there_is(tmp_path: Path) -> None:
     assert share(3, *machine(tmp_path, None)) == 250 * MIB
+
+
+def test_a_setting_goes_before_what_the_machine_has() -> None:
+    config = Config(max_memory=300 * MIB, max_connection_memory=20 * MIB, max_stream_memory=9 * MIB)
+    limits = memory_limits(config)
+    assert (limits.process, limits.connection, limits.stream) == (300 * MIB, 20 * MIB, 9 * MIB)
+    assert memory_limits(Config(workers=2)).process == share(2) > 0
