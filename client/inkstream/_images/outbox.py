@@ -242,7 +242,6 @@ class Outbox(Inheritable):
         with self._lock:
             parcels, self._parcels = self._parcels, deque()
             self._replace(())
-            self._is_asleep = True
             calls = self._room_made()
         _finish(parcels, error, calls)
 
@@ -253,8 +252,9 @@ class Outbox(Inheritable):
         return was_asleep
 
     def _replace(self, parcels: Iterable[Parcel]) -> None:
-        """Have these wait and no others."""
+        """Have these wait and no others; if there are none, the next `put` asks to wake the taker."""
         self._parcels = deque(parcels)
+        self._is_asleep = not self._parcels
         self._frames = self._bytes = 0
         self._expires = math.inf
         for parcel in self._parcels:

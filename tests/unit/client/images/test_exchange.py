@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import settings
@@ -338,3 +339,34 @@ def test_expiry_is_checked_when_the_first_deadline_passes(later: float | None) -
     outbox.expire(0.5)
     assert [*ledger.answers] == [1]
     assert isinstance(ledger.answers[1], DeadlineExceeded)
+
+
+def _abandon_and_expire(outbox: Outbox, ledger: Ledger) -> None:
+    ledger.is_abandoned = True
+    outbox.expire(0.0)
+
+
+def _abandon_and_take(outbox: Outbox, ledger: Ledger) -> None:
+    ledger.is_abandoned = True
+    outbox.take(1, 0.0)
+
+
+EMPTYINGS: list[Callable[[Outbox, Ledger], object]] = [
+    lambda outbox, _: outbox.expire(1.0),
+    lambda outbox, _: outbox.take(1, 1.0),
+    lambda outbox, _: outbox.fail(ConnectionLost("gone")),
+    lambda outbox, _: (outbox.take(1, 0.0), outbox.rest()),
+    _abandon_and_expire,
+    _abandon_and_take,
+]
+
+
+@pytest.mark.parametrize("empty", EMPTYINGS)
+def test_however_an_outbox_became_empty_the_next_image_wakes_the_writer(
+    outbox: Outbox, empty: Callable[[Outbox, Ledger], object]
+) -> None:
+    ledger = Ledger()
+    assert outbox.put(ledger.parcel(1, expires=0.5)), "the writer sleeps at first"
+    assert not outbox.rest(), "the window is full"
+    empty(outbox, ledger)
+    assert outbox.put(Ledger().parcel(1))

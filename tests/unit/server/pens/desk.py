@@ -77,6 +77,8 @@ class Desk:
         self.clock = HandClock()
         self.account = Account(UNLIMITED)
         self.due: list[Reply] = []
+        # Work that costs nothing is done at once, so that no event slips behind a step of the clock.
+        turns = turns or Turns(clock=lambda: 0.0)
         resources = InkResources.over(
             self.workshop.batcher, self.workshop.metrics, limits, turns=turns
         )
