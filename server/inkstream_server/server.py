@@ -2,12 +2,10 @@
 
 import asyncio
 import gc
-import os
 from collections.abc import Coroutine
 from dataclasses import replace
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health_pb2
@@ -46,9 +44,7 @@ from inkstream_server.rpc.reflection import reflection_handlers
 from inkstream_server.rpc.service import RecognitionService
 from inkstream_server.streams.lifetime import OpenStreams, StreamLimits
 from inkstream_server.streams.session import Limits
-
-if TYPE_CHECKING:
-    from inkstream_server.tracing.traces import Traces
+from inkstream_server.tracing.start import start_traces
 
 SERVICE = recognition_service_pb2.DESCRIPTOR.services_by_name["RecognitionService"]
 SERVICES = (
@@ -180,7 +176,7 @@ class Server:
         """
         config = self._config
         registry = self.registry
-        self._traces = traces = _traces(config)
+        self._traces = traces = start_traces(config)
         self._metrics = metrics = Metrics(
             registry, lambda: self._batcher.queue_depth, traces.exemplar if traces else None
         )
@@ -337,22 +333,3 @@ class Server:
             if method.client_streaming
         }
         return [Gate(self._tokens, messages, streaming)]
-
-
-def _traces(config: Config) -> "Traces | None":
-    """Make what traces need; None, and nothing is imported, if they are off."""
-    if config.traces == "off":
-        return None
-    try:
-        from inkstream_server.tracing.traces import Traces, exporter
-
-        return Traces(exporter(config.traces), config.trace_ratio)
-    except ImportError as missing:
-        raise StartError(
-            f"traces: {config.traces} needs OpenTelemetry ({missing}): pip install 'inkstream-server[otel]'"
-        ) from missing
-    except Exception as error:
-        names = ", ".join(sorted(name for name in os.environ if name.startswith("OTEL_")))
-        raise StartError(
-            f"traces: OpenTelemetry refuses its variables ({error}): correct or unset {names or 'them'}"
-        ) from error

@@ -72,7 +72,6 @@ class InkOutbox(Inheritable):
         super().__init__()
         self._clock = clock
         self.room = InkRoom(most_points)
-        """What pens hold, in bytes."""
         self._openings = Openings()
         self._numbers = count(1)
         self._lock = threading.Lock()

