@@ -9,6 +9,8 @@ from inkstream_server.pens.limits import PenLimits
 from benchmarks.load import attacks
 from tests.unit.server.pens.desk import Desk
 
+pytestmark = pytest.mark.no_cover  # Measuring it doubles its time.
+
 
 @pytest.mark.parametrize("name", attacks.ATTACKS)
 def test_every_attack_sends_messages_of_the_contract(name: str) -> None:
@@ -22,7 +24,7 @@ def test_every_attack_sends_messages_of_the_contract(name: str) -> None:
 async def test_attacks_within_the_rules_are_read_and_not_refused(name: str) -> None:
     attack = attacks.ATTACKS[name]()
     desk = Desk(PenLimits())
-    for message in [attack.opening, *map(message_of, islice(attack.messages(), 20))]:
+    for message in [attack.opening, *map(message_of, islice(attack.messages(), 10))]:
         await desk.take(*StreamRecognizeRequest.FromString(message).ink.events)
         await desk.read()
     assert not desk.errors

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from tests.unit.server.ink import glyphs
 from tests.unit.server.ink.glyphs import Strokes
 
+pytestmark = pytest.mark.no_cover  # Measuring it doubles its time.
+
 Frame = NDArray[np.uint8]
 
 

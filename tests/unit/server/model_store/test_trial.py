@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,11 @@ def others() -> list[int]:
 
 def held_by(process: int) -> list[str]:
     """Give the files that a process has open."""
-    return [str(it.readlink()) for it in Path(f"/proc/{process}/fd").iterdir()]
+    found = []
+    for it in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):  # The process has closed it in between.
+            found.append(str(it.readlink()))
+    return found
 
 
 async def test_a_sound_version_is_known_by_its_digest(folder: Path) -> None:

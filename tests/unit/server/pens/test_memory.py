@@ -29,6 +29,8 @@ from tests.unit.server.pens.events import (
 )
 from tests.unit.server.pens.test_pen import Hand
 
+pytestmark = pytest.mark.no_cover  # Measuring it doubles its time.
+
 PENS = 20
 
 
