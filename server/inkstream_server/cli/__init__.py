@@ -170,26 +170,29 @@ def serve(**values: Any) -> None:
         sys.exit(1)
 
 
+_QUOTA = click.IntRange(1, 999_999_999)
+
+
 @main.command()
 @click.argument("name")
 @click.option(
     "--streams",
-    type=click.IntRange(1, 999_999_999),
+    type=_QUOTA,
     help="Most streams that may be open with the token at once.",
 )
 @click.option(
     "--items-per-second",
-    type=click.IntRange(1, 999_999_999),
+    type=_QUOTA,
     help="Most frames and strokes a second that may be sent with the token.",
 )
 @click.option(
     "--events-per-second",
-    type=click.IntRange(1, 999_999_999),
+    type=_QUOTA,
     help="Most events of pens a second. Without it, 200 for each item a second, at least 500.",
 )
 @click.option(
     "--points-per-second",
-    type=click.IntRange(1, 999_999_999),
+    type=_QUOTA,
     help="Most points of ink a second. Without it, 1000 for each item a second, at least 1000.",
 )
 def token(name: str, **limits: int | None) -> None:

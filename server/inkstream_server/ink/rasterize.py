@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import celiagg  # type: ignore[import-untyped]
+import celiagg  # type: ignore[import-untyped]  # It has no types.
 import numpy as np
 from numpy.typing import NDArray
 

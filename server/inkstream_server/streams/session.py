@@ -28,7 +28,7 @@ from inkstream_server.wire import tensors
 from inkstream_server.wire.answer_options import AnswerOptions
 from inkstream_server.wire.fields import Malformed
 from inkstream_server.wire.ink_pieces import PIECE_BYTES
-from inkstream_server.wire.requests import Ink, read_request
+from inkstream_server.wire.requests import read_request
 
 DRAIN_IDLE_SECONDS = 0.25
 """How long a draining stream may bring no message before the server ends it: five packets of a live pen."""
@@ -251,6 +251,11 @@ class Session:
             return
 
     async def _read(self) -> None:
+        outbox = self._outbox
+
+        def is_full() -> bool:
+            return outbox.is_full
+
         try:
             while (message := await self._wire.read()) is not None and not self._is_over:
                 self.messages += 1
@@ -264,7 +269,9 @@ class Session:
                     else:
                         # The only reference: the frames are copied out of it, and then it is freed.
                         large, request = [request], None
-                        await self._take_large(large, size)
+                        await self._take(
+                            self._lane.do(self._accept_parts(large, perf_counter())), size
+                        )
                 elif isinstance(request, StreamConfig):
                     raise ProtocolViolation("config: only the first message may carry it")
                 elif request is None:
@@ -272,10 +279,13 @@ class Session:
                         "request: expected tensors or ink, got an empty message"
                     )
                 else:
-                    await self._take_ink(request, size)
+                    await self._take(
+                        self._ink.take(request, is_full, outbox.has_room),
+                        size if size > PIECE_BYTES else 0,
+                    )
                 del request
-                if self._outbox.is_full:
-                    await self._outbox.has_room()
+                if outbox.is_full:
+                    await outbox.has_room()
         except Malformed as wrong:
             raise ProtocolViolation(
                 f"request: expected a StreamRecognizeRequest, but {wrong}"
@@ -283,24 +293,12 @@ class Session:
         finally:
             self._ink.end(self._outbox.end)
 
-    async def _take_ink(self, ink: Ink, size: int) -> None:
-        """Take a message of so many bytes, and count it as long as its events wait for their turn."""
-        counted = size if size > PIECE_BYTES else 0
-        outbox = self._outbox
-        self._account.hold("messages", counted)
-        self._is_taking = True
-        try:
-            await self._ink.take(ink, lambda: outbox.is_full, outbox.has_room)
-        finally:
-            self._is_taking = False
-            self._account.hold("messages", -counted)
-
-    async def _take_large(self, images: list[tensor_pb2.Tensors], size: int) -> None:
-        """Take a message of so many bytes in the turns of the stream."""
+    async def _take(self, work: Coroutine[Any, Any, None], size: int) -> None:
+        """Do work on a message in the turns of the stream, and count so many bytes of it until it is done."""
         self._account.hold("messages", size)
         self._is_taking = True
         try:
-            await self._lane.do(self._accept_parts(images, perf_counter()))
+            await work
         finally:
             self._is_taking = False
             self._account.hold("messages", -size)
