@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from inkstream_server.ink.normalize import PEN_WIDTH, normalize
 from inkstream_server.ink.rasterize import Frame, rasterize
+from inkstream_server.ink.trace import Trace, trace_of
 
 _TAP_SIZES: dict[str | None, float] = {"mm": 0.5, "px": 2.0}
 #: Share of the writing area's longer side, where the size of a unit is unknown.
@@ -46,6 +47,19 @@ def model_frame(
     """
     glyph = normalize(strokes, y_up=y_up, tap=tap)
     return None if glyph is None or glyph.is_dot else rasterize(glyph)
+
+
+def model_inputs(
+    strokes: Sequence[NDArray[np.floating | np.integer]], *, y_up: bool, tap: float = 0.0
+) -> tuple[Frame, Trace] | None:
+    """Draw one glyph for a network that sees images, and write it for one that sees strokes.
+
+    The arguments and errors are those of `model_frame`, and so is None.
+
+    Returns: the result of `model_frame`, and that of `trace_of`. About 100 microseconds.
+    """
+    glyph = normalize(strokes, y_up=y_up, tap=tap)
+    return None if glyph is None or glyph.is_dot else (rasterize(glyph), trace_of(glyph))
 
 
 def tensor_of(
