@@ -1,7 +1,7 @@
 """The one path from pen strokes to what models see, in serving and in training: frames and traces.
 
-`model_frame`, `model_inputs` and `tensor_of` are the whole path. `normalize` is its first half, and `rasterize`
-or `trace_of` its second.
+`model_frame`, `model_inputs` and `tensor_of` are the whole path. `normalize` is its first half, and
+`rasterize` or `trace_of` its second.
 
 Knows arrays. Leaves streams of ink, where a digit ends, and models to others.
 """
