@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Frames = NDArray[np.uint8] | NDArray[np.float32]
-"""Images as rows: shape (n, 784), uint8 0..255 or float32 0..1, ink high, C-contiguous."""
+"""What a network reads, as rows, C-contiguous. Images: shape (n, 784), uint8 0..255 or float32 0..1, ink
+high. Traces of ink (`ink.trace`): shape (n, 448), float32."""
 
 Probabilities = NDArray[np.float32]
 """Shape (n, 10): row i holds the probabilities of the digits 0 to 9 for frame i."""
@@ -28,8 +29,8 @@ _UINT8_SCALE = np.float32(1 / 255)
 class Engine(Protocol):
     """Computes batches. Calls of `infer` never overlap, but may come from different threads.
 
-    The constructor takes the path and the content of a model's file (`config.ENGINES`) and prepares every
-    bucket.
+    The constructor takes the path and the content of a model's file (`config.ENGINES`) and what the network
+    takes and gives (`form.Form`), and prepares every bucket.
     """
 
     name: str
@@ -43,8 +44,8 @@ class Engine(Protocol):
     if every batch goes to the thread."""
 
     pixels: NDArray[np.float32]
-    """The frames of the last call of `infer` as the network saw them, shape (n, 784), 0 to 1. Valid until the
-    next call."""
+    """The frames of the last call of `infer`, bytes scaled to 0..1; shape (n, columns of a row). Valid until
+    the next call."""
 
     def infer(self, blocks: Sequence[Frames]) -> Probabilities:
         """Compute one batch.
@@ -75,7 +76,7 @@ def fill(rows: NDArray[np.float32], blocks: Sequence[Frames]) -> None:
     """Write blocks one after another into an engine's input, bytes scaled to 0..1.
 
     Args:
-        rows: float32 of shape (at least the rows of all blocks, 784), written in place. Further rows keep
+        rows: float32 of shape (at least the rows of all blocks, columns), written in place. Further rows keep
             their content: a network computes each row by itself, so padding never affects an answer.
         blocks: see `Engine.infer`.
     """

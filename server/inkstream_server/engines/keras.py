@@ -9,16 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from inkstream_server.config import MOST_MODEL_BYTES
-from inkstream_server.engines import (
-    BUCKETS,
-    DIGITS,
-    PIXELS,
-    Frames,
-    Probabilities,
-    bucket_for,
-    fill,
-)
+from inkstream_server.engines import BUCKETS, DIGITS, Frames, Probabilities, bucket_for, fill
+from inkstream_server.engines.form import IMAGES, Form, as_probabilities
 from inkstream_server.engines.keras_archive import require_plain
+from inkstream_server.errors import shown
 from inkstream_server.process.files import read_regular
 
 
@@ -33,16 +27,17 @@ class KerasEngine:
     max_rows = BUCKETS[-1]
     in_place_rows = 0
 
-    def __init__(self, path: Path, content: bytes | None = None) -> None:
+    def __init__(self, path: Path, content: bytes | None = None, form: Form = IMAGES) -> None:
         """Load and warm.
 
         Args:
-            path: a `.keras` file with input (28, 28) and ten outputs. Keras loads it in safe mode, which
-                runs no code from the file.
+            path: a `.keras` file with input (n, *form.shape) and output (n, 10), n free. Keras loads it in
+                safe mode, which runs no code from the file.
             content: the bytes of the file; None to read them.
+            form: what the network takes and gives.
 
         Raises:
-            ValueError: the file is no Keras model, or one with other shapes.
+            ValueError: the file is no Keras model, or one of another form.
             OSError: the file cannot be read, or there is no folder for temporary files.
         """
         content = read_regular(path, MOST_MODEL_BYTES) if content is None else content
@@ -52,13 +47,17 @@ class KerasEngine:
             copy = Path(own) / path.name
             copy.write_bytes(content)
             model = keras.saving.load_model(copy, compile=False, safe_mode=True)
-        if tuple(model.input_shape[1:]) != (28, 28) or tuple(model.output_shape[1:]) != (DIGITS,):
+        found = model.input_shape, model.output_shape
+        if found != ((None, *form.shape), (None, DIGITS)):
+            sides = ", ".join(map(str, form.shape))
             raise ValueError(
-                f"{path}: expected input (n, 28, 28) and output (n, {DIGITS}), "
-                f"got {model.input_shape} and {model.output_shape}"
+                f"{path}: expected input (n, {sides}) and output (n, {DIGITS}), "
+                f"got {shown(found[0])} and {shown(found[1])}"
             )
-        self._forward = tf.function(lambda images: model(images, training=False))
-        self._inputs = {rows: np.zeros((rows, PIXELS), np.float32) for rows in BUCKETS}
+        self._form = form
+        kind = model.inputs[0].dtype
+        self._forward = tf.function(lambda rows: model(tf.cast(rows, kind), training=False))
+        self._inputs = {rows: np.zeros((rows, form.columns), np.float32) for rows in BUCKETS}
         self.pixels = self._inputs[1]
         for rows in BUCKETS:
             self._run(rows)
@@ -72,6 +71,8 @@ class KerasEngine:
         return self._run(bucket)[:rows]
 
     def _run(self, bucket: int) -> Probabilities:
-        images = tf.constant(self._inputs[bucket].reshape(bucket, 28, 28))
-        probabilities: Probabilities = self._forward(images).numpy()
-        return probabilities
+        rows = self._inputs[bucket].reshape(bucket, *self._form.shape)
+        if self._form.high != 1:
+            rows = rows * np.float32(self._form.high)
+        outputs: Probabilities = self._forward(tf.constant(rows)).numpy()
+        return as_probabilities(outputs, are_logits=True) if self._form.gives_logits else outputs

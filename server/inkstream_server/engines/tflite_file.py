@@ -54,6 +54,21 @@ OPERATORS: Final = {name: number for group in _TAKES.values() for name, number i
 """Operators of plain networks for digits, with their number in the schema. None of them branches, calls
 another graph, keeps state between batches or is custom code."""
 
+_SHAPE_INPUTS: Final = {
+    OPERATORS[name]: places
+    for places, names in {
+        (0,): "FILL",
+        (
+            1,
+        ): "RESHAPE BROADCAST_TO TRANSPOSE PAD PADV2 EXPAND_DIMS MEAN SUM REDUCE_PROD REDUCE_MAX",
+        (1, 2): "BATCH_TO_SPACE_ND SPACE_TO_BATCH_ND",
+        (1, 2, 3): "STRIDED_SLICE",
+    }.items()
+    for name in names.split()
+}
+"""Inputs of operators that decide the shape of what they write. They may depend on the sizes of tensors, and
+not on their content: then a tensor has the same size, and stays in its place, from batch to batch."""
+
 _LIMITS: Final = {number: limits for limits, group in _TAKES.items() for number in group.values()}
 _WITH_BIAS: Final = (2, 3)
 _NONE: Final = -1
@@ -112,7 +127,7 @@ def _require_sound(kinds: list[int], graph: "_Table", is_filled: list[bool]) -> 
         is_filled: which of the file's buffers have content.
 
     Raises:
-        struct.error: an operator does not; names it.
+        struct.error: an operator does not, or lets the content of the input decide a shape; names it.
     """
     tensors = [is_filled[tensor.number(2, "<I")] for tensor in graph.tables(0)]
     known = {at for at, is_constant in enumerate(tensors) if is_constant}
@@ -120,8 +135,10 @@ def _require_sound(kinds: list[int], graph: "_Table", is_filled: list[bool]) -> 
         if given in known or not 0 <= given < len(tensors):
             raise struct.error(f"the graph reads tensor {given}, expected a new one")
         known.add(given)
+    content = {*graph.numbers(1)}
     for place, operator in enumerate(graph.tables(3)):
-        least, most = _LIMITS[kinds[operator.number(0, "<I")]]
+        kind = kinds[operator.number(0, "<I")]
+        least, most = _LIMITS[kind]
         takes, gives = operator.numbers(1), operator.numbers(2)
         if (least, most) == _WITH_BIAS and len(takes) == most and takes[-1] == _NONE:
             takes = takes[:-1]
@@ -132,6 +149,14 @@ def _require_sound(kinds: list[int], graph: "_Table", is_filled: list[bool]) -> 
         if len(gives) != 1 or gives[0] in known or not 0 <= gives[0] < len(tensors):
             raise struct.error(f"operator {place} writes tensors {gives}, expected a new one")
         known |= {*gives}
+        if not content.isdisjoint(takes) and kind != OPERATORS["SHAPE"]:
+            content |= {*gives}
+            if not content.isdisjoint(
+                takes[it] for it in _SHAPE_INPUTS.get(kind, ()) if it < len(takes)
+            ):
+                raise struct.error(
+                    f"operator {place} makes a tensor whose shape depends on the image"
+                )
     if not known.issuperset(graph.numbers(2)):
         raise struct.error(
             f"the graph writes tensors {graph.numbers(2)}, which no operator computes"

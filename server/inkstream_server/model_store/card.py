@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from inkstream_server.engines.form import IMAGES, Form
 from inkstream_server.errors import shown
 from inkstream_server.process.files import read_regular
 
@@ -82,6 +83,32 @@ def digests(card: dict[str, Any]) -> dict[str, str]:
             raise ValueError(f"files: expected names of files beside the card, got '{shown(file)}'")
         found[file] = digest
     return found
+
+
+def form_of(card: dict[str, Any]) -> Form:
+    """Read what the network for images takes and gives.
+
+    `{"input": {"shape": [28, 28, 1], "high": 255}, "output": "logits"}`, see `Form`. Without them it is what
+    training exports: (28, 28), 0 to 1, probabilities.
+
+    Raises:
+        ValueError: they are not as expected; names the key.
+    """
+    stated, output = card.get("input"), card.get("output", "probabilities")
+    if output not in ("probabilities", "logits"):
+        raise ValueError(f"output: expected 'probabilities' or 'logits', got {shown(output)}")
+    shape, high = IMAGES.shape, IMAGES.high
+    if stated is not None:
+        try:
+            shape, high = tuple(stated["shape"]), stated["high"]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"input: expected shape and high, got {shown(stated)}") from error
+    if not all(type(side) is int for side in (*shape, high)):
+        raise ValueError(f"input: expected whole numbers, got {shown(stated)}")
+    form = Form(shape, high, output == "logits")
+    if form.columns != IMAGES.columns:
+        raise ValueError(f"input.shape: expected that of an image, got {shape}")
+    return form
 
 
 def _inside(it: object) -> Iterator[object]:

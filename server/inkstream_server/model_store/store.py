@@ -17,6 +17,7 @@ from typing import Final
 from inkstream_server import config
 from inkstream_server.confidence.rejection import ACCEPT_ALL, RejectRule, rule_of
 from inkstream_server.engines import Engine
+from inkstream_server.engines.form import Form
 from inkstream_server.errors import shown
 from inkstream_server.model_store import card as model_card
 from inkstream_server.model_store import sample as model_sample
@@ -107,6 +108,7 @@ def load_folder(folder: Path, engine: str = "litert", tried: str | None = None) 
             raise ValueError(f"has no sha256 for {path.name}")
         card_json = card_bytes.decode()
         rule = rule_of(card_json)
+        form = model_card.form_of(card)
     except ValueError as error:
         raise ModelError(
             f"the card of model {_label(folder)}: {error}; export the model again"
@@ -117,7 +119,7 @@ def load_folder(folder: Path, engine: str = "litert", tried: str | None = None) 
             "the file was changed after the card was written; export the model again"
         )
     try:
-        loaded = _make(engine, path, content)
+        loaded = _make(engine, path, content, form)
         model_sample.check(loaded, card_json)
     except model_sample.SampleError as error:
         raise ModelError(
@@ -270,7 +272,7 @@ def _label(folder: Path) -> str:
     return f"{folder.parent.name}/{folder.name}"
 
 
-def _make(name: str, path: Path, content: bytes) -> Engine:
+def _make(name: str, path: Path, content: bytes, form: Form) -> Engine:
     """Import an engine and make it from a model's file."""
     try:
         factory = resolve_name(config.ENGINES[name].factory)
@@ -279,7 +281,7 @@ def _make(name: str, path: Path, content: bytes) -> Engine:
             f"engine {name} cannot be imported ({error}): install 'inkstream-server[{name}]', or choose "
             "another --engine"
         ) from error
-    made: Engine = factory(path, content)
+    made: Engine = factory(path, content, form)
     return made
 
 

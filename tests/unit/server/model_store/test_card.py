@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from inkstream_server.config import BUNDLED
+from inkstream_server.engines.form import Form
 from inkstream_server.model_store import card as model_card
 
 DIGEST = "0" * 64
@@ -81,3 +82,44 @@ def test_any_bytes_are_read_or_refused(content: bytes) -> None:
         return
     assert json.loads(content) == card
     assert all(math.isfinite(it) for it in card.values() if isinstance(it, float))
+
+
+@pytest.mark.parametrize(
+    ("card", "form"),
+    [
+        ({}, Form()),
+        ({"output": "probabilities", "input": None}, Form()),
+        ({"output": "logits"}, Form(gives_logits=True)),
+        ({"input": {"shape": [784], "high": 255}}, Form((784,), 255)),
+        (
+            {"input": {"shape": [1, 28, 28], "high": 1}, "output": "logits"},
+            Form((1, 28, 28), 1, True),
+        ),
+    ],
+)
+def test_a_card_states_what_the_network_takes_and_gives(
+    card: dict[str, object], form: Form
+) -> None:
+    assert model_card.form_of(card) == form
+
+
+@pytest.mark.parametrize(
+    ("card", "complaint"),
+    [
+        ({"output": "sigmoid"}, "output: expected"),
+        ({"output": ["logits"]}, "output: expected"),
+        ({"input": []}, "input: expected shape and high"),
+        ({"input": "flat"}, "input: expected shape and high"),
+        ({"input": {"shape": [784]}}, "input: expected shape and high"),
+        ({"input": {"shape": 784, "high": 1}}, "input: expected shape and high"),
+        ({"input": {"shape": [784.0], "high": 1}}, "input: expected whole numbers"),
+        ({"input": {"shape": [784], "high": True}}, "input: expected whole numbers"),
+        ({"input": {"shape": [[784]], "high": 1}}, "input: expected whole numbers"),
+        ({"input": {"shape": [32, 32], "high": 1}}, "input.shape: expected one of"),
+        ({"input": {"shape": [64, 7], "high": 1}}, "input.shape: expected that of an image"),
+        ({"input": {"shape": [784], "high": 127}}, "input.high: expected 1 or 255"),
+    ],
+)
+def test_a_card_with_another_form_is_refused(card: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValueError, match=f"^{complaint}"):
+        model_card.form_of(card)
