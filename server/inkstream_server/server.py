@@ -19,6 +19,7 @@ from inkstream_server.access.gate import Gate
 from inkstream_server.access.tls import expiry
 from inkstream_server.access.tokens import TokenError, TokenFile
 from inkstream_server.batching.batcher import Batcher
+from inkstream_server.batching.dispatcher import Dispatcher
 from inkstream_server.config import Config
 from inkstream_server.errors import ServeError, StartError, shown
 from inkstream_server.limits.machine_memory import memory_limits
@@ -102,7 +103,7 @@ async def _live(config: Config) -> None:
         address=server.address,
         metrics=page.url,
         model=server.model.label,
-        engine=server.model.engine.name,
+        engine=server.model.images.engine.name,
         seconds=round(perf_counter() - began, 3),
     )
     failure = None
@@ -178,7 +179,7 @@ class Server:
         registry = self.registry
         self._traces = traces = start_traces(config)
         self._metrics = metrics = Metrics(
-            registry, lambda: self._batcher.queue_depth, traces.exemplar if traces else None
+            registry, lambda: self._dispatcher.queue.rows, traces.exemplar if traces else None
         )
         if config.tls_cert is not None:
             show_certificate(registry, partial(expiry, config.tls_cert))
@@ -190,16 +191,18 @@ class Server:
         except ModelError as error:
             raise StartError(str(error)) from error
         metrics.serving(model)
-        self._batcher = Batcher(
-            model,
+        self._dispatcher = Dispatcher(
             [metrics, traces.batches] if traces else [metrics],
             max_batch=config.max_batch,
             max_queue=config.max_queue,
             linger=config.linger_ms / 1000,
         )
+        self._dispatcher.admission.measure(model.images.row_ns)
+        self._images = Batcher(self._dispatcher, model.images)
+        self._ink = Batcher(self._dispatcher, model.ink)
         limits = Limits(config.window, config.max_frames_per_message)
         resources = InkResources.over(
-            self._batcher,
+            self._ink,
             metrics,
             PenLimits(pens=config.max_pens, points_per_stream=config.max_points),
             QuietTimes(config.quiet_ms / 1000, config.short_quiet_ms / 1000),
@@ -220,7 +223,7 @@ class Server:
         messages = FirstMessages(most_reads, refused)
         strangers = FirstMessages(STRANGERS_READS, refused)
         self._service = RecognitionService(
-            model, self._batcher, metrics, limits, resources, streams, book, messages
+            model, self._images, metrics, limits, resources, streams, book, messages
         )
         self._health = Health(HEALTH_NAMES, strangers)
         self._grpc = grpc.aio.server(
@@ -254,7 +257,7 @@ class Server:
         if config.model_poll:
             watching.append(self._watch.run(config.model_poll))
         if config.stuck_timeout:
-            dog = Watchdog(config.stuck_timeout, lambda: self._batcher.working_on)
+            dog = Watchdog(config.stuck_timeout, lambda: self._dispatcher.working_on)
             watching.append(dog.run())
         if self._tokens is not None:
             watching.append(self._tokens.watch())
@@ -287,7 +290,9 @@ class Server:
     def swapped(self, model: Model) -> None:
         """See `watch.ModelListener`."""
         self.model = model
-        self._batcher.serve(model)
+        self._dispatcher.admission.measure(model.images.row_ns)
+        self._images.serve(model.images)
+        self._ink.serve(model.ink)
         self._service.serve(model)
         self._metrics.serving(model)
         self._metrics.model_changed("swapped")
@@ -312,7 +317,7 @@ class Server:
         for watcher in self._watchers:
             watcher.cancel()
         await asyncio.wait(self._watchers)
-        await self._batcher.close()
+        await self._dispatcher.close()
         if self._traces:
             await asyncio.to_thread(self._traces.close)
 

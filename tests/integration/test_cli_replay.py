@@ -68,7 +68,7 @@ def test_500_real_glyphs_are_answered_as_offline(
     model = store.load(store.BUNDLED, "digits")
     frames = [tensor_of(ink.arrays(), y_up=ink.y == "up") for *_, ink in inks]
     expected = np.concatenate(
-        [model.engine.infer([np.asarray(frame).reshape(1, -1)]).copy() for frame in frames]
+        [model.images.engine.infer([np.asarray(frame).reshape(1, -1)]).copy() for frame in frames]
     )
     rule = rule_of(model.card_json)
     expected = tempered(expected, rule.ink_temperature)

@@ -75,7 +75,9 @@ def offline(inks: Sequence[Ink]) -> tuple[list[int], list[float]]:
     for ink in inks:
         frame = tensor_of(ink.arrays(), y_up=ink.y == "up")
         assert frame is not None
-        (row,) = tempered(model.engine.infer([frame.reshape(1, -1)]), model.rule.ink_temperature)
+        (row,) = tempered(
+            model.images.engine.infer([frame.reshape(1, -1)]), model.images.rule.ink_temperature
+        )
         digits.append(int(row.argmax()))
         confidences.append(float(row.max()))
     return digits, confidences

@@ -1,10 +1,12 @@
 """Decides on arrival whether an item can be answered in time. Knows rates and waits; computes nothing.
 
-The estimated wait of an item has three parts. By Little's law, the rows ahead of it, divided by the rate at
-which the queue has emptied lately. The delay with which a busy event loop reaches the queue. And transport's
-delay, which is measured at answers and counted twice: in a busy process, messages wait for their sockets
-about as long as answers do. An item that would be late is rejected at once with a retry-after, because a late
-answer costs as much as one in time and is of no use.
+Rows of different networks cost differently. So what counts is work: rows times the measured cost of a row.
+
+The estimated wait of an item has three parts. By Little's law, the work ahead of it in all networks, divided
+by the rate at which the queue has emptied lately. The delay with which a busy event loop reaches the queue.
+And transport's delay, which is measured at answers and counted twice: in a busy process, messages wait for
+their sockets about as long as answers do. An item that would be late is rejected at once with a retry-after,
+because a late answer costs as much as one in time and is of no use.
 """
 
 from collections.abc import Callable
@@ -59,22 +61,33 @@ class WouldBeLate(Overloaded):
 
 
 class Admission:
-    """Admits blocks to one queue. Times are seconds on one clock of the caller's choice."""
+    """Admits blocks to one queue. Times are seconds on one clock, work is in nanoseconds."""
 
-    def __init__(self, max_rows: int, chance: Callable[[], float] = random) -> None:
-        """Let about so many rows wait, see `admit`; `chance` gives random numbers from 0 to 1."""
+    def __init__(self, max_images: int, chance: Callable[[], float] = random) -> None:
+        """Let about as much work wait as so many images are; see `admit`.
+
+        Args:
+            max_images: how many.
+            chance: gives random numbers from 0 to 1.
+        """
         self._chance = chance
-        self.max_rows = max_rows
-        """Rows that may wait; see `admit`."""
+        self._max_images = max_images
+        self.max_work = 0
+        """Work that may wait; see `admit`."""
+        self.measure(1)
         self._rate: float | None = None
         self._lag = 0.0
         self._transport, _ = TRANSPORT_SECONDS
 
-    def emptied(self, rows: int, seconds: float) -> None:
-        """Note that so many rows left the queue in so many seconds, while more waited."""
+    def measure(self, image_ns: int) -> None:
+        """Note the work of an image, which gives the limit."""
+        self.max_work = self._max_images * image_ns
+
+    def emptied(self, work: int, seconds: float) -> None:
+        """Note that so much work left the queue in so many seconds, while more waited."""
         if seconds > 0:
             fresh = 1 - exp(-seconds / MEMORY_SECONDS)
-            rate = rows / seconds
+            rate = work / seconds
             self._rate = rate if self._rate is None else self._rate + fresh * (rate - self._rate)
 
     def came_round(self, seconds: float) -> None:
@@ -90,12 +103,19 @@ class Admission:
         else:
             self._transport = max(least, self._transport / TRANSPORT_STEP)
 
-    def wait(self, queue: FairQueue[Any], flow: Flow[Any], priority: Priority, rows: int) -> float:
+    def wait(
+        self,
+        queue: FairQueue[Any],
+        flow: Flow[Any],
+        priority: Priority,
+        rows: int,
+        row_ns: int,
+    ) -> float:
         """Estimate the seconds from a caller's send to its receipt, for so many more rows of a stream."""
         around = self._lag + 2 * self._transport
         if not self._rate:
             return around
-        return around + (queue.ahead(rows, flow, priority) + rows) / self._rate
+        return around + (queue.ahead(rows, row_ns, flow, priority) + rows * row_ns) / self._rate
 
     def admit(
         self,
@@ -103,6 +123,7 @@ class Admission:
         flow: Flow[Any],
         priority: Priority,
         rows: int,
+        row_ns: int,
         deadline: float | None,
         now: float,
     ) -> None:
@@ -119,6 +140,7 @@ class Admission:
             flow: what the block's stream has in the queue.
             priority: the block's class.
             rows: its size.
+            row_ns: the work of each of its rows.
             deadline: when its answer becomes worthless; None for never. A deadline that has passed does not
                 reject: the batcher answers such a block with `DeadlineExpired`.
             now: the time.
@@ -127,17 +149,18 @@ class Admission:
             QueueFull: there is no room.
             WouldBeLate: the answer would come after the deadline, or may.
         """
-        waiting = sum(queue.class_rows[: priority + 1])
-        if waiting + rows > self.max_rows:
-            share = self.max_rows // queue.streams(priority, flow)
-            if flow.rows[priority] + rows > share:
+        work = rows * row_ns
+        if sum(queue.class_work[: priority + 1]) + work > self.max_work:
+            share = self.max_work // queue.streams(priority, flow)
+            if flow.work[priority] + work > share:
+                waiting = sum(queue.class_rows[: priority + 1])
                 raise QueueFull(
                     f"{waiting} items wait, {rows} more would exceed the queue's "
-                    f"limit of {self.max_rows}",
-                    self._retry_ms(self.wait(queue, flow, priority, rows)),
+                    f"limit of {self._max_images} images or as much work",
+                    self._retry_ms(self.wait(queue, flow, priority, rows, row_ns)),
                 )
         if deadline is not None and queue.rows and now < deadline:
-            wait = self.wait(queue, flow, priority, rows)
+            wait = self.wait(queue, flow, priority, rows, row_ns)
             left = deadline - now
             if wait > left * self._chance() ** CAUTION:
                 raise WouldBeLate(

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from inkstream_server.batching.results import Share
+from inkstream_server.batching.fair_queue import Flow
+from inkstream_server.batching.results import Network, Share
 from inkstream_server.engines import Frames
 
 SMALL_ROWS = 8
@@ -31,6 +32,10 @@ class Block:
     arrived: float
     """When they were submitted, on the same clock: the mean over all frames."""
     answer: Answer
+    network: Network
+    """Computes them: the one that served when they were submitted."""
+    row_ns: int
+    """Work of a frame, in nanoseconds."""
     shares: list[Share] = field(default_factory=list)
     """The part of the answer that is known."""
     taken: int = 0
@@ -40,6 +45,11 @@ class Block:
     def rows_left(self) -> int:
         """Rows that wait."""
         return self.rows - self.taken
+
+    @property
+    def batch_rows(self) -> int:
+        """Most rows in a batch of its network."""
+        return self.network.engine.max_rows
 
     def add(self, frames: Frames, now: float) -> None:
         """Add frames that were submitted `now`."""
@@ -57,6 +67,9 @@ class Block:
             first += len(frames)
         return [frames for frames in found if len(frames)]
 
+
+StreamFlow = Flow[Block]
+"""The blocks of one stream in the queue."""
 
 Part = tuple[Block, int, int]
 """A block and the first and last-plus-one of its rows that go into a batch."""

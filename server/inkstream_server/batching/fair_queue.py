@@ -1,7 +1,7 @@
 """Orders what waits for the engine: urgent classes first, and within a class the streams in turn.
 
-Knows rows and the streams they belong to; nothing of time, arrays or futures. With one stream and one class
-it is an ordinary first-in-first-out.
+Knows rows, what they cost and the streams they belong to; nothing of time, arrays or futures. With one stream
+and one class it is an ordinary first-in-first-out.
 """
 
 from collections import deque
@@ -32,6 +32,18 @@ class Block(Protocol):
     """Rows that have left the queue; the queue adds to it."""
 
     @property
+    def row_ns(self) -> int:
+        """Work of a row, in nanoseconds."""
+
+    @property
+    def network(self) -> object:
+        """Computes the rows. A batch is of one network, compared by identity."""
+
+    @property
+    def batch_rows(self) -> int:
+        """Most rows in a batch of that network."""
+
+    @property
     def rows_left(self) -> int:
         """Rows that have not."""
 
@@ -42,7 +54,7 @@ BlockT = TypeVar("BlockT", bound=Block)
 class Flow(Generic[BlockT]):
     """The blocks of one stream in a queue. Make one for each stream, and use it with one queue."""
 
-    __slots__ = ("blocks", "credit", "rows")
+    __slots__ = ("blocks", "credit", "rows", "work")
 
     def __init__(self) -> None:
         """Start empty."""
@@ -50,6 +62,8 @@ class Flow(Generic[BlockT]):
         """Waiting blocks by class, oldest first."""
         self.rows: list[int] = [0 for _ in Priority]
         """Their rows by class."""
+        self.work: list[int] = [0 for _ in Priority]
+        """The work of these rows by class, in nanoseconds."""
         self.credit: list[int] = [0 for _ in Priority]
         """Rows that are left of its turn, by class; 0 when its turn has not begun."""
 
@@ -67,24 +81,32 @@ class FairQueue(Generic[BlockT]):
         """Rows that wait. May be read from any thread."""
         self.class_rows: list[int] = [0 for _ in Priority]
         """The same by class."""
+        self.class_work: list[int] = [0 for _ in Priority]
+        """Their work by class, in nanoseconds."""
         self._turns: tuple[deque[Flow[BlockT]], ...] = tuple(deque() for _ in Priority)
 
     def push(self, block: BlockT, flow: Flow[BlockT], priority: Priority) -> None:
         """Put a block behind those of the same stream and class."""
-        blocks, rows = flow.blocks[priority], block.rows_left
+        blocks = flow.blocks[priority]
         if not blocks:
             self._turns[priority].append(flow)
         blocks.append(block)
-        self.grow(flow, priority, rows)
+        self.grow(block, flow, priority, block.rows_left)
 
-    def grow(self, flow: Flow[BlockT], priority: Priority, rows: int) -> None:
-        """Count so many rows more in a block of a stream that waits already."""
+    def grow(self, block: BlockT, flow: Flow[BlockT], priority: int, rows: int) -> None:
+        """Count so many rows more in a block that waits; a negative number if rows leave."""
+        work = rows * block.row_ns
         flow.rows[priority] += rows
+        flow.work[priority] += work
         self.class_rows[priority] += rows
+        self.class_work[priority] += work
         self.rows += rows
 
     def take(self, room: int, is_over: Callable[[BlockT], bool]) -> list[tuple[BlockT, int, int]]:
-        """Take what goes into the next batch.
+        """Take what goes into the next batch: rows of the network whose turn it is.
+
+        The batch ends at the first block of another network, so that no network's rows overtake those that
+        are more urgent or were before them.
 
         Args:
             room: most rows of it.
@@ -93,6 +115,7 @@ class FairQueue(Generic[BlockT]):
         Returns: blocks, each with the first and last-plus-one of its rows that were taken.
         """
         parts: list[tuple[BlockT, int, int]] = []
+        network: object = None
         for priority, turns in enumerate(self._turns):
             if not turns:
                 continue
@@ -100,27 +123,34 @@ class FairQueue(Generic[BlockT]):
                 flow = turns[0]
                 blocks = flow.blocks[priority]
                 credit = flow.credit[priority] or QUANTUM
-                if len(turns) == 1:
+                is_alone = len(turns) == 1
+                if is_alone:
                     credit = room  # No other stream waits for a turn.
                 while room and credit and blocks:
                     block = blocks[0]
                     if is_over(block):
-                        self._forget(flow, priority, block.rows_left)
+                        self.grow(block, flow, priority, -block.rows_left)
                         blocks.popleft()
                         continue
+                    if block.network is not network:
+                        if parts:
+                            room = 0
+                            break
+                        network, room = block.network, min(room, block.batch_rows)
                     rows = min(room, credit, block.rows_left)
                     parts.append((block, block.taken, block.taken + rows))
                     block.taken += rows
                     room -= rows
                     credit -= rows
-                    self._forget(flow, priority, rows)
+                    self.grow(block, flow, priority, -rows)
                     if not block.rows_left:
                         blocks.popleft()
                 if not blocks:
                     turns.popleft()
                     credit = 0
-                elif not credit:
+                elif is_alone or not credit:
                     turns.rotate(-1)
+                    credit = 0
                 flow.credit[priority] = credit
             if not room:
                 break
@@ -136,7 +166,7 @@ class FairQueue(Generic[BlockT]):
                 for _ in range(len(blocks)):
                     block = blocks.popleft()
                     if is_over(block):
-                        self._forget(flow, priority, block.rows_left)
+                        self.grow(block, flow, priority, -block.rows_left)
                     else:
                         blocks.append(block)
                 if blocks:
@@ -148,20 +178,15 @@ class FairQueue(Generic[BlockT]):
         """Count the streams that share a class if `flow` is one of them."""
         return len(self._turns[priority]) + (not flow.blocks[priority])
 
-    def ahead(self, rows: int, flow: Flow[BlockT], priority: Priority) -> int:
-        """Give the most rows that can leave before the last of so many more rows of a stream.
+    def ahead(self, rows: int, row_ns: int, flow: Flow[BlockT], priority: Priority) -> int:
+        """Give the most work that can leave before the last of so many more rows of a stream, in nanoseconds.
 
         These are all rows of more urgent classes, all that the stream has waiting, and of each other stream
         of its class as many rows as it may take in the turns that this stream needs.
         """
-        own = flow.rows[priority]
+        own = flow.work[priority]
         others = self.streams(priority, flow) - 1
-        by_turns = others * (own + rows + QUANTUM)
+        by_turns = others * (flow.rows[priority] + rows + QUANTUM) * row_ns
         return (
-            sum(self.class_rows[:priority]) + own + min(self.class_rows[priority] - own, by_turns)
+            sum(self.class_work[:priority]) + own + min(self.class_work[priority] - own, by_turns)
         )
-
-    def _forget(self, flow: Flow[BlockT], priority: int, rows: int) -> None:
-        flow.rows[priority] -= rows
-        self.class_rows[priority] -= rows
-        self.rows -= rows

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import isfinite
 from time import perf_counter
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from inkstream_server.confidence.image_warnings import image_warnings
 from inkstream_server.confidence.rejection import ACCEPT_ALL, RejectRule
 from inkstream_server.engines import DIGITS, Engine, Probabilities
+
+Kind = Literal["image", "strokes"]
+"""What a network reads: images, or glyphs as images and strokes."""
 
 
 class DeadlineExpired(Exception):
@@ -36,6 +39,14 @@ class Network(Protocol):
     def rule(self) -> RejectRule:
         """Rejects some of its answers."""
 
+    @property
+    def kind(self) -> Kind:
+        """What it reads. Warnings are for images."""
+
+    @property
+    def row_ns(self) -> int:
+        """Measured cost of a row in a batch, in nanoseconds, at least 1."""
+
 
 class Batch:
     """A batch that was computed. All blocks with rows in it share it."""
@@ -48,6 +59,7 @@ class Batch:
         seconds: float,
         rule: RejectRule = ACCEPT_ALL,
         warnings: list[int] | None = None,
+        kind: Kind = "image",
     ) -> None:
         """Find the digits, once for all blocks.
 
@@ -58,6 +70,7 @@ class Batch:
             seconds: how long the engine took.
             rule: rejects some of its model's answers.
             warnings: a mask for each row, see `image_warnings`; None for no warning.
+            kind: what the network reads.
 
         Raises:
             ValueError: there is a NaN or an infinity among the probabilities.
@@ -68,6 +81,7 @@ class Batch:
         self.seconds = seconds
         self.rule = rule
         self.warnings = warnings
+        self.kind = kind
         self.digits: list[int]
         """Most probable digit of every row."""
         self.best: NDArray[np.float32]
@@ -127,8 +141,9 @@ def checked_batch(
     shape = getattr(probabilities, "shape", None)
     if shape != (rows, DIGITS):
         raise ValueError(f"expected shape ({rows}, {DIGITS}), got {shape}")
-    warnings = image_warnings(network.engine.pixels)
-    return Batch(network.label, probabilities, started, seconds, network.rule, warnings)
+    kind = network.kind
+    warnings = image_warnings(network.engine.pixels) if kind == "image" else None
+    return Batch(network.label, probabilities, started, seconds, network.rule, warnings, kind)
 
 
 def failure_of(cause: BaseException) -> EngineFailed:

@@ -180,7 +180,7 @@ class Metrics(Observer):
     def serving(self, model: Model) -> None:
         """Note which model answers."""
         self._model.clear()
-        self._model.labels(model.name, model.version, model.engine.name, model.sha256).set(1)
+        self._model.labels(model.name, model.version, model.images.engine.name, model.sha256).set(1)
 
     def model_changed(self, outcome: SwapOutcome) -> None:
         """Note that a version of the model was swapped in, or refused."""

@@ -15,12 +15,13 @@ from pkgutil import resolve_name
 from typing import Final
 
 from inkstream_server import config
-from inkstream_server.confidence.rejection import ACCEPT_ALL, RejectRule, rule_of
+from inkstream_server.confidence.rejection import rule_of
 from inkstream_server.engines import Engine
 from inkstream_server.engines.form import Form
 from inkstream_server.errors import shown
 from inkstream_server.model_store import card as model_card
 from inkstream_server.model_store import sample as model_sample
+from inkstream_server.model_store.network import LoadedNetwork, measure_row_ns
 from inkstream_server.process.files import read_regular
 
 CARD = model_card.FILE
@@ -58,10 +59,10 @@ class Model:
     """Digest of the file that the engine runs, equal to the one in the card."""
     card_json: str
     """The text of its card."""
-    engine: Engine
-    """The engine that computes its answers."""
-    rule: RejectRule = ACCEPT_ALL
-    """When answers are rejected, as the card says."""
+    images: LoadedNetwork
+    """Answers images."""
+    ink: LoadedNetwork
+    """Answers ink; `images` itself if the model has no network for strokes."""
     digest: str = ""
     """SHA-256 of the card and the file together, by which another process knows them again."""
 
@@ -129,13 +130,15 @@ def load_folder(folder: Path, engine: str = "litert", tried: str | None = None) 
         raise ModelError(
             f"{path} cannot be loaded: {shown(str(error))}; export the model again"
         ) from error
+    cost = measure_row_ns(loaded, model_sample.frames())
+    images = LoadedNetwork(_label(folder), loaded, rule, row_ns=cost)
     return Model(
         folder.parent.name,
         folder.name,
         sha256,
         card_json,
-        loaded,
-        rule,
+        images,
+        images,
         _digest(card_bytes, sha256),
     )
 

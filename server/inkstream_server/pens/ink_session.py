@@ -12,7 +12,7 @@ from typing import Final
 from inkstream.v1 import ink_pb2
 
 from inkstream_server.access.allowance import Allowance
-from inkstream_server.batching.batcher import StreamFlow
+from inkstream_server.batching.blocks import StreamFlow
 from inkstream_server.clock import Clock
 from inkstream_server.limits.memory_book import Account
 from inkstream_server.limits.turns import Lane, Rank, Steps

@@ -5,7 +5,7 @@ Leaves the order of replies to the stream, and their counting to `GlyphReply`.
 
 from dataclasses import dataclass, field
 
-from inkstream_server.batching.batcher import StreamFlow
+from inkstream_server.batching.blocks import StreamFlow
 from inkstream_server.batching.fair_queue import Priority
 from inkstream_server.pens.due_timer import DueTimer
 from inkstream_server.pens.glyph_reply import GlyphReply

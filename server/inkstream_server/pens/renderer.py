@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from time import perf_counter
 
 from inkstream_server.batching.admission import Overloaded
-from inkstream_server.batching.batcher import Batcher, StreamFlow
-from inkstream_server.batching.blocks import Answer
+from inkstream_server.batching.batcher import Batcher
+from inkstream_server.batching.blocks import Answer, StreamFlow
 from inkstream_server.batching.fair_queue import Priority
 from inkstream_server.batching.results import EngineFailed
 from inkstream_server.ink import model_frame

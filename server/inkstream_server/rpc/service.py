@@ -320,7 +320,7 @@ def _describe(model: Model) -> model_pb2.Model:
     return model_pb2.Model(
         name=model.name,
         version=model.version,
-        engine=model.engine.name,
+        engine=model.images.engine.name,
         sha256=model.sha256,
         card_json=model.card_json,
     )

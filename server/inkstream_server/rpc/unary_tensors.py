@@ -7,7 +7,8 @@ from inkstream.v1 import tensor_pb2
 from inkstream.v1.recognition_service_pb2 import RecognizeResponse
 
 from inkstream_server.access.allowance import Allowance
-from inkstream_server.batching.batcher import Batcher, StreamFlow
+from inkstream_server.batching.batcher import Batcher
+from inkstream_server.batching.blocks import StreamFlow
 from inkstream_server.batching.fair_queue import Flow
 from inkstream_server.limits.memory_book import UNLIMITED, Account
 from inkstream_server.limits.turns import Lane, Steps, Turns

@@ -13,7 +13,8 @@ from inkstream.v1 import tensor_pb2
 from inkstream.v1.recognition_service_pb2 import Draining, StreamConfig
 
 from inkstream_server.access.allowance import Allowance
-from inkstream_server.batching.batcher import Batcher, StreamFlow
+from inkstream_server.batching.batcher import Batcher
+from inkstream_server.batching.blocks import StreamFlow
 from inkstream_server.batching.fair_queue import Flow
 from inkstream_server.clock import Clock
 from inkstream_server.limits.memory_book import UNLIMITED, Account
@@ -119,7 +120,7 @@ class Session:
             limits.window,
             metrics,
             self._client,
-            batcher.answer_written,
+            batcher.dispatcher.admission.written,
             account,
             opening,
         )

@@ -8,8 +8,8 @@ from inkstream.v1 import error_pb2
 
 from inkstream_server.access.allowance import Allowance
 from inkstream_server.batching.admission import Overloaded
-from inkstream_server.batching.batcher import Batcher, StreamFlow
-from inkstream_server.batching.blocks import Answer
+from inkstream_server.batching.batcher import Batcher
+from inkstream_server.batching.blocks import Answer, StreamFlow
 from inkstream_server.batching.results import DeadlineExpired, EngineFailed
 from inkstream_server.limits.memory_book import Kind
 from inkstream_server.metrics.items import OUTCOME_OF_CODE, Metrics, count_warnings

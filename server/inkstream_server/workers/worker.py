@@ -69,7 +69,7 @@ async def _live(config: Config, supervisor: socket.socket) -> None:
         send(failed=str(error))
     else:
         await server.start()
-        send(serving={"model": server.model.label, "engine": server.model.engine.name})
+        send(serving={"model": server.model.label, "engine": server.model.images.engine.name})
         listening = asyncio.create_task(_obey(words, server, send, leave))
         try:
             await unless(leave, server.lost())

@@ -127,7 +127,7 @@ def expected_digits(images: Images) -> list[int]:
     """The bundled model's answers without server, network or faults."""
     model = store.load(store.BUNDLED, "digits")
     flat = images.reshape(len(images), -1)
-    rows = model.engine.max_rows
-    parts = [model.engine.infer([flat[at : at + rows]]) for at in range(0, len(flat), rows)]
+    rows = model.images.engine.max_rows
+    parts = [model.images.engine.infer([flat[at : at + rows]]) for at in range(0, len(flat), rows)]
     digits: list[int] = np.concatenate(parts).argmax(axis=1).tolist()
     return digits

@@ -10,9 +10,13 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 from inkstream_server.batching.batcher import Batcher
+from inkstream_server.batching.dispatcher import Dispatcher
+from inkstream_server.batching.observer import Observer
+from inkstream_server.batching.results import Kind
 from inkstream_server.confidence.rejection import ACCEPT_ALL, RejectRule
 from inkstream_server.engines import DIGITS, PIXELS, Engine, Frames, Probabilities, fill
 from inkstream_server.metrics.items import Metrics
+from inkstream_server.model_store.network import LoadedNetwork
 from inkstream_server.model_store.store import Model
 from prometheus_client import CollectorRegistry
 
@@ -103,10 +107,27 @@ class GatedEngine(NumberEngine):
         self._gate.release(batches)
 
 
-def network(engine: Engine, label: str = "number/1", rule: RejectRule = ACCEPT_ALL) -> Model:
-    """A minimal model around an engine."""
+def network(
+    engine: Engine,
+    label: str = "number/1",
+    rule: RejectRule = ACCEPT_ALL,
+    kind: Kind = "image",
+    row_ns: int = 1,
+) -> LoadedNetwork:
+    """A minimal network around an engine."""
+    return LoadedNetwork(label, engine, rule, kind, row_ns)
+
+
+def model_of(engine: Engine, label: str = "digits/1", sha256: str = "abc") -> Model:
+    """A minimal model with one network."""
     name, _, version = label.partition("/")
-    return Model(name, version, "", "{}", engine, rule)
+    one = network(engine, label)
+    return Model(name, version, sha256, "{}", one, one)
+
+
+def batcher_of(one: LoadedNetwork, observers: Sequence[Observer], **settings: Any) -> Batcher:
+    """A batcher with a dispatcher of its own."""
+    return Batcher(Dispatcher(observers, **settings), one)
 
 
 def numbers_answered(probabilities: Probabilities) -> list[int]:
@@ -134,17 +155,16 @@ async def turns(count: int = 10) -> None:
 
 
 class Workshop:
-    """A batcher with its engine and its metrics."""
+    """A batcher with its dispatcher, its engine and its metrics."""
 
     def __init__(
         self, engine: NumberEngine | None = None, *, max_batch: int = 256, max_queue: int = 16384
     ) -> None:
         self.engine = engine or NumberEngine()
         self.registry = CollectorRegistry()
-        self.metrics = Metrics(self.registry, lambda: self.batcher.queue_depth)
-        self.batcher = Batcher(
-            network(self.engine), [self.metrics], max_batch=max_batch, max_queue=max_queue
-        )
+        self.metrics = Metrics(self.registry, lambda: self.dispatcher.queue.rows)
+        self.dispatcher = Dispatcher([self.metrics], max_batch=max_batch, max_queue=max_queue)
+        self.batcher = Batcher(self.dispatcher, network(self.engine))
 
     def value(self, name: str, **labels: str) -> float:
         value = self.registry.get_sample_value(name, labels)

@@ -15,6 +15,9 @@ GLYPH, TENSOR, INTERIM = Priority
 class Rows:
     size: int
     taken: int = 0
+    row_ns: int = 1
+    network: object = None
+    batch_rows: int = 256
 
     @property
     def rows_left(self) -> int:
@@ -24,8 +27,8 @@ class Rows:
 class Scene:
     """An admission with its queue, and one stream that submits to it."""
 
-    def __init__(self, max_rows: int = 1000, chance: float = 0.999) -> None:
-        self.admission = Admission(max_rows, lambda: chance)
+    def __init__(self, max_images: int = 1000, chance: float = 0.999) -> None:
+        self.admission = Admission(max_images, lambda: chance)
         self.queue: FairQueue[Rows] = FairQueue()
         self.flow: Flow[Rows] = Flow()
 
@@ -37,10 +40,11 @@ class Scene:
         flow: Flow[Rows] | None = None,
         deadline: float | None = None,
         now: float = 0.0,
+        row_ns: int = 1,
     ) -> None:
         flow = flow or self.flow
-        self.admission.admit(self.queue, flow, priority, rows, deadline, now)
-        self.queue.push(Rows(rows), flow, priority)
+        self.admission.admit(self.queue, flow, priority, rows, row_ns, deadline, now)
+        self.queue.push(Rows(rows, row_ns=row_ns), flow, priority)
 
 
 def test_the_estimated_wait_is_the_work_ahead_divided_by_the_rate() -> None:
@@ -48,7 +52,7 @@ def test_the_estimated_wait_is_the_work_ahead_divided_by_the_rate() -> None:
     scene.submit(300)
     for _ in range(100):
         scene.admission.emptied(100, 0.1)
-    assert scene.admission.wait(scene.queue, scene.flow, TENSOR, 200) == pytest.approx(
+    assert scene.admission.wait(scene.queue, scene.flow, TENSOR, 200, 1) == pytest.approx(
         0.5, rel=1e-3
     )
     with pytest.raises(WouldBeLate, match=r"deadline is 400 ms away, the answer about 500 ms"):
@@ -56,16 +60,29 @@ def test_the_estimated_wait_is_the_work_ahead_divided_by_the_rate() -> None:
     scene.submit(200, deadline=0.6)
 
 
+def test_work_counts_and_not_rows() -> None:
+    scene = Scene(max_images=100)
+    scene.admission.measure(1000)  # An image takes a microsecond.
+    scene.submit(4, GLYPH, row_ns=20_000)
+    for _ in range(100):
+        scene.admission.emptied(100_000, 1e-4)
+    wait = scene.admission.wait(scene.queue, scene.flow, TENSOR, 10, 1000)
+    assert wait == pytest.approx(90e-6, abs=21e-6)  # The transport's minimum counts twice.
+    with pytest.raises(QueueFull, match="4 items wait, 2 more"):
+        scene.submit(2, GLYPH, row_ns=20_000)
+    scene.submit(1, GLYPH, row_ns=20_000)
+
+
 def test_the_rate_follows_recent_measurements() -> None:
     scene = Scene()
     scene.submit(100)
     scene.admission.emptied(100, 0.1)
-    assert scene.admission.wait(scene.queue, scene.flow, TENSOR, 100) == pytest.approx(
+    assert scene.admission.wait(scene.queue, scene.flow, TENSOR, 100, 1) == pytest.approx(
         0.2, rel=1e-3
     )
     for _ in range(200):
         scene.admission.emptied(100, 0.01)
-    assert scene.admission.wait(scene.queue, scene.flow, TENSOR, 100) == pytest.approx(
+    assert scene.admission.wait(scene.queue, scene.flow, TENSOR, 100, 1) == pytest.approx(
         0.02, rel=0.01
     )
 
@@ -77,7 +94,7 @@ def test_the_chance_of_refusal_rises_with_the_share_of_the_deadline_spent_waitin
     scene = Scene(chance=chance)
     scene.submit(100)
     scene.admission.emptied(100, 0.4)
-    wait = scene.admission.wait(scene.queue, scene.flow, TENSOR, 100)
+    wait = scene.admission.wait(scene.queue, scene.flow, TENSOR, 100, 1)
     if deadline < wait or chance < (wait / deadline) ** 1.5 * 0.999:
         with pytest.raises(WouldBeLate):
             scene.submit(100, deadline=deadline)
@@ -100,10 +117,12 @@ def test_transport_time_counts_twice_and_one_slow_reader_does_not_change_it() ->
     scene.submit(1)
     for number in range(500):
         scene.admission.written(30.0 if number % 5 == 0 else 0.1)
-    assert scene.admission.wait(scene.queue, scene.flow, TENSOR, 1) == pytest.approx(0.2, rel=0.2)
+    assert scene.admission.wait(scene.queue, scene.flow, TENSOR, 1, 1) == pytest.approx(
+        0.2, rel=0.2
+    )
     for _ in range(500):
         scene.admission.written(0.0001)
-    assert scene.admission.wait(scene.queue, scene.flow, TENSOR, 1) < 0.001
+    assert scene.admission.wait(scene.queue, scene.flow, TENSOR, 1, 1) < 0.001
 
 
 def test_an_empty_queue_refuses_no_item_and_so_measures_when_overload_ends() -> None:
@@ -120,9 +139,9 @@ def test_an_expired_deadline_is_not_counted_as_overload() -> None:
 
 
 def test_a_stream_that_fills_the_queue_keeps_no_other_out() -> None:
-    scene = Scene(max_rows=1000)
+    scene = Scene(max_images=1000)
     scene.submit(1000)
-    with pytest.raises(QueueFull, match=r"1000 items wait, 1 more .* limit of 1000"):
+    with pytest.raises(QueueFull, match=r"1000 items wait, 1 more .* limit of 1000 images"):
         scene.submit(1)
     slow: list[Flow[Rows]] = [Flow() for _ in range(9)]
     for flow in slow:
@@ -132,7 +151,7 @@ def test_a_stream_that_fills_the_queue_keeps_no_other_out() -> None:
 
 
 def test_images_keep_no_ink_out_and_interims_no_images() -> None:
-    scene = Scene(max_rows=1000)
+    scene = Scene(max_images=1000)
     scene.submit(1000, INTERIM)
     scene.submit(1000, TENSOR)
     scene.submit(1000, GLYPH)
@@ -157,7 +176,7 @@ def test_no_class_ever_holds_twice_its_limit(max_rows: int, knocks: list[tuple[i
 
 @given(wait=st.floats(0, 1000))
 def test_retry_after_grows_with_the_wait_within_bounds(wait: float) -> None:
-    scene = Scene(max_rows=1)
+    scene = Scene(max_images=1)
     scene.submit(1)
     scene.admission.came_round(4 * wait)
     with pytest.raises(QueueFull) as refused:

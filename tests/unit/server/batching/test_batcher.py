@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inkstream_server.batching import batcher as batching
+from inkstream_server.batching import dispatcher as batching
 from inkstream_server.batching import linger as linger_module
 from inkstream_server.batching.admission import Overloaded, QueueFull, WouldBeLate
-from inkstream_server.batching.batcher import Batcher, StreamFlow
-from inkstream_server.batching.blocks import Answer, Block, Part
+from inkstream_server.batching.blocks import Answer, Block, Part, StreamFlow
 from inkstream_server.batching.fair_queue import QUANTUM, Flow, Priority
 from inkstream_server.batching.observer import Observer
 from inkstream_server.batching.results import Batch, DeadlineExpired, EngineFailed
@@ -28,6 +27,7 @@ from tests.unit.server.builders import (
     GatedEngine,
     NumberEngine,
     Workshop,
+    batcher_of,
     network,
     numbered,
     numbers_answered,
@@ -131,7 +131,7 @@ async def play(
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
     notes = Notes()
-    batcher = Batcher(network(engine), [notes], max_batch=max_batch, max_queue=max_queue)
+    batcher = batcher_of(network(engine), [notes], max_batch=max_batch, max_queue=max_queue)
     numbers = count(1)
     flow: StreamFlow = Flow()
     blocks: list[tuple[Submit, list[int], Answer]] = []
@@ -139,7 +139,7 @@ async def play(
     for step in script:
         if isinstance(step, Submit):
             ids = [next(numbers) for _ in range(step.rows)]
-            waiting, refused = batcher.queue_depth, len(notes.refused_rows)
+            waiting, refused = batcher.dispatcher.queue.rows, len(notes.refused_rows)
             last = blocks[-1] if blocks else None
             joins = last[2] if last is not None and step.joins else None
             try:
@@ -151,19 +151,19 @@ async def play(
                 assert notes.refused_rows[refused:] == [step.rows]
                 continue
             assert notes.submitted_rows[-1] == step.rows
-            assert batcher.queue_depth <= max_queue
+            assert batcher.dispatcher.queue.rows <= max_queue
             if last is not None and answer is joins:
                 assert step.deadline is last[0].deadline is None
-                assert batcher.queue_depth == waiting + step.rows
+                assert batcher.dispatcher.queue.rows == waiting + step.rows
                 last[1].extend(ids)
                 continue
             blocks.append((step, ids, answer))
             if answer.done():
                 assert step.at_once
                 assert step.deadline != LONG_AGO
-                assert waiting == batcher.queue_depth == 0
+                assert waiting == batcher.dispatcher.queue.rows == 0
             else:  # Cancelled blocks may have made room.
-                assert step.rows <= batcher.queue_depth <= waiting + step.rows
+                assert step.rows <= batcher.dispatcher.queue.rows <= waiting + step.rows
         elif isinstance(step, Cancel) and blocks:
             victim = step.victim % len(blocks)
             if blocks[victim][2].cancel():
@@ -173,9 +173,9 @@ async def play(
         elif isinstance(step, Rest):
             due = [answer for _, _, answer in blocks if not answer.done()]
             await asyncio.wait(due[:1] or [asyncio.ensure_future(asyncio.sleep(0))])
-    await batcher.close()
+    await batcher.dispatcher.close()
     await turns()
-    assert batcher.queue_depth == 0
+    assert batcher.dispatcher.queue.rows == 0
     assert not complaints, complaints
     return blocks, cancelled, notes
 
@@ -245,7 +245,7 @@ async def test_a_batch_grows_while_the_engine_works() -> None:
     for number in range(1, 6):
         answers.append(workshop.batcher.submit(numbered([number])))
         await turns()
-    assert workshop.batcher.queue_depth == 5
+    assert workshop.dispatcher.queue.rows == 5
     engine.release(2)
     await asyncio.wait(answers)
     assert engine.batches == [[0], [1, 2, 3, 4, 5]]
@@ -275,12 +275,12 @@ async def test_a_block_cancelled_between_its_batches_is_not_computed_further() -
     workshop = Workshop(engine, max_batch=2)
     long = workshop.batcher.submit(numbered([1, 2, 3, 4]))
     await engine.begun()
-    assert workshop.batcher.queue_depth == 2
+    assert workshop.dispatcher.queue.rows == 2
     long.cancel()
     engine.release()
-    await workshop.batcher.close()
+    await workshop.dispatcher.close()
     assert engine.batches == [[1, 2]]
-    assert workshop.batcher.queue_depth == 0
+    assert workshop.dispatcher.queue.rows == 0
 
 
 async def test_a_deadline_that_passes_while_the_engine_works_is_reported_as_expired() -> None:
@@ -331,7 +331,7 @@ async def test_a_full_queue_refuses_and_names_the_excess() -> None:
     first = workshop.batcher.submit(numbered([0]))
     await engine.begun()
     waiting = workshop.batcher.submit(numbered([1, 2]))
-    with pytest.raises(QueueFull, match=r"2 items wait, 2 more .* limit of 3"):
+    with pytest.raises(QueueFull, match=r"2 items wait, 2 more .* limit of 3 images"):
         workshop.batcher.submit(numbered([3, 4]))
     engine.release(2)
     await asyncio.wait([first, waiting])
@@ -345,7 +345,7 @@ async def test_cancelled_blocks_make_room_in_a_full_queue() -> None:
     await engine.begun()
     workshop.batcher.submit(numbered([1, 2])).cancel()
     newcomer = workshop.batcher.submit(numbered([3, 4]))
-    assert workshop.batcher.queue_depth == 2
+    assert workshop.dispatcher.queue.rows == 2
     engine.release(2)
     await asyncio.wait([first, newcomer])
     assert answered(newcomer) == [3, 4]
@@ -355,7 +355,7 @@ async def test_cancelled_blocks_make_room_in_a_full_queue() -> None:
 async def test_closing_answers_all_accepted_blocks(in_place_rows: int) -> None:
     workshop = Workshop(NumberEngine(in_place_rows), max_batch=2)
     answers = [workshop.batcher.submit(numbered([number])) for number in range(7)]
-    await workshop.batcher.close()
+    await workshop.dispatcher.close()
     assert [answered(answer) for answer in answers] == [[number] for number in range(7)]
 
 
@@ -402,7 +402,7 @@ async def test_a_block_abandoned_after_its_failure_logs_nothing() -> None:
 async def gather(blocks: int, *, linger: float, is_busy: bool) -> Notes:
     """Submit single frames a few turns of the loop apart; return the batches."""
     notes = Notes()
-    batcher = Batcher(
+    batcher = batcher_of(
         network(NumberEngine()),
         [notes],
         max_batch=64,
@@ -416,7 +416,7 @@ async def gather(blocks: int, *, linger: float, is_busy: bool) -> Notes:
         await turns(5)
     await asyncio.wait_for(asyncio.gather(*answers), PATIENCE_SECONDS)
     assert [answered(answer) for answer in answers] == [[number] for number in range(blocks)]
-    await batcher.close()
+    await batcher.dispatcher.close()
     return notes
 
 
@@ -432,7 +432,7 @@ async def test_lingering_ends_as_soon_as_no_new_block_arrives() -> None:
 async def test_a_full_batch_does_not_linger(monkeypatch: pytest.MonkeyPatch) -> None:
     # The wait must end because the batch is full, not because arrivals pause.
     monkeypatch.setattr(linger_module, "QUIET_LOOKS", 1_000_000)
-    batcher = Batcher(
+    batcher = batcher_of(
         network(NumberEngine()),
         [Notes()],
         max_batch=4,
@@ -446,7 +446,7 @@ async def test_a_full_batch_does_not_linger(monkeypatch: pytest.MonkeyPatch) -> 
     answers.append(batcher.submit(numbered([3])))
     await turns()
     assert all(answer.done() for answer in answers)
-    await batcher.close()
+    await batcher.dispatcher.close()
 
 
 @pytest.mark.parametrize(("linger", "is_busy"), [(0.0, True), (PATIENCE_SECONDS * 10, False)])
@@ -463,7 +463,7 @@ async def test_small_blocks_are_joined_but_bytes_and_floats_are_not() -> None:
             seen.append([(len(block), block.dtype.name) for block in blocks])
             return super().infer(blocks)
 
-    batcher = Batcher(network(Watched()), [notes], max_batch=64, max_queue=1000)
+    batcher = batcher_of(network(Watched()), [notes], max_batch=64, max_queue=1000)
     alike = [batcher.submit(numbered([number]).astype(np.float32)) for number in (1, 2, 3)]
     await asyncio.wait_for(asyncio.gather(*alike), PATIENCE_SECONDS)
     mixed = [batcher.submit(numbered([4]).astype(np.float32)), batcher.submit(numbered([4]))]
@@ -475,11 +475,11 @@ async def test_small_blocks_are_joined_but_bytes_and_floats_are_not() -> None:
         [(1, "float32"), (1, "uint8")],
         [(20, "float32"), (20, "float32")],
     ]
-    await batcher.close()
+    await batcher.dispatcher.close()
 
 
 async def test_lingering_makes_no_block_miss_its_deadline() -> None:
-    batcher = Batcher(
+    batcher = batcher_of(
         network(NumberEngine()),
         [Notes()],
         max_batch=64,
@@ -493,21 +493,23 @@ async def test_lingering_makes_no_block_miss_its_deadline() -> None:
     pressed = batcher.submit(numbered([2]), deadline=perf_counter() + PATIENCE_SECONDS)
     await turns()
     assert (answered(patient), answered(pressed)) == ([1], [2])
-    await batcher.close()
+    await batcher.dispatcher.close()
 
 
-async def test_a_network_is_swapped_between_two_batches_with_its_name_and_its_rule() -> None:
-    first = GatedEngine()
+async def test_a_network_is_swapped_and_what_waits_is_computed_by_the_one_before() -> None:
+    first, flow = GatedEngine(), Flow[Block]()
     workshop = Workshop(first)
-    under_way = workshop.batcher.submit(numbered([1]))
+    under_way = workshop.batcher.submit(numbered([1]), flow)
     await first.begun()
-    waiting = workshop.batcher.submit(numbered([2]))
+    waiting = workshop.batcher.submit(numbered([2]), flow)
     second, rule = NumberEngine(), RejectRule(unsure_below=1.0)
     workshop.batcher.serve(network(second, "number/2", rule))
-    first.release()
-    await asyncio.wait([under_way, waiting], timeout=PATIENCE_SECONDS)
-    assert (first.batches, second.batches) == ([[1]], [[2]])
-    old, new = under_way.result()[0].batch, waiting.result()[0].batch
+    later = workshop.batcher.submit(numbered([3]), flow, joins=waiting)
+    assert later is not waiting
+    first.release(2)
+    await asyncio.wait([under_way, waiting, later], timeout=PATIENCE_SECONDS)
+    assert (first.batches, second.batches) == ([[1], [2]], [[3]])
+    old, new = waiting.result()[0].batch, later.result()[0].batch
     assert (old.label, old.reasons) == ("number/1", None)
     assert new.label == "number/2"
     assert new.reasons is not None
@@ -518,8 +520,9 @@ async def test_a_swapped_engine_bounds_batches_by_its_own_limit() -> None:
     workshop = Workshop(NumberEngine(max_rows=4))
     smaller = NumberEngine(max_rows=2)
     workshop.batcher.serve(network(smaller))
-    await asyncio.wait([workshop.batcher.submit(numbered(range(5)))])
+    waiting = workshop.batcher.submit(numbered(range(5)))
     workshop.batcher.serve(network(NumberEngine(max_rows=256)))
+    await asyncio.wait([waiting])
     assert [len(batch) for batch in smaller.batches] == [2, 2, 1]
 
 
@@ -527,7 +530,7 @@ async def test_frames_that_wait_with_others_of_their_stream_share_their_answer()
     workshop, flow = Workshop(), Flow[Block]()
     answer = workshop.batcher.submit(numbered([1]), flow)
     assert workshop.batcher.submit(numbered([2, 3]), flow, joins=answer) is answer
-    assert workshop.batcher.queue_depth == 3
+    assert workshop.dispatcher.queue.rows == 3
     await asyncio.wait([answer])
     assert answered(answer) == [1, 2, 3]
     assert workshop.value("inkstream_queue_seconds_count") == 3
@@ -554,12 +557,12 @@ async def test_frames_do_not_join_an_unsuitable_block(reason: str) -> None:
     more = numbered([*range(4, 4 + (QUANTUM if reason == "too large" else 1))])
     whose = Flow[Block]() if reason == "another stream" else flow
     deadline = FAR_OFF if reason == "pressed" else None
-    depth = batcher.queue_depth
+    depth = batcher.dispatcher.queue.rows
     other = batcher.submit(more, whose, deadline=deadline, joins=block)
     assert other is not block
-    assert batcher.queue_depth == depth + len(more)
+    assert batcher.dispatcher.queue.rows == depth + len(more)
     engine.release(9)
-    await batcher.close()
+    await batcher.dispatcher.close()
     assert answered(other)[0] == 4
 
 
@@ -586,11 +589,11 @@ async def test_a_block_that_grew_is_split_at_the_batch_limit() -> None:
 
 async def test_a_lone_block_is_computed_at_once() -> None:
     notes = Notes()
-    batcher = Batcher(network(NumberEngine()), [notes], max_batch=8, max_queue=100)
+    batcher = batcher_of(network(NumberEngine()), [notes], max_batch=8, max_queue=100)
     answer = batcher.submit(numbered([5, 6]), at_once=True)
     assert answered(answer) == [5, 6]
     assert (notes.submitted_rows, notes.sizes) == ([2], [2])
-    await batcher.close()
+    await batcher.dispatcher.close()
 
 
 async def test_no_block_is_computed_at_once_while_others_wait() -> None:
@@ -635,7 +638,7 @@ async def test_a_failure_of_a_block_computed_at_once_is_reported_and_logged(
 ) -> None:
     engine, notes = NumberEngine(), Notes()
     engine.failures = {0: failure}
-    batcher = Batcher(network(engine), [notes], max_batch=8, max_queue=100)
+    batcher = batcher_of(network(engine), [notes], max_batch=8, max_queue=100)
     with pytest.raises(EngineFailed, match="the engine failed") as failed:
         batcher.submit(numbered([1, 2]), at_once=True).result()
     assert failed.value.__cause__ is not None
@@ -644,7 +647,7 @@ async def test_a_failure_of_a_block_computed_at_once_is_reported_and_logged(
 
 
 async def test_a_busy_process_computes_at_once_only_after_lingering_brought_no_block() -> None:
-    batcher = Batcher(
+    batcher = batcher_of(
         network(NumberEngine()),
         [Notes()],
         max_batch=64,
@@ -656,7 +659,7 @@ async def test_a_busy_process_computes_at_once_only_after_lingering_brought_no_b
     assert not alone.done()
     await asyncio.wait([alone])
     assert batcher.submit(numbered([2]), at_once=True).done()
-    await batcher.close()
+    await batcher.dispatcher.close()
 
 
 async def test_ink_is_computed_before_images_and_interims_last() -> None:

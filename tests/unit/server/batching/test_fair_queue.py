@@ -21,6 +21,15 @@ class Rows:
     priority: Priority
     taken: int = 0
     is_cancelled: bool = False
+    network: int = 0
+
+    @property
+    def batch_rows(self) -> int:
+        return 32 if self.network else 256
+
+    @property
+    def row_ns(self) -> int:
+        return 1 + 19 * self.network
 
     @property
     def rows_left(self) -> int:
@@ -39,6 +48,7 @@ class Push:
     stream: int
     priority: Priority
     size: int
+    network: int
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,11 @@ class Sweep:
 steps = st.lists(
     st.one_of(
         st.builds(
-            Push, st.integers(0, STREAMS - 1), st.sampled_from(Priority), st.integers(1, 200)
+            Push,
+            st.integers(0, STREAMS - 1),
+            st.sampled_from(Priority),
+            st.integers(1, 200),
+            st.integers(0, 1),
         ),
         st.builds(Cancel, st.integers(0, 60)),
         st.builds(Take, st.sampled_from([1, 7, 64, 256])),
@@ -92,15 +106,24 @@ def test_no_block_is_lost_or_repeated_and_order_and_classes_hold_for_any_sequenc
             assert block.number >= behind[block.stream, block.priority], "out of order"
             behind[block.stream, block.priority] = block.number
         rows = sum(stop - start for _, start, stop in parts)
-        assert rows == min(room, sum(before.values())), "the batch has room while rows wait"
         if parts:
+            (network,) = {it.network for it, _, _ in parts}
+            room = min(room, parts[0][0].batch_rows)
+            is_cut = any(it.rows_left for it in waiting if it.network != network)
+            assert is_cut or rows == min(room, sum(before.values())), (
+                "the batch has room while rows of its network wait"
+            )
+            assert rows <= room
             worst = max(block.priority for block, _, _ in parts)
             assert not any(it.rows_left for it in waiting if it.priority < worst)
+        else:
+            assert not before
         return rows
 
     for step in script:
         if isinstance(step, Push):
             block = Rows(len(blocks), step.size, step.stream, step.priority)
+            block.network = step.network
             blocks.append(block)
             queue.push(block, flows[step.stream], step.priority)
         elif isinstance(step, Cancel) and blocks:
@@ -113,13 +136,14 @@ def test_no_block_is_lost_or_repeated_and_order_and_classes_hold_for_any_sequenc
             assert queue.rows == live, "cancelled rows still count"
         assert queue.rows == sum(queue.class_rows)
         assert queue.class_rows == [sum(flow.rows[it] for flow in flows) for it in Priority]
+        assert queue.class_work == [sum(flow.work[it] for flow in flows) for it in Priority]
     while take(256):
         pass
     assert queue.rows == 0
     for block in blocks:
         assert block.is_cancelled or left[block.number] == block.size
     for flow in flows:
-        assert flow.rows == [0, 0, 0]
+        assert flow.rows == flow.work == [0, 0, 0]
 
 
 @settings(max_examples=200, deadline=None)
@@ -160,7 +184,7 @@ def test_no_more_rows_go_ahead_of_a_block_than_estimated(
     if urgent:
         queue.push(Rows(0, urgent, -2, Priority.GLYPH), Flow(), Priority.GLYPH)
     mine: Flow[Rows] = Flow()
-    estimate = queue.ahead(own, mine, Priority.TENSOR)
+    estimate = queue.ahead(own, 1, mine, Priority.TENSOR)
     block = Rows(0, own, -1, Priority.TENSOR)
     queue.push(block, mine, Priority.TENSOR)
     ahead = 0

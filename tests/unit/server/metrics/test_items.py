@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from inkstream_server.batching.blocks import Answer, Block, Part
 from inkstream_server.batching.results import Batch
 from inkstream_server.metrics.items import KINDS, OUTCOMES
-from inkstream_server.model_store.store import Model
 
-from tests.unit.server.builders import NumberEngine, Workshop
+from tests.unit.server.builders import NumberEngine, Workshop, model_of, network
 
 NAMES = {
     "inkstream_items",
@@ -36,7 +35,7 @@ def a_batch(digits: list[int], confidence: float = 0.75, seconds: float = 0.01) 
 def part_that_waited(seconds: float, rows: int) -> Part:
     """A whole block that waited `seconds` for a batch that started at 0."""
     answer = cast(Answer, None)
-    return Block([], rows, None, -seconds, answer), 0, rows
+    return Block([], rows, None, -seconds, answer, network(NumberEngine()), 1), 0, rows
 
 
 def test_every_fixed_name_is_present_before_the_first_item() -> None:
@@ -108,14 +107,14 @@ async def test_the_queue_depth_is_read_at_each_scrape() -> None:
     assert workshop.value("inkstream_queue_depth") == 0
     workshop.batcher.submit(np.zeros((3, 784), np.uint8))
     assert workshop.value("inkstream_queue_depth") == 3
-    await workshop.batcher.close()
+    await workshop.dispatcher.close()
     assert workshop.value("inkstream_queue_depth") == 0
 
 
 def test_only_the_model_that_answers_is_named() -> None:
     workshop = Workshop()
     for version in ("1", "2"):
-        model = Model("digits", version, f"abc{version}", "{}", NumberEngine())
+        model = model_of(NumberEngine(), f"digits/{version}", f"abc{version}")
         workshop.metrics.serving(model)
     (family,) = (it for it in workshop.registry.collect() if it.name == "inkstream_model_info")
     assert [(sample.labels, sample.value) for sample in family.samples] == [

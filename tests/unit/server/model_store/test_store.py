@@ -114,7 +114,7 @@ def test_a_model_has_the_text_of_its_card(store: Path) -> None:
     assert (
         model.sha256 == hashlib.sha256((store / "digits/1/model.tflite").read_bytes()).hexdigest()
     )
-    assert model.engine.name == "litert"
+    assert model.images.engine.name == "litert"
 
 
 def test_keras_without_tensorflow_says_what_to_install(

@@ -10,7 +10,7 @@ from inkstream_server.model_store import store as model_store
 from inkstream_server.model_store.store import Model, ModelError
 from inkstream_server.model_store.watch import ModelWatch
 
-from tests.unit.server.builders import NumberEngine
+from tests.unit.server.builders import NumberEngine, model_of
 
 
 class Listener:
@@ -68,7 +68,7 @@ class Desk:
         self.loading_threads.add(threading.get_ident())
         if _content(folder) == "broken":
             raise ModelError(f"{folder} is broken")
-        return Model("digits", folder.name, "", "{}", NumberEngine())
+        return model_of(NumberEngine(), f"digits/{folder.name}")
 
 
 def _content(folder: Path) -> str:

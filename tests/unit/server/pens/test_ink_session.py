@@ -121,7 +121,7 @@ async def test_interims_that_wait_are_replaced_and_the_rest_is_never_dropped() -
     assert [state for state, *_ in desk.story()] == ["provisional", "final"]
     assert desk.workshop.value("inkstream_interims_total", outcome="replaced") == 5
     assert desk.workshop.value("inkstream_interims_total", outcome="sent") == 0
-    await desk.workshop.batcher.close()
+    await desk.workshop.dispatcher.close()
 
 
 async def test_an_interim_that_is_drawn_in_time_is_sent_with_its_stability() -> None:
@@ -141,7 +141,7 @@ async def test_a_glyph_that_is_cleared_gets_no_late_interim() -> None:
     await desk.read()
     assert desk.story() == []
     assert desk.glyphs_ended() == {"cleared": 1}
-    await desk.workshop.batcher.close()
+    await desk.workshop.dispatcher.close()
 
 
 async def test_an_engine_failure_is_reported_at_pen_up_and_the_final_answer_is_retried() -> None:

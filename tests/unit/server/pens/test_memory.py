@@ -129,7 +129,7 @@ async def test_answers_that_wait_hold_no_more_than_they_say(are_settled: bool) -
     for one in (warm, desk):
         if isinstance(one.workshop.engine, GatedEngine):
             one.workshop.engine.release(64 * 4)
-        await one.workshop.batcher.close()
+        await one.workshop.dispatcher.close()
 
 
 def limited(size: int) -> Desk:

@@ -84,10 +84,10 @@ async def test_a_job_withdrawn_while_it_waits_for_the_engine_is_not_computed() -
     one = job()
     renderer.add("pen", one)
     await turns()
-    assert workshop.batcher.queue_depth == 1
+    assert workshop.dispatcher.queue.rows == 1
     one.withdraw()
     engine.release(2)
-    await workshop.batcher.close()
+    await workshop.dispatcher.close()
     assert engine.batches == [[1]]
 
 
@@ -115,7 +115,7 @@ async def test_a_full_queue_and_a_failed_engine_fail_the_job() -> None:
     await turns()
     assert isinstance(refused.failure, QueueFull)
     engine.release(2)
-    await workshop.batcher.close()
+    await workshop.dispatcher.close()
     await turns()
     assert isinstance(failing.failure, EngineFailed)
     assert waiting.failure is None

@@ -18,14 +18,13 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from inkstream.v1 import ink_pb2
 from inkstream.v1 import recognition_service_pb2 as pb
-from inkstream_server.model_store.store import Model
 from inkstream_server.pens import settings
 from inkstream_server.rpc.listener import add_methods
 from inkstream_server.rpc.service import RecognitionService
 from inkstream_server.streams.session import Limits
 
 from tests.patience import eventually
-from tests.unit.server.builders import GatedEngine, Workshop
+from tests.unit.server.builders import GatedEngine, Workshop, model_of
 
 REQUEST: Any = pb.StreamRecognizeRequest.DESCRIPTOR
 EVENT: Any = ink_pb2.InkEvent.DESCRIPTOR
@@ -109,7 +108,7 @@ async def serving() -> AsyncIterator[Any]:
     """The service, and a stream that sends and receives bytes."""
     engine = GatedEngine()
     workshop = Workshop(engine)
-    model = Model("digits", "1", "abc", "{}", engine)
+    model = model_of(engine)
     service = RecognitionService(model, workshop.batcher, workshop.metrics, Limits(4096, 64))
     server = grpc.aio.server()
     add_methods(server, "inkstream.v1.RecognitionService", service.handlers)
@@ -122,7 +121,7 @@ async def serving() -> AsyncIterator[Any]:
         engine.release(100)
         await eventually("the stream ends", lambda: not service._sessions)
     await server.stop(None)
-    await workshop.batcher.close()
+    await workshop.dispatcher.close()
 
 
 def have_read(service: RecognitionService, messages: int) -> bool:

@@ -12,13 +12,12 @@ from inkstream.v1 import recognition_service_pb2 as pb
 from inkstream.v1.recognition_service_pb2_grpc import (
     RecognitionServiceStub,
 )
-from inkstream_server.model_store.store import Model
 from inkstream_server.rpc.listener import add_methods
 from inkstream_server.rpc.service import RecognitionService
 from inkstream_server.streams.session import Limits
 
 from tests.patience import PATIENCE_SECONDS, eventually
-from tests.unit.server.builders import GatedEngine, NumberEngine, Workshop, numbered
+from tests.unit.server.builders import GatedEngine, NumberEngine, Workshop, model_of, numbered
 
 
 class Scene:
@@ -38,7 +37,7 @@ class Scene:
 async def serving(engine: NumberEngine, **limits: int) -> AsyncIterator[Scene]:
     """The service over an engine that a test controls, on its own connection."""
     workshop = Workshop(engine, **limits)
-    model = Model("digits", "1", "abc", "{}", engine)
+    model = model_of(engine)
     service = RecognitionService(model, workshop.batcher, workshop.metrics, Limits(64, 64))
     server = grpc.aio.server()
     add_methods(server, "inkstream.v1.RecognitionService", service.handlers)
@@ -47,7 +46,7 @@ async def serving(engine: NumberEngine, **limits: int) -> AsyncIterator[Scene]:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         yield Scene(workshop, service, RecognitionServiceStub(channel))
     await server.stop(None)
-    await workshop.batcher.close()
+    await workshop.dispatcher.close()
 
 
 async def test_a_unary_call_that_is_cancelled_is_withdrawn_and_counted() -> None:
@@ -56,7 +55,7 @@ async def test_a_unary_call_that_is_cancelled_is_withdrawn_and_counted() -> None
         staying = scene.recognize(1)
         await engine.begun()
         leaving = scene.recognize(2, 3, deadlines_ms=[0, 60_000])
-        await eventually("the call waits", lambda: scene.workshop.batcher.queue_depth == 2)
+        await eventually("the call waits", lambda: scene.workshop.dispatcher.queue.rows == 2)
         leaving.cancel()
         await eventually("the items cancelled", lambda: scene.workshop.ended("cancelled") == 2)
         engine.release(2)  # One release too many; the withdrawn block must not use it.
@@ -115,7 +114,7 @@ async def test_one_ink_that_is_cancelled_is_withdrawn_and_counted() -> None:
         await engine.begun()
         line = ink_pb2.Points(dx=[0, 0], dy=[0, 20])
         leaving = scene.stub.Recognize(pb.RecognizeRequest(ink=ink_pb2.Ink(strokes=[line])))
-        await eventually("the call waits", lambda: scene.workshop.batcher.queue_depth == 1)
+        await eventually("the call waits", lambda: scene.workshop.dispatcher.queue.rows == 1)
         leaving.cancel()
         await eventually("it is cancelled", lambda: scene.workshop.ended("cancelled", "ink") == 1)
         engine.release(2)  # One release too many; the withdrawn block must not use it.

@@ -79,4 +79,4 @@ async def test_a_call_that_is_cancelled_at_any_stage_ends_all_that_it_had_accept
     accepted = workshop.value("inkstream_items_accepted_total", kind="tensor")
     assert workshop.ended("cancelled") == accepted
     engine.release(10)
-    await workshop.batcher.close()
+    await workshop.dispatcher.close()

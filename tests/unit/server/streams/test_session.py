@@ -191,8 +191,8 @@ async def stream(
         scene.run.cancel()
         scene.wire.half_close()  # gRPC returns EOF for a call that is over.
         await asyncio.wait([scene.run])
-        await scene.workshop.batcher.close()
-    assert scene.workshop.batcher.queue_depth == 0
+        await scene.workshop.dispatcher.close()
+    assert scene.workshop.dispatcher.queue.rows == 0
     await turns()
     assert not complaints, complaints
 
@@ -376,11 +376,11 @@ async def test_cancelling_withdraws_and_counts_waiting_items() -> None:
         await engine.begun()
         scene.wire.send([2, 3])
         await turns()
-        assert scene.workshop.batcher.queue_depth == 2
+        assert scene.workshop.dispatcher.queue.rows == 2
         scene.run.cancel()
         await asyncio.wait([scene.run])
         engine.release()
-        await scene.workshop.batcher.close()
+        await scene.workshop.dispatcher.close()
         assert engine.batches == [[1]], "a withdrawn frame was computed"
         assert scene.workshop.ended("cancelled") == 3
         assert scene.workshop.ended("ok") == 0

@@ -61,7 +61,7 @@ async def stream(
         scene.wire.let_go()
         scene.wire.half_close()
         await asyncio.wait([scene.run])
-        await scene.workshop.batcher.close()
+        await scene.workshop.dispatcher.close()
 
 
 @pytest.mark.parametrize(("column", "size"), [("uint8", 784), ("float32", 3136)])
@@ -125,7 +125,7 @@ async def test_a_caller_that_does_not_read_the_opening_message_is_ended() -> Non
     scene.session.end_if_stalled(30.0, perf_counter() + 31)
     with pytest.raises(ReaderStalled, match="has read no answer for"):
         await scene.ended()
-    await scene.workshop.batcher.close()
+    await scene.workshop.dispatcher.close()
 
 
 async def test_a_stream_can_be_ended_for_the_memory_that_it_holds() -> None:

@@ -117,6 +117,6 @@ async def test_a_withdrawn_reply_counts_all_that_it_covers_as_cancelled() -> Non
     reply = stream.reply(1, 2)
     stream.reply(3, last=reply)
     reply.withdraw()
-    await stream.workshop.batcher.close()
+    await stream.workshop.dispatcher.close()
     assert stream.workshop.engine.batches == []
     assert stream.workshop.ended("cancelled") == 3

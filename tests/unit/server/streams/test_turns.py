@@ -106,7 +106,7 @@ async def place() -> AsyncIterator[Place]:
             wire.half_close()
         await asyncio.wait(here.runs)
         assert all(run.cancelled() for run in here.runs)
-        await here.workshop.batcher.close()
+        await here.workshop.dispatcher.close()
 
 
 @pytest.mark.parametrize(

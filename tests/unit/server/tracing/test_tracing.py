@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from inkstream_server.batching.admission import QueueFull
-from inkstream_server.batching.batcher import Batcher
 from inkstream_server.batching.blocks import Block
 from inkstream_server.batching.fair_queue import Flow, Priority
 from inkstream_server.batching.results import EngineFailed
@@ -23,7 +22,15 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import Span, set_span_in_context
 from prometheus_client import CollectorRegistry
 
-from tests.unit.server.builders import GatedEngine, NumberEngine, Workshop, network, numbered, turns
+from tests.unit.server.builders import (
+    GatedEngine,
+    NumberEngine,
+    Workshop,
+    batcher_of,
+    network,
+    numbered,
+    turns,
+)
 
 
 class Traced:
@@ -35,7 +42,7 @@ class Traced:
         provider.add_span_processor(SimpleSpanProcessor(self.exporter))
         self.tracer = provider.get_tracer("test")
         metrics = Workshop(engine).metrics
-        self.batcher = Batcher(
+        self.batcher = batcher_of(
             network(engine), [metrics, BatchTracer(self.tracer)], max_batch=256, max_queue=4
         )
 
@@ -154,7 +161,7 @@ async def test_refused_frames_are_a_span_with_their_error() -> None:
     assert [event.name for event in items.events] == ["exception"]
     engine.release()
     await busy
-    await traced.batcher.close()
+    await traced.batcher.dispatcher.close()
 
 
 async def test_a_withdrawn_block_ends_its_span() -> None:
@@ -170,7 +177,7 @@ async def test_a_withdrawn_block_ends_its_span() -> None:
     assert items.attributes["inkstream.cancelled"] is True
     engine.release()
     await busy
-    await traced.batcher.close()
+    await traced.batcher.dispatcher.close()
 
 
 async def test_the_spans_of_glyphs_belong_to_their_call() -> None:
@@ -202,7 +209,7 @@ def test_a_server_without_traces_imports_no_opentelemetry() -> None:
         "    server = Server(Config(port=0))\n"
         "    await server.open()\n"
         "    await server.start()\n"
-        "    assert server._batcher._observers == [server._metrics]\n"
+        "    assert server._dispatcher.observers == [server._metrics]\n"
         "    await server.drain()\n"
         "asyncio.run(main())\n"
         "print([m for m in sys.modules if m.startswith(('opentelemetry', 'inkstream_server.tracing.'))])\n"
