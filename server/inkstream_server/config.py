@@ -25,9 +25,11 @@ class EngineKind:
     """How to make one kind of engine."""
 
     file: str
-    """The file of a version that it runs, for example "model.tflite"."""
+    """The file of a version with the network for images, for example "model.tflite"."""
+    strokes_file: str
+    """The file with the network for strokes, if the version has one."""
     factory: str
-    """The engine's class as "module:name", called with the path and the content of that file. Its module is
+    """The engine's class as "module:name", called with a file's path, content and form. Its module is
     imported when the engine is chosen: TensorFlow takes seconds and hundreds of MB."""
     trial_bytes: int
     """Most memory for a process that tries a version. The bundled models take 0.1 GB with litert and 0.4 GB
@@ -36,9 +38,14 @@ class EngineKind:
 
 ENGINES = {
     "litert": EngineKind(
-        "model.tflite", "inkstream_server.engines.litert:LiteRTEngine", 512 * 1024**2
+        "model.tflite",
+        "strokes.tflite",
+        "inkstream_server.engines.litert:LiteRTEngine",
+        512 * 1024**2,
     ),
-    "keras": EngineKind("model.keras", "inkstream_server.engines.keras:KerasEngine", 8 * 1024**3),
+    "keras": EngineKind(
+        "model.keras", "strokes.keras", "inkstream_server.engines.keras:KerasEngine", 8 * 1024**3
+    ),
 }
 """Every engine by its name in `--engine`."""
 

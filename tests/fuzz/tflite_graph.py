@@ -9,6 +9,7 @@ bundled model is changed at random and written anew, and a fork of this process 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import resource
@@ -92,7 +93,7 @@ def _change(model: Any, chance: random.Random) -> None:
             buffer.data = chance.choice((None, chance.randbytes(chance.choice((1, 4, 8, 16)))))
 
 
-def outcome(path: Path, card_json: str) -> str:
+def outcome(path: Path, sample: object) -> str:
     """Load a file in a fork; return "taken", "refused", or the signal that ended the fork."""
     child = os.fork()
     if child == 0:
@@ -103,7 +104,7 @@ def outcome(path: Path, card_json: str) -> str:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
         try:
-            model_sample.check(litert.LiteRTEngine(path), card_json)
+            model_sample.check(litert.LiteRTEngine(path), model_sample.frames(), sample)
         except Exception:  # noqa: BLE001 (any refusal will do)
             os._exit(1)
         os._exit(0)
@@ -121,7 +122,8 @@ def main() -> None:
     chosen = options.parse_args()
     chance = random.Random(chosen.seed)
     folder = BUNDLED / "digits" / "3"
-    sound, card_json = (folder / "model.tflite").read_bytes(), (folder / "card.json").read_text()
+    sound = (folder / "model.tflite").read_bytes()
+    sample = json.loads((folder / "card.json").read_text()).get("sample")
     counts = {"without our check": Counter[str](), "with it": Counter[str]()}
     with tempfile.TemporaryDirectory() as aside:
         path = Path(aside) / "model.tflite"
@@ -130,7 +132,7 @@ def main() -> None:
             path.write_bytes(content)
             for way, check in zip(counts, (lambda *_: None, require_plain), strict=True):
                 vars(litert)["require_plain"] = check
-                came = outcome(path, card_json)
+                came = outcome(path, sample)
                 counts[way][came] += 1
                 if chosen.keep is not None and came.startswith("SIG"):
                     (chosen.keep / f"{came}-{number}.tflite").write_bytes(content)

@@ -1,20 +1,21 @@
-"""Ten frames on which every model is tried before it serves: digits as a calculator shows them.
+"""Ten digits on which every network is tried before it serves: drawn as a calculator shows them.
 
 The code draws them in whole numbers, so that they are the same on every machine and no data set is needed. A
-card may record the answers to them that were computed where the model was trained.
+network for images gets them as frames, and one for strokes as traces. A card may record the answers that were
+computed where the model was trained.
 """
 
-import json
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inkstream_server.engines import DIGITS, PIXELS, Engine
+from inkstream_server.engines import DIGITS, PIXELS, Engine, Frames
 from inkstream_server.errors import shown
+from inkstream_server.ink import CHANNELS, POINTS, normalize, trace_of
 
 NAME: Final = "seven-segment digits"
-"""The name of these frames in a card."""
+"""The name of these digits in a card."""
 
 TOLERANCE: Final = 1e-4
 """Largest difference of a probability between this machine and the one that trained the model. The two files
@@ -35,6 +36,16 @@ _LINES = {
     "f": (slice(_TOP, _MIDDLE + 3), slice(_LEFT, _LEFT + 3)),
     "g": (slice(_MIDDLE, _MIDDLE + 3), slice(_LEFT, _RIGHT + 3)),
 }
+# Where the pen goes down and up for a line, x right and y down.
+_STROKES = {
+    "a": ((0, 0), (9, 0)),
+    "b": ((9, 0), (9, 9)),
+    "c": ((9, 9), (9, 18)),
+    "d": ((9, 18), (0, 18)),
+    "e": ((0, 18), (0, 9)),
+    "f": ((0, 9), (0, 0)),
+    "g": ((0, 9), (9, 9)),
+}
 _DIGITS = ("abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgecd", "abc", "abcdefg", "abcdfg")
 
 
@@ -51,11 +62,21 @@ def frames() -> NDArray[np.uint8]:
     return images.reshape(DIGITS, PIXELS)
 
 
+def traces() -> NDArray[np.float32]:
+    """Write the digits 0 to 9 with a pen, a stroke a line: float32 of shape (10, 448), see `ink.trace_of`."""
+    rows = np.empty((DIGITS, POINTS * CHANNELS), np.float32)
+    for row, lines in zip(rows, _DIGITS, strict=True):
+        glyph = normalize([np.array(_STROKES[line], np.float64) for line in lines], y_up=False)
+        assert glyph is not None
+        row[:] = trace_of(glyph).reshape(-1)
+    return rows
+
+
 def record(probabilities: NDArray[np.float32]) -> dict[str, Any]:
-    """Give the entry `sample` of a card.
+    """Give the entry `sample` of a card, or of its `strokes`.
 
     Args:
-        probabilities: shape (10, 10), the model's answers to `frames()`.
+        probabilities: shape (10, 10), a network's answers to `frames()`, or to `traces()`.
     """
     return {
         "frames": NAME,
@@ -63,18 +84,18 @@ def record(probabilities: NDArray[np.float32]) -> dict[str, Any]:
     }
 
 
-def check(engine: Engine, card_json: str) -> None:
+def check(engine: Engine, sample: Frames, recorded: object) -> None:
     """Try an engine on the sample, and compare with the answers in its card, if there are any.
 
     Args:
         engine: an engine that is loaded and warm.
-        card_json: the card of its model.
+        sample: `frames()` or `traces()`.
+        recorded: the entry `sample` of the card, see `record`; None for no answers.
 
     Raises:
         SampleError: the answers are no probabilities, differ between a batch of one and a batch of ten, or
             differ from the card's.
     """
-    sample = frames()
     answers = engine.infer([sample])
     if answers.shape != (DIGITS, DIGITS):
         raise SampleError(f"expected shape ({DIGITS}, {DIGITS}), got {answers.shape}")
@@ -84,7 +105,7 @@ def check(engine: Engine, card_json: str) -> None:
     alone = engine.infer([sample[:1]])
     if not abs(alone - answers[:1]).max() <= TOLERANCE:
         raise SampleError("expected the same answer to a frame alone and in a batch, got another")
-    expected = _recorded(card_json)
+    expected = _recorded(recorded)
     if expected is None:
         return
     difference = float(abs(answers - expected).max())
@@ -95,9 +116,7 @@ def check(engine: Engine, card_json: str) -> None:
         )
 
 
-def _recorded(card_json: str) -> NDArray[np.float64] | None:
-    card = json.loads(card_json)
-    stated = card.get("sample") if isinstance(card, dict) else None
+def _recorded(stated: object) -> NDArray[np.float64] | None:
     if stated is None:
         return None
     if not isinstance(stated, dict) or stated.get("frames") != NAME:

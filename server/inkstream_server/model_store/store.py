@@ -1,5 +1,7 @@
 """Finds models in a folder of `<name>/<version>/{model.keras, model.tflite, card.json}` and loads them.
 
+A version that reads strokes has a second network in `strokes.keras` and `strokes.tflite`.
+
 The newest version of a name is served, or the one that the file `<name>/serving` names. A version exists when
 its card exists, which is therefore written last. A published version never changes; each change is a new
 version.
@@ -8,7 +10,7 @@ version.
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from pkgutil import resolve_name
@@ -16,12 +18,13 @@ from typing import Final
 
 from inkstream_server import config
 from inkstream_server.confidence.rejection import rule_of
-from inkstream_server.engines import Engine
-from inkstream_server.engines.form import Form
+from inkstream_server.engines import Engine, Frames
+from inkstream_server.engines.form import TRACES, Form
 from inkstream_server.errors import shown
 from inkstream_server.model_store import card as model_card
 from inkstream_server.model_store import sample as model_sample
 from inkstream_server.model_store.network import LoadedNetwork, measure_row_ns
+from inkstream_server.model_store.pair import PairEngine, rows_of, weights_of
 from inkstream_server.process.files import read_regular
 
 CARD = model_card.FILE
@@ -37,7 +40,10 @@ MOST_ENTRIES: Final = 1000
 MOST_LISTED: Final = 20
 """Most versions that an error lists."""
 
-_FILES: Final = (CARD, *(kind.file for kind in config.ENGINES.values()))
+_FILES: Final = (
+    CARD,
+    *(file for kind in config.ENGINES.values() for file in (kind.file, kind.strokes_file)),
+)
 
 BUNDLED = config.BUNDLED
 """The models that come with the package."""
@@ -56,7 +62,7 @@ class Model:
     version: str
     """Its folder below that, for example "1"."""
     sha256: str
-    """Digest of the file that the engine runs, equal to the one in the card."""
+    """Digest of the file with the network for images, equal to the one in the card."""
     card_json: str
     """The text of its card."""
     images: LoadedNetwork
@@ -64,7 +70,7 @@ class Model:
     ink: LoadedNetwork
     """Answers ink; `images` itself if the model has no network for strokes."""
     digest: str = ""
-    """SHA-256 of the card and the file together, by which another process knows them again."""
+    """SHA-256 of the card and the files together, by which another process knows them again."""
 
     @property
     def label(self) -> str:
@@ -89,58 +95,51 @@ def load_folder(folder: Path, engine: str = "litert", tried: str | None = None) 
     Raises:
         ModelError: the version does not exist, differs from its card, or is no model of digits.
     """
-    if not _label(folder).isprintable():
-        raise ModelError(f"model '{shown(_label(folder))}': its name cannot be printed: rename it")
-    path = folder / config.ENGINES[engine].file
+    label = _label(folder)
+    if not label.isprintable():
+        raise ModelError(f"model '{shown(label)}': its name cannot be printed: rename it")
+    kind = config.ENGINES[engine]
     try:
         card_bytes = model_card.read(folder)
-        content = read_regular(path, config.MOST_MODEL_BYTES)
+        file = _File.read(folder / kind.file)
+        strokes_path = folder / kind.strokes_file
+        strokes_file = _File.read(strokes_path) if os.path.lexists(strokes_path) else None
     except OSError as error:
         raise ModelError(f"{error.filename}: {error.strerror}: export the model again") from error
-    sha256 = hashlib.sha256(content).hexdigest()
-    if tried not in (None, _digest(card_bytes, sha256)):
+    digest = _digest(card_bytes, file, strokes_file)
+    if tried not in (None, digest):
         raise ModelError(
             f"{folder} was changed after it was tried: write each version once, and its card last"
         )
     try:
         card = model_card.parse(card_bytes)
-        expected = model_card.digests(card).get(path.name)
-        if expected is None:
-            raise ValueError(f"has no sha256 for {path.name}")
-        card_json = card_bytes.decode()
-        rule = rule_of(card_json)
+        file.require(model_card.digests(card))
+        rule = rule_of(card_bytes.decode())
         form = model_card.form_of(card)
+        weights = weights_of(card)
+        if weights is not None:
+            if strokes_file is None:
+                raise ValueError(f"strokes: there is no file {kind.strokes_file}")
+            strokes_file.require(model_card.digests(card))
     except ValueError as error:
-        raise ModelError(
-            f"the card of model {_label(folder)}: {error}; export the model again"
-        ) from error
-    if sha256 != expected:
-        raise ModelError(
-            f"{path}: sha256 is {sha256}, its card says {expected}: "
-            "the file was changed after the card was written; export the model again"
+        raise ModelError(f"the card of model {label}: {error}; export the model again") from error
+    frames = model_sample.frames()
+    drawn = _make(engine, file, form, frames, card.get("sample"))
+    images = ink = LoadedNetwork(label, drawn, rule, row_ns=measure_row_ns(drawn, frames))
+    if weights is not None and strokes_file is not None:
+        traces = model_sample.traces()
+        written = _make(engine, strokes_file, TRACES, traces, card["strokes"].get("sample"))
+        pair = PairEngine(drawn, written, weights)
+        # The weights replace the temperature: they bring answers to the scale of the thresholds.
+        ink = LoadedNetwork(
+            label,
+            pair,
+            replace(rule, ink_temperature=1.0),
+            "strokes",
+            measure_row_ns(pair, rows_of(frames, traces)),
         )
-    try:
-        loaded = _make(engine, path, content, form)
-        model_sample.check(loaded, card_json)
-    except model_sample.SampleError as error:
-        raise ModelError(
-            f"{path} fails on the built-in sample: {error}; export the model again"
-        ) from error
-    except (ValueError, RuntimeError, OSError) as error:
-        raise ModelError(
-            f"{path} cannot be loaded: {shown(str(error))}; export the model again"
-        ) from error
-    cost = measure_row_ns(loaded, model_sample.frames())
-    images = LoadedNetwork(_label(folder), loaded, rule, row_ns=cost)
-    return Model(
-        folder.parent.name,
-        folder.name,
-        sha256,
-        card_json,
-        images,
-        images,
-        _digest(card_bytes, sha256),
-    )
+    name, version = folder.parent.name, folder.name
+    return Model(name, version, file.sha256, card_bytes.decode(), images, ink, digest)
 
 
 def find(store: Path, wanted: str) -> Path:
@@ -275,8 +274,33 @@ def _label(folder: Path) -> str:
     return f"{folder.parent.name}/{folder.name}"
 
 
-def _make(name: str, path: Path, content: bytes, form: Form) -> Engine:
-    """Import an engine and make it from a model's file."""
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file of a version."""
+
+    path: Path
+    content: bytes
+    sha256: str
+
+    @staticmethod
+    def read(path: Path) -> "_File":
+        content = read_regular(path, config.MOST_MODEL_BYTES)
+        return _File(path, content, hashlib.sha256(content).hexdigest())
+
+    def require(self, digests: dict[str, str]) -> None:
+        """Raise an error if a card states no digest of the file, or another one."""
+        expected = digests.get(self.path.name)
+        if expected is None:
+            raise ValueError(f"has no sha256 for {self.path.name}")
+        if self.sha256 != expected:
+            raise ModelError(
+                f"{self.path}: sha256 is {self.sha256}, its card says {expected}: "
+                "the file was changed after the card was written; export the model again"
+            )
+
+
+def _make(name: str, file: _File, form: Form, sample: Frames, recorded: object) -> Engine:
+    """Import an engine, make it from a file, and try it on a sample; see `sample.check`."""
     try:
         factory = resolve_name(config.ENGINES[name].factory)
     except ImportError as error:
@@ -284,10 +308,21 @@ def _make(name: str, path: Path, content: bytes, form: Form) -> Engine:
             f"engine {name} cannot be imported ({error}): install 'inkstream-server[{name}]', or choose "
             "another --engine"
         ) from error
-    made: Engine = factory(path, content, form)
+    try:
+        made: Engine = factory(file.path, file.content, form)
+        model_sample.check(made, sample, recorded)
+    except model_sample.SampleError as error:
+        raise ModelError(
+            f"{file.path} fails on the built-in sample: {error}; export the model again"
+        ) from error
+    except (ValueError, RuntimeError, OSError) as error:
+        raise ModelError(
+            f"{file.path} cannot be loaded: {shown(str(error))}; export the model again"
+        ) from error
     return made
 
 
-def _digest(card: bytes, sha256: str) -> str:
-    """Give the SHA-256 of a card and of the digest of a model's file."""
-    return hashlib.sha256(card + bytes.fromhex(sha256)).hexdigest()
+def _digest(card: bytes, *files: _File | None) -> str:
+    """Give the SHA-256 of a card and of the digests of a version's files."""
+    digests = [bytes.fromhex(file.sha256) for file in files if file is not None]
+    return hashlib.sha256(b"".join([card, *digests])).hexdigest()

@@ -15,9 +15,11 @@ from inkstream_server.batching.batcher import Batcher
 from inkstream_server.batching.blocks import Answer, StreamFlow
 from inkstream_server.batching.fair_queue import Priority
 from inkstream_server.batching.results import EngineFailed
-from inkstream_server.ink import model_frame
+from inkstream_server.engines import Frames
+from inkstream_server.ink import model_frame, model_inputs
 from inkstream_server.limits.turns import Lane, Rank, Steps
 from inkstream_server.metrics.ink import InkMetrics
+from inkstream_server.model_store.pair import rows_of
 from inkstream_server.pens.reading import Reading, read
 from inkstream_server.pens.strokes import Ink
 
@@ -64,18 +66,17 @@ class RenderJob:
             answer.cancel()
 
     def submit(self, batcher: Batcher) -> float:
-        """Draw, and submit the frame to the batcher; give the seconds of drawing, 0 if nothing was drawn."""
+        """Draw, and submit the row to the batcher of ink; give the seconds of drawing, 0 for none."""
         if self._context is None:
             return 0.0
         ink, self.ink = self.ink, _nothing
         began = perf_counter()
-        frame = model_frame(ink(), y_up=self.y_up, tap=self.tap)
+        row = self._row(ink(), with_trace=batcher.network.kind == "strokes")
         seconds = perf_counter() - began
-        if frame is None:
+        if row is None:
             self._settle()
             return seconds
         try:
-            row = frame.reshape(1, -1)
             self._answer = self._context.run(
                 batcher.submit, row, self.flow, self.priority, asked=self._asked
             )
@@ -85,6 +86,14 @@ class RenderJob:
         else:
             self._answer.add_done_callback(self._answered)
         return seconds
+
+    def _row(self, ink: Ink, *, with_trace: bool) -> Frames | None:
+        """Draw for the network that reads ink; None where it is not asked."""
+        if not with_trace:
+            frame = model_frame(ink, y_up=self.y_up, tap=self.tap)
+            return None if frame is None else frame.reshape(1, -1)
+        inputs = model_inputs(ink, y_up=self.y_up, tap=self.tap)
+        return None if inputs is None else rows_of(*inputs)
 
     def _answered(self, answer: Answer) -> None:
         if answer.cancelled() or self.is_settled:
@@ -123,7 +132,7 @@ class GlyphRenderer:
         """Start without jobs.
 
         Args:
-            batcher: takes the frames.
+            batcher: of ink; takes what is drawn.
             metrics: observes the seconds of each drawing.
             lane: gives the stream its time.
         """

@@ -14,6 +14,7 @@ class InkResources:
     """The batcher, the metrics, the turns and the settings of the server for all pens."""
 
     batcher: Batcher
+    """Takes ink."""
     metrics: Metrics
     turns: Turns
     """Shares the loop's time among streams."""
