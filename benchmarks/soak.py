@@ -78,7 +78,7 @@ def look(server: Running, began: float) -> Look:
         descriptors=descriptors,
         threads=threads,
         streams=samples["inkstream_streams", ()],
-        queue=samples["inkstream_queue_depth", ()],
+        queue=sum(it for (name, _), it in samples.items() if name == "inkstream_queue_depth"),
     )
 
 

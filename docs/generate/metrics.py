@@ -41,7 +41,7 @@ _FEW = 8
 def page() -> str:
     """Return the page as Markdown."""
     registry = CollectorRegistry()
-    Metrics(registry, lambda: 0)
+    Metrics(registry, lambda: [0, 0, 0])
     show_certificate(registry, lambda: 0.0)
     show_tokens(registry, lambda: False)
     MemoryMetrics(registry, MemoryBook(), lambda: 0)

@@ -179,7 +179,7 @@ class Server:
         registry = self.registry
         self._traces = traces = start_traces(config)
         self._metrics = metrics = Metrics(
-            registry, lambda: self._dispatcher.queue.rows, traces.exemplar if traces else None
+            registry, lambda: self._dispatcher.queue.class_rows, traces.exemplar if traces else None
         )
         if config.tls_cert is not None:
             show_certificate(registry, partial(expiry, config.tls_cert))

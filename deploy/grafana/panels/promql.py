@@ -12,9 +12,9 @@ def rate(counter: str, by: str = "", labels: str = "") -> str:
     return f"{_sum(by)} (rate({counter}{{{chosen}}}[$__rate_interval]))"
 
 
-def mean(histogram: str) -> str:
-    """Give the mean of a histogram."""
-    return f"{rate(histogram + '_sum')} / {rate(histogram + '_count')}"
+def mean(histogram: str, by: str = "") -> str:
+    """Give the mean of a histogram, by labels."""
+    return f"{rate(histogram + '_sum', by)} / {rate(histogram + '_count', by)}"
 
 
 def share(part: str, whole: str) -> str:

@@ -95,7 +95,7 @@ SERVICE = {
             "If the wait grows and the inference does not, more arrives than the server can compute.",
             {
                 "queue": mean("inkstream_queue_seconds"),
-                "inference": mean("inkstream_inference_seconds"),
+                "inference, {{network}}": mean("inkstream_inference_seconds", "network"),
             },
             "s",
         ),
@@ -103,17 +103,17 @@ SERVICE = {
     "Batches": [
         Panel(
             "Items per batch",
-            "Batches grow by themselves under load.",
+            "Batches grow by themselves under load. strokes: glyphs that both networks read, at most 32.",
             {
-                "mean": mean("inkstream_batch_size"),
-                "p99": quantile(0.99, "inkstream_batch_size"),
+                "mean, {{network}}": mean("inkstream_batch_size", "network"),
+                "p99, {{network}}": quantile(0.99, "inkstream_batch_size", "network"),
             },
         ),
         Panel(
             "Batches",
             "Batches a second, and batches in which the engine failed.",
             {
-                "computed": rate("inkstream_batch_size_count"),
+                "computed, {{network}}": rate("inkstream_batch_size_count", "network"),
                 "failed": rate("inkstream_failed_batches_total"),
             },
             "cps",
@@ -125,7 +125,7 @@ SERVICE = {
             "accepted: not ended yet, open glyphs included; waiting: in the queue, without a batch.",
             {
                 "accepted": f"{total('inkstream_items_accepted_total')} - {total('inkstream_items_total')}",
-                "waiting": total("inkstream_queue_depth"),
+                "waiting, {{kind}}": total("inkstream_queue_depth", "kind"),
             },
         ),
         Panel(

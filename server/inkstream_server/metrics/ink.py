@@ -44,7 +44,7 @@ class InkMetrics:
         ).only
         self.drawing = ItemHistogram(
             "inkstream_rasterize_seconds",
-            "Seconds to normalise and draw a glyph.",
+            "Seconds to normalise and draw a glyph, and to write its trace for a network for strokes.",
             DRAW_BUCKETS,
             registry,
         ).only

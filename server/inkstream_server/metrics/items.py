@@ -8,8 +8,10 @@ from inkstream.v1 import error_pb2
 from prometheus_client import CollectorRegistry, Gauge
 
 from inkstream_server.batching.blocks import Part
+from inkstream_server.batching.fair_queue import Priority
 from inkstream_server.batching.observer import Observer
 from inkstream_server.batching.results import Batch
+from inkstream_server.batching.results import Kind as NetworkKind
 from inkstream_server.confidence import image_warnings
 from inkstream_server.metrics.clients import ClientMetrics
 from inkstream_server.metrics.counters import ItemCounter
@@ -25,6 +27,7 @@ Outcome = Literal["ok", "invalid", "expired", "overloaded", "failed", "unimpleme
 """How an item ended: with an answer, or `cancelled` by its caller."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+NETWORKS: tuple[NetworkKind, ...] = get_args(NetworkKind)
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 OUTCOME_OF_CODE: Final[dict[int, Outcome]] = {
@@ -62,14 +65,14 @@ class Metrics(Observer):
     def __init__(
         self,
         registry: CollectorRegistry,
-        queue_depth: Callable[[], int],
+        queue_depth: Callable[[], Sequence[int]],
         exemplar: Callable[[], dict[str, str] | None] | None = None,
     ) -> None:
         """Register everything, each series present from the start.
 
         Args:
             registry: where to register.
-            queue_depth: gives the number of frames that wait; called at each scrape.
+            queue_depth: gives the number of rows that wait, by their `Priority`; called at each scrape.
             exemplar: gives the labels of a latency's exemplar, or None; None for no exemplars.
         """
         self.registry = registry
@@ -105,19 +108,26 @@ class Metrics(Observer):
         ).only
         self._inference = ItemHistogram(
             "inkstream_inference_seconds",
-            "Seconds that the engine took for an item's batch, counted once for each item.",
+            "Seconds that the engine took for an item's batch, counted once for each item, by what computed "
+            "it: image is the network for images, strokes is that one and the network for strokes, for ink.",
             INFERENCE_BUCKETS,
             registry,
-        ).only
+            ["network"],
+            NETWORKS,
+        ).series
         self._batch_size = ItemHistogram(
             "inkstream_batch_size",
-            "Items in a batch, counted once for each batch.",
+            "Items in a batch, counted once for each batch, by what computed it; see "
+            "inkstream_inference_seconds.",
             BATCH_BUCKETS,
             registry,
-        ).only
+            ["network"],
+            NETWORKS,
+        ).series
         self._confidence = ItemHistogram(
             "inkstream_confidence",
-            "Probability of the digit answered, calibrated; for ink before its own temperature is applied.",
+            "Probability of the digit answered, calibrated; for ink that one network reads, before its own "
+            "temperature is applied.",
             CONFIDENCE_BUCKETS,
             registry,
         ).only
@@ -149,8 +159,16 @@ class Metrics(Observer):
         self._failed_batches = ItemCounter(
             "inkstream_failed_batches", "Batches that the engine failed to compute.", registry
         ).only
-        depth = Gauge("inkstream_queue_depth", "Items that wait for a batch.", registry=registry)
-        depth.set_function(queue_depth)
+        depth = Gauge(
+            "inkstream_queue_depth",
+            "Items that wait for a batch, by kind; those of ink with their interims.",
+            ["kind"],
+            registry=registry,
+        )
+        depth.labels("tensor").set_function(lambda: queue_depth()[Priority.TENSOR])
+        depth.labels("ink").set_function(
+            lambda: sum(queue_depth()) - queue_depth()[Priority.TENSOR]
+        )
         self.streams = Gauge("inkstream_streams", "Streams that are open.", registry=registry)
         self.held_streams = Gauge(
             "inkstream_held_streams",
@@ -235,8 +253,8 @@ class Metrics(Observer):
     def computed(self, batch: Batch, parts: Sequence[Part]) -> None:
         """See `Observer`."""
         rows = len(batch.probabilities)
-        self._batch_size.observe(rows)
-        self._inference.observe(batch.seconds, rows)
+        self._batch_size[batch.kind].observe(rows)
+        self._inference[batch.kind].observe(batch.seconds, rows)
         for block, start, stop in parts:
             self._queue.observe(batch.started - block.arrived, stop - start)
         if rows == 1:

@@ -157,7 +157,7 @@ def test_the_autoscaler_uses_a_metric_that_the_adapter_derives_from_existing_one
     (rule,) = manifest("queue-metric/prometheus-adapter")["rules"]["custom"]
     assert addition["value"]["pods"]["metric"] == {"name": rule["name"]["as"]}
     registry = CollectorRegistry()
-    Metrics(registry, lambda: 0)
+    Metrics(registry, lambda: [0, 0, 0])
     shown = {sample.name for metric in registry.collect() for sample in metric.samples}
     asked = {*re.findall(r"inkstream_\w+", rule["seriesQuery"] + rule["metricsQuery"])}
     assert asked == {"inkstream_queue_seconds_sum", "inkstream_queue_seconds_count"}

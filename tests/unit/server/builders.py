@@ -162,7 +162,7 @@ class Workshop:
     ) -> None:
         self.engine = engine or NumberEngine()
         self.registry = CollectorRegistry()
-        self.metrics = Metrics(self.registry, lambda: self.dispatcher.queue.rows)
+        self.metrics = Metrics(self.registry, lambda: self.dispatcher.queue.class_rows)
         self.dispatcher = Dispatcher([self.metrics], max_batch=max_batch, max_queue=max_queue)
         self.batcher = Batcher(self.dispatcher, network(self.engine))
 

@@ -120,10 +120,15 @@ def _let_pens_write(server: ServerOptions, pens: int, *, quietly: bool) -> dict[
 def _mean_batch(before: dict[str, float], after: dict[str, float]) -> float | None:
     """Give the mean batch size between two scrapes of the server's metrics; None without batches."""
     items, batches = (
-        after.get(name, 0.0) - before.get(name, 0.0)
+        _total(after, name) - _total(before, name)
         for name in ("inkstream_batch_size_sum", "inkstream_batch_size_count")
     )
     return round(items / batches, 2) if batches else None
+
+
+def _total(samples: dict[str, float], name: str) -> float:
+    """Add up a metric over its labels."""
+    return sum(value for key, value in samples.items() if key.partition("{")[0] == name)
 
 
 def _summary(

@@ -98,7 +98,8 @@ class Page(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
         self.wfile.write(
-            b"# HELP x y\ninkstream_batch_size_sum 300.0\ninkstream_batch_size_count 20\n"
+            b'# HELP x y\ninkstream_batch_size_sum{network="image"} 300.0\n'
+            b'inkstream_batch_size_count{network="image"} 20\n'
             b'inkstream_items_total{kind="tensor",outcome="ok"} 1e+03\n'
         )
 
@@ -111,7 +112,7 @@ def test_metrics_are_read_as_prometheus_writes_them() -> None:
         Thread(target=page.handle_request).start()
         samples = scrape(f"http://127.0.0.1:{page.server_port}/metrics")
     assert samples['inkstream_items_total{kind="tensor",outcome="ok"}'] == 1000
-    assert demo._mean_batch({"inkstream_batch_size_sum": 100.0}, samples) == 10
+    assert demo._mean_batch({'inkstream_batch_size_sum{network="image"}': 100.0}, samples) == 10
     assert demo._mean_batch(samples, samples) is None
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from inkstream_server.batching.blocks import Answer, Block, Part
+from inkstream_server.batching.fair_queue import Priority
 from inkstream_server.batching.results import Batch
 from inkstream_server.metrics.items import KINDS, OUTCOMES
 
@@ -57,7 +58,7 @@ def test_batch_sizes_have_a_bucket_for_each_power_of_two() -> None:
     workshop = Workshop()
     workshop.metrics.computed(a_batch([1] * 5), [part_that_waited(0.0, 5)])
     for bound, count in (("1.0", 0), ("4.0", 0), ("8.0", 1), ("256.0", 1), ("+Inf", 1)):
-        assert workshop.value("inkstream_batch_size_bucket", le=bound) == count
+        assert workshop.value("inkstream_batch_size_bucket", network="image", le=bound) == count
 
 
 @given(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=12), max_size=6))
@@ -68,13 +69,13 @@ def test_batches_add_up_item_by_item(batches: list[list[int]]) -> None:
         workshop.metrics.computed(a_batch(digits), parts)
     items = sum(map(len, batches))
     value = workshop.value
-    assert value("inkstream_batch_size_count") == len(batches)
-    assert value("inkstream_batch_size_sum") == items
+    assert value("inkstream_batch_size_count", network="image") == len(batches)
+    assert value("inkstream_batch_size_sum", network="image") == items
     assert value("inkstream_queue_seconds_count") == items
     waited = sum(0.5 + 0.25 * (len(digits) - 1) for digits in batches)
     assert value("inkstream_queue_seconds_sum") == pytest.approx(waited)
-    assert value("inkstream_inference_seconds_count") == items
-    assert value("inkstream_inference_seconds_sum") == pytest.approx(0.01 * items)
+    assert value("inkstream_inference_seconds_count", network="image") == items
+    assert value("inkstream_inference_seconds_sum", network="image") == pytest.approx(0.01 * items)
     assert value("inkstream_confidence_count") == items
     assert value("inkstream_confidence_sum") == pytest.approx(0.75 * items)
     for digit in range(10):
@@ -99,16 +100,31 @@ def test_a_failed_batch_is_counted_and_adds_no_prediction() -> None:
     workshop = Workshop()
     workshop.metrics.failed(RuntimeError("broken"), [], 0.0)
     assert workshop.value("inkstream_failed_batches_total") == 1
-    assert workshop.value("inkstream_batch_size_count") == 0
+    assert workshop.value("inkstream_batch_size_count", network="image") == 0
+
+
+def test_batches_of_the_network_for_strokes_count_apart_and_their_items_once() -> None:
+    workshop = Workshop()
+    glyphs = Batch("digits/4", a_batch([3, 4]).probabilities, 0.0, 0.02, kind="strokes")
+    workshop.metrics.computed(glyphs, [part_that_waited(0.0, 2)])
+    value = workshop.value
+    for name, count in (("image", 0), ("strokes", 2)):
+        assert value("inkstream_batch_size_sum", network=name) == count
+        assert value("inkstream_inference_seconds_count", network=name) == count
+    assert value("inkstream_queue_seconds_count") == value("inkstream_confidence_count") == 2
+    assert value("inkstream_predictions_total", digit="3") == 1
 
 
 async def test_the_queue_depth_is_read_at_each_scrape() -> None:
     workshop = Workshop()
-    assert workshop.value("inkstream_queue_depth") == 0
+    assert workshop.value("inkstream_queue_depth", kind="tensor") == 0
     workshop.batcher.submit(np.zeros((3, 784), np.uint8))
-    assert workshop.value("inkstream_queue_depth") == 3
+    for priority in (Priority.GLYPH, Priority.INTERIM):
+        workshop.batcher.submit(np.zeros((1, 784), np.uint8), priority=priority)
+    assert workshop.value("inkstream_queue_depth", kind="tensor") == 3
+    assert workshop.value("inkstream_queue_depth", kind="ink") == 2
     await workshop.dispatcher.close()
-    assert workshop.value("inkstream_queue_depth") == 0
+    assert workshop.value("inkstream_queue_depth", kind="tensor") == 0
 
 
 def test_only_the_model_that_answers_is_named() -> None:
