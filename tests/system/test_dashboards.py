@@ -70,11 +70,12 @@ def test_panels_of_traffic_show_the_load_that_was_sent(scene: Scene) -> None:
 
 
 def test_batches_contain_all_recognised_items_and_histograms_count_each(scene: Scene) -> None:
-    size = only(scene, "service", "Items per batch", "mean")[()]
-    batches = only(scene, "service", "Batches", "computed")[()]
+    sizes = only(scene, "service", "Items per batch", "mean, {{network}}")
+    batches = only(scene, "service", "Batches", "computed, {{network}}")
+    items = sum(size * batches[network] for network, size in sizes.items())
     # Glyphs are computed at each pen-up, and at their end only if their ink has changed.
-    assert scene.sent("good") * (1 - CLOSE) <= size * batches
-    assert size * batches <= (scene.sent("good") + 3 * scene.sent("glyphs")) * (1 + CLOSE)
+    assert scene.sent("good") * (1 - CLOSE) <= items
+    assert items <= (scene.sent("good") + 3 * scene.sent("glyphs")) * (1 + CLOSE)
     latencies = only(scene, "service", "Latency of items")
     every = scene.sent("tensors") + scene.sent("glyphs")
     assert latencies["+Inf",] == pytest.approx(every, rel=CLOSE)

@@ -17,6 +17,11 @@ def mean(histogram: str, by: str = "") -> str:
     return f"{rate(histogram + '_sum', by)} / {rate(histogram + '_count', by)}"
 
 
+def above_zero(figures: str) -> str:
+    """Leave out series that are zero or not a number, such as the mean of nothing."""
+    return f"{figures} > 0"
+
+
 def share(part: str, whole: str) -> str:
     """Divide one expression by another."""
     return f"{part} / {whole}"

@@ -95,7 +95,9 @@ SERVICE = {
             "If the wait grows and the inference does not, more arrives than the server can compute.",
             {
                 "queue": mean("inkstream_queue_seconds"),
-                "inference, {{network}}": mean("inkstream_inference_seconds", "network"),
+                "inference, {{network}}": above_zero(
+                    mean("inkstream_inference_seconds", "network")
+                ),
             },
             "s",
         ),
@@ -105,8 +107,8 @@ SERVICE = {
             "Items per batch",
             "Batches grow by themselves under load. strokes: glyphs that both networks read, at most 32.",
             {
-                "mean, {{network}}": mean("inkstream_batch_size", "network"),
-                "p99, {{network}}": quantile(0.99, "inkstream_batch_size", "network"),
+                "mean, {{network}}": above_zero(mean("inkstream_batch_size", "network")),
+                "p99, {{network}}": above_zero(quantile(0.99, "inkstream_batch_size", "network")),
             },
         ),
         Panel(

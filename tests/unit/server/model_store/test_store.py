@@ -7,15 +7,25 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from inkstream_server import config
+from inkstream_server.confidence.product import product
+from inkstream_server.engines.form import TRACES
+from inkstream_server.engines.litert import LiteRTEngine
 from inkstream_server.model_store import card as model_card
+from inkstream_server.model_store import sample as model_sample
 from inkstream_server.model_store import store as model_store
-from inkstream_server.model_store.store import BUNDLED, ModelError, find, load
+from inkstream_server.model_store.pair import rows_of
+from inkstream_server.model_store.store import BUNDLED, ModelError, find, load, load_folder
+
+from tests.pairs import add_strokes
 
 
 @pytest.fixture
@@ -225,3 +235,111 @@ def test_an_error_lists_some_of_many_versions(store: Path, monkeypatch: pytest.M
     monkeypatch.setattr(model_store, "MOST_LISTED", 2)
     with pytest.raises(ModelError, match=r"there are digits/1, digits/2$"):
         find(store, "letters")
+
+
+@pytest.fixture
+def pair(store: Path) -> Path:
+    """The folder of digits/10, with a second network, for strokes."""
+    folder = store / "digits" / "10"
+    add_strokes(folder)
+    return folder
+
+
+def changed(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the card of a version."""
+    card = json.loads((folder / "card.json").read_text())
+    change(card)
+    (folder / "card.json").write_text(json.dumps(card))
+
+
+def test_a_version_with_strokes_answers_images_with_one_network_and_ink_with_both(
+    pair: Path,
+) -> None:
+    model = load_folder(pair)
+    assert (model.images.kind, model.ink.kind) == ("image", "strokes")
+    assert model.images.label == model.ink.label == "digits/10"
+    assert model.images.row_ns > 1
+    assert model.ink.row_ns > 1
+    assert (model.ink.rule.unsure_below, model.ink.rule.ink_temperature) == (
+        model.images.rule.unsure_below,
+        1.0,
+    )
+    frames, traces = model_sample.frames(), model_sample.traces()
+    strokes = LiteRTEngine(pair / "strokes.tflite", form=TRACES)
+    expected = product(model.images.engine.infer([frames]), strokes.infer([traces]), 0.7, 0.4)
+    found = model.ink.engine.infer([rows_of(frames, traces)])
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_version_whose_networks_answer_as_its_card_records_is_served(pair: Path) -> None:
+    strokes = LiteRTEngine(pair / "strokes.tflite", form=TRACES)
+    record = model_sample.record(strokes.infer([model_sample.traces()]))
+    changed(pair, lambda card: card["strokes"].update(sample=record))
+    assert load_folder(pair).ink.kind == "strokes"
+
+
+def test_a_version_without_strokes_answers_ink_with_its_only_network(store: Path) -> None:
+    model = load(store, "digits")
+    assert model.ink is model.images
+
+
+def test_a_file_that_the_card_does_not_speak_of_is_not_loaded(pair: Path) -> None:
+    (pair / "strokes.tflite").write_bytes(b"no network")
+    changed(pair, lambda card: card.pop("strokes"))
+    model = load_folder(pair)
+    assert model.ink is model.images
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda card: card["strokes"].pop("image_weight"), "strokes.image_weight: expected"),
+        (lambda card: card["files"].pop("strokes.tflite"), "has no sha256 for strokes.tflite"),
+        (
+            lambda card: card["files"].update({"strokes.tflite": "0" * 64}),
+            "strokes.tflite: sha256 is",
+        ),
+        (
+            lambda card: card["strokes"].update(
+                sample=model_sample.record(np.full((10, 10), 0.1, np.float32))
+            ),
+            "strokes.tflite fails on the built-in sample",
+        ),
+        (
+            lambda card: card["strokes"].update(sample="good"),
+            "strokes.tflite fails on the built-in sample",
+        ),
+    ],
+)
+def test_a_network_for_strokes_that_differs_from_its_card_is_refused_by_name(
+    pair: Path, change: Callable[[dict[str, Any]], object], reason: str
+) -> None:
+    changed(pair, change)
+    with pytest.raises(ModelError, match=re.escape(reason)):
+        load_folder(pair)
+
+
+def test_a_card_with_strokes_and_no_file_of_them_is_refused(pair: Path) -> None:
+    (pair / "strokes.tflite").unlink()
+    with pytest.raises(ModelError, match=r"digits/10: strokes: there is no file strokes\.tflite"):
+        load_folder(pair)
+
+
+def test_a_network_for_strokes_that_reads_images_is_refused(pair: Path) -> None:
+    content = (pair / "model.tflite").read_bytes()
+    (pair / "strokes.tflite").write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    changed(pair, lambda card: card["files"].update({"strokes.tflite": digest}))
+    with pytest.raises(ModelError, match=r"strokes\.tflite cannot be loaded: .*expected input"):
+        load_folder(pair)
+
+
+def test_a_changed_network_for_strokes_is_another_version_to_a_watch_and_to_a_trial(
+    pair: Path,
+) -> None:
+    tried, files = load_folder(pair).digest, model_store.files_of(pair)
+    add_strokes(pair, seed=2)
+    assert model_store.files_of(pair) != files
+    assert load_folder(pair).digest != tried
+    with pytest.raises(ModelError, match="was changed after it was tried"):
+        load_folder(pair, tried=tried)
