@@ -31,7 +31,9 @@ def strokes_network(images: bytes, seed: int = 1) -> bytes:
     chosen = np.random.default_rng(seed).normal(0, 0.05, (units, ROW)).astype(np.float32)
     model.buffers[weights.buffer].data = np.frombuffer(chosen.tobytes(), np.uint8)
     shape = graph.tensors[graph.operators[0].inputs[1]]
-    model.buffers[shape.buffer].data = np.frombuffer(np.int32([-1, ROW]).tobytes(), np.uint8)
+    model.buffers[shape.buffer].data = np.frombuffer(
+        np.array([-1, ROW], np.int32).tobytes(), np.uint8
+    )
     builder = flatbuffers.Builder(len(images))
     builder.Finish(model.Pack(builder), IDENTIFIER)
     return bytes(builder.Output())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from panels.panel import Panel
-from panels.promql import HERE, mean, quantile, quantiles, rate, share, total
+from panels.promql import HERE, above_zero, mean, quantile, quantiles, rate, share, total
 
 _DUE = 'outcome=~"ok|failed|overloaded|expired"'
 _SERVICE = 'grpc_service="inkstream.v1.RecognitionService"'
