@@ -14,14 +14,46 @@ MOST_JSON_BYTES: Final = 1024 * 1024
 """Most bytes of the JSON in an archive; that of the bundled models takes 3 kB."""
 
 LAYERS: Final = frozenset({
-    "Activation", "Add", "AveragePooling2D", "BatchNormalization", "Conv2D", "Dense", "DepthwiseConv2D",
-    "Dropout", "Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "InputLayer", "MaxPooling2D",
-    "ReLU", "Rescaling", "Reshape", "SeparableConv2D", "Softmax", "ZeroPadding2D",
+    "Activation", "ActivityRegularization", "Add", "AlphaDropout", "Attention", "Average",
+    "AveragePooling1D", "AveragePooling2D", "BatchNormalization", "CenterCrop", "Concatenate", "Conv1D",
+    "Conv1DTranspose", "Conv2D", "Conv2DTranspose", "Cropping1D", "Cropping2D", "Dense", "DepthwiseConv1D",
+    "DepthwiseConv2D", "Dot", "Dropout", "ELU", "Flatten", "GaussianDropout", "GaussianNoise",
+    "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D",
+    "GroupNormalization", "Identity", "InputLayer", "LayerNormalization", "LeakyReLU", "MaxPooling1D",
+    "MaxPooling2D", "Maximum", "Minimum", "MultiHeadAttention", "Multiply", "Normalization", "PReLU",
+    "Permute", "RMSNormalization", "RandomBrightness", "RandomContrast", "RandomElasticTransform",
+    "RandomErasing", "RandomFlip", "RandomGaussianBlur", "RandomInvert", "RandomPerspective",
+    "RandomRotation", "RandomShear", "RandomTranslation", "RandomZoom", "ReLU", "RepeatVector", "Rescaling",
+    "Reshape", "Resizing", "SeparableConv1D", "SeparableConv2D", "Softmax", "SpatialDropout1D",
+    "SpatialDropout2D", "SpectralNormalization", "Subtract", "UnitNormalization", "UpSampling1D",
+    "UpSampling2D", "ZeroPadding1D", "ZeroPadding2D",
 })  # fmt: skip
-"""Layers of plain networks for digits. None of them holds code."""
+"""Layers of plain networks for digits. None of them holds code, keeps state between batches or is recurrent;
+those for augmentation do nothing when a model answers."""
 
-_OTHERS: Final = frozenset({"keras", "keras.initializers", "keras.regularizers"})
-"""Modules with classes other than layers: models, dtype policies, initial values."""
+_ARITHMETIC: Final = frozenset({
+    "Absolute", "Add", "Clip", "Concatenate", "Divide", "Exp", "ExpandDims", "GetItem", "Log", "Matmul",
+    "Max", "Maximum", "Mean", "Min", "Minimum", "Multiply", "Negative", "Pad", "Power", "Reshape", "Sqrt",
+    "Square", "Squeeze", "Stack", "Subtract", "Sum", "Tanh", "Transpose", "TrueDivide",
+})  # fmt: skip
+_FUNCTIONS: Final = frozenset({
+    "Celu", "Elu", "Gelu", "HardSigmoid", "HardSilu", "HardTanh", "LeakyRelu", "LogSigmoid", "LogSoftmax",
+    "Normalize", "Relu", "Relu6", "Selu", "Sigmoid", "Silu", "Softmax", "Softplus", "Softsign",
+})  # fmt: skip
+
+PLAIN: Final = {
+    "keras": frozenset({"DTypePolicy", "Functional", "Model", "Sequential"}),
+    "keras.src.models.functional": frozenset({"Functional"}),
+    "keras.layers": LAYERS,
+    "keras.src.ops.numpy": _ARITHMETIC,
+    "keras.src.ops.nn": _FUNCTIONS,
+    "None": frozenset({"__keras_tensor__", "__slice__", "__ellipsis__", "__numpy__", "__tensor__"}),
+}
+"""Classes that an archive may name, by their module: models, layers, arithmetic between the layers of a
+functional model, and its arguments."""
+
+_HARMLESS: Final = frozenset({"keras.constraints", "keras.initializers", "keras.regularizers"})
+"""Modules of which an archive may name every class: they matter only in training."""
 
 _UNREADABLE: Final = (
     zipfile.BadZipFile, EOFError, OSError, RuntimeError, KeyError, json.JSONDecodeError, UnicodeDecodeError,
@@ -37,8 +69,23 @@ def require_plain(content: bytes, path: Path) -> None:
         path: its path, for messages.
 
     Raises:
+        ValueError: as `config_of`, or the archive names a class that is not on the list.
+    """
+    for made in foreign_classes(config_of(content, path)):
+        module, name = shown(str(made.get("module"))), shown(made["class_name"])
+        raise ValueError(f"{path}: {module}.{name} is not part of a plain network of digits")
+
+
+def config_of(content: bytes, path: Path) -> Any:
+    """Read the configuration of an archive.
+
+    Args:
+        content: the bytes of the file.
+        path: its path, for messages.
+
+    Raises:
         ValueError: the file is no archive, is compressed, has other members than those in `MEMBERS`, each
-            once, or names a class that is not on the list.
+            once, or has too long a configuration.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -50,16 +97,18 @@ def require_plain(content: bytes, path: Path) -> None:
                 )
             for member in members:
                 _require_small(member, path)
-            config = json.loads(archive.read("config.json"))
+            return json.loads(archive.read("config.json"))
     except _UNREADABLE as error:
         raise ValueError(f"{path}: is no .keras archive ({shown(str(error))})") from error
+
+
+def foreign_classes(config: object) -> Iterator[dict[str, Any]]:
+    """Find everything that Keras would make an object of and that is not on the list, at any depth."""
     for made in _classes(config):
         module, name = str(made.get("module")), made["class_name"]
-        is_plain = module in _OTHERS or (module == "keras.layers" and str(name) in LAYERS)
+        is_plain = module in _HARMLESS or str(name) in PLAIN.get(module, ())
         if not is_plain or made.get("registered_name") not in (None, name):
-            raise ValueError(
-                f"{path}: {shown(module)}.{shown(name)} is not part of a plain network of digits"
-            )
+            yield made
 
 
 def _require_small(member: zipfile.ZipInfo, path: Path) -> None:

@@ -20,29 +20,36 @@ MOST_BYTES: Final = MOST_MODEL_BYTES
 
 _TAKES: Final = {
     (1, 1): {
-        "AVERAGE_POOL_2D": 1, "DEQUANTIZE": 6, "LOGISTIC": 14, "MAX_POOL_2D": 17, "RELU": 19,
-        "RELU_N1_TO_1": 20, "RELU6": 21, "SOFTMAX": 25, "TANH": 28, "SQUEEZE": 43, "EXP": 47,
-        "LOG_SOFTMAX": 50, "CAST": 53, "NEG": 59, "LOG": 73, "SQRT": 75, "RSQRT": 76, "SHAPE": 77,
-        "SQUARE": 92, "LEAKY_RELU": 98, "ABS": 101, "ELU": 111, "QUANTIZE": 114, "HARD_SWISH": 117,
-        "GELU": 150,
+        "AVERAGE_POOL_2D": 1, "DEPTH_TO_SPACE": 5, "DEQUANTIZE": 6, "FLOOR": 8, "L2_NORMALIZATION": 11,
+        "LOGISTIC": 14, "MAX_POOL_2D": 17, "RELU": 19, "RELU_N1_TO_1": 20, "RELU6": 21, "SOFTMAX": 25,
+        "SPACE_TO_DEPTH": 26, "TANH": 28, "SQUEEZE": 43, "EXP": 47, "LOG_SOFTMAX": 50, "CAST": 53,
+        "NEG": 59, "LOG": 73, "SQRT": 75, "RSQRT": 76, "SHAPE": 77, "LOGICAL_NOT": 87, "SQUARE": 92,
+        "ZEROS_LIKE": 93, "LEAKY_RELU": 98, "ABS": 101, "CEIL": 104, "ELU": 111, "QUANTIZE": 114,
+        "ROUND": 116, "HARD_SWISH": 117, "GELU": 150, "RELU_0_TO_1": 152, "SIGN": 158,
     },
     (1, 2): {
         "RESHAPE": 22,
     },
-    (1, 16): {
-        "CONCATENATION": 2, "PACK": 83,
+    (1, 64): {
+        "CONCATENATION": 2, "PACK": 83, "ADD_N": 106,
     },
     (2, 2): {
-        "ADD": 0, "MUL": 18, "PAD": 34, "TRANSPOSE": 39, "MEAN": 40, "SUB": 41, "DIV": 42, "PRELU": 54,
-        "MAXIMUM": 55, "MINIMUM": 57, "LESS": 58, "GREATER": 61, "GREATER_EQUAL": 62, "EXPAND_DIMS": 70,
-        "SUM": 74, "POW": 78, "REDUCE_PROD": 81, "REDUCE_MAX": 82, "FILL": 94, "SQUARED_DIFFERENCE": 99,
-        "BROADCAST_TO": 130,
+        "ADD": 0, "MUL": 18, "RESIZE_BILINEAR": 23, "PAD": 34, "GATHER": 36, "TRANSPOSE": 39, "MEAN": 40,
+        "SUB": 41, "DIV": 42, "PRELU": 54, "MAXIMUM": 55, "MINIMUM": 57, "LESS": 58, "GREATER": 61,
+        "GREATER_EQUAL": 62, "LESS_EQUAL": 63, "TILE": 69, "EXPAND_DIMS": 70, "EQUAL": 71, "NOT_EQUAL": 72,
+        "SUM": 74, "POW": 78, "REDUCE_PROD": 81, "REDUCE_MAX": 82, "LOGICAL_OR": 84, "LOGICAL_AND": 86,
+        "REDUCE_MIN": 89, "FILL": 94, "RESIZE_NEAREST_NEIGHBOR": 97, "SQUARED_DIFFERENCE": 99,
+        "MIRROR_PAD": 100, "BATCH_MATMUL": 126, "BROADCAST_TO": 130,
     },
     (2, 3): {
         "CONV_2D": 3, "DEPTHWISE_CONV_2D": 4, "FULLY_CONNECTED": 9,
     },
     (3, 3): {
-        "BATCH_TO_SPACE_ND": 37, "SPACE_TO_BATCH_ND": 38, "PADV2": 60, "SELECT": 64, "SELECT_V2": 123,
+        "BATCH_TO_SPACE_ND": 37, "SPACE_TO_BATCH_ND": 38, "PADV2": 60, "SELECT": 64, "SLICE": 65,
+        "RANGE": 96, "SELECT_V2": 123,
+    },
+    (3, 4): {
+        "TRANSPOSE_CONV": 67,
     },
     (4, 4): {
         "STRIDED_SLICE": 45,
@@ -57,20 +64,21 @@ another graph, keeps state between batches or is custom code."""
 _SHAPE_INPUTS: Final = {
     OPERATORS[name]: places
     for places, names in {
-        (0,): "FILL",
-        (
-            1,
-        ): "RESHAPE BROADCAST_TO TRANSPOSE PAD PADV2 EXPAND_DIMS MEAN SUM REDUCE_PROD REDUCE_MAX",
-        (1, 2): "BATCH_TO_SPACE_ND SPACE_TO_BATCH_ND",
+        (0,): "FILL TRANSPOSE_CONV",
+        (1,): "RESHAPE BROADCAST_TO TRANSPOSE PAD PADV2 MIRROR_PAD EXPAND_DIMS MEAN SUM REDUCE_PROD "
+        "REDUCE_MAX REDUCE_MIN TILE GATHER RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR",
+        (1, 2): "BATCH_TO_SPACE_ND SPACE_TO_BATCH_ND SLICE",
         (1, 2, 3): "STRIDED_SLICE",
+        (0, 1, 2): "RANGE",
     }.items()
     for name in names.split()
 }
-"""Inputs of operators that decide the shape of what they write. They may depend on the sizes of tensors, and
-not on their content: then a tensor has the same size, and stays in its place, from batch to batch."""
+"""Inputs of operators that decide the shape of what they write, or where they read. They may depend on the
+sizes of tensors, and not on their content: then a tensor has the same size, and stays in its place, from batch to
+batch."""
 
 _LIMITS: Final = {number: limits for limits, group in _TAKES.items() for number in group.values()}
-_WITH_BIAS: Final = (2, 3)
+_WITH_BIAS: Final = ((2, 3), (3, 4))
 _NONE: Final = -1
 """Number of a tensor that is left out, which only a bias may be."""
 
@@ -140,7 +148,7 @@ def _require_sound(kinds: list[int], graph: "_Table", is_filled: list[bool]) -> 
         kind = kinds[operator.number(0, "<I")]
         least, most = _LIMITS[kind]
         takes, gives = operator.numbers(1), operator.numbers(2)
-        if (least, most) == _WITH_BIAS and len(takes) == most and takes[-1] == _NONE:
+        if (least, most) in _WITH_BIAS and len(takes) == most and takes[-1] == _NONE:
             takes = takes[:-1]
         if not (least <= len(takes) <= most and known.issuperset(takes)):
             raise struct.error(
