@@ -10,6 +10,7 @@ import numpy as np
 from inkstream.v1 import error_pb2
 
 from inkstream_server.engines import Probabilities
+from inkstream_server.engines.form import TEMPERATURES
 from inkstream_server.errors import shown
 
 NOT_A_DIGIT = error_pb2.REJECT_REASON_NOT_A_DIGIT
@@ -17,10 +18,6 @@ UNSURE = error_pb2.REJECT_REASON_UNSURE
 
 SCORE = "max_probability"
 """The only score that a card's thresholds may be compared with."""
-
-TEMPERATURES = (0.01, 100.0)
-"""Least and most temperature of ink that a card may state. Fitted ones are near 1; powers of probabilities
-overflow far beyond these."""
 
 
 def tempered(probabilities: Probabilities, temperature: float) -> Probabilities:

@@ -17,6 +17,10 @@ HIGHS: Final = (1, 255)
 """Values that full ink may have in a network's input."""
 
 
+TEMPERATURES: Final = (0.01, 100.0)
+"""Least and most temperature. Fitted ones are near 1; powers of probabilities overflow far beyond these."""
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """How a network takes a row and what it gives. The default is that of the bundled networks for images.
@@ -35,11 +39,20 @@ class Form:
     gives_logits: bool = False
     """Whether the network ends without a softmax, which the engine then adds."""
 
+    temperature: float = 1.0
+    """Divides the logits, `TEMPERATURES`: above 1 makes answers less sure. The networks of training have
+    theirs in their weights."""
+
     def __post_init__(self) -> None:
         if self.shape not in SHAPES:
             raise ValueError(f"input.shape: expected one of {SHAPES}, got {self.shape}")
         if self.high not in HIGHS:
             raise ValueError(f"input.high: expected 1 or 255, got {self.high}")
+        least, most = TEMPERATURES
+        if not least <= self.temperature <= most:
+            raise ValueError(
+                f"image_temperature: expected {least:g} to {most:g}, got {self.temperature:g}"
+            )
 
     @property
     def columns(self) -> int:
@@ -54,21 +67,27 @@ TRACES: Final = Form((64, 7))
 """Networks for traces of ink."""
 
 
-def as_probabilities(outputs: NDArray[Any], are_logits: bool) -> NDArray[np.float32]:
+def as_probabilities(outputs: NDArray[Any], form: Form) -> NDArray[np.float32]:
     """Turn a network's outputs into probabilities whose sum is 1.
 
     Args:
-        outputs: float32 (n, 10), owned by the caller: logits, or probabilities that rounding (a quantised
-            output) has moved from their sum. Changed in place.
-        are_logits: which of both.
+        outputs: float32 (n, 10), owned by the caller and changed in place: logits, or probabilities, which
+            the rounding of a quantised network may have moved from a sum of 1.
+        form: which of both, and the temperature.
 
-    Returns: float32 (n, 10). A row of zeros becomes 0.1 each.
+    Returns: float32 (n, 10). A row of probabilities that are all 0 becomes 0.1 each.
     """
-    if are_logits:
+    if form.gives_logits:
         outputs -= outputs.max(axis=1, keepdims=True)
+        if form.temperature != 1:
+            outputs /= np.float32(form.temperature)
         np.exp(outputs, out=outputs)
     else:
         np.maximum(outputs, 0, out=outputs)
         outputs[~outputs.any(axis=1)] = 1
+        if form.temperature != 1:
+            # Scaled first, so that no power of a row vanishes.
+            outputs /= outputs.max(axis=1, keepdims=True)
+            outputs **= np.float32(1 / form.temperature)
     outputs /= outputs.sum(axis=1, keepdims=True)
     return outputs

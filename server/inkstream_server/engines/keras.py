@@ -55,6 +55,7 @@ class KerasEngine:
                 f"got {shown(found[0])} and {shown(found[1])}"
             )
         self._form = form
+        self._is_final = not form.gives_logits and form.temperature == 1
         kind = model.inputs[0].dtype
         self._forward = tf.function(lambda rows: model(tf.cast(rows, kind), training=False))
         self._inputs = {rows: np.zeros((rows, form.columns), np.float32) for rows in BUCKETS}
@@ -75,4 +76,4 @@ class KerasEngine:
         if self._form.high != 1:
             rows = rows * np.float32(self._form.high)
         outputs: Probabilities = self._forward(tf.constant(rows)).numpy()
-        return as_probabilities(outputs, are_logits=True) if self._form.gives_logits else outputs
+        return outputs if self._is_final else as_probabilities(outputs, self._form)

@@ -64,12 +64,19 @@ class LiteRTEngine:
         # Frames are filled into the network's own input, unless it takes them in another form.
         is_direct = alone.input.dtype == np.float32 and form.high == 1 and not alone.is_fixed
         self._frames = None if is_direct else np.zeros((self.max_rows, form.columns), np.float32)
-        self._gives_probabilities = alone.output.dtype == np.float32 and not form.gives_logits
+        self._is_final = (
+            alone.output.dtype == np.float32 and not form.gives_logits and form.temperature == 1
+        )
         self.in_place_rows = max((it for it in BUCKETS if self._fits_loop(it)), default=0)
         self.pixels = np.zeros((0, form.columns), np.float32)
 
     def infer(self, blocks: Sequence[Frames]) -> Probabilities:
         """See `Engine.infer`."""
+        outputs = self.outputs(blocks)
+        return outputs if self._is_final else as_probabilities(outputs, self._form)
+
+    def outputs(self, blocks: Sequence[Frames]) -> NDArray[np.float32]:
+        """Compute one batch, and give what the network gives, as real numbers; see `Engine.infer`."""
         rows = len(blocks[0]) if len(blocks) == 1 else sum(map(len, blocks))
         bucket = bucket_for(rows)
         if self._frames is None:
@@ -77,16 +84,14 @@ class LiteRTEngine:
             self.pixels = graph.input[:rows]
             fill(graph.input, blocks)
             graph.interpreter.invoke()
-            outputs = graph.output[:rows].copy()
-        else:
-            self.pixels = self._frames[:rows]
-            fill(self._frames, blocks)
-            outputs = self._converted(rows, bucket, self._frames)
-        if self._gives_probabilities:
-            return outputs
-        return as_probabilities(outputs, self._form.gives_logits)
+            return graph.output[:rows].copy()
+        self.pixels = self._frames[:rows]
+        fill(self._frames, blocks)
+        return self._converted(rows, bucket, self._frames)
 
-    def _converted(self, rows: int, bucket: int, frames: NDArray[np.float32]) -> Probabilities:
+    def _converted(
+        self, rows: int, bucket: int, frames: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
         """Compute `rows` frames by a network that takes them in another form, or one by one."""
         size = bucket if bucket in self._graphs else 1
         graph = self._graphs[size]

@@ -65,7 +65,9 @@ _SHAPE_INPUTS: Final = {
     OPERATORS[name]: places
     for places, names in {
         (0,): "FILL TRANSPOSE_CONV",
-        (1,): "RESHAPE BROADCAST_TO TRANSPOSE PAD PADV2 MIRROR_PAD EXPAND_DIMS MEAN SUM REDUCE_PROD "
+        (
+            1,
+        ): "RESHAPE BROADCAST_TO TRANSPOSE PAD PADV2 MIRROR_PAD EXPAND_DIMS MEAN SUM REDUCE_PROD "
         "REDUCE_MAX REDUCE_MIN TILE GATHER RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR",
         (1, 2): "BATCH_TO_SPACE_ND SPACE_TO_BATCH_ND SLICE",
         (1, 2, 3): "STRIDED_SLICE",
@@ -74,8 +76,8 @@ _SHAPE_INPUTS: Final = {
     for name in names.split()
 }
 """Inputs of operators that decide the shape of what they write, or where they read. They may depend on the
-sizes of tensors, and not on their content: then a tensor has the same size, and stays in its place, from batch to
-batch."""
+sizes of tensors, and not on their content: then a tensor has the same size, and stays in its place, from
+batch to batch."""
 
 _LIMITS: Final = {number: limits for limits, group in _TAKES.items() for number in group.values()}
 _WITH_BIAS: Final = ((2, 3), (3, 4))

@@ -88,8 +88,8 @@ def digests(card: dict[str, Any]) -> dict[str, str]:
 def form_of(card: dict[str, Any]) -> Form:
     """Read what the network for images takes and gives.
 
-    `{"input": {"shape": [28, 28, 1], "high": 255}, "output": "logits"}`, see `Form`. Without them it is what
-    training exports: (28, 28), 0 to 1, probabilities.
+    `{"input": {"shape": [28, 28, 1], "high": 255}, "output": "logits", "image_temperature": 1.2}`, see
+    `Form`. Without them it is what training exports: (28, 28), 0 to 1, probabilities, 1.
 
     Raises:
         ValueError: they are not as expected; names the key.
@@ -105,7 +105,10 @@ def form_of(card: dict[str, Any]) -> Form:
             raise ValueError(f"input: expected shape and high, got {shown(stated)}") from error
     if not all(type(side) is int for side in (*shape, high)):
         raise ValueError(f"input: expected whole numbers, got {shown(stated)}")
-    form = Form(shape, high, output == "logits")
+    temperature = card.get("image_temperature", 1.0)
+    if type(temperature) not in (int, float):
+        raise ValueError(f"image_temperature: expected a number, got {shown(temperature)}")
+    form = Form(shape, high, output == "logits", float(temperature))
     if form.columns != IMAGES.columns:
         raise ValueError(f"input.shape: expected that of an image, got {shape}")
     return form

@@ -22,6 +22,9 @@ TOLERANCE: Final = 1e-4
 of a model differ by less than 1e-5, and processors add in different orders; another model differs by 0.1 to
 1."""
 
+QUANTISED: Final = 0.05
+"""The same of a network with numbers of eight bits, where one more or less in the last place is more."""
+
 _ROUNDING = 1e-3
 """How far the sum of ten float32 probabilities may be from one."""
 
@@ -72,14 +75,17 @@ def traces() -> NDArray[np.float32]:
     return rows
 
 
-def record(probabilities: NDArray[np.float32]) -> dict[str, Any]:
+def record(probabilities: NDArray[np.float32], tolerance: float | None = None) -> dict[str, Any]:
     """Give the entry `sample` of a card, or of its `strokes`.
 
     Args:
         probabilities: shape (10, 10), a network's answers to `frames()`, or to `traces()`.
+        tolerance: how far other answers may be from them, up to `QUANTISED`; None for `TOLERANCE`.
     """
+    stated = {} if tolerance is None else {"tolerance": tolerance}
     return {
         "frames": NAME,
+        **stated,
         "probabilities": [[round(float(value), 7) for value in row] for row in probabilities],
     }
 
@@ -102,23 +108,24 @@ def check(engine: Engine, sample: Frames, recorded: object) -> None:
     is_probable = np.isfinite(answers).all() and answers.min() >= 0
     if not is_probable or abs(answers.sum(axis=1) - 1).max() > _ROUNDING:
         raise SampleError("expected probabilities with a sum of 1, got other numbers")
+    tolerance, expected = _recorded(recorded)
     alone = engine.infer([sample[:1]])
-    if not abs(alone - answers[:1]).max() <= TOLERANCE:
+    if not abs(alone - answers[:1]).max() <= tolerance:
         raise SampleError("expected the same answer to a frame alone and in a batch, got another")
-    expected = _recorded(recorded)
     if expected is None:
         return
     difference = float(abs(answers - expected).max())
-    if not difference <= TOLERANCE:
+    if not difference <= tolerance:
         raise SampleError(
-            f"expected the probabilities that the card records within {TOLERANCE:g}, "
+            f"expected the probabilities that the card records within {tolerance:g}, "
             f"got a difference of {difference:.3g}"
         )
 
 
-def _recorded(stated: object) -> NDArray[np.float64] | None:
+def _recorded(stated: object) -> tuple[float, NDArray[np.float64] | None]:
+    """Give the tolerance and the answers that a card records."""
     if stated is None:
-        return None
+        return TOLERANCE, None
     if not isinstance(stated, dict) or stated.get("frames") != NAME:
         raise SampleError(f"card: sample.frames: expected '{NAME}', got {shown(stated)}")
     try:
@@ -127,4 +134,9 @@ def _recorded(stated: object) -> NDArray[np.float64] | None:
         raise SampleError("card: sample.probabilities: expected ten rows of ten") from error
     if recorded.shape != (DIGITS, DIGITS):
         raise SampleError(f"card: sample.probabilities: expected 10 x 10, got {recorded.shape}")
-    return recorded
+    tolerance = stated.get("tolerance", TOLERANCE)
+    if type(tolerance) not in (int, float) or not 0 < tolerance <= QUANTISED:
+        raise SampleError(
+            f"card: sample.tolerance: expected up to {QUANTISED:g}, got {shown(tolerance)}"
+        )
+    return tolerance, recorded

@@ -13,13 +13,13 @@ from inkstream_server.limits import machine_memory, memory_book, memory_watch, t
 from inkstream_server.limits.memory_book import Account, MemoryLimits
 from inkstream_server.logs import kinds, lines
 from inkstream_server.metrics import clients
-from inkstream_server.model_store import card, store, trial
+from inkstream_server.model_store import card, store
 from inkstream_server.pens.boxes import BOX_BYTES
 from inkstream_server.pens.glyph_reply import NUMBER_BYTES, REPLY_BYTES
 from inkstream_server.pens.limits import PenLimits
 from inkstream_server.pens.pen import PEN_BYTES
 from inkstream_server.pens.strokes import GLYPH_BYTES, POINT_BYTES, STROKE_BYTES
-from inkstream_server.process import budget, descriptors, http_port, http_request
+from inkstream_server.process import budget, confined, descriptors, http_port, http_request
 from inkstream_server.rpc import endings, health, listener, reflection, unary
 from inkstream_server.streams import lifetime, session
 from inkstream_server.wire import ink_pieces, requests
@@ -72,7 +72,7 @@ def test_fixed_limits_are_those_of_the_code() -> None:
         f"{store.MOST_PIN_BYTES} bytes",
         f"{store.MOST_ENTRIES}",
         *(f"{kind.trial_bytes} bytes with {name}" for name, kind in ENGINES.items()),
-        f"{trial.MOST_OUTPUT} bytes",
+        f"{confined.MOST_OUTPUT} bytes",
         f"{lines.MOST_LINE} bytes",
         f"{kinds.MOST_LINES} in {kinds.WINDOW_SECONDS:g} s, at debug {kinds.MOST_DEBUG_LINES}",
         f"{pen.strokes_per_glyph} strokes, {pen.points_per_glyph} points in all, "

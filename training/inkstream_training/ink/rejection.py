@@ -12,6 +12,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from inkstream_server.confidence.calibration import (
+    KEPT_OF_DIGITS,
+    UNSURE_ERROR,
+    threshold_keeping,
+    threshold_of_error,
+)
 
 __all__ = [
     "KEPT_OF_DIGITS",
@@ -24,12 +30,6 @@ __all__ = [
 ]
 
 Array = npt.NDArray[Any]
-
-KEPT_OF_DIGITS = 0.99
-"""Share of validation's pen digits that must not be rejected as "not a digit"."""
-
-UNSURE_ERROR = 0.0075
-"""Largest error rate of the answers, on validation's MNIST images and pen digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +92,6 @@ def false_positive_rate(digits: Array, others: Array, kept: float = 0.95) -> flo
     return float((others >= threshold_keeping(digits, kept)).mean())
 
 
-def threshold_keeping(digits: Array, kept: float) -> float:
-    """Find the highest threshold with at least `kept` of the digits at or above it."""
-    if not 0.0 < kept <= 1.0:
-        raise ValueError(f"kept: expected more than 0 and at most 1, got {kept}")
-    # Round before ceil, because 0.07 * 100 is 7.000000000000001.
-    needed = int(np.ceil(round(kept * len(digits), 9)))
-    return float(np.sort(digits)[len(digits) - needed])
-
-
 def choose(sets: dict[str, tuple[Array, Array]], pen: str = "pen") -> RejectRule:
     """Choose both thresholds on validation.
 
@@ -112,7 +103,7 @@ def choose(sets: dict[str, tuple[Array, Array]], pen: str = "pen") -> RejectRule
     """
     lowest = threshold_keeping(confidence(sets[pen][0]), KEPT_OF_DIGITS)
     not_a_digit = np.floor(lowest * 1000) / 1000
-    unsure = max(_threshold_of_error(*one, UNSURE_ERROR) for one in sets.values())
+    unsure = max(threshold_of_error(*one, UNSURE_ERROR) for one in sets.values())
     unsure = min(np.ceil(unsure * 1000) / 1000, 1.0)
     return RejectRule(
         not_a_digit_below=float(not_a_digit),
@@ -124,17 +115,6 @@ def choose(sets: dict[str, tuple[Array, Array]], pen: str = "pen") -> RejectRule
             f"each of {', '.join(sets)}"
         ),
     )
-
-
-def _threshold_of_error(probabilities: Array, labels: Array, error: float) -> float:
-    """Find the lowest confidence at and above which at most `error` of the answers are wrong."""
-    scores = confidence(probabilities)
-    order = np.argsort(-scores, kind="stable")
-    wrong = np.cumsum((probabilities.argmax(axis=1) != labels)[order])
-    taken = np.arange(1, len(labels) + 1)
-    ends_tie = np.append(np.diff(scores[order]) != 0, True)
-    good = np.flatnonzero(ends_tie & (wrong <= error * taken))
-    return float(scores[order][good[-1]]) if len(good) else 1.0
 
 
 def _require(digits: Array, others: Array) -> None:

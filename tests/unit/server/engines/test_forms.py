@@ -190,10 +190,36 @@ def test_a_form_that_no_engine_knows_is_refused(shape: tuple[int, ...], high: in
 def test_rounded_probabilities_sum_to_one_again() -> None:
     rows = np.array([[0.5, 0.25, -0.01, *7 * [0.0]], 10 * [0.0]], np.float32)
     expected = np.array([[2 / 3, 1 / 3, *8 * [0.0]], 10 * [0.1]], np.float32)
-    np.testing.assert_allclose(as_probabilities(rows, are_logits=False), expected)
+    np.testing.assert_allclose(as_probabilities(rows, Form()), expected)
 
 
 def test_large_logits_become_probabilities() -> None:
     rows = np.array([[1e4, 1e4, *8 * [-1e4]]], np.float32)
     expected = np.array([[0.5, 0.5, *8 * [0.0]]], np.float32)
-    np.testing.assert_allclose(as_probabilities(rows, are_logits=True), expected)
+    np.testing.assert_allclose(as_probabilities(rows, Form(gives_logits=True)), expected)
+
+
+@pytest.mark.parametrize("temperature", [0.01, 0.5, 2.0, 100.0])
+def test_a_temperature_divides_logits_and_takes_roots_of_probabilities(temperature: float) -> None:
+    logits = np.random.default_rng(1).normal(0, 3, (5, 10)).astype(np.float32)
+    powers = np.exp((logits - logits.max(axis=1, keepdims=True)).astype(np.float64) / temperature)
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    probabilities = as_probabilities(logits.copy(), Form(gives_logits=True))
+    for rows, gives_logits in ((logits, True), (probabilities, False)):
+        form = Form(gives_logits=gives_logits, temperature=temperature)
+        np.testing.assert_allclose(as_probabilities(rows, form), expected, atol=1e-5)
+
+
+def test_a_fitted_temperature_reaches_the_answers_of_both_engines(
+    networks: dict[str, Network],
+) -> None:
+    from inkstream_server.engines.keras import KerasEngine
+
+    network, form = networks["images"], Form(temperature=2.0)
+    given = rows_of(form, 5)
+    expected = np.sqrt(network.expected(given))
+    expected /= expected.sum(axis=1, keepdims=True)
+    litert_engine = LiteRTEngine(network.tflite, form=form)
+    for engine in (litert_engine, KerasEngine(network.keras, form=form)):
+        np.testing.assert_allclose(engine.infer([given]), expected, atol=EXACT)
+    np.testing.assert_allclose(litert_engine.outputs([given]), network.expected(given), atol=EXACT)

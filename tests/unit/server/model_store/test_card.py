@@ -90,6 +90,7 @@ def test_any_bytes_are_read_or_refused(content: bytes) -> None:
         ({}, Form()),
         ({"output": "probabilities", "input": None}, Form()),
         ({"output": "logits"}, Form(gives_logits=True)),
+        ({"image_temperature": 2}, Form(temperature=2.0)),
         ({"input": {"shape": [784], "high": 255}}, Form((784,), 255)),
         (
             {"input": {"shape": [1, 28, 28], "high": 1}, "output": "logits"},
@@ -118,6 +119,8 @@ def test_a_card_states_what_the_network_takes_and_gives(
         ({"input": {"shape": [32, 32], "high": 1}}, "input.shape: expected one of"),
         ({"input": {"shape": [64, 7], "high": 1}}, "input.shape: expected that of an image"),
         ({"input": {"shape": [784], "high": 127}}, "input.high: expected 1 or 255"),
+        ({"image_temperature": 0}, "image_temperature: expected 0.01 to 100"),
+        ({"image_temperature": "1"}, "image_temperature: expected a number"),
     ],
 )
 def test_a_card_with_another_form_is_refused(card: dict[str, object], complaint: str) -> None:

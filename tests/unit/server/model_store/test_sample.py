@@ -76,6 +76,13 @@ def test_the_record_of_another_model_is_noticed(engine: Engine) -> None:
         check(engine, recorded(other))
 
 
+def test_a_record_states_how_far_a_quantised_network_may_be_from_it(engine: Engine) -> None:
+    shifted = Spoiled(engine, lambda answers: 0.96 * answers + 0.004)
+    with pytest.raises(SampleError, match=r"within 0\.0001, got a difference of 0\.0"):
+        check(shifted, recorded(engine))
+    check(shifted, recorded(engine, tolerance=0.05))
+
+
 @pytest.mark.parametrize(
     ("alter", "expected_text"),
     [
@@ -100,6 +107,8 @@ def test_a_model_is_refused_if_its_answers_are_no_probabilities_or_depend_on_the
         ({"probabilities": None}, "sample.probabilities"),
         ({"probabilities": [[0.1] * 10]}, "10 x 10"),
         ({"probabilities": [["a"]]}, "ten rows of ten"),
+        ({"tolerance": 0.06}, r"sample\.tolerance: expected up to 0\.05, got 0\.06"),
+        ({"tolerance": "0.05"}, r"sample\.tolerance"),
     ],
 )
 def test_a_record_that_cannot_be_read_is_refused_by_its_key(

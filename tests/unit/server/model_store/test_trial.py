@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from inkstream_server.model_store.store import BUNDLED, ModelError, load_folder
-from inkstream_server.model_store.trial import NICENESS, attempt
+from inkstream_server.model_store.trial import attempt
+from inkstream_server.process.confined import NICENESS
 
 from tests.damage import UNGUARDED, Damage, circle, damage, half, huge, wrong_bias
 from tests.patience import eventually

@@ -256,7 +256,7 @@ def test_nothing_in_the_server_reads_files_in_another_way() -> None:
         "process/files.py",
         "process/status_page.py",  # A page of the package.
         "logs/process.py",  # Descriptors of the process itself.
-        "model_store/trial.py",  # A pipe of its own.
+        "process/confined.py",  # A pipe of its own.
         "engines/keras_archive.py",  # Bytes in memory.
         "engines/keras.py",  # A copy of its own.
         "server.py",  # `Server.open`.

@@ -9,7 +9,6 @@ from inkstream_training.ink.rejection import (
     choose,
     confidence,
     false_positive_rate,
-    threshold_keeping,
 )
 
 Floats = npt.NDArray[np.float64]
@@ -49,18 +48,7 @@ def test_auroc_is_the_share_of_pairs(digits: list[int], others: list[int]) -> No
 def test_false_positives_at_95_percent_of_a_hand_computed_case() -> None:
     # One of twenty digits may be rejected, so the threshold is the second lowest, 0.10.
     digits = np.arange(1, 21) / 20
-    assert threshold_keeping(digits, 0.95) == 0.10
     assert false_positive_rate(digits, scores(0.05, 0.09, 0.10, 0.5)) == 0.5
-
-
-def test_keeping_all_digits_takes_the_lowest_as_threshold() -> None:
-    assert threshold_keeping(scores(0.3, 0.2, 0.9), 1.0) == 0.2
-
-
-@pytest.mark.parametrize("kept", [0.0, 1.1])
-def test_a_share_that_cannot_be_kept_is_refused(kept: float) -> None:
-    with pytest.raises(ValueError, match="kept"):
-        threshold_keeping(scores(0.5), kept)
 
 
 @pytest.mark.parametrize(("digits", "others"), [((), (0.5,)), ((0.5,), ())])
