@@ -45,5 +45,5 @@ def add_strokes(folder: Path, *, seed: int = 1, **changes: Any) -> None:
     (folder / "strokes.tflite").write_bytes(content)
     card = json.loads((folder / "card.json").read_text())
     card["files"]["strokes.tflite"] = {"sha256": hashlib.sha256(content).hexdigest()}
-    card["strokes"] = {"image_weight": 0.7, "strokes_weight": 0.4, **changes}
+    card["strokes"] = {"image_weight": 0.3, "strokes_weight": 0.9, **changes}
     (folder / "card.json").write_text(json.dumps(card))

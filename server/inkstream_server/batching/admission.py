@@ -115,7 +115,7 @@ class Admission:
         around = self._lag + 2 * self._transport
         if not self._rate:
             return around
-        return around + (queue.ahead(rows, row_ns, flow, priority) + rows * row_ns) / self._rate
+        return around + (queue.ahead(rows, flow, priority) + rows * row_ns) / self._rate
 
     def admit(
         self,

@@ -178,15 +178,17 @@ class FairQueue(Generic[BlockT]):
         """Count the streams that share a class if `flow` is one of them."""
         return len(self._turns[priority]) + (not flow.blocks[priority])
 
-    def ahead(self, rows: int, row_ns: int, flow: Flow[BlockT], priority: Priority) -> int:
+    def ahead(self, rows: int, flow: Flow[BlockT], priority: Priority) -> int:
         """Give the most work that can leave before the last of so many more rows of a stream, in nanoseconds.
 
         These are all rows of more urgent classes, all that the stream has waiting, and of each other stream
         of its class as many rows as it may take in the turns that this stream needs.
         """
-        own = flow.work[priority]
+        urgent, own = sum(self.class_work[:priority]), flow.work[priority]
+        others_rows = self.class_rows[priority] - flow.rows[priority]
+        if not others_rows:
+            return urgent + own
+        others_work = self.class_work[priority] - own
         others = self.streams(priority, flow) - 1
-        by_turns = others * (flow.rows[priority] + rows + QUANTUM) * row_ns
-        return (
-            sum(self.class_work[:priority]) + own + min(self.class_work[priority] - own, by_turns)
-        )
+        by_turns = others * (flow.rows[priority] + rows + QUANTUM)
+        return urgent + own + others_work * min(others_rows, by_turns) // others_rows

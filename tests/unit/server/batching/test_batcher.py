@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from inkstream_server.batching import dispatcher as batching
 from inkstream_server.batching import linger as linger_module
 from inkstream_server.batching.admission import Overloaded, QueueFull, WouldBeLate
+from inkstream_server.batching.batcher import Batcher
 from inkstream_server.batching.blocks import Answer, Block, Part, StreamFlow
 from inkstream_server.batching.fair_queue import QUANTUM, Flow, Priority
 from inkstream_server.batching.observer import Observer
@@ -67,6 +68,15 @@ class Notes(Observer):
         self.failed_rows.append(sum(stop - start for _, start, stop in parts))
 
 
+class SameNotes(NumberEngine):
+    """A second engine that keeps its notes in the first one, and fails with it."""
+
+    def __init__(self, first: NumberEngine) -> None:
+        super().__init__(first.in_place_rows, max_rows=32)
+        self.batches, self.failures, self.failed = first.batches, first.failures, first.failed
+        self._busy = first._busy  # One engine works at a time.
+
+
 def answered(answer: Answer) -> list[int]:
     """The numbers of the frames whose rows a block got."""
     return [
@@ -83,6 +93,8 @@ class Submit:
     at_once: bool
     joins: bool
     """Whether the frames may join the last block."""
+    network: int
+    """Which of two networks computes them."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +124,7 @@ steps = st.lists(
             st.sampled_from([None, None, None, FAR_OFF, LONG_AGO]),
             st.booleans(),
             st.booleans(),
+            st.sampled_from([0, 0, 1]),
         ),
         st.builds(Cancel, st.integers(0, 50)),
         st.just(Turn()),
@@ -127,11 +140,18 @@ failures: st.SearchStrategy[dict[int, Failure]] = st.dictionaries(
 async def play(
     script: list[Step], engine: NumberEngine, max_batch: int, max_queue: int
 ) -> tuple[list[tuple[Submit, list[int], Answer]], set[int], Notes]:
-    """Run a script to its end; give all accepted blocks, those that were cancelled, and the notes."""
+    """Run a script to its end; give all accepted blocks, those that were cancelled, and the notes.
+
+    The second network costs three times as much a row, and takes fewer in a batch. Both keep their notes in
+    one engine.
+    """
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what))
     notes = Notes()
-    batcher = batcher_of(network(engine), [notes], max_batch=max_batch, max_queue=max_queue)
+    first = batcher_of(network(engine), [notes], max_batch=max_batch, max_queue=max_queue)
+    queue = first.dispatcher.queue
+    costly = network(SameNotes(engine), "number/1", kind="strokes", row_ns=3)
+    batchers = [first, Batcher(first.dispatcher, costly)]
     numbers = count(1)
     flow: StreamFlow = Flow()
     blocks: list[tuple[Submit, list[int], Answer]] = []
@@ -139,7 +159,9 @@ async def play(
     for step in script:
         if isinstance(step, Submit):
             ids = [next(numbers) for _ in range(step.rows)]
-            waiting, refused = batcher.dispatcher.queue.rows, len(notes.refused_rows)
+            batcher = batchers[step.network]
+            work = step.rows * batcher.network.row_ns
+            waiting, refused = sum(queue.class_work), len(notes.refused_rows)
             last = blocks[-1] if blocks else None
             joins = last[2] if last is not None and step.joins else None
             try:
@@ -147,23 +169,24 @@ async def play(
                     numbered(ids), flow, deadline=step.deadline, at_once=step.at_once, joins=joins
                 )
             except QueueFull:
-                assert waiting + step.rows > max_queue
+                assert waiting + work > max_queue
                 assert notes.refused_rows[refused:] == [step.rows]
                 continue
             assert notes.submitted_rows[-1] == step.rows
-            assert batcher.dispatcher.queue.rows <= max_queue
+            assert sum(queue.class_work) <= max_queue
             if last is not None and answer is joins:
                 assert step.deadline is last[0].deadline is None
-                assert batcher.dispatcher.queue.rows == waiting + step.rows
+                assert step.network == last[0].network
+                assert sum(queue.class_work) == waiting + work
                 last[1].extend(ids)
                 continue
             blocks.append((step, ids, answer))
             if answer.done():
                 assert step.at_once
                 assert step.deadline != LONG_AGO
-                assert waiting == batcher.dispatcher.queue.rows == 0
+                assert waiting == queue.rows == 0
             else:  # Cancelled blocks may have made room.
-                assert step.rows <= batcher.dispatcher.queue.rows <= waiting + step.rows
+                assert work <= sum(queue.class_work) <= waiting + work
         elif isinstance(step, Cancel) and blocks:
             victim = step.victim % len(blocks)
             if blocks[victim][2].cancel():
@@ -173,9 +196,9 @@ async def play(
         elif isinstance(step, Rest):
             due = [answer for _, _, answer in blocks if not answer.done()]
             await asyncio.wait(due[:1] or [asyncio.ensure_future(asyncio.sleep(0))])
-    await batcher.dispatcher.close()
+    await first.dispatcher.close()
     await turns()
-    assert batcher.dispatcher.queue.rows == 0
+    assert queue.rows == 0
     assert not complaints, complaints
     return blocks, cancelled, notes
 
@@ -710,3 +733,97 @@ async def test_a_deadline_that_cannot_be_met_is_refused_at_once_with_a_retry_aft
     await asyncio.wait([*blocks, patient], timeout=PATIENCE_SECONDS)
     assert answered(patient) == [100]
     assert not any(99 in batch for batch in engine.batches)
+
+
+class TwoNetworks:
+    """Two batchers that share a dispatcher, and whose engines wait for the test."""
+
+    def __init__(self, *, max_queue: int = 1000, row_ns: tuple[int, int] = (1, 1)) -> None:
+        self.engine, self.costly = GatedEngine(), GatedEngine()
+        self.costly.batches = self.engine.batches
+        self.images = batcher_of(
+            network(self.engine, row_ns=row_ns[0]), [], max_batch=256, max_queue=max_queue
+        )
+        self.dispatcher = self.images.dispatcher
+        self.dispatcher.admission.measure(row_ns[0])
+        self.ink = Batcher(self.dispatcher, network(self.costly, kind="strokes", row_ns=row_ns[1]))
+
+    async def busy(self) -> Answer:
+        """Have the engines busy with row 0."""
+        answer = self.images.submit(numbered([0]))
+        await self.engine.begun()
+        return answer
+
+    def release(self) -> None:
+        """Compute all that waits."""
+        self.engine.release(100)
+        self.costly.release(100)
+
+
+async def test_classes_hold_across_networks_and_a_batch_is_of_one_network() -> None:
+    two, flow = TwoNetworks(), Flow[Block]()
+    await two.busy()
+    for number, priority in enumerate([Priority.INTERIM, Priority.GLYPH] * 2, 1):
+        two.ink.submit(numbered([number]), flow, priority)
+    for number in (5, 6):
+        two.images.submit(numbered([number]), flow)
+    two.release()
+    await two.dispatcher.close()
+    assert two.engine.batches == [[0], [2, 4], [5, 6], [1, 3]]
+
+
+async def test_no_network_starves_another_one_of_its_class() -> None:
+    two = TwoNetworks()
+    await two.busy()
+    flood = [two.images.submit(numbered([1] * 250), Flow()) for _ in range(3)]
+    waiting = two.ink.submit(numbered([2] * 250), Flow(), Priority.TENSOR)
+    two.engine.release(3)
+    await two.costly.begun()
+    assert not any(answer.done() for answer in flood)
+    two.release()
+    await asyncio.wait([*flood, waiting], timeout=PATIENCE_SECONDS)
+    await two.dispatcher.close()
+
+
+async def test_no_row_is_computed_at_once_while_another_network_has_some_waiting() -> None:
+    first = batcher_of(network(NumberEngine()), [], max_batch=256, max_queue=100)
+    second = Batcher(first.dispatcher, network(NumberEngine(), kind="strokes"))
+    waiting = second.submit(numbered([1]))
+    assert not first.submit(numbered([2]), at_once=True).done()
+    await asyncio.wait([waiting])
+    assert first.submit(numbered([3]), at_once=True).done()
+    await first.dispatcher.close()
+
+
+async def test_the_limit_is_the_work_of_so_many_images_in_all_networks_together() -> None:
+    two = TwoNetworks(max_queue=100, row_ns=(1_000, 20_000))
+    await two.busy()
+    flow: StreamFlow = Flow()
+    two.ink.submit(numbered([1, 2, 3]), flow)
+    with pytest.raises(QueueFull, match=r"3 items wait, 3 more .* limit of 100 images or as much"):
+        two.ink.submit(numbered([4, 5, 6]), flow)
+    two.images.submit(numbered(range(40)), flow)
+    with pytest.raises(QueueFull, match="43 items wait, 1 more"):
+        two.images.submit(numbered([7]), flow)
+    two.release()
+    await two.dispatcher.close()
+
+
+async def test_work_of_all_networks_lies_ahead_of_an_item() -> None:
+    two = TwoNetworks(max_queue=10_000, row_ns=(1_000, 20_000))
+    await two.busy()
+    admission, queue = two.dispatcher.admission, two.dispatcher.queue
+    for _ in range(100):
+        admission.emptied(1_000_000, 0.001)  # As fast as it was measured.
+
+    def wait(priority: Priority) -> float:
+        return admission.wait(queue, Flow(), priority, 1, 1_000)
+
+    idle = wait(Priority.INTERIM)
+    two.ink.submit(numbered(range(50)), Flow(), Priority.GLYPH)
+    two.ink.submit(numbered(range(100)), Flow(), Priority.INTERIM)
+    assert wait(Priority.TENSOR) - idle == pytest.approx(0.001, rel=0.01)
+    # Of the interims, a stream may take a turn before the next one.
+    assert wait(Priority.INTERIM) - idle == pytest.approx(0.001 + 0.0013, rel=0.01)
+    two.release()
+    await two.dispatcher.close()

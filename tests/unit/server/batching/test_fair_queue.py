@@ -184,7 +184,7 @@ def test_no_more_rows_go_ahead_of_a_block_than_estimated(
     if urgent:
         queue.push(Rows(0, urgent, -2, Priority.GLYPH), Flow(), Priority.GLYPH)
     mine: Flow[Rows] = Flow()
-    estimate = queue.ahead(own, 1, mine, Priority.TENSOR)
+    estimate = queue.ahead(own, mine, Priority.TENSOR)
     block = Rows(0, own, -1, Priority.TENSOR)
     queue.push(block, mine, Priority.TENSOR)
     ahead = 0

@@ -266,7 +266,7 @@ def test_a_version_with_strokes_answers_images_with_one_network_and_ink_with_bot
     )
     frames, traces = model_sample.frames(), model_sample.traces()
     strokes = LiteRTEngine(pair / "strokes.tflite", form=TRACES)
-    expected = product(model.images.engine.infer([frames]), strokes.infer([traces]), 0.7, 0.4)
+    expected = product(model.images.engine.infer([frames]), strokes.infer([traces]), 0.3, 0.9)
     found = model.ink.engine.infer([rows_of(frames, traces)])
     np.testing.assert_allclose(found, expected, atol=1e-6)
 

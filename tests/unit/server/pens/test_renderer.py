@@ -1,17 +1,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from itertools import count
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from inkstream_server.batching.admission import QueueFull
 from inkstream_server.batching.fair_queue import Priority
 from inkstream_server.batching.results import EngineFailed
+from inkstream_server.confidence.rejection import UNSURE, RejectRule
+from inkstream_server.engines import Frames, Probabilities
+from inkstream_server.ink import model_inputs
 from inkstream_server.limits.turns import TURN_SECONDS, Lane, Turns
 from inkstream_server.pens.renderer import GlyphRenderer, RenderJob
 
-from tests.unit.server.builders import GatedEngine, Workshop, numbered, turns
+from tests.unit.server.builders import GatedEngine, Workshop, network, numbered, turns
 
 LINE = np.array([(0, 0), (0, 10), (5, 20)], np.float64)
 
@@ -144,3 +150,62 @@ async def test_a_job_that_cannot_be_drawn_takes_no_other_along() -> None:
     await turns(20)
     assert [one.reading is not None for one in jobs] == [True, False, True, True]
     assert len(failures) == 1
+
+
+class GlyphEngine(GatedEngine):
+    """Keeps the rows of each batch, of whatever kind, and answers 0.9 for the digit 3."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[npt.NDArray[Any]] = []
+
+    def infer(self, blocks: Sequence[Frames]) -> Probabilities:
+        self._infer([numbered([0])])  # Waits for the test.
+        self.rows.append(np.concatenate(blocks))
+        answers = np.full((len(self.rows[-1]), 10), 0.1 / 9, np.float32)
+        answers[:, 3] = 0.9
+        return answers
+
+
+async def test_a_job_is_drawn_for_the_networks_that_serve_then_and_answered_by_them() -> None:
+    images, both = GlyphEngine(), GlyphEngine()
+    workshop = Workshop(images)
+    renderer = renderer_of(workshop)
+    blocker, before, after, back = (job() for _ in range(4))
+    renderer.add("pen", blocker)
+    await images.begun()
+    renderer.add("pen", before)
+    await turns()
+    workshop.batcher.serve(network(both, "number/2", kind="strokes"))
+    renderer.add("pen", after)
+    await turns()
+    workshop.batcher.serve(network(images, "number/3"))
+    renderer.add("pen", back)
+    await turns()
+    images.release(9)
+    both.release(9)
+    await workshop.dispatcher.close()
+    jobs = (blocker, before, after, back)
+    labels = [it.reading.label for it in jobs if it.reading is not None]
+    assert labels == ["number/1", "number/1", "number/2", "number/3"]
+    frame, trace = model_inputs((LINE,), y_up=False) or pytest.fail("there is ink")
+    assert [rows.dtype for rows in images.rows] == [np.uint8] * 3
+    (row,) = both.rows[0]
+    assert row["frame"].tolist() == images.rows[0][0].tolist() == frame.reshape(-1).tolist()
+    assert row["trace"].tolist() == trace.reshape(-1).tolist()
+
+
+async def test_an_answer_of_two_networks_has_its_scale_and_is_read_as_it_is() -> None:
+    engine = GlyphEngine()
+    workshop = Workshop()
+    rule = RejectRule(not_a_digit_below=0.2, unsure_below=0.95)
+    workshop.batcher.serve(network(engine, rule=rule, kind="strokes"))
+    one = job()
+    renderer_of(workshop).add("pen", one)
+    await engine.begun()
+    engine.release()
+    await workshop.dispatcher.close()
+    await turns()
+    assert one.reading is not None
+    assert (one.reading.digit, one.reading.reason) == (3, UNSURE)
+    assert one.reading.confidence == pytest.approx(0.9)
