@@ -152,7 +152,7 @@ class Admission:
         work = rows * row_ns
         if sum(queue.class_work[: priority + 1]) + work > self.max_work:
             share = self.max_work // queue.streams(priority, flow)
-            if flow.work[priority] + work > share:
+            if queue.own_work(flow, priority) + work > share:
                 waiting = sum(queue.class_rows[: priority + 1])
                 raise QueueFull(
                     f"{waiting} items wait, {rows} more would exceed the queue's "

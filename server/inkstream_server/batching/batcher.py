@@ -28,6 +28,7 @@ class Batcher:
         self._admission = dispatcher.admission
         self.network = network
         """Computes what is submitted from now on. See `serve`."""
+        self.serve(network)
 
     def serve(self, network: Network) -> None:
         """Compute what is submitted from now on with this network.
@@ -36,6 +37,7 @@ class Batcher:
         rows.
         """
         self.network = network
+        self._batch_rows = min(self.dispatcher.max_batch, network.engine.max_rows)
 
     def submit(
         self,
@@ -89,14 +91,21 @@ class Batcher:
                 for observer in dispatcher.observers:
                     observer.overloaded(error, rows, priority, asked)
                 raise
-        answer: Answer = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: Answer = loop.create_future()
         block = Block([frames], rows, deadline, now, answer, network, row_ns)
         for observer in dispatcher.observers:
             observer.submitted(answer, rows, priority, asked)
         if at_once:
             dispatcher.compute(network, [(block, 0, rows)], rows, [frames])
         else:
-            dispatcher.push(block, flow, priority)
+            self._queue.push(block, flow, priority)
+            linger = dispatcher.linger
+            linger.came()
+            if not linger.pays(deadline) or self._queue.rows >= self._batch_rows:
+                dispatcher.schedule(loop)
+            else:
+                dispatcher.await_more(loop)
         return answer
 
     def _extend(
@@ -112,23 +121,23 @@ class Batcher:
         if joins.done() or block.rows + rows > QUANTUM or block.network is not self.network:
             return False
         queue = self._queue
-        if sum(queue.class_work) + rows * block.row_ns > self._admission.max_work:
+        if queue.work + rows * block.row_ns > self._admission.max_work:
             return False
         block.add(frames, now)
         queue.grow(block, flow, priority, rows)
         self.dispatcher.linger.came()
-        if self.dispatcher.fills_batch(block):
+        if queue.rows >= self._batch_rows:
             self.dispatcher.schedule(asyncio.get_running_loop())
         return True
 
     def _computes_at_once(self, rows: int, deadline: float | None, now: float) -> bool:
         """Whether queueing so many rows would gain nothing, and the engine may run in place."""
-        dispatcher, engine = self.dispatcher, self.network.engine
+        dispatcher = self.dispatcher
         return (
-            dispatcher.is_idle
-            and rows <= dispatcher.max_batch
-            and rows <= engine.in_place_rows
-            and rows <= engine.max_rows
+            not self._queue.rows
+            and dispatcher.working_on is None
+            and rows <= self._batch_rows
+            and rows <= self.network.engine.in_place_rows
             and not dispatcher.linger.pays(deadline)
             and (deadline is None or now < deadline)
         )

@@ -68,18 +68,9 @@ class Dispatcher:
         self._now = 0.0
         self._emptied: tuple[float, int] | None = None
         self._scheduled = False
-        self._working: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
-
-    @property
-    def working_on(self) -> object | None:
+        self.working_on: asyncio.Task[None] | None = None
         """The batch in the engines' thread, another object for each; None while it is idle."""
-        return self._working
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing waits and the engines' thread is idle."""
-        return not self.queue.rows and self._working is None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
 
     def admit(
         self,
@@ -101,25 +92,16 @@ class Dispatcher:
             self.queue.sweep(lambda block: block.answer.done())
             self.admission.admit(self.queue, flow, priority, rows, row_ns, deadline, now)
 
-    def push(self, block: Block, flow: StreamFlow, priority: Priority) -> None:
-        """Put a block into the queue, and see that it is computed."""
-        self.queue.push(block, flow, priority)
-        self.linger.came()
-        loop = asyncio.get_running_loop()
-        if not self.linger.pays(block.deadline) or self.fills_batch(block):
-            self.schedule(loop)
-        elif not self._scheduled and self._working is None:
-            self.linger.begin(loop)
-
     def schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         """Have the next batch start in the next turn of the loop, or when the thread is free."""
-        if not self._scheduled and self._working is None:
+        if not self._scheduled and self.working_on is None:
             self._scheduled = True
             loop.call_soon(self._dispatch, perf_counter())
 
-    def fills_batch(self, block: Block) -> bool:
-        """Whether as many rows wait as fit a batch of a block's network."""
-        return self.queue.rows >= min(self.max_batch, block.batch_rows)
+    def await_more(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the next batch start when no further blocks come; see `Linger`."""
+        if not self._scheduled and self.working_on is None:
+            self.linger.begin(loop)
 
     def compute(self, network: Network, parts: list[Part], rows: int, frames: list[Frames]) -> None:
         """Run a batch in place, and answer its blocks."""
@@ -134,9 +116,9 @@ class Dispatcher:
 
     async def close(self) -> None:
         """Wait until everything that was accepted is answered, then release the engines' thread."""
-        while self.queue.rows or self._working is not None:
-            if self._working is not None:
-                await asyncio.wait([self._working])
+        while self.queue.rows or self.working_on is not None:
+            if self.working_on is not None:
+                await asyncio.wait([self.working_on])
             else:
                 self._dispatch(perf_counter())
                 await asyncio.sleep(0)
@@ -150,7 +132,7 @@ class Dispatcher:
         """
         self._scheduled = False
         self.linger.end()
-        if self._working is not None:
+        if self.working_on is not None:
             return
         began = now = perf_counter()
         self.admission.came_round(began - expected)
@@ -160,8 +142,10 @@ class Dispatcher:
             frames = frames_of(parts, rows)
             network = parts[0][0].network
             if rows > network.engine.in_place_rows:
-                self._working = loop.create_task(self._run_in_thread(network, parts, rows, frames))
-                self._working.add_done_callback(self._thread_is_free)
+                self.working_on = loop.create_task(
+                    self._run_in_thread(network, parts, rows, frames)
+                )
+                self.working_on.add_done_callback(self._thread_is_free)
                 return
             self.compute(network, parts, rows, frames)
             if not self.queue.rows:
@@ -186,7 +170,7 @@ class Dispatcher:
             self._answer(parts, batch)
 
     def _thread_is_free(self, task: asyncio.Task[None]) -> None:
-        self._working = None
+        self.working_on = None
         if not task.cancelled():
             task.result()
         if self.queue.rows:

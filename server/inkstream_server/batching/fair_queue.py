@@ -54,7 +54,7 @@ BlockT = TypeVar("BlockT", bound=Block)
 class Flow(Generic[BlockT]):
     """The blocks of one stream in a queue. Make one for each stream, and use it with one queue."""
 
-    __slots__ = ("blocks", "credit", "rows", "work")
+    __slots__ = ("blocks", "credit", "rows")
 
     def __init__(self) -> None:
         """Start empty."""
@@ -62,8 +62,6 @@ class Flow(Generic[BlockT]):
         """Waiting blocks by class, oldest first."""
         self.rows: list[int] = [0 for _ in Priority]
         """Their rows by class."""
-        self.work: list[int] = [0 for _ in Priority]
-        """The work of these rows by class, in nanoseconds."""
         self.credit: list[int] = [0 for _ in Priority]
         """Rows that are left of its turn, by class; 0 when its turn has not begun."""
 
@@ -79,10 +77,12 @@ class FairQueue(Generic[BlockT]):
         """Start empty."""
         self.rows = 0
         """Rows that wait. May be read from any thread."""
+        self.work = 0
+        """Their work, in nanoseconds."""
         self.class_rows: list[int] = [0 for _ in Priority]
-        """The same by class."""
+        """Rows by class."""
         self.class_work: list[int] = [0 for _ in Priority]
-        """Their work by class, in nanoseconds."""
+        """Work by class."""
         self._turns: tuple[deque[Flow[BlockT]], ...] = tuple(deque() for _ in Priority)
 
     def push(self, block: BlockT, flow: Flow[BlockT], priority: Priority) -> None:
@@ -97,10 +97,10 @@ class FairQueue(Generic[BlockT]):
         """Count so many rows more in a block that waits; a negative number if rows leave."""
         work = rows * block.row_ns
         flow.rows[priority] += rows
-        flow.work[priority] += work
         self.class_rows[priority] += rows
-        self.class_work[priority] += work
         self.rows += rows
+        self.class_work[priority] += work
+        self.work += work
 
     def take(self, room: int, is_over: Callable[[BlockT], bool]) -> list[tuple[BlockT, int, int]]:
         """Take what goes into the next batch: rows of the network whose turn it is.
@@ -178,17 +178,25 @@ class FairQueue(Generic[BlockT]):
         """Count the streams that share a class if `flow` is one of them."""
         return len(self._turns[priority]) + (not flow.blocks[priority])
 
+    def own_work(self, flow: Flow[BlockT], priority: Priority) -> int:
+        """Give the work of a stream in a class, in nanoseconds; a row counts at the mean of its class."""
+        rows = self.class_rows[priority]
+        return self.class_work[priority] * flow.rows[priority] // rows if rows else 0
+
     def ahead(self, rows: int, flow: Flow[BlockT], priority: Priority) -> int:
         """Give the most work that can leave before the last of so many more rows of a stream, in nanoseconds.
 
         These are all rows of more urgent classes, all that the stream has waiting, and of each other stream
-        of its class as many rows as it may take in the turns that this stream needs.
+        of its class as many rows as it may take in the turns that this stream needs. A row counts at the mean
+        of its class.
         """
-        urgent, own = sum(self.class_work[:priority]), flow.work[priority]
-        others_rows = self.class_rows[priority] - flow.rows[priority]
-        if not others_rows:
-            return urgent + own
-        others_work = self.class_work[priority] - own
+        urgent, own, all_rows = (
+            sum(self.class_work[:priority]),
+            flow.rows[priority],
+            self.class_rows[priority],
+        )
+        if not all_rows:
+            return urgent
         others = self.streams(priority, flow) - 1
-        by_turns = others * (flow.rows[priority] + rows + QUANTUM)
-        return urgent + own + others_work * min(others_rows, by_turns) // others_rows
+        before = own + min(all_rows - own, others * (own + rows + QUANTUM))
+        return urgent + self.class_work[priority] * before // all_rows

@@ -161,7 +161,7 @@ async def play(
             ids = [next(numbers) for _ in range(step.rows)]
             batcher = batchers[step.network]
             work = step.rows * batcher.network.row_ns
-            waiting, refused = sum(queue.class_work), len(notes.refused_rows)
+            waiting, refused = queue.work, len(notes.refused_rows)
             last = blocks[-1] if blocks else None
             joins = last[2] if last is not None and step.joins else None
             try:
@@ -173,11 +173,11 @@ async def play(
                 assert notes.refused_rows[refused:] == [step.rows]
                 continue
             assert notes.submitted_rows[-1] == step.rows
-            assert sum(queue.class_work) <= max_queue
+            assert queue.work <= max_queue
             if last is not None and answer is joins:
                 assert step.deadline is last[0].deadline is None
                 assert step.network == last[0].network
-                assert sum(queue.class_work) == waiting + work
+                assert queue.work == waiting + work
                 last[1].extend(ids)
                 continue
             blocks.append((step, ids, answer))
@@ -186,7 +186,7 @@ async def play(
                 assert step.deadline != LONG_AGO
                 assert waiting == queue.rows == 0
             else:  # Cancelled blocks may have made room.
-                assert work <= sum(queue.class_work) <= waiting + work
+                assert work <= queue.work <= waiting + work
         elif isinstance(step, Cancel) and blocks:
             victim = step.victim % len(blocks)
             if blocks[victim][2].cancel():

@@ -136,14 +136,17 @@ def test_no_block_is_lost_or_repeated_and_order_and_classes_hold_for_any_sequenc
             assert queue.rows == live, "cancelled rows still count"
         assert queue.rows == sum(queue.class_rows)
         assert queue.class_rows == [sum(flow.rows[it] for flow in flows) for it in Priority]
-        assert queue.class_work == [sum(flow.work[it] for flow in flows) for it in Priority]
+        waiting = [it for it in blocks if it.rows_left]
+        if not any(it.is_cancelled for it in waiting):
+            assert queue.work == sum(it.rows_left * it.row_ns for it in waiting)
+        assert queue.work == sum(queue.class_work)
     while take(256):
         pass
     assert queue.rows == 0
     for block in blocks:
         assert block.is_cancelled or left[block.number] == block.size
     for flow in flows:
-        assert flow.rows == flow.work == [0, 0, 0]
+        assert flow.rows == queue.class_work == [0, 0, 0]
 
 
 @settings(max_examples=200, deadline=None)
