@@ -10,6 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from inkstream_server.engines import BUCKETS
+
 SHAPES: Final = ((28, 28), (28, 28, 1), (1, 28, 28), (784,), (64, 7))
 """Shapes of a row. The last is a trace of ink (`ink.trace`), and all others are an image."""
 
@@ -43,11 +45,16 @@ class Form:
     """Divides the logits, `TEMPERATURES`: above 1 makes answers less sure. The networks of training have
     theirs in their weights."""
 
+    max_rows: int = BUCKETS[-1]
+    """Most rows in a batch, one of `BUCKETS`. Each bucket takes memory."""
+
     def __post_init__(self) -> None:
         if self.shape not in SHAPES:
             raise ValueError(f"input.shape: expected one of {SHAPES}, got {self.shape}")
         if self.high not in HIGHS:
             raise ValueError(f"input.high: expected 1 or 255, got {self.high}")
+        if self.max_rows not in BUCKETS:
+            raise ValueError(f"max_rows: expected one of {BUCKETS}, got {self.max_rows}")
         least, most = TEMPERATURES
         if not least <= self.temperature <= most:
             raise ValueError(
@@ -63,8 +70,9 @@ class Form:
 IMAGES: Final = Form()
 """Networks for images as training exports them."""
 
-TRACES: Final = Form((64, 7))
-"""Networks for traces of ink."""
+TRACES: Final = Form((64, 7), max_rows=32)
+"""Networks for traces of ink. They take some 30 microseconds a row in any batch, so larger batches would gain
+nothing, block the event loop for longer, and take 16 MB."""
 
 
 def as_probabilities(outputs: NDArray[Any], form: Form) -> NDArray[np.float32]:

@@ -24,7 +24,6 @@ class KerasEngine:
     """
 
     name = "keras"
-    max_rows = BUCKETS[-1]
     in_place_rows = 0
 
     def __init__(self, path: Path, content: bytes | None = None, form: Form = IMAGES) -> None:
@@ -55,12 +54,14 @@ class KerasEngine:
                 f"got {shown(found[0])} and {shown(found[1])}"
             )
         self._form = form
+        self.max_rows = form.max_rows
+        buckets = [it for it in BUCKETS if it <= form.max_rows]
         self._is_final = not form.gives_logits and form.temperature == 1
         kind = model.inputs[0].dtype
         self._forward = tf.function(lambda rows: model(tf.cast(rows, kind), training=False))
-        self._inputs = {rows: np.zeros((rows, form.columns), np.float32) for rows in BUCKETS}
+        self._inputs = {rows: np.zeros((rows, form.columns), np.float32) for rows in buckets}
         self.pixels = self._inputs[1]
-        for rows in BUCKETS:
+        for rows in buckets:
             self._run(rows)
 
     def infer(self, blocks: Sequence[Frames]) -> Probabilities:

@@ -40,7 +40,6 @@ class LiteRTEngine:
     """
 
     name = "litert"
-    max_rows = BUCKETS[-1]
 
     def __init__(self, path: Path, content: bytes | None = None, form: Form = IMAGES) -> None:
         """Load and warm. Damaged content can end the process; `model_store.trial` tries unknown files first.
@@ -58,8 +57,10 @@ class LiteRTEngine:
         content = read_regular(path, MOST_MODEL_BYTES) if content is None else content
         require_plain(content, path)
         self._form = form
+        self.max_rows = form.max_rows
+        buckets = [it for it in BUCKETS if it <= form.max_rows]
         alone = _Graph(content, 1, path, form)
-        sizes = () if alone.is_fixed else BUCKETS[1:]
+        sizes = () if alone.is_fixed else buckets[1:]
         self._graphs = {1: alone} | {rows: _Graph(content, rows, path, form) for rows in sizes}
         # Frames are filled into the network's own input, unless it takes them in another form.
         is_direct = alone.input.dtype == np.float32 and form.high == 1 and not alone.is_fixed
@@ -67,7 +68,7 @@ class LiteRTEngine:
         self._is_final = (
             alone.output.dtype == np.float32 and not form.gives_logits and form.temperature == 1
         )
-        self.in_place_rows = max((it for it in BUCKETS if self._fits_loop(it)), default=0)
+        self.in_place_rows = max((it for it in buckets if self._fits_loop(it)), default=0)
         self.pixels = np.zeros((0, form.columns), np.float32)
 
     def infer(self, blocks: Sequence[Frames]) -> Probabilities:

@@ -21,10 +21,6 @@ GLYPH: Final = np.dtype(
 )
 """A row: a glyph as `ink.model_inputs` gives it, 2576 bytes."""
 
-MOST_ROWS: Final = 32
-"""Most glyphs in a batch. The network for strokes takes some 30 microseconds a glyph in any batch, so larger
-batches would gain nothing and block the event loop for longer."""
-
 MOST_WEIGHT: Final = 10.0
 """Largest weight that a card may state. Fitted ones are near 1."""
 
@@ -97,7 +93,7 @@ class PairEngine:
         self._strokes = strokes
         self._weights = weights
         self.name = images.name
-        self.max_rows = min(images.max_rows, strokes.max_rows, MOST_ROWS)
+        self.max_rows = min(images.max_rows, strokes.max_rows)
         self.in_place_rows = min(images.in_place_rows, strokes.in_place_rows)
         self.pixels = images.pixels
 

@@ -16,6 +16,7 @@ import numpy as np
 from inkstream_server.cli import main
 from inkstream_server.config import ENGINES
 from inkstream_server.engines import Frames, Probabilities
+from inkstream_server.engines.form import Form
 from inkstream_server.engines.litert import LiteRTEngine
 
 PLAN = Path(os.environ["INKSTREAM_TEST_FAULT"])
@@ -24,8 +25,8 @@ PLAN = Path(os.environ["INKSTREAM_TEST_FAULT"])
 class FaultyEngine:
     """Satisfies `Engine`: passes calls to another engine unless the plan has a fault."""
 
-    def __init__(self, path: Path, content: bytes) -> None:
-        engine = LiteRTEngine(path, content)
+    def __init__(self, path: Path, content: bytes, form: Form) -> None:
+        engine = LiteRTEngine(path, content, form)
         self._engine = engine
         self.name = engine.name
         self.max_rows = engine.max_rows

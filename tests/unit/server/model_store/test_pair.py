@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from inkstream_server.engines import DIGITS, Frames, Probabilities
 from inkstream_server.model_store.pair import (
     GLYPH,
-    MOST_ROWS,
     PairEngine,
     Weights,
     rows_of,
@@ -22,10 +21,11 @@ from inkstream_server.model_store.pair import (
 class Recorded:
     """An engine whose answers follow from each row alone, and which keeps the sizes of its batches."""
 
-    name, max_rows = "recorded", 256
+    name = "recorded"
 
-    def __init__(self, in_place_rows: int = 256) -> None:
+    def __init__(self, in_place_rows: int = 256, max_rows: int = 256) -> None:
         self.in_place_rows = in_place_rows
+        self.max_rows = max_rows
         self.pixels = np.zeros((0, 784), np.float32)
         self.sizes: list[int] = []
 
@@ -79,9 +79,9 @@ def test_traces_are_not_padded_where_a_call_of_the_engine_is_cheap(
     assert strokes.sizes == expected
 
 
-def test_a_pair_takes_few_glyphs_a_batch_and_leaves_the_loop_if_either_network_does() -> None:
-    pair = PairEngine(Recorded(), Recorded(8), Weights(1, 1))
-    assert (pair.max_rows, pair.in_place_rows) == (MOST_ROWS, 8)
+def test_a_pair_takes_as_many_glyphs_as_both_networks_and_leaves_the_loop_if_either_does() -> None:
+    pair = PairEngine(Recorded(), Recorded(8, max_rows=32), Weights(1, 1))
+    assert (pair.max_rows, pair.in_place_rows) == (32, 8)
     assert PairEngine(Recorded(0), Recorded(), Weights(1, 1)).in_place_rows == 0
 
 

@@ -257,6 +257,7 @@ def test_a_version_with_strokes_answers_images_with_one_network_and_ink_with_bot
 ) -> None:
     model = load_folder(pair)
     assert (model.images.kind, model.ink.kind) == ("image", "strokes")
+    assert (model.images.engine.max_rows, model.ink.engine.max_rows) == (256, 32)
     assert model.images.label == model.ink.label == "digits/10"
     assert model.images.row_ns > 1
     assert model.ink.row_ns > 1
