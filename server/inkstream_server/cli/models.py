@@ -1,4 +1,7 @@
-"""`inkstream-server models`: lists the versions in a store, checks them and says which one is served."""
+"""`inkstream-server models`: lists the versions in a store, checks them and says which one is served.
+
+Leaves adding versions to `models_add`.
+"""
 
 import asyncio
 import hashlib
@@ -10,6 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
+from inkstream_server.cli.models_add import add_model
 from inkstream_server.config import ENGINES, MOST_MODEL_BYTES, Config
 from inkstream_server.errors import shown
 from inkstream_server.model_store import card as model_card
@@ -48,7 +52,7 @@ _ENGINE = click.option(
 
 @click.group()
 def models() -> None:
-    """List, check and choose the models of a store.
+    """Add, list, check and choose the models of a store.
 
     A server that follows the store (`serve --model NAME`) adopts a change within seconds, without a restart
     and without losing an item.
@@ -56,11 +60,15 @@ def models() -> None:
     \b
     Examples:
       inkstream-server models list
+      inkstream-server models add my-cnn.keras
       inkstream-server models verify digits/3
       inkstream-server models rollback digits
     """
     if error := descriptors.error_of(descriptors.LEAST_OF_COMMANDS):
         _fail(error)
+
+
+models.add_command(add_model)
 
 
 @models.command("list")

@@ -7,6 +7,7 @@ behaviour, which may crash the process, so this module rules out what it can.
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Final
 
@@ -79,10 +80,22 @@ _SHAPE_INPUTS: Final = {
 sizes of tensors, and not on their content: then a tensor has the same size, and stays in its place, from
 batch to batch."""
 
+_REFUSED: Final = {
+    16: "LSTM", 32: "CUSTOM", 35: "UNIDIRECTIONAL_SEQUENCE_RNN", 44: "UNIDIRECTIONAL_SEQUENCE_LSTM",
+    118: "IF", 119: "WHILE", 129: "CALL_ONCE", 142: "VAR_HANDLE", 143: "READ_VARIABLE",
+    144: "ASSIGN_VARIABLE",
+}  # fmt: skip
+"""Names of some operators that are not on the list, for messages."""
+
 _LIMITS: Final = {number: limits for limits, group in _TAKES.items() for number in group.values()}
 _WITH_BIAS: Final = ((2, 3), (3, 4))
 _NONE: Final = -1
 """Number of a tensor that is left out, which only a bias may be."""
+
+_REAL: Final = frozenset({0, 1, 3, 9, 17})
+"""Types of tensors of weights: float32, float16, uint8, int8 and int4."""
+
+_EIGHT_BITS: Final = frozenset({3, 9, 17})
 
 _MOST: Final = 1000
 """Most operators, kinds of operators and tensors that a file may list."""
@@ -111,9 +124,12 @@ def require_plain(content: bytes, path: Path) -> None:
         kinds = [_kind(code) for code in model.tables(1)]
         others = sorted({*kinds} - {*OPERATORS.values()})
         if others:
+            named = ", ".join(
+                f"{it} ({_REFUSED[it]})" if it in _REFUSED else str(it) for it in others
+            )
             raise ValueError(
-                f"{path}: the operators with the numbers {', '.join(map(str, others))} in the schema are "
-                "not part of a plain network of digits"
+                f"{path}: the operators with the numbers {named} in the schema are not part of a plain "
+                "network of digits"
             )
         graphs = [*model.tables(2)]
         if len(graphs) != 1:
@@ -121,6 +137,55 @@ def require_plain(content: bytes, path: Path) -> None:
         _require_sound(kinds, graphs[0], [buffer.has(0) for buffer in model.tables(4)])
     except (struct.error, IndexError) as error:
         raise ValueError(f"{path}: is no plain LiteRT model ({error})") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """What a `.tflite` file computes."""
+
+    given: tuple[int, ...]
+    """Shape of its input, -1 where it is free."""
+    made: tuple[int, ...]
+    """Shape of its output."""
+    operators: tuple[str, ...]
+    """Names of its operators, in order."""
+    weights: int
+    """Number of constants that are no shapes."""
+    is_quantised: bool
+    """Whether numbers of eight bits or fewer are among them, or among what it computes."""
+
+
+def describe(content: bytes) -> Graph:
+    """Describe a file that passed `require_plain`.
+
+    Raises:
+        ValueError: it has not one input and one output.
+    """
+    model = _Table(content, *struct.unpack_from("<I", content))
+    kinds = [_kind(code) for code in model.tables(1)]
+    (graph,) = model.tables(2)
+    tensors = [*graph.tables(0)]
+    ends = graph.numbers(1), graph.numbers(2)
+    if [len(end) for end in ends] != [1, 1]:
+        raise ValueError(
+            f"expected one input and one output, got {len(ends[0])} and {len(ends[1])}"
+        )
+    is_filled = [buffer.has(0) for buffer in model.tables(4)]
+    names = {number: name for name, number in OPERATORS.items()}
+    constants = [it for it in tensors if is_filled[it.number(2, "<I")]]
+    types = {it.number(1, "<b") for it in tensors}
+    return Graph(
+        _shape(tensors[ends[0][0]]),
+        _shape(tensors[ends[1][0]]),
+        tuple(names[kinds[it.number(0, "<I")]] for it in graph.tables(3)),
+        sum(prod(_shape(it)) for it in constants if it.number(1, "<b") in _REAL),
+        not types.isdisjoint(_EIGHT_BITS),
+    )
+
+
+def _shape(tensor: "_Table") -> tuple[int, ...]:
+    """Give a tensor's shape: its signature, where sides may be free, if it has one."""
+    return tuple(tensor.numbers(7) or tensor.numbers(0))
 
 
 def _kind(code: "_Table") -> int:

@@ -101,6 +101,7 @@ def load_folder(folder: Path, engine: str = "litert", tried: str | None = None) 
     kind = config.ENGINES[engine]
     try:
         card_bytes = model_card.read(folder)
+        _require_file(card_bytes, kind.file, label, engine)
         file = _File.read(folder / kind.file)
         strokes_path = folder / kind.strokes_file
         strokes_file = _File.read(strokes_path) if os.path.lexists(strokes_path) else None
@@ -140,6 +141,20 @@ def load_folder(folder: Path, engine: str = "litert", tried: str | None = None) 
         )
     name, version = folder.parent.name, folder.name
     return Model(name, version, file.sha256, card_bytes.decode(), images, ink, digest)
+
+
+def _require_file(card_bytes: bytes, file: str, label: str, engine: str) -> None:
+    """Say which engines a version is for, if it lacks the file of this one by its card."""
+    try:
+        named = model_card.digests(model_card.parse(card_bytes))
+    except ValueError:
+        return  # `load_folder` says what is wrong.
+    others = [name for name, kind in config.ENGINES.items() if kind.file in named]
+    if file not in named and others:
+        raise ModelError(
+            f"{label} has no {file}, because it was added without one: choose --engine {others[0]}, or add "
+            "the network's .keras file"
+        )
 
 
 def find(store: Path, wanted: str) -> Path:

@@ -22,7 +22,6 @@ MOST_REASON: Final = 2000
 """Most characters of the other process's reason."""
 
 _AGAIN: Final = "export the model again, or touch its card to try it once more"
-_NOISE: Final = ("INFO:", "WARNING:", "W0000", "I0000")
 
 
 async def attempt(folder: Path, engine: str, seconds: float) -> str:
@@ -62,9 +61,7 @@ async def attempt(folder: Path, engine: str, seconds: float) -> str:
 
 def _outcome(label: str, code: int, answer: bytes, errors: bytes) -> str:
     """Give the digest that the other process answered with, or raise how it failed."""
-    lines = errors.decode(errors="replace").splitlines()
-    last = next((it for it in reversed(lines) if it and not it.startswith(_NOISE)), "")
-    last = f" ({shown(last)})" if last else ""
+    last = confined.last_line(errors)
     if code == -signal.SIGKILL:
         raise ModelError(
             f"{label}: the process that tried it was killed{last}, perhaps because memory was short: {_AGAIN}"

@@ -16,6 +16,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
+from inkstream_server.errors import shown
 from inkstream_server.process import signals
 
 NICENESS: Final = 10
@@ -23,6 +24,10 @@ NICENESS: Final = 10
 
 MOST_OUTPUT: Final = 64 * 1024
 """Most bytes of the other process's output that are kept."""
+
+
+_NOISE: Final = ("INFO:", "WARNING:", "W0000", "I0000")
+"""How lines of the engines' libraries begin that are no errors."""
 
 
 def start(module: str, *arguments: str, niceness: int = NICENESS) -> subprocess.Popen[bytes]:
@@ -87,6 +92,26 @@ def communicate(
             process.kill()
             raise
     return written[process.stdout], written[process.stderr]
+
+
+def failure(code: int, errors: bytes) -> str:
+    """Say how a process ended that gave no answer.
+
+    Args:
+        code: its exit code, negative for a signal.
+        errors: what it wrote to stderr.
+    """
+    ended = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+    if code == -signal.SIGKILL:
+        ended += ", perhaps because memory was short"
+    return f"the process that tried it ended by {ended}{last_line(errors)}"
+
+
+def last_line(errors: bytes) -> str:
+    """Give the last line of a process that tells something, in brackets, or nothing."""
+    lines = errors.decode(errors="replace").splitlines()
+    last = next((it for it in reversed(lines) if it.strip() and not it.startswith(_NOISE)), "")
+    return f" ({shown(last)})" if last else ""
 
 
 def limit(memory: int, seconds: float) -> None:

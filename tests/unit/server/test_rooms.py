@@ -24,6 +24,7 @@ ORDER = [
     "metrics",
     "wire",
     "batching",
+    "model_import",
     "model_store",
     "confidence",
     "engines",

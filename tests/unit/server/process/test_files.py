@@ -259,6 +259,10 @@ def test_nothing_in_the_server_reads_files_in_another_way() -> None:
         "process/confined.py",  # A pipe of its own.
         "engines/keras_archive.py",  # Bytes in memory.
         "engines/keras.py",  # A copy of its own.
+        "model_import/sources.py",  # Bytes in memory.
+        "model_import/adding.py",  # A temporary folder of its own, as in the next two.
+        "model_import/conversion.py",
+        "model_import/examination.py",
         "server.py",  # `Server.open`.
         "workers/worker.py",  # As above.
     }, found
