@@ -27,8 +27,9 @@ _STATES: Final[dict[State, ink_pb2.GlyphState]] = {
 }
 
 
-REPLY_BYTES: Final = 2000
-"""A reply that waits, with its job and its row in the batcher's queue, or what the model said."""
+REPLY_BYTES: Final = 3500
+"""A reply that waits, with its job and its row in the queue of a model with two networks, or what the model
+said. With one network it is 1500 less."""
 NUMBER_BYTES: Final = 16
 """Each of its strokes: its number, and until it is drawn a reference."""
 

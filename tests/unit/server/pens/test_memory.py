@@ -12,7 +12,7 @@ from inkstream.v1 import error_pb2, ink_pb2
 from inkstream_server.limits.memory_book import USABLE
 from inkstream_server.pens.limits import PenLimits
 
-from tests.unit.server.builders import GatedEngine, NumberEngine
+from tests.unit.server.builders import GatedEngine, GlyphEngine, NumberEngine, network
 from tests.unit.server.pens.desk import Desk
 from tests.unit.server.pens.events import (
     BAR,
@@ -101,8 +101,16 @@ async def test_what_pens_hold_is_counted(shape: str) -> None:
     assert 0.5 * counted < traced < 1.1 * counted
 
 
-@pytest.mark.parametrize("are_settled", [True, False])
-async def test_answers_that_wait_hold_no_more_than_they_say(are_settled: bool) -> None:
+@pytest.mark.parametrize("make", [NumberEngine, GatedEngine, GlyphEngine])
+async def test_answers_that_wait_hold_no_more_than_they_say(make: type[NumberEngine]) -> None:
+    are_settled = make is NumberEngine
+
+    def new() -> Desk:
+        desk = Desk(engine=make())
+        if make is GlyphEngine:
+            desk.workshop.batcher.serve(network(desk.workshop.engine, kind="strokes"))
+        return desk
+
     async def all_write(desk: Desk) -> None:
         for pen in range(1, 5):
             await desk.take(opened(pen))
@@ -112,8 +120,7 @@ async def test_answers_that_wait_hold_no_more_than_they_say(are_settled: bool) -
             for reply in desk.due:
                 await reply.ready()
 
-    make = NumberEngine if are_settled else GatedEngine
-    warm, desk = Desk(engine=make()), Desk(engine=make())
+    warm, desk = new(), new()
     await all_write(warm)
     gc.collect()
     tracemalloc.start()

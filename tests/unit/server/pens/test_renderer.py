@@ -1,23 +1,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from itertools import count
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from inkstream_server.batching.admission import QueueFull
 from inkstream_server.batching.fair_queue import Priority
 from inkstream_server.batching.results import EngineFailed
 from inkstream_server.confidence.rejection import UNSURE, RejectRule
-from inkstream_server.engines import Frames, Probabilities
 from inkstream_server.ink import model_inputs
 from inkstream_server.limits.turns import TURN_SECONDS, Lane, Turns
 from inkstream_server.pens.renderer import GlyphRenderer, RenderJob
 
-from tests.unit.server.builders import GatedEngine, Workshop, network, numbered, turns
+from tests.unit.server.builders import GatedEngine, GlyphEngine, Workshop, network, numbered, turns
 
 LINE = np.array([(0, 0), (0, 10), (5, 20)], np.float64)
 
@@ -150,21 +146,6 @@ async def test_a_job_that_cannot_be_drawn_takes_no_other_along() -> None:
     await turns(20)
     assert [one.reading is not None for one in jobs] == [True, False, True, True]
     assert len(failures) == 1
-
-
-class GlyphEngine(GatedEngine):
-    """Keeps the rows of each batch, of whatever kind, and answers 0.9 for the digit 3."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[npt.NDArray[Any]] = []
-
-    def infer(self, blocks: Sequence[Frames]) -> Probabilities:
-        self._infer([numbered([0])])  # Waits for the test.
-        self.rows.append(np.concatenate(blocks))
-        answers = np.full((len(self.rows[-1]), 10), 0.1 / 9, np.float32)
-        answers[:, 3] = 0.9
-        return answers
 
 
 async def test_a_job_is_drawn_for_the_networks_that_serve_then_and_answered_by_them() -> None:
