@@ -94,7 +94,7 @@ def tree(tmp_path: Path) -> Tree:
 
 def test_another_engine_is_two_files(tree: Tree, tmp_path: Path) -> None:
     tree.add(tree.server / "engines" / "twin.py", ENGINE)
-    kind = 'EngineKind("model.tflite", "inkstream_server.engines.twin:TwinEngine", 2**29)'
+    kind = 'EngineKind("model.tflite", "strokes.tflite", "inkstream_server.engines.twin:TwinEngine", 2**29)'
     entry = f'    "twin": {kind},\n'
     tree.insert(tree.server / "config.py", '    "keras": EngineKind(', entry)
     assert len(tree.changed) == 2
