@@ -216,9 +216,9 @@ class Config:
     )
     max_queue: int = _setting(
         (16384, "images", 1, 10_000_000),
-        "Most images that may wait in the queue, over all streams, or as much work. Further items are refused. "
-        "A glyph that two networks read is the work of 10 to 20 images, by their measured times. At 100,000 "
-        "images a second the default is a wait of 0.16 s; lower it to refuse earlier.",
+        "Most images that may wait in the queue, over all streams, or as much work. Further items are "
+        "refused. A glyph that two networks read is the work of 10 to 20 images, by their measured times. At "
+        "100,000 images a second the default is a wait of 0.16 s; lower it to refuse earlier.",
     )
     window: int = _setting(
         (4096, "items", 1, 1_000_000),
