@@ -48,6 +48,7 @@ class BatchTracer(Observer):
         for span in self._begin_batch(parts, batch.started):
             span.set_attribute("inkstream.items", len(batch.digits))
             span.set_attribute("inkstream.model", batch.label)
+            span.set_attribute("inkstream.network", batch.kind)
             span.end(_epoch_ns(batch.started + batch.seconds))
 
     def failed(self, error: BaseException, parts: Sequence[Part], started: float) -> None:

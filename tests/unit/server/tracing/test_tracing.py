@@ -91,6 +91,7 @@ async def test_a_batch_continues_the_first_callers_trace_and_is_linked_to_all_it
     assert batch.attributes is not None
     assert batch.attributes["inkstream.items"] == 3
     assert batch.attributes["inkstream.model"] == "number/1"
+    assert batch.attributes["inkstream.network"] == "image"
 
 
 async def test_a_block_computed_at_once_has_the_same_spans() -> None:
