@@ -8,10 +8,15 @@ import sys
 import atheris
 
 with atheris.instrument_imports(
-    include=["inkstream_server.model_store.card", "inkstream_server.confidence.rejection"]
+    include=[
+        "inkstream_server.model_store.card",
+        "inkstream_server.model_store.pair",
+        "inkstream_server.confidence.rejection",
+    ]
 ):
     from inkstream_server.confidence.rejection import rule_of
     from inkstream_server.model_store.card import MOST_BYTES, digests, parse
+    from inkstream_server.model_store.pair import weights_of
 
 
 def look(content: bytes) -> None:
@@ -23,6 +28,7 @@ def look(content: bytes) -> None:
         assert card == json.loads(content)
         digests(card)
         rule_of(content.decode())
+        weights_of(card)
     except ValueError as refused:
         assert len(str(refused)) < 1000
 

@@ -22,13 +22,16 @@ class Reading:
     label: str
     """The model, as answers name it."""
     started: float
-    """When the engine began, on the clock of `time.perf_counter`, in seconds."""
+    """When the engine began with the glyph's batch, on the clock of `time.perf_counter`, in seconds."""
     seconds: float
-    """How long the engine took."""
+    """How long it took for the batch, with two networks for both."""
 
 
 def read(share: Share) -> Reading:
-    """Read the row that answers a glyph, as its model's card says that ink is to be read."""
+    """Read the row that answers a glyph, as its model's card says that ink is to be read.
+
+    The answer of two networks has the scale of ink already: their rule's temperature is 1.
+    """
     batch, row = share.batch, share.start
     probabilities = tempered(batch.probabilities[row].copy(), batch.rule.ink_temperature)
     digit = batch.digits[row]
