@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 from inkstream.ink import Ink
+from inkstream_server.config import BUNDLED
 from rich.console import Console
 from rich.table import Table
 
@@ -24,9 +25,15 @@ MOST_PENS = 20_000
 
 
 def search(
-    inks: list[Ink], *, pens: int, per_stream: int, seconds: float, console: Console
+    inks: list[Ink],
+    *,
+    pens: int,
+    per_stream: int,
+    seconds: float,
+    console: Console,
+    flags: tuple[str, ...] = (),
 ) -> list[Writing]:
-    """Find the largest number of pens that is served in time, from `pens` upwards.
+    """Find the largest number of pens that a server with these flags serves in time, from `pens` upwards.
 
     Doubles until late, then goes back by STEP until in time. Returns all runs.
     """
@@ -35,7 +42,9 @@ def search(
     def run(count: int) -> Writing:
         streams = max(1, count // per_stream)
         with console.status(f"{streams * per_stream:,} pens on {streams:,} streams"):
-            writing = play(inks, pens=streams * per_stream, streams=streams, seconds=seconds)
+            writing = play(
+                inks, pens=streams * per_stream, streams=streams, seconds=seconds, flags=flags
+            )
         runs.append(writing)
         return writing
 
@@ -103,6 +112,8 @@ def write_into(page: Path, runs: list[Writing], per_stream: int) -> None:
 @click.option("--per-stream", default=1, show_default=True, help="Pens that share a stream.")
 @click.option("--start", default=200, show_default=True, help="Number of pens to search from.")
 @click.option("--seconds", default=12.0, show_default=True, help="How long each run writes.")
+@click.option("--model", default="digits", show_default=True, metavar="NAME[/VERSION]")
+@click.option("--model-store", type=click.Path(path_type=Path), default=BUNDLED)
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write figures here.")
 @click.option(
     "--page", type=click.Path(path_type=Path), help="Write the search into this page's table."
@@ -112,6 +123,8 @@ def main(
     per_stream: int,
     start: int,
     seconds: float,
+    model: str,
+    model_store: Path,
     json_path: Path | None,
     page: Path | None,
 ) -> None:
@@ -121,17 +134,21 @@ def main(
     Examples:
       python -m benchmarks.pens                          # the most pens, a stream each
       python -m benchmarks.pens --per-stream 100 --start 1000 --page docs/performance.md
-      python -m benchmarks.pens --pens 200 --seconds 30
+      python -m benchmarks.pens --pens 200 --seconds 30 --model digits/3
     """
     if page is not None and pens is not None:
         raise click.UsageError("--page: writes the table of a search, so leave out --pens")
     console = Console(width=None if sys.stdout.isatty() else 110)
     os.sched_setaffinity(0, {processes.LOAD_CORE})
     inks = real_ink()
+    flags = ("--model", model, "--model-store", str(model_store))
     if pens is None:
-        runs = search(inks, pens=start, per_stream=per_stream, seconds=seconds, console=console)
+        runs = search(
+            inks, pens=start, per_stream=per_stream, seconds=seconds, console=console, flags=flags
+        )
     else:
-        runs = [play(inks, pens=pens, streams=max(1, pens // per_stream), seconds=seconds)]
+        streams = max(1, pens // per_stream)
+        runs = [play(inks, pens=pens, streams=streams, seconds=seconds, flags=flags)]
     _print(runs, console)
     if json_path is not None:
         fields = Writing.__dataclass_fields__
