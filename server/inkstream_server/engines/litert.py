@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from inkstream_server.config import MOST_MODEL_BYTES
 from inkstream_server.engines import BUCKETS, DIGITS, Frames, Probabilities, bucket_for, fill
 from inkstream_server.engines.form import IMAGES, Form, as_probabilities
-from inkstream_server.engines.tflite_file import require_plain
+from inkstream_server.engines.tflite_file import describe, require_plain
 from inkstream_server.process.files import read_regular
 
 IN_PLACE_SECONDS: Final = 0.005
@@ -65,9 +65,9 @@ class LiteRTEngine:
         # Frames are filled into the network's own input, unless it takes them in another form.
         is_direct = alone.input.dtype == np.float32 and form.high == 1 and not alone.is_fixed
         self._frames = None if is_direct else np.zeros((self.max_rows, form.columns), np.float32)
-        self._is_final = (
-            alone.output.dtype == np.float32 and not form.gives_logits and form.temperature == 1
-        )
+        # Probabilities that were rounded to eight bits lose their sum of 1.
+        is_rounded = describe(content, path).is_quantised
+        self._is_final = not (is_rounded or form.gives_logits or form.temperature != 1)
         self.in_place_rows = max((it for it in buckets if self._fits_loop(it)), default=0)
         self.pixels = np.zeros((0, form.columns), np.float32)
 

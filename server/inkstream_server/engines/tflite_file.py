@@ -155,32 +155,37 @@ class Graph:
     """Whether numbers of eight bits or fewer are among them, or among what it computes."""
 
 
-def describe(content: bytes) -> Graph:
+def describe(content: bytes, path: Path) -> Graph:
     """Describe a file that passed `require_plain`.
 
+    Args:
+        content: the bytes of the file.
+        path: its path, for messages.
+
     Raises:
-        ValueError: it has not one input and one output.
+        ValueError: it has not one input and one output, or did not pass.
     """
-    model = _Table(content, *struct.unpack_from("<I", content))
-    kinds = [_kind(code) for code in model.tables(1)]
-    (graph,) = model.tables(2)
-    tensors = [*graph.tables(0)]
-    ends = graph.numbers(1), graph.numbers(2)
-    if [len(end) for end in ends] != [1, 1]:
-        raise ValueError(
-            f"expected one input and one output, got {len(ends[0])} and {len(ends[1])}"
-        )
-    is_filled = [buffer.has(0) for buffer in model.tables(4)]
     names = {number: name for name, number in OPERATORS.items()}
-    constants = [it for it in tensors if is_filled[it.number(2, "<I")]]
-    types = {it.number(1, "<b") for it in tensors}
-    return Graph(
-        _shape(tensors[ends[0][0]]),
-        _shape(tensors[ends[1][0]]),
-        tuple(names[kinds[it.number(0, "<I")]] for it in graph.tables(3)),
-        sum(prod(_shape(it)) for it in constants if it.number(1, "<b") in _REAL),
-        not types.isdisjoint(_EIGHT_BITS),
-    )
+    try:
+        model = _Table(content, *struct.unpack_from("<I", content))
+        kinds = [_kind(code) for code in model.tables(1)]
+        graph = next(model.tables(2))
+        tensors = [*graph.tables(0)]
+        (given,), (made,) = graph.numbers(1), graph.numbers(2)
+        is_filled = [buffer.has(0) for buffer in model.tables(4)]
+        constants = [it for it in tensors if is_filled[it.number(2, "<I")]]
+        types = {it.number(1, "<b") for it in tensors}
+        return Graph(
+            _shape(tensors[given]),
+            _shape(tensors[made]),
+            tuple(names[kinds[it.number(0, "<I")]] for it in graph.tables(3)),
+            sum(prod(_shape(it)) for it in constants if it.number(1, "<b") in _REAL),
+            not types.isdisjoint(_EIGHT_BITS),
+        )
+    except ValueError as error:
+        raise ValueError(f"{path}: expected one input and one output") from error
+    except (struct.error, IndexError, KeyError, StopIteration) as error:
+        raise ValueError(f"{path}: is no plain LiteRT model ({error})") from error
 
 
 def _shape(tensor: "_Table") -> tuple[int, ...]:

@@ -199,7 +199,7 @@ def _examined(
     else:
         litert_file.write_bytes(source.read_bytes())
     content = litert_file.read_bytes()
-    graph = _graph(content)
+    graph = _graph(content, litert_file)
     require_digits(graph.given, graph.made)
     shape = graph.given[1:]
     step("trying it on drawn digits")
@@ -244,9 +244,9 @@ def _examined(
     )
 
 
-def _graph(content: bytes) -> tflite_file.Graph:
+def _graph(content: bytes, path: Path) -> tflite_file.Graph:
     try:
-        return tflite_file.describe(content)
+        return tflite_file.describe(content, path)
     except ValueError as error:
         raise SourceError(
             f"{error}: convert a network that takes one image and gives ten numbers"
