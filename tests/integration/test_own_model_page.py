@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
@@ -30,7 +29,9 @@ def names(output: str) -> list[str]:
 def test_the_page_leads_from_a_network_to_a_server_that_answers_by_it(
     tmp_path: Path, mnist: Mnist
 ) -> None:
-    pytest.importorskip("tensorflow", reason="TensorFlow is missing: pip install -e 'server[keras]'")
+    pytest.importorskip(
+        "tensorflow", reason="TensorFlow is missing: pip install -e 'server[keras]'"
+    )
     for file in mnist_files():
         (tmp_path / file.name).symlink_to(file)
     subprocess.run([sys.executable, "-c", CODE], cwd=tmp_path, check=True, capture_output=True)
@@ -52,5 +53,6 @@ def test_the_page_leads_from_a_network_to_a_server_that_answers_by_it(
 
 def mnist_files() -> list[Path]:
     """Give MNIST's files of test images."""
-    folder = mnist.locate() or Path(os.environ["INKSTREAM_DATA"], "mnist")
+    folder = mnist.locate()
+    assert folder is not None
     return [folder / file.name for file in mnist.FILES["test"]]

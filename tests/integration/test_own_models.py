@@ -197,18 +197,20 @@ CASES = {
     "mixed": Case(mixed, tolerance=HALF),
     "activations": Case(activations),
     "separable": Case(row(
-        lambda: L.SeparableConv2D(6, 3), L.BatchNormalization, lambda: L.DepthwiseConv2D(3, depth_multiplier=2),
+        lambda: L.SeparableConv2D(6, 3), L.BatchNormalization,
+        lambda: L.DepthwiseConv2D(3, depth_multiplier=2),
         lambda: L.Conv2D(6, 3, dilation_rate=2), lambda: L.GlobalAveragePooling2D(keepdims=True), *LOGITS,
     )),
     "lines": Case(row(
         lambda: L.ZeroPadding1D(1), lambda: L.Conv1D(8, 3, padding="causal"), lambda: L.SeparableConv1D(8, 3),
         lambda: L.DepthwiseConv1D(3), lambda: L.MaxPooling1D(2), lambda: L.UpSampling1D(2),
-        lambda: L.Conv1DTranspose(6, 3), lambda: L.Cropping1D(1), lambda: L.AveragePooling1D(2), L.GlobalMaxPooling1D,
-        lambda: L.RepeatVector(2), *END, shape=(28, 28),
+        lambda: L.Conv1DTranspose(6, 3), lambda: L.Cropping1D(1), lambda: L.AveragePooling1D(2),
+        L.GlobalMaxPooling1D, lambda: L.RepeatVector(2), *END, shape=(28, 28),
     )),
     "transposed": Case(row(
         lambda: L.Conv2D(4, 3, strides=2), lambda: L.Conv2DTranspose(4, 3, strides=2, padding="same"),
-        lambda: L.UpSampling2D(2, interpolation="bilinear"), lambda: L.Cropping2D(4), lambda: L.ZeroPadding2D(1),
+        lambda: L.UpSampling2D(2, interpolation="bilinear"), lambda: L.Cropping2D(4),
+        lambda: L.ZeroPadding2D(1),
         lambda: L.CenterCrop(40, 40), lambda: L.UpSampling2D(2), lambda: L.MaxPooling2D(8), *END,
     )),
     "normalised": Case(row(
@@ -217,7 +219,7 @@ CASES = {
     )),
     "augmented": Case(row(
         lambda: L.RandomRotation(0.1), lambda: L.RandomZoom(0.1), lambda: L.RandomTranslation(0.1, 0.1),
-        lambda: L.RandomFlip(), lambda: L.RandomContrast(0.1), lambda: L.RandomBrightness(0.1),
+        L.RandomFlip, lambda: L.RandomContrast(0.1), lambda: L.RandomBrightness(0.1),
         lambda: L.RandomErasing(0.1), lambda: L.GaussianNoise(0.1), conv(), lambda: L.SpatialDropout2D(0.1),
         lambda: L.GaussianDropout(0.1), lambda: L.AlphaDropout(0.1), lambda: L.ActivityRegularization(0.1),
         L.Identity, *END,
