@@ -197,7 +197,6 @@ class Server:
             max_queue=config.max_queue,
             linger=config.linger_ms / 1000,
         )
-        self._dispatcher.admission.measure(model.images.row_ns)
         self._images = Batcher(self._dispatcher, model.images)
         self._ink = Batcher(self._dispatcher, model.ink)
         limits = Limits(config.window, config.max_frames_per_message)
@@ -290,7 +289,6 @@ class Server:
     def swapped(self, model: Model) -> None:
         """See `watch.ModelListener`."""
         self.model = model
-        self._dispatcher.admission.measure(model.images.row_ns)
         self._images.serve(model.images)
         self._ink.serve(model.ink)
         self._service.serve(model)

@@ -34,9 +34,11 @@ class Batcher:
         """Compute what is submitted from now on with this network.
 
         What waits is computed by the network for which it was submitted, since another one may read other
-        rows.
+        rows. A network for images also sets the limit of the queue.
         """
         self.network = network
+        if network.kind == "image":
+            self._admission.measure(network.row_ns)
         self._batch_rows = min(self.dispatcher.max_batch, network.engine.max_rows)
 
     def submit(

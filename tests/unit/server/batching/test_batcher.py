@@ -745,7 +745,6 @@ class TwoNetworks:
             network(self.engine, row_ns=row_ns[0]), [], max_batch=256, max_queue=max_queue
         )
         self.dispatcher = self.images.dispatcher
-        self.dispatcher.admission.measure(row_ns[0])
         self.ink = Batcher(self.dispatcher, network(self.costly, kind="strokes", row_ns=row_ns[1]))
 
     async def busy(self) -> Answer:
