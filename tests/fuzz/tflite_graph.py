@@ -1,9 +1,11 @@
 """Counts how LiteRT handles well-formed files with wrong graphs, with and without our own check.
 
     python -m tests.fuzz.tflite_graph --files 2500 --seed 11
+    python -m tests.fuzz.tflite_graph --files 2500 --seed 11 --plain-networks
 
 Coverage does not lead there: almost every changed byte of a flatbuffer is refused as such. So the graph of a
-bundled model is changed at random and written anew, and a fork of this process loads it and tries the sample.
+bundled model, or of other plain networks (needs TensorFlow), is changed at random and written anew, and a
+fork of this process loads it and tries the sample.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import os
 import random
 import resource
 import signal
+import subprocess
+import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -114,21 +118,34 @@ def outcome(path: Path, sample: object) -> str:
     return "refused" if os.WEXITSTATUS(status) else "taken"
 
 
+def plain_networks() -> list[bytes]:
+    """Compile networks of many operators, and require that none is refused as it is."""
+    with tempfile.TemporaryDirectory() as aside:
+        command = [sys.executable, "-m", "tests.fuzz.plain_networks", aside]
+        subprocess.run(command, check=True, capture_output=True)
+        files = sorted(Path(aside).iterdir())
+        assert [outcome(it, None) for it in files] == ["taken"] * len(files)
+        return [it.read_bytes() for it in files]
+
+
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m tests.fuzz.tflite_graph")
     options.add_argument("--files", type=int, default=2500)
     options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--plain-networks", action="store_true", help="change those instead")
     options.add_argument("--keep", type=Path, help="folder for files that end their process")
     chosen = options.parse_args()
     chance = random.Random(chosen.seed)
     folder = BUNDLED / "digits" / "3"
-    sound = (folder / "model.tflite").read_bytes()
+    sound = [(folder / "model.tflite").read_bytes()]
     sample = json.loads((folder / "card.json").read_text()).get("sample")
+    if chosen.plain_networks:
+        sound, sample = plain_networks(), None
     counts = {"without our check": Counter[str](), "with it": Counter[str]()}
     with tempfile.TemporaryDirectory() as aside:
         path = Path(aside) / "model.tflite"
         for number in range(chosen.files):
-            content = changed(sound, chance)
+            content = changed(chance.choice(sound), chance)
             path.write_bytes(content)
             for way, check in zip(counts, (lambda *_: None, require_plain), strict=True):
                 vars(litert)["require_plain"] = check

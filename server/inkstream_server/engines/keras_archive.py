@@ -77,11 +77,18 @@ def require_plain(content: bytes, path: Path) -> None:
 
 
 def config_of(content: bytes, path: Path) -> Any:
-    """Read the configuration of an archive.
+    """Read the configuration of an archive; see `members_of`."""
+    (config,) = members_of(content, path, "config.json")
+    return json_of(config, path)
+
+
+def members_of(content: bytes, path: Path, *names: str) -> list[bytes]:
+    """Read members of an archive.
 
     Args:
         content: the bytes of the file.
         path: its path, for messages.
+        names: those to read, of `MEMBERS`.
 
     Raises:
         ValueError: the file is no archive, is compressed, has other members than those in `MEMBERS`, each
@@ -90,14 +97,26 @@ def config_of(content: bytes, path: Path) -> Any:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
-            names = [member.filename for member in members]
-            if sorted(names) != sorted(MEMBERS):
+            found = [member.filename for member in members]
+            if sorted(found) != sorted(MEMBERS):
                 raise ValueError(
-                    f"{path}: expected {', '.join(sorted(MEMBERS))}, each once, got {shown(names)}"
+                    f"{path}: expected {', '.join(sorted(MEMBERS))}, each once, got {shown(found)}"
                 )
             for member in members:
                 _require_small(member, path)
-            return json.loads(archive.read("config.json"))
+            return [archive.read(name) for name in names]
+    except _UNREADABLE as error:
+        raise ValueError(f"{path}: is no .keras archive ({shown(str(error))})") from error
+
+
+def json_of(member: bytes, path: Path) -> Any:
+    """Parse a member that is JSON.
+
+    Raises:
+        ValueError: it is none, or is nested too deeply.
+    """
+    try:
+        return json.loads(member)
     except _UNREADABLE as error:
         raise ValueError(f"{path}: is no .keras archive ({shown(str(error))})") from error
 

@@ -97,6 +97,10 @@ _REAL: Final = frozenset({0, 1, 3, 9, 17})
 
 _EIGHT_BITS: Final = frozenset({3, 9, 17})
 
+_NUMBERS: Final = _REAL | {2, 4, 6, 7}
+"""Types of tensors that are numbers: those, int32, int64, bool and int16. LiteRT crashes where a kernel writes
+numbers into a tensor of texts."""
+
 _MOST: Final = 1000
 """Most operators, kinds of operators and tensors that a file may list."""
 
@@ -207,9 +211,13 @@ def _require_sound(kinds: list[int], graph: "_Table", is_filled: list[bool]) -> 
         is_filled: which of the file's buffers have content.
 
     Raises:
-        struct.error: an operator does not, or lets the content of the input decide a shape; names it.
+        struct.error: a tensor is not of numbers, an operator does not, or lets the content of the input decide a shape; names it.
     """
-    tensors = [is_filled[tensor.number(2, "<I")] for tensor in graph.tables(0)]
+    tensors = []
+    for tensor in graph.tables(0):
+        tensors.append(is_filled[tensor.number(2, "<I")])
+        if tensor.number(1, "<b") not in _NUMBERS or tensor.number(5, "<b"):
+            raise struct.error(f"tensor {len(tensors) - 1} is a variable, or not of numbers")
     known = {at for at, is_constant in enumerate(tensors) if is_constant}
     for given in graph.numbers(1):
         if given in known or not 0 <= given < len(tensors):

@@ -76,14 +76,14 @@ def _plain_copy(content: bytes, path: Path) -> Source:
 
     Raises:
         SourceError: it names a class that is not part of a plain network, or another Keras wrote it.
-        ValueError: see `keras_archive.config_of`.
+        ValueError: see `keras_archive.members_of`.
     """
-    config = keras_archive.config_of(content, path)
+    *described, weights = keras_archive.members_of(
+        content, path, "config.json", "metadata.json", "model.weights.h5"
+    )
+    config, metadata = (keras_archive.json_of(member, path) for member in described)
     if not isinstance(config, dict):
         raise SourceError(f"{path}: config.json: expected a JSON object")
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        metadata = json.loads(archive.read("metadata.json"))
-        weights = archive.read("model.weights.h5")
     version = str(metadata.get("keras_version")) if isinstance(metadata, dict) else "?"
     if not version.startswith("3."):
         raise SourceError(

@@ -5,8 +5,9 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
+import flatbuffers
 import pytest
-from ai_edge_litert.schema_py_generated import BuiltinOperator, Model
+from ai_edge_litert.schema_py_generated import BuiltinOperator, Model, ModelT
 from hypothesis import given
 from hypothesis import strategies as st
 from inkstream_server.engines import tflite_file
@@ -84,6 +85,25 @@ def test_an_operator_that_is_not_on_the_list_is_named(number: int, named: str) -
 def test_a_file_without_a_model_is_refused(content: bytes, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         require_plain(content, FILE)
+
+
+def with_tensor(field: int, value: int) -> bytes:
+    """Change a field of one tensor, in a model that is written anew."""
+    model = ModelT.InitFromObj(Model.GetRootAs(SOUND, 0))
+    for tensor in model.subgraphs[0].tensors[3:4]:
+        setattr(tensor, {1: "type", 5: "isVariable"}[field], value)
+    builder = flatbuffers.Builder(len(SOUND))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(1, 5), (1, 13), (5, 1)], ids=["text", "state", "variable"]
+)
+def test_a_tensor_that_is_not_of_numbers_or_a_variable_is_refused(field: int, value: int) -> None:
+    # Found by `tests.fuzz.tflite_graph`: LiteRT crashes where a kernel writes numbers into texts.
+    with pytest.raises(ValueError, match="tensor 3 is a variable, or not of numbers"):
+        require_plain(with_tensor(field, value), FILE)
 
 
 @pytest.mark.parametrize(

@@ -161,6 +161,24 @@ def test_another_archive_is_refused(tmp_path: Path, members: list[str], sentence
     assert sentence in refusal(tmp_path, packed.getvalue())
 
 
+@pytest.mark.parametrize("member", ["metadata.json", "model.weights.h5"])
+def test_an_archive_with_a_damaged_member_is_refused(tmp_path: Path, member: str) -> None:
+    # Found by `make fuzz`: the check for servers reads only the configuration.
+    content = bytearray(archive(layer("Flatten")))
+    at = content.index(member.encode()) + len(member)
+    content[at : at + 4] = b"\xff" * 4
+    assert "is no .keras archive" in refusal(tmp_path, bytes(content))
+
+
+def test_metadata_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as file:
+        file.writestr("config.json", "{}")
+        file.writestr("metadata.json", "[" * 100_000)
+        file.writestr("model.weights.h5", b"")
+    assert "is no .keras archive" in refusal(tmp_path, packed.getvalue())
+
+
 def test_a_bomb_is_refused_unopened(tmp_path: Path) -> None:
     bomb = archive(layer("Flatten", note="n" * (65 << 20)), packing=zipfile.ZIP_DEFLATED)
     assert len(bomb) < 1 << 20
