@@ -22,7 +22,7 @@ IN_PLACE_SECONDS: Final = 0.005
 rows."""
 
 _RUNS: Final = 3
-"""Warm runs of each bucket. The fastest one counts."""
+"""Most timed runs of a bucket that is slow, perhaps because the machine was busy. The fastest one counts."""
 
 _MEMORY: Final[Mapping[Any, Any]] = {
     np.float32: ctypes.c_float,
@@ -132,7 +132,10 @@ class _Graph:
         self._gives = _steps(made, path)
         self._high = form.high
         self.input.fill(0)
-        self.seconds = min(self._timed() for _ in range(_RUNS))
+        self.seconds = self._timed()
+        for _ in range(_RUNS - 1):
+            if IN_PLACE_SECONDS < self.seconds < 4 * IN_PLACE_SECONDS:
+                self.seconds = min(self.seconds, self._timed())
         if any(
             self._view(tensor["index"], 1).ctypes.data != view.ctypes.data
             for tensor, view in ((given, self.input), (made, self.output))

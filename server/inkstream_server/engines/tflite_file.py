@@ -98,8 +98,8 @@ _REAL: Final = frozenset({0, 1, 3, 9, 17})
 _EIGHT_BITS: Final = frozenset({3, 9, 17})
 
 _NUMBERS: Final = _REAL | {2, 4, 6, 7}
-"""Types of tensors that are numbers: those, int32, int64, bool and int16. LiteRT crashes where a kernel writes
-numbers into a tensor of texts."""
+"""Types of tensors that are numbers: those, int32, int64, bool and int16. LiteRT crashes where a kernel
+writes numbers into a tensor of texts."""
 
 _MOST: Final = 1000
 """Most operators, kinds of operators and tensors that a file may list."""
@@ -211,7 +211,8 @@ def _require_sound(kinds: list[int], graph: "_Table", is_filled: list[bool]) -> 
         is_filled: which of the file's buffers have content.
 
     Raises:
-        struct.error: a tensor is not of numbers, an operator does not, or lets the content of the input decide a shape; names it.
+        struct.error: a tensor is not of numbers, or an operator does not, or lets the content of the input
+            decide a shape; names it.
     """
     tensors = []
     for tensor in graph.tables(0):
