@@ -81,7 +81,11 @@ def add(
             folder = Path(aside) / name / str(_next_number(store, name))
             folder.mkdir(parents=True)
             (folder / f"{examination.SOURCE}.{source.format}").write_bytes(source.content)
-            found = examination.examine(folder, pixels, images, step)
+            try:
+                found = examination.examine(folder, pixels, images, step)
+            except SourceError as error:
+                named = str(error).startswith("--")
+                raise SourceError(str(error) if named else f"{file}: {error}") from error
             files = {
                 it.name: it.read_bytes()
                 for it in (folder / kind.file for kind in ENGINES.values())
