@@ -18,7 +18,20 @@ from inkstream_server.confidence.calibration import (
     softmax,
 )
 
-__all__ = ["fit_temperature", "fold_temperature", "least_temperature", "softmax"]
+__all__ = [
+    "fit_temperature",
+    "fold_temperature",
+    "least_temperature",
+    "log_softmax",
+    "softmax",
+]
+
+
+def log_softmax(logits: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Give the logarithms of the probabilities of logits (n, 10), float64 (n, 10)."""
+    scaled = logits.astype(np.float64)
+    scaled -= scaled.max(axis=1, keepdims=True)
+    return np.asarray(scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True)))
 
 
 def least_temperature(logits: npt.NDArray[Any], sure: float, share: float) -> float:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from inkstream_training.ink.collection import Split
-from inkstream_training.ink.figures import InkFigures
+from inkstream_training.ink.figures import InkFigures, NoDigits
 from inkstream_training.ink.gates import GateResult
 from inkstream_training.ink.rejection import RejectRule
 from inkstream_training.metrics import Metrics
@@ -30,6 +30,7 @@ __all__ = [
     "ModelFile",
     "Parity",
     "SeedResult",
+    "StrokesCard",
 ]
 
 
@@ -77,7 +78,15 @@ class SeedResult:
     """Its figure for each of the card's `gates`, measured once, after the run."""
 
     ink_temperature: float = 1.0
-    """Temperature of ink fitted to this run, relative to `temperature`; 1 if none is fitted."""
+    """Temperature of ink fitted to this run, relative to `temperature`; 1 if none is fitted. It is used where
+    no network for strokes answers beside."""
+
+    alone: dict[str, dict[str, float]] | None = None
+    """Figures of each network alone on ink, "image" and "strokes", by the names of `gates`; None for one
+    network."""
+
+    weights: dict[str, float] | None = None
+    """Exponents of both networks, "image" and "strokes"; None for one network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +123,48 @@ class ModelFile:
 
     bytes: int
     """Size of the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class StrokesCard:
+    """The network for strokes. It answers ink together with the network for images.
+
+    The answer is p_image ** image_weight * p_strokes ** strokes_weight for each digit, scaled to sum to 1;
+    see `inkstream_server.confidence.product`.
+    """
+
+    image_weight: float
+    """Exponent of the image network's probabilities."""
+
+    strokes_weight: float
+    """Exponent of this network's."""
+
+    architecture: list[str]
+    """Layers in order."""
+
+    parameters: int
+    """Number of weights."""
+
+    temperature: float
+    """Temperature folded into the last layer: alone, the files give calibrated probabilities."""
+
+    parity: Parity
+    """Agreement of the two files, on the traces of validation's digits."""
+
+    history: list[Epoch]
+    """Every epoch of the served run."""
+
+    training_seconds: float
+    """Wall time of the served run."""
+
+    image_alone: InkFigures
+    """Figures on ink of the network for images alone, at `ink_temperature`."""
+
+    strokes_alone: InkFigures
+    """Figures on ink of this network alone."""
+
+    sample: dict[str, Any] | None = None
+    """Answers of `strokes.keras` to the built-in sample, as in the card's own `sample`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +243,7 @@ class Card:
 
     ink_temperature: float = 1.0
     """Temperature that calibrates the files' probabilities on ink: p ** (1 / ink_temperature), normalised to
-    sum 1. Figures on ink, and `reject`, refer to these probabilities."""
+    sum 1. Without `strokes`, figures on ink, and `reject`, refer to these probabilities."""
 
     reject: RejectRule | None = None
     """When to answer with a reason instead of a digit; None: never."""
@@ -208,6 +259,14 @@ class Card:
 
     gates: dict[str, GateResult] | None = None
     """Bounds for a model for ink, on the mean over `seeds`; None without ink."""
+
+    strokes: StrokesCard | None = None
+    """The network for strokes; None for one network. Figures on ink, and `reject`, then refer to the answers
+    of both together."""
+
+    letters: dict[str, NoDigits] | None = None
+    """Images of letters against MNIST's test images: "no_digits", and "look_alikes", which resemble digits;
+    None without letters."""
 
     def write(self, path: Path) -> None:
         """Write as indented JSON."""

@@ -42,7 +42,8 @@ _INK = click.option(
     "--data",
     "ink_folder",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of pen ink: pendigits/, unipen/, uji/. Without it the command uses $INKSTREAM_DATA.",
+    help="Folder of pen ink and letters: pendigits/, unipen/, uji/, emnist_letters/. Without it the command "
+    "uses $INKSTREAM_DATA.",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 
@@ -116,6 +117,11 @@ def _seeds(_: click.Context, __: click.Parameter, value: str | None) -> tuple[in
     "--model-version", help="Name of the version's folder. Without it the recipe decides."
 )
 @click.option("--force", is_flag=True, help="Replace an existing model.")
+@click.option(
+    "--runs",
+    type=_FOLDER,
+    help="Folder that keeps each finished seed. A training that was interrupted then goes on after it.",
+)
 @_MNIST
 @_INK
 @_JSON
@@ -128,19 +134,21 @@ def train(
     out: Path,
     model_version: str | None,
     force: bool,
+    runs: Path | None,
     mnist_folder: Path | None,
     ink_folder: Path | None,
     as_json: bool,
 ) -> None:
     """Train a recipe, and export the model with its card.
 
-    The files are OUT/NAME/VERSION/model.keras, model.tflite and card.json.
+    The files are OUT/NAME/VERSION/model.keras, model.tflite and card.json, and for a recipe with a second
+    network, for strokes, strokes.keras and strokes.tflite.
 
     \b
     Examples:
       inkstream-train train --recipe plain --seed 1
       inkstream-train train --recipe augmented --seeds 1,2,3 --out models
-      inkstream-train train --recipe ink --out models
+      inkstream-train train --recipe ink --out models --runs runs
       inkstream-train train --recipe augmented --seed 7 --epochs 20 --json
     """
     if seed is not None and seeds is not None:
@@ -157,7 +165,7 @@ def train(
     folder = out / chosen.model_name / version
     if folder.exists() and not force:
         _fail(f"{folder}: a model exists already; choose another --model-version, or add --force")
-    card = _produce(chosen, wanted, folder, version, mnist_folder, ink_folder)
+    card = _produce(chosen, wanted, folder, version, mnist_folder, ink_folder, runs)
     if as_json:
         click.echo(json.dumps({"folder": str(folder), "card": card.to_json()}, indent=2))
     else:
@@ -171,6 +179,7 @@ def _produce(
     version: str,
     mnist_folder: Path | None,
     ink_folder: Path | None,
+    runs: Path | None,
 ) -> Card:
     """Train into a temporary folder beside the target, and move it when all is written."""
     with quiet():  # Imported late, so that --help is fast.
@@ -185,15 +194,18 @@ def _produce(
         TextColumn("{task.fields[state]}"),
         console=Console(stderr=True),
     )
-    bars: dict[int | str, Any] = {}
+    bars: dict[str, Any] = {}
 
-    def show(seed: int, epoch: Epoch) -> None:
-        if seed not in bars:
-            of = f"/{recipe.epochs} epochs"
-            bars[seed] = progress.add_task(f"seed {seed}", total=recipe.epochs, of=of, state="")
+    def show(network: str, seed: int, epoch: Epoch) -> None:
+        of = recipe.strokes if network == "strokes" and recipe.strokes else recipe
+        name = f"{network}, seed {seed}"
+        if name not in bars:
+            bars[name] = progress.add_task(
+                name, total=of.epochs, of=f"/{of.epochs} epochs", state=""
+            )
         held = epoch.validation_accuracy
         state = f"loss {epoch.loss:.4f}" + ("" if held is None else f", held out {held:.2%}")
-        progress.update(bars[seed], completed=epoch.number, state=state)
+        progress.update(bars[name], completed=epoch.number, state=state)
 
     def drawn(glyphs: int) -> None:
         if "ink" not in bars:
@@ -210,6 +222,7 @@ def _produce(
                 version,
                 mnist_folder=mnist_folder,
                 ink_folder=ink_folder,
+                runs=runs,
                 on_epoch=show,
                 on_glyphs=drawn,
             )
@@ -243,7 +256,7 @@ def evaluate(
 ) -> None:
     """Measure every figure of a model's card again.
 
-    MODEL is a folder with model.keras, model.tflite and card.json; without it the command takes the model
+    MODEL is the folder of a version; without it the command takes the model
     that comes with the server. It measures on MNIST's test images and held-out ink, and exits with 1 if a
     figure differs from the card.
 
@@ -289,35 +302,27 @@ def stability(model: Path | None, ink_folder: Path | None) -> None:
     """Learn how likely early answers to ink are to last.
 
     The command learns from the validation writers and prints the tables of
-    inkstream_server/pens/stability.py. It prints their error on held-out writers to stderr. MODEL is a
-    folder with model.tflite; without it the command takes the model that comes with the server.
+    inkstream_server/pens/stability.py. It prints their error on held-out writers to stderr. MODEL is the
+    folder of a version; without it the command takes the model that comes with the server.
 
     \b
     Example:
-      inkstream-train stability models/digits/3
+      inkstream-train stability models/digits/4
     """
     with quiet():
-        from inkstream_server.confidence.rejection import tempered
-        from inkstream_server.engines import Probabilities
-
         from inkstream_training.card import Card
         from inkstream_training.evaluate import DEFAULT_MODEL
-        from inkstream_training.export import LITERT_FILE, infer_litert
         from inkstream_training.ink import sources
-        from inkstream_training.ink.rendering import Frames
         from inkstream_training.ink.stability import expected_error, fit, observe, stabilities
+        from inkstream_training.readers import reader_of
 
     try:
         files = sources.load(ink_folder)
         glyphs = [glyph for of_file in files.values() for glyph in of_file]
         folder = model or DEFAULT_MODEL
-        scale = Card.read(folder / "card.json").ink_temperature
-
-        def infer(frames: Frames) -> Probabilities:
-            return tempered(infer_litert(folder / LITERT_FILE, frames), scale)
-
-        tables = fit(observe(glyphs, "validation", infer))
-        held_out = observe(glyphs, "test", infer)
+        read = reader_of(folder, Card.read(folder / "card.json"))
+        tables = fit(observe(glyphs, "validation", read))
+        held_out = observe(glyphs, "test", read)
     except (DatasetUnavailable, OSError, ValueError) as error:
         _fail(str(error))
     for state, table in tables.items():

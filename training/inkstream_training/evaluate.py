@@ -13,21 +13,27 @@ import numpy.typing as npt
 from inkstream import mnist
 from inkstream_server.model_store.store import BUNDLED, find
 
+from inkstream_training import letters as letter_images
 from inkstream_training.architecture import predict
-from inkstream_training.card import Card, mean_and_sd
+from inkstream_training.card import Card, Parity, StrokesCard, mean_and_sd
 from inkstream_training.export import (
     KERAS_FILE,
     LITERT_FILE,
     MAX_DIFFERENCE,
+    STROKES_KERAS_FILE,
+    STROKES_LITERT_FILE,
     compare,
     describe_files,
     infer_litert,
+    infer_strokes,
     load_keras,
 )
+from inkstream_training.finish import letter_figures
 from inkstream_training.ink import collection, gates
-from inkstream_training.ink.figures import InkFigures, flat, measure_ink
+from inkstream_training.ink.figures import InkFigures, NoDigits, flat, measure_ink
 from inkstream_training.metrics import confusion, measure
-from inkstream_training.produce import CARD_FILE, answers_to
+from inkstream_training.produce import CARD_FILE
+from inkstream_training.readers import answers_to, image_reader, reader_of, strokes_reader
 
 __all__ = ["DEFAULT_MODEL", "Evaluation", "Figure", "Answers", "evaluate"]
 
@@ -133,13 +139,13 @@ def _plain(value: Any) -> Any:
 def evaluate(
     model: Path = DEFAULT_MODEL, mnist_folder: Path | None = None, ink_folder: Path | None = None
 ) -> Evaluation:
-    """Measure both files of a model on MNIST's 10,000 test images and held-out writers' ink.
+    """Measure all files of a model on MNIST's 10,000 test images and held-out writers' ink.
 
-    The figures are those of `model.tflite`, run by the engine that serves it; `model.keras` is run
-    by Keras for the parity. Takes a few seconds on one core, and ten more if the model has ink.
+    The figures are those of the `.tflite` files, run by the engine that serves them; the `.keras` files are
+    run by Keras for the parity. Takes a few seconds on one core, and half a minute more if the model has ink.
 
     Args:
-        model: folder of `model.keras`, `model.tflite` and `card.json`.
+        model: folder of the files of a version.
         mnist_folder: see `inkstream.mnist.load`.
         ink_folder: see `inkstream_training.ink.sources.load`; unused without ink.
 
@@ -157,22 +163,48 @@ def evaluate(
         *_files(card, model),
         Figure("parameters", card.parameters, int(reference.count_params())),
         *_metrics(card, served, labels),
-        *_parity(card, predict(reference, images), served),
+        *_parity("parity", card.parity, compare(predict(reference, images), served)),
         *_seeds(card),
     ]
     if card.ink is not None and card.reject is not None:
         ink, splits = collection.test_set(ink_folder)
-        infer = partial(infer_litert, model / LITERT_FILE)
-        found = answers_to(ink, infer, card.ink_temperature)
+        found = answers_to(ink, reader_of(model, card))
         measured = measure_ink(found, ink, (served, labels), card.reject)
         names = np.char.add(np.char.add(ink.sources, " "), ink.writers)
-        answers.append(Answers("pen", ink.digits, ink.labels, found.digits, names))
-        figures += [
-            Figure("splits", card.splits, splits),
-            *_ink(card.ink, measured),
-            *_gates(card, gates.values(card.metrics, measured)),
-        ]
+        answers.append(Answers("pen", ink.digits.frames, ink.labels, found.digits, names))
+        figures += [Figure("splits", card.splits, splits), *_ink("ink", card.ink, measured)]
+        if card.strokes is not None:
+            readers = image_reader(model, card), strokes_reader(model)
+            image, strokes = (
+                measure_ink(answers_to(ink, read), ink, (served, labels), card.reject)
+                for read in readers
+            )
+            figures += [
+                *_ink("strokes.image_alone", card.strokes.image_alone, image),
+                *_ink("strokes.strokes_alone", card.strokes.strokes_alone, strokes),
+                *_strokes_files(card.strokes, model, ink.digits.traces),
+            ]
+        if card.letters is not None:
+            images_of = letter_images.load(ink_folder).test
+            infer = partial(infer_litert, model / LITERT_FILE)
+            letters = letter_figures(infer, images_of, served, card.reject)
+            figures += _letters(card.letters, letters)
+            figures += _gates(card, gates.values(card.metrics, measured, letters["no_digits"]))
     return Evaluation(card, tuple(figures), confusion(served, labels), tuple(answers))
+
+
+def _strokes_files(
+    stated: StrokesCard, model: Path, traces: npt.NDArray[np.float32]
+) -> list[Figure]:
+    """Compare the two files of the network for strokes with each other."""
+    reference = load_keras(model / STROKES_KERAS_FILE)
+    keras_answers = np.asarray(reference.predict(traces, batch_size=1000, verbose=0))
+    found = compare(keras_answers, infer_strokes(model / STROKES_LITERT_FILE, traces))
+    parameters = int(reference.count_params())
+    return [
+        Figure("strokes.parameters", stated.parameters, parameters),
+        *_parity("strokes.parity", stated.parity, found),
+    ]
 
 
 def _files(card: Card, model: Path) -> list[Figure]:
@@ -204,15 +236,11 @@ def _each(
     return [Figure(f"{name}.{k}", stated.get(k), found.get(k), tolerance) for k in keys]
 
 
-def _parity(card: Card, reference: npt.NDArray[Any], served: npt.NDArray[Any]) -> list[Figure]:
-    found = compare(reference, served)
+def _parity(name: str, stated: Parity, found: Parity) -> list[Figure]:
     return [
-        Figure("parity.same_answers", card.parity.same_answers, found.same_answers),
+        Figure(f"{name}.same_answers", stated.same_answers, found.same_answers),
         Figure(
-            "parity.max_difference",
-            card.parity.max_difference,
-            found.max_difference,
-            MAX_DIFFERENCE,
+            f"{name}.max_difference", stated.max_difference, found.max_difference, MAX_DIFFERENCE
         ),
     ]
 
@@ -242,12 +270,23 @@ def _seeds(card: Card) -> list[Figure]:
     ]
 
 
-def _ink(stated: InkFigures, found: InkFigures) -> list[Figure]:
+def _ink(name: str, stated: InkFigures, found: InkFigures) -> list[Figure]:
     rows, measured = flat(stated), flat(found)
     return [
-        Figure(f"ink.{name}", rows.get(name), measured.get(name), _tolerance(name))
-        for name in measured | rows
+        Figure(f"{name}.{figure}", rows.get(figure), measured.get(figure), _tolerance(figure))
+        for figure in measured | rows
     ]
+
+
+def _letters(stated: dict[str, NoDigits], found: dict[str, NoDigits]) -> list[Figure]:
+    figures = []
+    for kind, one in found.items():
+        told = asdict(stated[kind]) if kind in stated else {}
+        figures += [
+            Figure(f"letters.{kind}.{name}", told.get(name), value, _COVERAGE_TOLERANCE)
+            for name, value in asdict(one).items()
+        ]
+    return figures
 
 
 def _tolerance(name: str) -> float:

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from inkstream_training.ink.collection import InkParts
-from inkstream_training.recipes import InkMixture, Recipe
+from inkstream_training.ink.mixture import NOT_A_DIGIT
+from inkstream_training.letters import Letters, fitted
+from inkstream_training.recipes import Recipe
 
 __all__ = ["Examples", "gather"]
 
@@ -63,31 +65,48 @@ def gather(
     images: npt.NDArray[np.uint8],
     labels: npt.NDArray[np.uint8],
     ink: InkParts | None = None,
+    letters: Letters | None = None,
 ) -> Examples:
-    """Gather the examples of a recipe: MNIST's training file, whose end is held out, and pen ink.
+    """Gather the examples of a recipe: MNIST's training file, whose end is held out, pen ink and letters.
 
     Args:
         recipe: its `validation_examples` and `ink` are used.
         images: MNIST's training images, uint8 (n, 28, 28).
         labels: their labels, uint8 (n,).
         ink: the result of `inkstream_training.ink.collection.prepare`, if the recipe has ink.
+        letters: images of letters, if the recipe names them among its sources.
 
     Returns: the examples. With ink, MNIST's validation images come first and weigh as much as all pen digits.
     """
     examples = Examples.split(images, labels, recipe.validation_examples)
-    return examples if ink is None or recipe.ink is None else _with_ink(examples, recipe.ink, ink)
+    return examples if ink is None else _with_ink(examples, recipe, ink, letters)
 
 
-def _with_ink(examples: Examples, mixture: InkMixture, ink: InkParts) -> Examples:
+def _with_ink(
+    examples: Examples, recipe: Recipe, ink: InkParts, letters: Letters | None
+) -> Examples:
     held = (len(examples.validation_labels), len(ink.validation.labels))
-    counts = (len(examples.labels), len(ink.learned.labels))
-    mnist_shares = np.full(counts[0], mixture.mnist_repeats)
+    amounts = recipe.mixture
+    # Images, labels, shares and strengths of each kind.
+    kinds: list[tuple[npt.NDArray[np.uint8], npt.NDArray[Any], Any, float]] = [
+        (examples.images, examples.labels, amounts.mnist_repeats, 1.0),
+        (ink.frames.inputs, ink.frames.labels, ink.frames.shares, amounts.ink_strength),
+        (np.zeros((amounts.blanks, 28, 28), np.uint8), _none(amounts.blanks), 1.0, 1.0),
+    ]
+    if letters is not None:
+        taught = letters.training.images[~letters.training.look_alike]
+        for shown in (taught, fitted(taught)):
+            kinds.append((shown, _none(len(shown)), amounts.letter_repeats, 1.0))
     return Examples(
-        np.concatenate([examples.images, ink.learned.frames]),
-        np.concatenate([examples.labels, ink.learned.labels]),
-        np.concatenate([examples.validation_images, ink.validation.digits]),
+        np.concatenate([images for images, _, _, _ in kinds]),
+        np.concatenate([labels for _, labels, _, _ in kinds]),
+        np.concatenate([examples.validation_images, ink.validation.digits.frames]),
         np.concatenate([examples.validation_labels, ink.validation.labels]),
         np.repeat([0.5 / max(1, n) for n in held], held),
-        np.concatenate([mnist_shares, ink.learned.shares]),
-        np.repeat(np.array([1.0, mixture.image_strength], np.float32), counts),
+        np.concatenate([np.broadcast_to(shares, len(labels)) for _, labels, shares, _ in kinds]),
+        np.concatenate([np.full(len(labels), one, np.float32) for _, labels, _, one in kinds]),
     )
+
+
+def _none(count: int) -> npt.NDArray[np.int32]:
+    return np.full(count, NOT_A_DIGIT, np.int32)

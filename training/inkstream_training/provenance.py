@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from inkstream import mnist
 
+from inkstream_training import letters
 from inkstream_training.card import DataFile
 from inkstream_training.ink import sources
 from inkstream_training.ink.collection import InkParts
@@ -19,8 +20,16 @@ from inkstream_training.train import Epoch
 __all__ = ["data_files", "libraries", "plain", "rounded"]
 
 
-def data_files(recipe: Recipe, ink: InkParts | None = None) -> list[DataFile]:
-    """List every file that the model was made from, with its use."""
+def data_files(
+    recipe: Recipe, ink: InkParts | None = None, letter_images: int = 0
+) -> list[DataFile]:
+    """List every file that the model was made from, with its use.
+
+    Args:
+        recipe: its recipe.
+        ink: its ink, if it has some.
+        letter_images: number of images of letters; 0 for none.
+    """
     held_out = recipe.validation_examples
     learned = "training" if not held_out else f"training; the last {held_out:,} are validation"
     files = [
@@ -38,6 +47,9 @@ def data_files(recipe: Recipe, ink: InkParts | None = None) -> list[DataFile]:
             )
             for file in sources.FILES
         ]
+    if letter_images:
+        use = "training, validation and test by place: see training/inkstream_training/letters.py"
+        files.append(DataFile(letters.FILE, letters.SHA256, letter_images, use))
     return files
 
 

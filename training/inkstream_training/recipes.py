@@ -10,7 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["RECIPES", "Augmentation", "InkMixture", "Recipe", "StrokeDistortion"]
+__all__ = [
+    "RECIPES",
+    "Augmentation",
+    "ImageMixture",
+    "InkMixture",
+    "Recipe",
+    "StrokeDistortion",
+    "StrokeRecipe",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +91,23 @@ class StrokeDistortion:
     pen_widths: tuple[float, float] = (1.8, 3.2)
     """Least and greatest width of the pen, pixels, uniform; a server draws with 2.4."""
 
+    reversed_chance: float = 0.0
+    """Share of glyphs of which each stroke is written backwards with a chance of one half."""
+
+    shuffled_chance: float = 0.0
+    """Share of the glyphs of several strokes whose strokes come in another order."""
+
 
 @dataclass(frozen=True, slots=True)
 class InkMixture:
-    """Amounts of pen ink in an epoch, beside MNIST.
+    """Amounts of pen ink in an epoch of a network.
 
-    More ink is drawn than an epoch holds; each epoch takes a random part of it. The amounts were chosen in
+    More ink is written than an epoch holds; each epoch takes a random part of it. The amounts were chosen in
     short runs, on validation writers and on thirds of UNIPEN's training writers held out in turn.
     """
 
     distortion: StrokeDistortion = StrokeDistortion()
-    """Distortion of each digit and letter before it is drawn."""
-
-    image_strength: float = 0.7
-    """Factor on the distortion of images for pen ink, whose strokes are distorted already."""
-
-    mnist_repeats: float = 1.5
-    """Mean number of times that an epoch holds each MNIST image."""
+    """Distortion of each digit and letter before a network sees it."""
 
     digit_drawings: int = 24
     """Number of distorted drawings of each digit."""
@@ -121,6 +129,13 @@ class InkMixture:
     prefix_repeats: float = 0.125
     """Mean number of times that an epoch holds each digit cut short."""
 
+    merged: int = 20_000
+    """Number of inks of two digits that a wrong cut leaves together, or of a digit and a part of its
+    neighbour."""
+
+    merged_repeats: float = 0.3
+    """Mean number of times that an epoch holds each of them."""
+
     letter_drawings: int = 12
     """Number of distorted drawings of each letter or symbol."""
 
@@ -130,11 +145,8 @@ class InkMixture:
     scribbles: int = 1_000
     """Number of scribbles, drawn with the server's width."""
 
-    blanks: int = 200
-    """Number of frames without ink."""
-
     none_weight: float = 0.2
-    """Weight in the loss of images without a digit; a digit has 1. A larger weight makes the network less
+    """Weight in the loss of what is no digit; a digit has 1. A larger weight makes the network less
     sure of digits, too. The temperature then falls to correct that, which makes it sure of half a digit.
     On held-out UNIPEN writers 0.35 read 97.2 %, 0.2 97.7 % and 0.1 97.9 %, but with 0.1 letters passed as
     digits (AUROC 96.2 % instead of 97.3 %)."""
@@ -145,6 +157,61 @@ class InkMixture:
 
     seed: int = 1
     """Seed of these drawings, the same for every seed of training."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageMixture:
+    """Amounts of images in an epoch of the network for images, beside pen ink."""
+
+    mnist_repeats: float = 2.5
+    """Mean number of times that an epoch holds each MNIST image."""
+
+    ink_strength: float = 0.7
+    """Factor on the distortion of images for pen ink, whose strokes are distorted already."""
+
+    letter_repeats: float = 1.5
+    """Mean number of times that an epoch holds each EMNIST letter that resembles no digit. It holds each as
+    it is, and as large as a digit, so that size alone does not tell a letter."""
+
+    blanks: int = 200
+    """Number of images without ink."""
+
+
+@dataclass(frozen=True, slots=True)
+class StrokeRecipe:
+    """Settings of the network for strokes, which answers ink beside the network for images.
+
+    Chosen in short runs on validation writers. Reversed and shuffled strokes matter: people draw the same
+    shape in many ways, and the training writers show few of them.
+    """
+
+    epochs: int = 60
+    """Passes over an epoch of ink."""
+
+    batch_size: int = 256
+    """Glyphs a step."""
+
+    learning_rate: float = 2e-3
+    """Adam's step size at the start; it falls to 0 as a cosine."""
+
+    ema_decay: float = 0.999
+    """Decay a step of the running mean of the weights that is kept."""
+
+    ink: InkMixture = InkMixture(
+        distortion=StrokeDistortion(
+            rotation_deg=10.0,
+            slant=0.3,
+            elastic=0.04,
+            short_chance=0.35,
+            reversed_chance=0.25,
+            shuffled_chance=0.15,
+        ),
+        digit_repeats=6.0,
+        letter_repeats=6.0,
+        merged_repeats=0.6,
+        scribbles=2_000,
+    )
+    """What it learns from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +261,12 @@ class Recipe:
     ink: InkMixture | None = None
     """Pen ink to learn beside MNIST; None for MNIST alone."""
 
+    mixture: ImageMixture = ImageMixture()
+    """Amounts of images beside pen ink; unused without ink."""
+
+    strokes: StrokeRecipe | None = None
+    """The second network, for strokes; None for one network. Needs `ink`."""
+
     version: str = "1"
     """Version below the model's name that `train` writes by default."""
 
@@ -205,6 +278,8 @@ class Recipe:
             raise ValueError(
                 "fits_temperature: expected validation_examples > 0 to fit it on, got 0"
             )
+        if self.strokes is not None and self.ink is None:
+            raise ValueError("strokes: expected ink, which both networks answer, got ink=None")
         if self.epochs < 1 or self.batch_size < 1:
             raise ValueError(
                 f"epochs, batch_size: expected at least 1, got {self.epochs}, {self.batch_size}"
@@ -261,10 +336,11 @@ RECIPES: dict[str, Recipe] = {
             name="ink",
             model_name="digits",
             description=(
-                "The same network for tensors and pen ink: MNIST, strokes of three collections "
-                "written anew at random, and what is no digit with a uniform target."
+                "The same network for tensors and, beside a network for strokes, for pen ink: MNIST, "
+                "strokes of three collections written anew at random, and what is no digit with a "
+                "uniform target."
             ),
-            epochs=70,
+            epochs=120,
             batch_size=256,
             learning_rate=2e-3,
             schedule="cosine",
@@ -272,9 +348,10 @@ RECIPES: dict[str, Recipe] = {
             augmentation=Augmentation(shift_px=0.7, log_scale=0.1, elastic_alpha=32.0),
             validation_examples=5_000,
             fits_temperature=True,
-            sources=("mnist", "pendigits", "unipen", "uji"),
+            sources=("mnist", "pendigits", "unipen", "uji", "emnist_letters"),
             ink=InkMixture(),
-            version="3",
+            strokes=StrokeRecipe(),
+            version="4",
         ),
     )
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -35,6 +36,8 @@ def print_card(card: Card, folder: Path) -> None:
     console.print(table)
     if card.gates is not None:
         console.print(_gates(card))
+    if card.strokes is not None:
+        console.print(_alone(card))
     console.print(f"ECE {card.metrics.ece:.2%}, {card.metrics.errors} errors", highlight=False)
     click.echo(f"{folder}\nNext: inkstream-train evaluate {folder}")
 
@@ -57,6 +60,8 @@ def print_evaluation(found: Evaluation) -> None:
         console.print(_writers(card.ink))
     if card.gates is not None:
         console.print(_gates(card))
+    if card.strokes is not None:
+        console.print(_alone(card))
 
 
 def _stdout() -> Console:
@@ -86,6 +91,23 @@ def _gates(card: Card) -> Table:
         mark = "[green]holds[/]" if gate.holds else "[red]fails[/]"
         each = (f"{value:.2%}" for value in gate.seeds)
         table.add_row(name, bound, *each, f"{gate.mean:.2%}", mark)
+    return table
+
+
+def _alone(card: Card) -> Table:
+    """Make a table of what each network reads alone and what both read together, mean over the seeds."""
+    table = Table(_whole("figure"), "image", "strokes", "together", title="Networks on ink, mean")
+    seeds = [one for one in card.seeds if one.alone is not None and one.gates is not None]
+    for name in seeds[0].alone["image"] if seeds and seeds[0].alone else ():
+        each = [
+            fmean(of[name] for of in column)
+            for column in (
+                [one.alone["image"] for one in seeds if one.alone],
+                [one.alone["strokes"] for one in seeds if one.alone],
+                [one.gates for one in seeds if one.gates],
+            )
+        ]
+        table.add_row(name, *(f"{value:.2%}" for value in each))
     return table
 
 

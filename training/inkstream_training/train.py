@@ -21,7 +21,7 @@ from inkstream_training.augment import Draws, draw, warp
 from inkstream_training.examples import Examples
 from inkstream_training.recipes import Augmentation, Recipe
 
-__all__ = ["Epoch", "OnEpoch", "TrainedSeed", "take", "train_seed"]
+__all__ = ["Epoch", "OnEpoch", "TrainedSeed", "strength_at", "take", "targets", "train_seed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class TrainedSeed:
     seed: int
     """Seed of the weights, the order of images and the distortions."""
 
-    model: keras.Sequential
+    model: keras.Model
     """The network with the final weights."""
 
     history: tuple[Epoch, ...]
@@ -152,7 +152,7 @@ def _fit_augmented(
         distorted = warp(batch_images, draws, amounts)
         with tf.GradientTape() as tape:
             logits = logits_of([weight.value for weight in weights], distorted)
-            losses = tf.nn.softmax_cross_entropy_with_logits(_targets(batch_labels), logits)
+            losses = tf.nn.softmax_cross_entropy_with_logits(targets(batch_labels), logits)
             loss = tf.reduce_mean(losses * tf.where(batch_labels < 0, none_weight, 1.0))
         optimizer.apply(tape.gradient(loss, [weight.value for weight in weights]), weights)
         for average, weight in zip(averages, weights, strict=True):
@@ -224,7 +224,7 @@ def _count(marks: Any) -> Any:
     return tf.reduce_sum(tf.cast(marks, tf.float32))
 
 
-def _targets(labels: Any) -> Any:
+def targets(labels: Any) -> Any:
     """Give targets, float32 (n, 10): 1 for the digit, or 0.1 for each digit if the label is -1."""
     none = tf.cast(labels < 0, tf.float32)[:, None]
     return tf.one_hot(labels, 10) + none / 10.0

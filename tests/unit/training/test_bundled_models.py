@@ -70,4 +70,7 @@ def test_the_default_model_reaches_its_gates(gate: str) -> None:
 @pytest.mark.parametrize("model", MODELS, ids=name)
 def test_a_bundled_model_is_small(model: Path) -> None:
     assert all(path.stat().st_size < 2_000_000 for path in model.iterdir())
-    assert {path.name for path in model.iterdir()} == {"model.keras", "model.tflite", "card.json"}
+    card = Card.read(model / "card.json")
+    strokes = {"strokes.keras", "strokes.tflite"} if card.strokes is not None else set()
+    expected = {"model.keras", "model.tflite", "card.json"} | strokes
+    assert {path.name for path in model.iterdir()} == expected

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from inkstream_server.confidence.rejection import rule_of, tempered
+from inkstream_server.confidence.rejection import rule_of
 from inkstream_training import pictures
 from inkstream_training.card import Card
 from inkstream_training.cli import main
-from inkstream_training.export import infer_litert
 from inkstream_training.ink import sources
 from inkstream_training.ink.collection import select
 from inkstream_training.ink.figures import SURE
 from inkstream_training.ink.gates import GATES
-from inkstream_training.recipes import RECIPES, InkMixture
+from inkstream_training.readers import reader_of
+from inkstream_training.recipes import RECIPES, InkMixture, StrokeRecipe
 
 
 def run(*arguments: object) -> Result:
@@ -25,8 +25,14 @@ def run(*arguments: object) -> Result:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The recipe with small amounts of everything."""
-    few = InkMixture(digit_drawings=3, letter_drawings=3, scribbles=50, blanks=10)
-    recipe = dataclasses.replace(RECIPES["ink"], epochs=2, validation_examples=200, ink=few)
+    few = InkMixture(digit_drawings=3, letter_drawings=3, scribbles=50, merged=100)
+    recipe = dataclasses.replace(
+        RECIPES["ink"],
+        epochs=2,
+        validation_examples=200,
+        ink=few,
+        strokes=StrokeRecipe(epochs=2, ema_decay=0.9, ink=few),
+    )
     monkeypatch.setitem(RECIPES, "ink", recipe)
     monkeypatch.setattr(pictures, "MISTAKES", 4)
 
@@ -38,7 +44,7 @@ def test_the_ink_recipe_trains_evaluates_draws_and_repeats(
     trained = run("train", "--recipe", "ink", "--seeds", "1,2", "--out", tmp_path, *common)
     assert trained.exit_code == 0, trained.output
     assert "no_digits_auroc" in trained.stdout
-    folder = tmp_path / "digits" / "3"
+    folder = tmp_path / "digits" / "4"
     card = Card.read(folder / "card.json")
     assert card.splits is not None
     assert card.splits["pendigits"].test == ["5", "10", "15", "20", "25", "30"]
@@ -52,16 +58,23 @@ def test_the_ink_recipe_trains_evaluates_draws_and_repeats(
     assert server.ink_temperature == card.ink_temperature != 1.0
 
     glyphs = [glyph for of_file in sources.load(small_ink).values() for glyph in of_file]
-    halves = infer_litert(folder / "model.tflite", select(glyphs, "validation").halves)
-    as_ink = tempered(halves, server.ink_temperature)
-    assert (as_ink.max(axis=1) > SURE).mean() <= InkMixture().halves_sure
+    assert card.strokes is not None
+    assert card.strokes.image_weight > 0 or card.strokes.strokes_weight > 0
+    halves = reader_of(folder, card)(select(glyphs, "validation").halves)
+    assert (halves.max(axis=1) > SURE).mean() <= InkMixture().halves_sure
+    assert card.seeds[1].alone is not None
+    assert set(card.seeds[1].alone) == {"image", "strokes"}
+    assert {file.name for file in folder.iterdir()} == {*card.files, "card.json"}
+    assert "strokes.tflite" in card.files
 
     shown = run("evaluate", folder, "--plots", tmp_path / "plots", *common)
     assert shown.exit_code == 0, shown.output
     assert "Pen digits by writer" in shown.stdout
     assert "gates.pendigits_worst_writer.mean" in shown.stdout
     assert "ink.no_digits.fpr95" in shown.stdout
-    names = {path.name.removeprefix("digits-3-") for path in (tmp_path / "plots").iterdir()}
+    assert "letters.no_digits.auroc" in shown.stdout
+    assert "strokes.strokes_alone.pen.ece" in shown.stdout
+    names = {path.name.removeprefix("digits-4-") for path in (tmp_path / "plots").iterdir()}
     assert {"confusion-pen.png", "reliability.png", "coverage.png"} <= names
     assert {"mistakes-MNIST.png", "mistakes-pen.png"} <= names
 
@@ -69,6 +82,7 @@ def test_the_ink_recipe_trains_evaluates_draws_and_repeats(
     content["ink"]["sources"]["uji"]["metrics"]["errors"] += 1
     content["gates"]["mnist_accuracy"]["mean"] += 0.01
     content["ink_temperature"] *= 1.1
+    content["strokes"]["strokes_weight"] *= 1.1
     (folder / "card.json").write_text(json.dumps(content))
     tampered = run("evaluate", folder, "--json", *common)
     assert tampered.exit_code == 1
@@ -80,6 +94,7 @@ def test_the_ink_recipe_trains_evaluates_draws_and_repeats(
     assert "gates.mnist_accuracy.mean" in tampered.stderr
     assert "ink_temperature" in tampered.stderr
     assert "ink.pen.ece" in tampered.stderr
+    assert "strokes.image_alone.pen.ece" in tampered.stderr
 
 
 def test_missing_ink_says_what_to_do(quick: None, small_mnist: Path, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Distorts the strokes of a glyph at random, as another hand on another tablet might write it.
 
 Pure functions of strokes and a random generator. `augment.py` distorts images; this module does what an
-image does not allow: strokes move against each other, ends fall short, coordinates are coarse, and pens
-are thick or thin.
+image does not allow: strokes move against each other, ends fall short, coordinates are coarse, pens are
+thick or thin, and strokes are drawn backwards or in another order.
 """
 
 from __future__ import annotations
@@ -51,6 +51,10 @@ def distort(
     written = np.split(moved, ends[:-1])
     if rng.random() < amounts.short_chance:
         written = _shortened(written, amounts.short_share * rng.random(), rng)
+    if rng.random() < amounts.reversed_chance:
+        written = [stroke[::-1] if rng.random() < 0.5 else stroke for stroke in written]
+    if len(written) > 1 and rng.random() < amounts.shuffled_chance:
+        written = [written[index] for index in rng.permutation(len(written))]
     return written
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "answered",
     "flat",
     "measure_ink",
+    "no_digits",
 ]
 
 Array = npt.NDArray[Any]
@@ -69,7 +70,7 @@ class SourceFigures:
 
 @dataclass(frozen=True, slots=True)
 class NoDigits:
-    """How well confidence separates letters and symbols of held-out writers from pen digits."""
+    """How well confidence separates letters and symbols from digits."""
 
     examples: int
     """Number of letters and symbols."""
@@ -168,8 +169,8 @@ def measure_ink(
     return InkFigures(
         pen=measure(answers.digits, ink.labels),
         sources={name: _source(answers, ink, ink.sources == name) for name in names},
-        no_digits=_no_digits(answers.digits, answers.letters[~alike], rule),
-        look_alikes=_no_digits(answers.digits, answers.letters[alike], rule),
+        no_digits=no_digits(answers.digits, answers.letters[~alike], rule),
+        look_alikes=no_digits(answers.digits, answers.letters[alike], rule),
         half_ink=HalfInk(
             sure=_share(confidence(answers.halves) > SURE),
             rejected=_share(confidence(answers.halves) < rule.unsure_below),
@@ -228,7 +229,8 @@ def _source(answers: InkAnswers, ink: InkSet, chosen: Array) -> SourceFigures:
     )
 
 
-def _no_digits(digits: Array, letters: Array, rule: RejectRule) -> NoDigits:
+def no_digits(digits: Array, letters: Array, rule: RejectRule) -> NoDigits:
+    """Measure how well confidence separates letters from digits; both are probabilities (n, 10)."""
     inside, outside = confidence(digits), confidence(letters)
     return NoDigits(
         examples=len(letters),

@@ -1,4 +1,4 @@
-"""Makes and selects ink of no digit: digits cut short, scribbles, letters and symbols.
+"""Makes and selects ink of no digit: digits cut short or run together, scribbles, letters and symbols.
 
 Pure functions of strokes and a random generator. A network that never saw such ink is sure of it: at half
 of the ink 55 % of digits got a confidence above 0.99.
@@ -17,6 +17,7 @@ __all__ = [
     "PREFIX_SHARES",
     "Strokes",
     "ink_length",
+    "merged",
     "prefix",
     "prefix_share",
     "scribble",
@@ -90,6 +91,31 @@ def prefix_share(rng: np.random.Generator) -> float:
     """
     least, greatest = PREFIX_SHARES
     return float(least + (greatest - least) * np.cbrt(rng.random()))
+
+
+def merged(first: Strokes, second: Strokes, rng: np.random.Generator) -> list[npt.NDArray[Any]]:
+    """Put two neighbouring digits together, as a wrong cut leaves them.
+
+    Half of the time both are whole; else one is, and the other shows its near end only.
+
+    Args:
+        first: the left digit, y down, in units of its longest side.
+        second: the right digit, alike.
+        rng: random generator; also decides how far the digits overlap or lie apart.
+    """
+    right = float(max(stroke[:, 0].max() for stroke in first))
+    left = float(min(stroke[:, 0].min() for stroke in second))
+    move = np.array([right - left + rng.uniform(-0.15, 0.3), rng.normal(0.0, 0.08)])
+    second = [stroke + move for stroke in second]
+    kind = rng.random()
+    if kind < 0.5:
+        return [*first, *second]
+    share = rng.uniform(0.15, 0.7)
+    if kind < 0.75:
+        return [*first, *prefix(second, share)]
+    backwards = [stroke[::-1] for stroke in first[::-1]]
+    end = [stroke[::-1] for stroke in prefix(backwards, share)[::-1]]
+    return [*end, *second]
 
 
 def scribble(rng: np.random.Generator) -> list[npt.NDArray[np.float64]]:

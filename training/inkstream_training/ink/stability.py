@@ -10,13 +10,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from inkstream_server.ink import normalize
 from inkstream_server.pens.stability import BOUNDS
 
 from inkstream_training.ink.negatives import Strokes, prefix
-from inkstream_training.ink.rendering import Frames, render
+from inkstream_training.ink.rendering import Drawn, drawn
 from inkstream_training.ink.sources import Glyph, is_digit
 from inkstream_training.ink.splits import Part
 
@@ -47,34 +49,32 @@ class Cuts:
 
 
 def observe(
-    glyphs: Iterable[Glyph], part: Part, infer: Callable[[Frames], npt.NDArray[np.float32]]
+    glyphs: Iterable[Glyph], part: Part, read: Callable[[Drawn], npt.NDArray[Any]]
 ) -> dict[str, Cuts]:
     """Run a model on every early state of one part's digits. Takes some seconds for a thousand glyphs.
 
     Args:
         glyphs: glyphs of all parts, letters included.
         part: part whose digits are cut.
-        infer: gives probabilities (n, 10) of frames (n, 28, 28).
+        read: gives the answers (n, 10) of a server to ink.
 
     Raises:
         ValueError: the part has no digits.
     """
     states: list[str] = []
     wholes: list[int] = []
-    frames: list[Frames] = []
+    inks: list[tuple[Strokes, bool]] = []
     for glyph in glyphs:
         if glyph.part != part or not is_digit(glyph):
             continue
-        early = [
-            (state, render(strokes, y_up=glyph.y_up)) for state, strokes in _early(glyph.strokes)
-        ]
-        seen = [(state, frame) for state, frame in early if frame.any()]
+        # A server answers a dot by rule, without a network.
+        seen = [(state, cut) for state, cut in _early(glyph.strokes) if _has_extent(cut)]
         states += [state for state, _ in seen] + ["final"]
-        frames += [frame for _, frame in seen] + [render(glyph.strokes, y_up=glyph.y_up)]
-        wholes += [len(frames) - 1] * (len(seen) + 1)
-    if not frames:
+        inks += [(cut, glyph.y_up) for _, cut in seen] + [(glyph.strokes, glyph.y_up)]
+        wholes += [len(inks) - 1] * (len(seen) + 1)
+    if not inks:
         raise ValueError(f"glyphs: expected digits of {part}'s writers, got none")
-    probabilities = infer(np.stack(frames))
+    probabilities = read(drawn(inks))
     digits, confidences = probabilities.argmax(axis=1), probabilities.max(axis=1)
     lasted, of = digits == digits[wholes], np.array(states)
     return {
@@ -116,6 +116,11 @@ def _early(strokes: Strokes) -> Iterator[tuple[str, Strokes]]:
         yield "interim", prefix(strokes, share)
     for count in range(1, len(strokes) + 1):
         yield "provisional", strokes[:count]
+
+
+def _has_extent(strokes: Strokes) -> bool:
+    glyph = normalize(strokes, y_up=False)
+    return glyph is not None and not glyph.is_dot
 
 
 def _bins(cuts: Cuts) -> npt.NDArray[np.int64]:

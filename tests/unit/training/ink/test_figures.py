@@ -9,6 +9,7 @@ from inkstream_server.confidence.rejection import rule_of
 from inkstream_training.ink.collection import InkSet
 from inkstream_training.ink.figures import InkAnswers, answered, flat, measure_ink
 from inkstream_training.ink.rejection import RejectRule
+from inkstream_training.ink.rendering import Drawn
 
 RULE = RejectRule(0.4, 0.8, "max_probability", "by hand")
 
@@ -21,8 +22,8 @@ def rows(digits: list[int], confidences: list[float]) -> npt.NDArray[np.float32]
     return found
 
 
-def blank(n: int) -> npt.NDArray[np.uint8]:
-    return np.zeros((n, 28, 28), np.uint8)
+def blank(n: int) -> Drawn:
+    return Drawn(np.zeros((n, 28, 28), np.uint8), np.zeros((n, 64, 7), np.float32))
 
 
 SET = InkSet(

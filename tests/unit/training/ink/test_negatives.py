@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from inkstream_training.ink.collection import looks_like_a_digit
+from inkstream_training.ink.mixture import looks_like_a_digit
 from inkstream_training.ink.negatives import (
     LOOK_ALIKES,
     PREFIX_SHARES,
     ink_length,
+    merged,
     prefix,
     prefix_share,
     scribble,
@@ -102,3 +103,19 @@ def test_scribbles_differ_are_ink_and_repeat_with_their_seed() -> None:
     assert all(len(strokes[0]) > 2 for strokes in drawn if len(strokes) == 1)
     again = scribble(np.random.default_rng(7))
     np.testing.assert_array_equal(again[0], drawn[7][0])
+
+
+def test_merged_digits_lie_side_by_side_and_one_may_be_cut() -> None:
+    rng = np.random.default_rng(3)
+    left = [np.array([[-0.2, -0.5], [0.2, 0.5]]), np.array([[-0.2, 0.5], [0.2, -0.5]])]
+    right = [np.array([[-0.1, -0.5], [-0.1, 0.5], [0.1, 0.5]])]
+    lengths = set()
+    for _ in range(200):
+        both = merged(left, right, rng)
+        assert all(len(stroke) for stroke in both)
+        points = np.concatenate(both)
+        assert 0.3 < np.ptp(points[:, 0]) < 1.0
+        lengths.add(round(ink_length(both), 1))
+    whole = ink_length(left) + ink_length(right)
+    assert max(lengths) == pytest.approx(whole, abs=0.05)
+    assert min(lengths) < 0.8 * whole

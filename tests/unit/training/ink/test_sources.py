@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from inkstream.mnist import DatasetUnavailable
 from inkstream_training.ink import sources
-from inkstream_training.ink.rendering import render
+from inkstream_training.ink.rendering import frame
 
 
 def test_every_glyph_comes_with_its_writer_and_its_direction(small_ink: Path) -> None:
@@ -26,8 +26,8 @@ def test_ink_is_upright_for_both_directions_of_y(small_ink: Path) -> None:
     files = sources.load(small_ink)
     for name in ("pendigits/pendigits-orig.tra.gz", "uji/digits.jsonl.gz"):
         seven = next(glyph for glyph in files[name] if glyph.label == "7")
-        frame = render(seven.strokes, y_up=seven.y_up).astype(int)
-        rows = (frame > 128).sum(axis=1)
+        drawing = frame(seven.strokes, y_up=seven.y_up).astype(int)
+        rows = (drawing > 128).sum(axis=1)
         assert rows.argmax() < 10, "the bar of a 7 is at the top"
 
 

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from inkstream_server.model_store.store import BUNDLED
 from inkstream_server.pens.stability import BOUNDS
 from inkstream_training.cli import main
-from inkstream_training.ink.rendering import Frames
+from inkstream_training.ink.rendering import Drawn
 from inkstream_training.ink.sources import Glyph
 from inkstream_training.ink.stability import (
     SHARES,
@@ -30,8 +30,9 @@ GLYPHS = [
 """A digit of validation's, one of test's, a letter."""
 
 
-def by_width(frames: Frames) -> npt.NDArray[np.float32]:
+def by_width(drawn: Drawn) -> npt.NDArray[np.float32]:
     """A model that reads wide ink as a 4 and narrow ink as a 1."""
+    frames = drawn.frames
     wide = (frames.max(axis=1) > 0).sum(axis=1) > 8
     probabilities = np.full((len(frames), 10), 0.01, np.float32)
     probabilities[range(len(frames)), np.where(wide, 4, 1)] = 0.91

@@ -1,0 +1,1 @@
+"""The second network: reads strokes, and answers ink beside the network for images."""

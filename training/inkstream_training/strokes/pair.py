@@ -1,0 +1,81 @@
+"""Combines the answers of both networks to ink: a product of their calibrated probabilities.
+
+The two weights are fitted on validation, and the card tells them to the server.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from inkstream_server.confidence.product import product
+
+from inkstream_training.calibration import fit_temperature, least_temperature, softmax
+from inkstream_training.ink.figures import SURE
+from inkstream_training.metrics import negative_log_likelihood
+
+__all__ = ["PairWeights", "fit_pair"]
+
+_GOLDEN: Final = (np.sqrt(5.0) - 1.0) / 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class PairWeights:
+    """Exponents of both networks' probabilities; more than 0."""
+
+    image: float
+    """Of the network for images."""
+
+    strokes: float
+    """Of the network for strokes."""
+
+    def combine(self, image: npt.NDArray[Any], strokes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Give the answers (n, 10) of a server to ink, from those of both networks to it."""
+        return np.asarray(product(image, strokes, self.image, self.strokes))
+
+
+def fit_pair(
+    digits: tuple[npt.NDArray[Any], npt.NDArray[Any]],
+    labels: npt.NDArray[Any],
+    halves: tuple[npt.NDArray[Any], npt.NDArray[Any]],
+    halves_sure: float,
+) -> PairWeights:
+    """Find the weights with the lowest negative log-likelihood that are careful with half a digit.
+
+    Golden-section search on the image's share of the sum, and for each share the best temperature. The
+    likelihood is convex in the two weights, so there is one minimum.
+
+    Args:
+        digits: logarithms of the probabilities (n, 10) of both networks, image first, for digits of writers
+            that neither network learned from.
+        labels: integer (n,).
+        halves: the same (m, 10) for digits at half of their ink.
+        halves_sure: largest share of them that may be answered with a confidence above 0.99; if the fitted
+            weights leave more, both are lowered alike.
+    """
+
+    def mixed(pair: tuple[npt.NDArray[Any], npt.NDArray[Any]], share: float) -> npt.NDArray[Any]:
+        return np.asarray(share * pair[0] + (1.0 - share) * pair[1])
+
+    def loss(share: float) -> float:
+        logits = mixed(digits, share)
+        return negative_log_likelihood(softmax(logits, fit_temperature(logits, labels)), labels)
+
+    low, high = 0.0, 1.0
+    left, right = 1.0 - _GOLDEN, _GOLDEN
+    loss_left, loss_right = loss(left), loss(right)
+    while high - low > 1e-3:
+        if loss_left < loss_right:
+            high, right, loss_right = right, left, loss_left
+            left = high - _GOLDEN * (high - low)
+            loss_left = loss(left)
+        else:
+            low, left, loss_left = left, right, loss_right
+            right = low + _GOLDEN * (high - low)
+            loss_right = loss(right)
+    share = (low + high) / 2.0
+    fitted = fit_temperature(mixed(digits, share), labels)
+    temperature = max(fitted, least_temperature(mixed(halves, share), SURE, halves_sure))
+    return PairWeights(round(share / temperature, 4), round((1.0 - share) / temperature, 4))
