@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from inkstream.ink import Ink, Stroke, write
-from inkstream_training import letters
+from inkstream_training import letters as letter_images
 from inkstream_training.ink import sources
 
 Points = npt.NDArray[np.float64]
@@ -66,13 +66,13 @@ def ink_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).parent.mkdir(exist_ok=True)
         write(folder / name, content)
     rng = np.random.default_rng(0)
-    (folder / letters.FILE).parent.mkdir()
+    (folder / letter_images.FILE).parent.mkdir()
     labels = np.array(list("KxO") * 130)
     images = np.zeros((len(labels), 28, 28), np.uint8)
     for image, label in zip(images, labels, strict=True):
         rows = {"K": slice(2, 5), "x": slice(12, 15), "O": slice(22, 25)}[label]
         image[rows, 2:26] = rng.integers(100, 256, (3, 24))
-    np.savez(folder / letters.FILE, images=images, labels=labels)
+    np.savez(folder / letter_images.FILE, images=images, labels=labels)
     return folder
 
 
@@ -86,6 +86,6 @@ def small_ink(ink_files: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for file in sources.FILES
     )
     monkeypatch.setattr(sources, "FILES", files)
-    content = (ink_files / letters.FILE).read_bytes()
-    monkeypatch.setattr(letters, "SHA256", hashlib.sha256(content).hexdigest())
+    content = (ink_files / letter_images.FILE).read_bytes()
+    monkeypatch.setattr(letter_images, "SHA256", hashlib.sha256(content).hexdigest())
     return ink_files

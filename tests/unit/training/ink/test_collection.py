@@ -143,7 +143,8 @@ def test_prepare_draws_and_splits_everything_and_reports_progress(small_ink: Pat
     parts = prepare(recipe, small_ink, reported.append)
     assert sum(reported) > 1000
     assert parts.glyphs["uji/digits.jsonl.gz"] == 300
-    assert len(parts.learned.inputs) == len(parts.learned.labels)
+    assert parts.traces is not None
+    np.testing.assert_array_equal(parts.frames.labels, parts.traces.labels)
     for split in parts.splits.values():
         assert split.validation
         assert split.test
