@@ -34,6 +34,7 @@ from inkstream_training.ink.figures import InkFigures, NoDigits, flat, measure_i
 from inkstream_training.metrics import confusion, measure
 from inkstream_training.produce import CARD_FILE
 from inkstream_training.readers import answers_to, image_reader, reader_of, strokes_reader
+from inkstream_training.strokes.architecture import outputs
 
 __all__ = ["DEFAULT_MODEL", "Evaluation", "Figure", "Answers", "evaluate"]
 
@@ -198,8 +199,8 @@ def _strokes_files(
 ) -> list[Figure]:
     """Compare the two files of the network for strokes with each other."""
     reference = load_keras(model / STROKES_KERAS_FILE)
-    keras_answers = np.asarray(reference.predict(traces, batch_size=1000, verbose=0))
-    found = compare(keras_answers, infer_strokes(model / STROKES_LITERT_FILE, traces))
+    compiled = infer_strokes(model / STROKES_LITERT_FILE, traces)
+    found = compare(outputs(reference, traces), compiled)
     parameters = int(reference.count_params())
     return [
         Figure("strokes.parameters", stated.parameters, parameters),

@@ -29,8 +29,8 @@ from inkstream_training.letters import Part as LetterImages
 from inkstream_training.metrics import Metrics, measure, negative_log_likelihood
 from inkstream_training.readers import Reader, answers_to
 from inkstream_training.recipes import Recipe
+from inkstream_training.strokes.architecture import outputs
 from inkstream_training.strokes.pair import PairWeights, fit_pair
-from inkstream_training.strokes.train import logits as strokes_logits
 from inkstream_training.train import TrainedSeed
 
 __all__ = ["Finished", "Pair", "Tests", "finish", "letter_figures"]
@@ -208,20 +208,22 @@ def _fit_strokes(
     run: TrainedSeed, strokes: TrainedSeed, ink: InkParts, halves_sure: float
 ) -> _Second:
     held_out = ink.validation
-    own = strokes_logits(strokes.model, held_out.digits.traces)
+    own = outputs(strokes.model, held_out.digits.traces)
     temperature = fit_temperature(own, held_out.labels)
 
     def logs(of: Drawn) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        second = strokes_logits(strokes.model, of.traces) / np.float32(temperature)
+        second = outputs(strokes.model, of.traces) / np.float32(temperature)
         return log_softmax(_logits(run, of.frames)), log_softmax(second)
 
     weights = fit_pair(logs(held_out.digits), held_out.labels, logs(held_out.halves), halves_sure)
 
     def alone(of: Drawn) -> npt.NDArray[Any]:
-        return softmax(strokes_logits(strokes.model, of.traces), temperature)
+        # In the precision of an engine, in which a confidence of almost 1 is 1.
+        probabilities = softmax(outputs(strokes.model, of.traces), temperature)
+        return probabilities.astype(np.float32)
 
     def together(of: Drawn) -> npt.NDArray[Any]:
-        return weights.combine(predict(run.model, of.frames), np.asarray(alone(of), np.float32))
+        return weights.combine(predict(run.model, of.frames), alone(of))
 
     return _Second(temperature, weights, alone, together)
 

@@ -46,7 +46,7 @@ def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
     Fixtures of modules run before this one, so they train compiled.
     """
 
-    def function(step: Any, *, jit_compile: bool | None = None, **options: Any) -> Any:
+    def function(step: Any = None, *, jit_compile: bool | None = None, **options: Any) -> Any:
         return traced(step, **options)
 
     traced = tf.function

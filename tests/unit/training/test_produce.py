@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from inkstream_server.model_store.store import ModelError, load_folder
+from inkstream_training import finish as finish_module
 from inkstream_training import produce as produce_module
 from inkstream_training.card import Card
 from inkstream_training.metrics import Metrics, measure
@@ -75,7 +76,7 @@ def test_the_test_images_are_used_once_for_each_finished_seed(
         return measure(*args)  # type: ignore[arg-type]  # passed on as they came
 
     monkeypatch.setattr(produce_module, "train_seed", counted_train)
-    monkeypatch.setattr(produce_module, "measure", counted_measure)
+    monkeypatch.setattr(finish_module, "measure", counted_measure)
     recipe = dataclasses.replace(QUICK, epochs=1)
     produce(recipe, (1, 2), tmp_path / "m", mnist_folder=small_mnist)
     assert happened == ["finished", "tested"] * 2
@@ -83,7 +84,7 @@ def test_the_test_images_are_used_once_for_each_finished_seed(
 
 def test_selection_does_not_see_the_test_figures() -> None:
     from inkstream_training.card import SeedResult
-    from inkstream_training.produce import Finished
+    from inkstream_training.finish import Finished
 
     def finished(seed: int, test: float, nll: float) -> Finished:
         # Neither the run nor the metrics may matter.

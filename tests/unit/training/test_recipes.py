@@ -33,7 +33,13 @@ def test_ink_succeeds_augmented_as_the_newest_version_of_one_model() -> None:
 
 
 def test_ink_also_selects_by_digits_of_validation_writers() -> None:
-    assert RECIPES["ink"].sources == ("mnist", "pendigits", "unipen", "uji")
+    assert RECIPES["ink"].sources == (
+        "mnist",
+        "pendigits",
+        "unipen",
+        "uji",
+        "emnist_letters",
+    )
     assert "validation's writers" in RECIPES["ink"].selection
     assert "test" not in RECIPES["ink"].selection
 

@@ -10,10 +10,20 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import keras
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 from inkstream_server.ink import CHANNELS, POINTS
 
-__all__ = ["CONVOLUTIONS", "DENSE", "LAYERS", "build_network", "build_served", "logits_of"]
+__all__ = [
+    "CONVOLUTIONS",
+    "DENSE",
+    "LAYERS",
+    "build_network",
+    "build_served",
+    "logits_of",
+    "outputs",
+]
 
 CONVOLUTIONS: Final = ((48, 5, 1), (64, 5, 2), (80, 3, 2), (96, 3, 2))
 """Each convolution's filters, their width in points, and the step in points."""
@@ -23,6 +33,9 @@ DENSE: Final = 64
 
 _EPSILON: Final = 1e-3
 """Keras' default in batch normalisation."""
+
+_BATCH: Final = 1000
+"""Traces that are computed at once where nothing is learnt."""
 
 LAYERS: Final = (
     f"Trace {POINTS}x{CHANNELS}",
@@ -92,3 +105,10 @@ def logits_of(weights: Sequence[Any], traces: Any) -> Any:
     x = tf.reshape(x, (-1, features))
     x = tf.nn.relu(tf.matmul(x, next(left)) + next(left))
     return tf.matmul(x, next(left)) + next(left)
+
+
+def outputs(network: keras.Model, traces: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Give what a network says of traces (n, 64, 7): logits or probabilities, float32 (n, 10)."""
+    starts = range(0, len(traces), _BATCH)
+    given = (traces[at : at + _BATCH].astype(np.float32) for at in starts)
+    return np.concatenate([np.asarray(network(batch, training=False)) for batch in given])

@@ -6,6 +6,7 @@ The two weights are fitted on validation, and the card tells them to the server.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import floor
 from typing import Any, Final
 
 import numpy as np
@@ -78,4 +79,6 @@ def fit_pair(
     share = (low + high) / 2.0
     fitted = fit_temperature(mixed(digits, share), labels)
     temperature = max(fitted, least_temperature(mixed(halves, share), SURE, halves_sure))
-    return PairWeights(round(share / temperature, 4), round((1.0 - share) / temperature, 4))
+    # Down, because more would make too many answers to half a digit sure.
+    image, strokes = (floor(it / temperature * 1e4) / 1e4 for it in (share, 1.0 - share))
+    return PairWeights(image, strokes)

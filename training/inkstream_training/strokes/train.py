@@ -17,16 +17,14 @@ import tensorflow as tf
 
 from inkstream_training.ink.collection import Learned
 from inkstream_training.recipes import StrokeRecipe
-from inkstream_training.strokes.architecture import build_network
+from inkstream_training.strokes.architecture import build_network, outputs
 from inkstream_training.train import Epoch, TrainedSeed, take, targets
 
-__all__ = ["logits", "train_strokes"]
+__all__ = ["train_strokes"]
 
 _WARM_UP = 10
 """Steps over which the running mean of the weights forgets the first ones: after n steps its decay is at most
 (1 + n) / (10 + n)."""
-
-_BATCH = 1000
 
 
 def train_strokes(
@@ -92,14 +90,8 @@ def train_strokes(
         traces, labels = validation
         held_out = None
         if len(labels):
-            held_out = float(np.mean(logits(averaged, traces).argmax(axis=1) == labels))
+            held_out = float(np.mean(outputs(averaged, traces).argmax(axis=1) == labels))
         accuracy = float(counts[0] / tf.maximum(counts[1], 1.0))
         history.append(Epoch(number, float(total) / steps, accuracy, held_out))
         on_epoch(history[-1])
     return TrainedSeed(seed, averaged, tuple(history), time.perf_counter() - started)
-
-
-def logits(model: keras.Model, traces: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """Give the logits float32 (n, 10) of traces (n, 64, 7)."""
-    given = traces.astype(np.float32)
-    return np.asarray(model.predict(given, batch_size=_BATCH, verbose=0), dtype=np.float32)
