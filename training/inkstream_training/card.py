@@ -26,6 +26,7 @@ __all__ = [
     "Baseline",
     "Card",
     "CardError",
+    "Comparison",
     "DataFile",
     "ModelFile",
     "Parity",
@@ -101,6 +102,26 @@ class Baseline:
 
 
 BASELINE = Baseline(0.9777, "the user's own figure for this network and the plain recipe")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Another model of the same architecture, to compare with."""
+
+    model: str
+    """Its name and version."""
+
+    recipe: str
+    """Its recipe."""
+
+    test_accuracy_mean: float
+    """Mean over its seeds of the share of right answers on MNIST's test images."""
+
+    test_accuracy_sd: float | None
+    """Sample standard deviation over them; None for one seed."""
+
+    seeds: int
+    """Number of seeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +289,9 @@ class Card:
     """Images of letters against MNIST's test images: "no_digits", and "look_alikes", which resemble digits;
     None without letters."""
 
+    same_architecture: list[Comparison] = dataclasses.field(default_factory=list)
+    """The models of this architecture that came with the server when this one was made."""
+
     def write(self, path: Path) -> None:
         """Write as indented JSON."""
         path.write_text(json.dumps(self.to_json(), indent=2) + "\n", encoding="utf-8")
@@ -325,7 +349,9 @@ def _parse(kind: Any, value: Any, where: str) -> Any:
         _require(isinstance(value, dict), where, "an object", value)
         hints = typing.get_type_hints(kind)
         optional = {
-            f.name for f in dataclasses.fields(kind) if f.default is not dataclasses.MISSING
+            f.name
+            for f in dataclasses.fields(kind)
+            if f.default is not dataclasses.MISSING or f.default_factory is not dataclasses.MISSING
         }
         missing = [field for field in hints if field not in value and field not in optional]
         if missing:

@@ -16,12 +16,26 @@ import numpy as np
 import numpy.typing as npt
 from inkstream import mnist
 from inkstream_server.model_store import sample as model_sample
+from inkstream_server.model_store.store import BUNDLED, every_version
 
 from inkstream_training import letters as letter_images
 from inkstream_training.architecture import LAYERS, predict
-from inkstream_training.card import BASELINE, Card, SeedResult, StrokesCard, mean_and_sd
+from inkstream_training.card import (
+    BASELINE,
+    Card,
+    Comparison,
+    SeedResult,
+    StrokesCard,
+    mean_and_sd,
+)
 from inkstream_training.examples import Examples, gather
-from inkstream_training.export import describe_files, export, export_strokes
+from inkstream_training.export import (
+    STROKES_KERAS_FILE,
+    describe_files,
+    export,
+    export_strokes,
+    load_keras,
+)
 from inkstream_training.finish import Finished, Tests, finish
 from inkstream_training.ink import gates
 from inkstream_training.ink.collection import InkParts, prepare
@@ -30,6 +44,7 @@ from inkstream_training.provenance import data_files, libraries, plain, rounded
 from inkstream_training.recipes import Recipe
 from inkstream_training.runs import kept
 from inkstream_training.strokes.architecture import LAYERS as STROKES_LAYERS
+from inkstream_training.strokes.architecture import outputs
 from inkstream_training.strokes.train import train_strokes
 from inkstream_training.train import Epoch, TrainedSeed, train_seed
 
@@ -116,6 +131,7 @@ def produce(
         gates=_gates([one.result for one in finished]),
         strokes=strokes,
         letters=served.letters,
+        same_architecture=_same_architecture(recipe.model_name, version),
     )
     card.write(folder / CARD_FILE)
     return card
@@ -128,6 +144,22 @@ def select(finished: Sequence[Finished]) -> Finished:
         return 0.0 if one.result.validation_nll is None else one.result.validation_nll
 
     return min(finished, key=loss)
+
+
+def _same_architecture(name: str, version: str) -> list[Comparison]:
+    """Give the figures of the models of this architecture that come with the server, but this one."""
+    cards = [Card.read(folder / CARD_FILE) for folder in every_version(BUNDLED)]
+    return [
+        Comparison(
+            f"{card.name}/{card.version}",
+            str(card.recipe["name"]),
+            card.test_accuracy_mean,
+            card.test_accuracy_sd,
+            len(card.seeds),
+        )
+        for card in cards
+        if card.architecture == list(LAYERS) and (card.name, card.version) != (name, version)
+    ]
 
 
 def _train_image(
@@ -169,17 +201,21 @@ def _export_strokes(served: Finished, folder: Path, ink: InkParts) -> StrokesCar
     if pair is None:
         return None
     traces = ink.validation.digits.traces
+    parity = export_strokes(pair.run.model, pair.temperature, folder, traces)
+    saved = load_keras(folder / STROKES_KERAS_FILE)
+    sample = model_sample.traces().reshape(-1, *traces.shape[1:])
     return StrokesCard(
         image_weight=pair.weights.image,
         strokes_weight=pair.weights.strokes,
         architecture=list(STROKES_LAYERS),
         parameters=int(pair.run.model.count_params()),
         temperature=pair.temperature,
-        parity=export_strokes(pair.run.model, pair.temperature, folder, traces),
+        parity=parity,
         history=[rounded(epoch) for epoch in pair.run.history],
         training_seconds=round(pair.run.seconds, 1),
         image_alone=pair.image_alone,
         strokes_alone=pair.strokes_alone,
+        sample=model_sample.record(outputs(saved, sample)),
     )
 
 

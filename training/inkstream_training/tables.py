@@ -31,6 +31,10 @@ def print_card(card: Card, folder: Path) -> None:
         table.add_row(str(one.seed), f"{one.test_accuracy:.2%}", held, temperature, served)
     spread = "" if card.test_accuracy_sd is None else f" ± {card.test_accuracy_sd:.2%}"
     table.add_row("mean", f"{card.test_accuracy_mean:.2%}{spread}")
+    for other in card.same_architecture:
+        spread = "" if other.test_accuracy_sd is None else f" ± {other.test_accuracy_sd:.2%}"
+        seeds = f"{other.seeds} seed{'s' if other.seeds > 1 else ''} of {other.recipe}"
+        table.add_row(other.model, f"{other.test_accuracy_mean:.2%}{spread}", "", "", seeds)
     table.add_row("baseline", f"{card.baseline.accuracy:.2%}", "", "", card.baseline.source)
     console = _stdout()
     console.print(table)
