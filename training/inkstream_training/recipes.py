@@ -18,6 +18,7 @@ __all__ = [
     "Recipe",
     "StrokeDistortion",
     "StrokeRecipe",
+    "TraceDistortion",
 ]
 
 
@@ -178,6 +179,29 @@ class ImageMixture:
 
 
 @dataclass(frozen=True, slots=True)
+class TraceDistortion:
+    """Random distortion of every trace at every step; lengths in units of the longest side."""
+
+    rotation_deg: float = 8.0
+    """Largest rotation either way, degrees, uniform."""
+
+    log_aspect: float = 0.12
+    """Largest natural logarithm by which width grows and height shrinks, or the reverse, uniform."""
+
+    slant: float = 0.2
+    """Largest slant either way, width a height, uniform."""
+
+    elastic: float = 0.03
+    """Standard deviation of the smooth displacement along each axis."""
+
+    bend: float = 3.0
+    """Standard deviation of that displacement's wave numbers, radians a side."""
+
+    backwards_chance: float = 0.05
+    """Share of traces that are written backwards from end to beginning."""
+
+
+@dataclass(frozen=True, slots=True)
 class StrokeRecipe:
     """Settings of the network for strokes, which answers ink beside the network for images.
 
@@ -196,6 +220,12 @@ class StrokeRecipe:
 
     ema_decay: float = 0.999
     """Decay a step of the running mean of the weights that is kept."""
+
+    dropout: float = 0.3
+    """Share of the features that the dense layers do not see at a step of training."""
+
+    distortion: TraceDistortion = TraceDistortion()
+    """Distortion at every step, beside that of the drawings."""
 
     ink: InkMixture = InkMixture(
         distortion=StrokeDistortion(

@@ -46,10 +46,13 @@ LAYERS: Final = (
 """Descriptions of the layers, for the card."""
 
 
-def build_network() -> keras.Model:
+def build_network(dropout: float = 0.0) -> keras.Model:
     """Build the network for training: traces float32 (n, 64, 7) to logits float32 (n, 10).
 
     Its weights come from Keras' random state; to repeat them, call `keras.utils.set_random_seed` first.
+
+    Args:
+        dropout: share of the features that are left out at a step of training; 0 for none.
     """
     trace = keras.Input((POINTS, CHANNELS), dtype="float32", name="trace")
     x = trace
@@ -61,6 +64,8 @@ def build_network() -> keras.Model:
         x = keras.layers.BatchNormalization(momentum=0.99, name=f"normalised_{index}")(x)
         x = keras.layers.ReLU(name=f"rectified_{index}")(x)
     x = keras.layers.Flatten(name="features")(x)
+    if dropout:
+        x = keras.layers.Dropout(dropout, name="dropped")(x)
     x = keras.layers.Dense(DENSE, activation="relu", name="hidden")(x)
     return keras.Model(trace, keras.layers.Dense(10, name="logits")(x), name="strokes")
 

@@ -1,7 +1,6 @@
 """Trains the network for strokes, one seed at a time. Knows neither files nor cards.
 
-Traces are distorted before training starts (`ink/mixture.py`), so a step only learns. The compiled step uses
-TensorFlow's own convolutions, which on a CPU are faster than those of XLA.
+The compiled step uses TensorFlow's own convolutions, which on a CPU are faster than those of XLA.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import tensorflow as tf
 from inkstream_training.ink.collection import Learned
 from inkstream_training.recipes import StrokeRecipe
 from inkstream_training.strokes.architecture import build_network, outputs
+from inkstream_training.strokes.augment import distorted
 from inkstream_training.train import Epoch, TrainedSeed, take, targets
 
 __all__ = ["train_strokes"]
@@ -46,21 +46,22 @@ def train_strokes(
     """
     keras.utils.set_random_seed(seed)
     started = time.perf_counter()
-    model, averaged = build_network(), build_network()
+    model, averaged = build_network(recipe.dropout), build_network()
     batch = min(recipe.batch_size, len(learned.labels))
     steps = max(1, int(learned.shares.sum()) // batch)
     rate = keras.optimizers.schedules.CosineDecay(recipe.learning_rate, steps * recipe.epochs)
     optimizer = keras.optimizers.Adam(rate)
     weights = model.trainable_variables
     optimizer.build(weights)
-    pairs = list(zip(averaged.variables, model.variables, strict=True))
-    pairs = [(mean, one) for mean, one in pairs if one.dtype == "float32"]
+    # Without the state of the random generator of dropout.
+    pairs = list(zip(averaged.weights, model.weights, strict=True))
     for mean, one in pairs:
         mean.assign(one)
 
-    def step(traces: Any, labels: Any, decay: Any) -> tuple[Any, Any]:
+    def step(traces: Any, labels: Any, decay: Any, at: Any) -> tuple[Any, Any]:
+        seen = distorted(tf.cast(traces, tf.float32), recipe.distortion, at)
         with tf.GradientTape() as tape:
-            logits = model(tf.cast(traces, tf.float32), training=True)
+            logits = model(seen, training=True)
             losses = tf.nn.softmax_cross_entropy_with_logits(targets(labels), logits)
             importance = tf.where(labels < 0, recipe.ink.none_weight, 1.0)
             loss = tf.reduce_sum(losses * importance) / tf.reduce_sum(importance)
@@ -85,6 +86,7 @@ def train_strokes(
                 tf.constant(learned.inputs[chosen]),
                 tf.constant(learned.labels[chosen]),
                 tf.constant(decay, tf.float32),
+                tf.constant([seed, 2 * done]),
             )
             total, counts = total + loss, counts + right
         traces, labels = validation

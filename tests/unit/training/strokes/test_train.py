@@ -2,26 +2,38 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from inkstream_training.ink.collection import Learned
-from inkstream_training.recipes import StrokeRecipe
+from inkstream_training.recipes import StrokeRecipe, TraceDistortion
 from inkstream_training.runs import kept
 from inkstream_training.strokes.architecture import outputs
+from inkstream_training.strokes.augment import distorted
 from inkstream_training.strokes.train import train_strokes
 from inkstream_training.train import Epoch, TrainedSeed
 
-RECIPE = StrokeRecipe(epochs=3, batch_size=50, ema_decay=0.9)
+STRAIGHT = TraceDistortion(0.0, 0.0, 0.0, 0.0, 3.0, 0.0)
+RECIPE = StrokeRecipe(
+    epochs=3,
+    batch_size=50,
+    ema_decay=0.9,
+    dropout=0.1,
+    distortion=TraceDistortion(slant=0.0, backwards_chance=0.0),
+)
 
 
 def lines(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ten classes that a network learns quickly: the direction of a line; -1 for a point."""
+    """Ten classes that a network learns quickly: the direction of a line; -1 for a tangle."""
     rng = np.random.default_rng(seed)
     labels = (np.arange(count) % 11 - 1).astype(np.int32)
     angle = labels * (2 * np.pi / 10) + rng.normal(0, 0.05, count)
-    traces = rng.normal(0, 0.05, (count, 64, 7)).astype(np.float32)
-    is_line = (labels >= 0).astype(np.float32)
-    traces[:, :, 2] += (np.cos(angle) * is_line)[:, None]
-    traces[:, :, 3] += (np.sin(angle) * is_line)[:, None]
-    return traces, labels
+    way = (
+        np.linspace(-1, 1, 64)[None, :, None] * np.stack([np.cos(angle), np.sin(angle)], 1)[:, None]
+    )
+    way[labels < 0] = rng.uniform(-1, 1, ((labels < 0).sum(), 64, 2))
+    traces = np.zeros((count, 64, 7), np.float32)
+    traces[:, :, :2] = way
+    # As it is computed anew at every step of training.
+    return np.asarray(distorted(tf.constant(traces), STRAIGHT, tf.constant([seed, 0]))), labels
 
 
 def learned(count: int = 1100) -> Learned:
