@@ -49,6 +49,27 @@ def inks(
             )
 
 
+def strings(writers: Sequence[tuple[str | None, str]]) -> Iterator[Ink]:
+    """Strings whose digits can be told apart by their strokes, and one that cannot."""
+    rng = np.random.default_rng(1)
+    for contributor, writer in writers:
+        for label, counts in (("4 7", [2, 1]), ("90", None), ("444", None)):
+            strokes: list[Points] = []
+            for place, digit in enumerate(label.replace(" ", "")):
+                drawn = written(digit, rng, up=True)
+                if counts and counts[place] == 2:
+                    drawn = (drawn[0][:5], drawn[0][4:])
+                strokes += [points + np.array([200.0 * place, 0.0]) for points in drawn]
+            yield Ink(
+                tuple(Stroke.of(points) for points in strokes[: 2 if label == "444" else None]),
+                y="up",
+                label=label,
+                writer=writer,
+                contributor=contributor,
+                extra={"strokes_per_digit": counts} if counts else {},
+            )
+
+
 @pytest.fixture(scope="session")
 def ink_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small files of every source, y up in two and down in one as in the real ones."""
@@ -61,6 +82,7 @@ def ink_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("pendigits/pendigits-orig.tra.gz", inks("0123456789", thirty, up=True, numbered=True)),
         ("unipen/digits.jsonl.gz", inks("0123456789", sites, up=True)),
         ("unipen/nondigits.jsonl.gz", inks("K#O", letters, up=True)),
+        ("unipen/digit_strings.jsonl.gz", strings(sites[:10])),
         ("uji/digits.jsonl.gz", inks("0123456789", w_thirty, up=False)),
     ):
         (folder / name).parent.mkdir(exist_ok=True)

@@ -153,7 +153,7 @@ def test_set(folder: Path | None = None) -> tuple[InkSet, dict[str, Split]]:
 def splits_of(glyphs: Iterable[Glyph]) -> dict[str, Split]:
     """Give the held-out writers by collection, sorted by number or name."""
     found: dict[str, dict[str, set[str]]] = {}
-    for glyph in glyphs:
+    for glyph in (it for it in glyphs if not it.in_string):
         parts = found.setdefault(
             glyph.source, {"training": set(), "validation": set(), "test": set()}
         )
@@ -176,7 +176,7 @@ def select(glyphs: Iterable[Glyph], part: Part, on_glyphs: OnGlyphs = lambda dra
         part: part to draw.
         on_glyphs: see `rendering.OnGlyphs`.
     """
-    of_part = [glyph for glyph in glyphs if glyph.part == part]
+    of_part = [glyph for glyph in glyphs if glyph.part == part and not glyph.in_string]
     digits = [glyph for glyph in of_part if is_digit(glyph)]
     letters = [glyph for glyph in of_part if not is_digit(glyph)]
     return InkSet(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
-from inkstream.ink import InvalidInk, read
+from inkstream.ink import Ink, InvalidInk, read
 from inkstream.mnist import DatasetUnavailable
 
 from inkstream_training.ink.splits import Part, part_of
@@ -38,6 +38,9 @@ class InkFile:
     licence: str
     """Licence, as its source states it."""
 
+    holds_strings: bool = False
+    """Whether each ink is a string of digits instead of one character."""
+
 
 FILES: tuple[InkFile, ...] = (
     InkFile(
@@ -57,6 +60,13 @@ FILES: tuple[InkFile, ...] = (
         "6e79289548eef50548668214f6e965d03cbd76ac85b9894dbc114e7e548af691",
         "unipen",
         "CC BY 4.0, Zenodo 10.5281/zenodo.1195803",
+    ),
+    InkFile(
+        "unipen/digit_strings.jsonl.gz",
+        "eb89ad4f2c92155ba5a213c6a95f91749e2ae8750988973f9a3da59ce44e8c87",
+        "unipen",
+        "CC BY 4.0, Zenodo 10.5281/zenodo.1195803",
+        holds_strings=True,
     ),
     InkFile(
         "uji/digits.jsonl.gz",
@@ -86,6 +96,9 @@ class Glyph:
 
     y_up: bool
     """Whether y grows upwards."""
+
+    in_string: bool = False
+    """Whether it was cut from a string of digits. Such digits are for training only."""
 
     @property
     def part(self) -> Part:
@@ -148,7 +161,29 @@ def _glyphs(file: InkFile, path: Path) -> Iterator[Glyph]:
         if ink.label is None or ink.writer is None:
             raise DatasetUnavailable(f"{path}: expected a label and a writer for every glyph")
         writer = ink.writer if ink.contributor is None else f"{ink.contributor}/{ink.writer}"
-        yield Glyph(file.source, writer, ink.label, tuple(ink.arrays()), ink.y == "up")
+        is_up = ink.y == "up"
+        if not file.holds_strings:
+            yield Glyph(file.source, writer, ink.label, tuple(ink.arrays()), is_up)
+            continue
+        for label, strokes in _digits_of(ink):
+            yield Glyph(file.source, writer, label, strokes, is_up, in_string=True)
+
+
+def _digits_of(ink: Ink) -> Iterator[tuple[str, tuple[npt.NDArray[Any], ...]]]:
+    """Cut a string of digits, if it is known which strokes are whose.
+
+    The file states it for some (`strokes_per_digit`). Of others, those with as many strokes as digits are
+    taken, a stroke each.
+    """
+    labels = "".join((ink.label or "").split())
+    strokes = ink.arrays()
+    counts = ink.extra.get("strokes_per_digit") or [1] * len(strokes)
+    if len(counts) != len(labels) or sum(counts) != len(strokes):
+        return
+    start = 0
+    for label, count in zip(labels, counts, strict=True):
+        yield label, tuple(strokes[start : start + count])
+        start += count
 
 
 def _check(file: InkFile, path: Path) -> None:

@@ -65,7 +65,7 @@ def observe(
     wholes: list[int] = []
     inks: list[tuple[Strokes, bool]] = []
     for glyph in glyphs:
-        if glyph.part != part or not is_digit(glyph):
+        if glyph.part != part or not is_digit(glyph) or glyph.in_string:
             continue
         # A server answers a dot by rule, without a network.
         seen = [(state, cut) for state, cut in _early(glyph.strokes) if _has_extent(cut)]

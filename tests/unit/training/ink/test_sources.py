@@ -14,12 +14,13 @@ def test_every_glyph_comes_with_its_writer_and_its_direction(small_ink: Path) ->
         "pendigits/pendigits-orig.tra.gz": 300,
         "unipen/digits.jsonl.gz": 400,
         "unipen/nondigits.jsonl.gz": 180,
+        "unipen/digit_strings.jsonl.gz": 40,
         "uji/digits.jsonl.gz": 300,
     }
     assert files["pendigits/pendigits-orig.tra.gz"][10].writer == "2"
     assert files["unipen/digits.jsonl.gz"][0].writer == "site/w0"
     assert files["uji/digits.jsonl.gz"][0].writer == "W01"
-    assert [glyphs[0].y_up for glyphs in files.values()] == [True, True, True, False]
+    assert [glyphs[0].y_up for glyphs in files.values()] == [True, True, True, True, False]
 
 
 def test_ink_is_upright_for_both_directions_of_y(small_ink: Path) -> None:
@@ -36,7 +37,7 @@ def test_files_are_read_from_the_folder_of_the_environment(
 ) -> None:
     monkeypatch.setenv("INKSTREAM_DATA", str(small_ink))
     assert sources.locate() == small_ink
-    assert len(sources.load()) == 4
+    assert len(sources.load()) == 5
     monkeypatch.delenv("INKSTREAM_DATA")
     assert sources.locate() is None
     with pytest.raises(DatasetUnavailable, match="INKSTREAM_DATA is not set"):
@@ -75,3 +76,13 @@ def test_the_aspect_is_kept_if_x_and_y_have_different_resolutions() -> None:
     assert first.writer == "aga/amywldrp"
     # The row's first point is (165, 430) at 33.7283 counts a millimetre in x, 38.5551 in y.
     np.testing.assert_allclose(first.strokes[0][0], [165, 430 * 33.7283 / 38.5551])
+
+
+def test_a_string_is_cut_where_its_strokes_tell_whose_they_are(small_ink: Path) -> None:
+    digits = sources.load(small_ink)["unipen/digit_strings.jsonl.gz"]
+    assert "".join(glyph.label for glyph in digits[:4]) == "4790"
+    assert [len(glyph.strokes) for glyph in digits[:4]] == [2, 1, 1, 1]
+    assert all(glyph.in_string for glyph in digits)
+    assert digits[0].writer == "site/w0"
+    # The 7 lies to the right of the 4.
+    assert digits[1].strokes[0][:, 0].min() > digits[0].strokes[0][:, 0].max()
