@@ -65,7 +65,11 @@ def write(glyphs: list[Glyph], mixture: InkMixture) -> Iterator[Written]:
         glyphs: glyphs of all parts; only training writers are used.
         mixture: amounts of each kind.
     """
-    of_part = [glyph for glyph in glyphs if glyph.part == "training"]
+    of_part = [
+        glyph
+        for glyph in glyphs
+        if glyph.part == "training" and (mixture.has_strings or not glyph.in_string)
+    ]
     digits = [glyph for glyph in of_part if is_digit(glyph)]
     letters = [g for g in of_part if not is_digit(g) and not looks_like_a_digit(g.label)]
     rng = np.random.default_rng(mixture.seed)
