@@ -96,7 +96,7 @@ def main(model_store: Path, model: str) -> None:
     \b
     Examples:
       python -m benchmarks.glyph
-      python -m benchmarks.glyph --model digits/3    # a model with one network
+      python -m benchmarks.glyph --model digits/1    # a model with one network
     """
     os.sched_setaffinity(0, {SERVER_CORE})
     folder = store.find(model_store, model)

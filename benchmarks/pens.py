@@ -134,7 +134,7 @@ def main(
     Examples:
       python -m benchmarks.pens                          # the most pens, a stream each
       python -m benchmarks.pens --per-stream 100 --start 1000 --page docs/performance.md
-      python -m benchmarks.pens --pens 200 --seconds 30 --model digits/3
+      python -m benchmarks.pens --pens 200 --seconds 30 --model digits/1
     """
     if page is not None and pens is not None:
         raise click.UsageError("--page: writes the table of a search, so leave out --pens")

@@ -1,16 +1,26 @@
-"""Gives a version of a model a second, tiny network that reads strokes. Needs no TensorFlow."""
+"""Versions of a model with a second network, which reads strokes: made tiny, and read offline.
+
+Needs no TensorFlow.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from inkstream.ink import Ink
+from inkstream_server.confidence.product import product
+from inkstream_server.engines.form import TRACES
+from inkstream_server.engines.litert import LiteRTEngine
 from inkstream_server.engines.tflite_file import IDENTIFIER
+from inkstream_server.ink import model_inputs
+from numpy.typing import NDArray
 
 ROW = 64 * 7
 
@@ -46,4 +56,29 @@ def add_strokes(folder: Path, *, seed: int = 1, **changes: Any) -> None:
     card = json.loads((folder / "card.json").read_text())
     card["files"]["strokes.tflite"] = {"sha256": hashlib.sha256(content).hexdigest()}
     card["strokes"] = {"image_weight": 0.3, "strokes_weight": 0.9, **changes}
+    (folder / "card.json").write_text(json.dumps(card))
+
+
+def read_offline(folder: Path, inks: Sequence[Ink]) -> NDArray[np.float32]:
+    """Give the answers (n, 10) of both networks of a version to glyphs, without a server."""
+    stated = json.loads((folder / "card.json").read_text())["strokes"]
+    images = LiteRTEngine(folder / "model.tflite")
+    strokes = LiteRTEngine(folder / "strokes.tflite", form=TRACES)
+    answers = []
+    for ink in inks:
+        inputs = model_inputs(ink.arrays(), y_up=ink.y == "up")
+        assert inputs is not None
+        frame, trace = inputs
+        drawn, written = images.infer([frame.reshape(1, -1)]), strokes.infer([trace.reshape(1, -1)])
+        answers.append(product(drawn, written, stated["image_weight"], stated["strokes_weight"]))
+    return np.concatenate(answers)
+
+
+def remove_strokes(folder: Path) -> None:
+    """Take the network for strokes out of a version."""
+    card = json.loads((folder / "card.json").read_text())
+    card["strokes"] = None
+    for path in folder.glob("strokes.*"):
+        del card["files"][path.name]
+        path.unlink()
     (folder / "card.json").write_text(json.dumps(card))

@@ -37,7 +37,7 @@ class ClientBase(Generic[PenT]):
                 takes the next one when one fails or stops. gRPC balances targets that stand for several
                 servers, "dns:///host:port" and "ipv4:1.2.3.4:5,1.2.3.5:5", round robin.
             model: name of the model that answers, for example "digits"; "" for the server's default.
-                "digits/3" also requires version 3.
+                "digits/4" also requires version 3.
             top_k: number of best digits in `Result.alternatives`, 0 to 10. Each costs bandwidth.
             probabilities: whether results carry the probabilities of all ten digits.
             timings: whether results carry the seconds that they waited and were computed.

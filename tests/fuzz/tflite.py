@@ -23,7 +23,7 @@ with atheris.instrument_imports(
 from inkstream_server.config import BUNDLED
 
 FOLDER = Path(tempfile.mkdtemp()) / "digits" / "3"
-shutil.copytree(BUNDLED / "digits" / "3", FOLDER)
+shutil.copytree(BUNDLED / "digits" / "1", FOLDER)
 WHOLE = (FOLDER / "model.tflite").read_bytes()
 CARD = (FOLDER / "card.json").read_bytes()
 

@@ -136,7 +136,7 @@ def main() -> None:
     options.add_argument("--keep", type=Path, help="folder for files that end their process")
     chosen = options.parse_args()
     chance = random.Random(chosen.seed)
-    folder = BUNDLED / "digits" / "3"
+    folder = BUNDLED / "digits" / "1"
     sound = [(folder / "model.tflite").read_bytes()]
     sample = json.loads((folder / "card.json").read_text()).get("sample")
     if chosen.plain_networks:

@@ -13,13 +13,13 @@ import pytest
 from inkstream.ink import Ink, read
 from inkstream.v1 import error_pb2, ink_pb2
 from inkstream.v1 import recognition_service_pb2 as pb
-from inkstream_server.confidence.rejection import tempered
 from inkstream_server.ink import tensor_of
 from inkstream_server.model_store import store as model_store
 
 from tests.conftest import Mnist
 from tests.integration.conftest import RunningServer, StartServer
 from tests.integration.contract import Stream, open_stream, stub
+from tests.pairs import read_offline
 from tests.unit.server.pens.events import (
     BAR,
     InkEvent,
@@ -69,18 +69,9 @@ async def until_glyphs(stream: Stream, count: int) -> list[ink_pb2.GlyphResult]:
 
 
 def offline(inks: Sequence[Ink]) -> tuple[list[int], list[float]]:
-    """The digit that renderer and engine give without a server."""
-    model = model_store.load(model_store.BUNDLED, "digits")
-    digits, confidences = [], []
-    for ink in inks:
-        frame = tensor_of(ink.arrays(), y_up=ink.y == "up")
-        assert frame is not None
-        (row,) = tempered(
-            model.images.engine.infer([frame.reshape(1, -1)]), model.images.rule.ink_temperature
-        )
-        digits.append(int(row.argmax()))
-        confidences.append(float(row.max()))
-    return digits, confidences
+    """The digit and its confidence that both networks give without a server."""
+    answers = read_offline(model_store.find(model_store.BUNDLED, "digits"), inks)
+    return answers.argmax(axis=1).tolist(), answers.max(axis=1).tolist()
 
 
 def packets(ink: Ink, first: int, pen: int) -> list[list[InkEvent]]:
@@ -136,7 +127,7 @@ async def test_a_digit_gets_a_provisional_answer_at_pen_up_and_a_final_one_after
     assert (first.state, first.revision, [*first.strokes]) == (PROVISIONAL, 1, [7])
     assert (last.state, last.revision, [*last.strokes]) == (FINAL, 2, [7])
     assert (first.digit, first.confidence) == (last.digit, last.confidence)
-    assert (last.stability, last.model_version) == (1, "digits/3")
+    assert (last.stability, last.model_version) == (1, "digits/4")
     assert len(glyphs(stream)) == 2
 
 

@@ -100,7 +100,7 @@ async def test_answers_have_the_fields_that_the_stream_requested(
         assert np.array(group.top_confidences).reshape(rows, 3).tolist() == best.tolist()
         assert len(group.queued_us) == len(group.inferred_us) == rows
         assert min(group.inferred_us) > 0
-        assert group.model_version == "digits/3"
+        assert group.model_version == "digits/4"
 
 
 async def test_bytes_and_floats_of_one_image_get_one_answer(
@@ -174,11 +174,11 @@ async def test_unary_answers_bad_frames_by_number_too(server: RunningServer) -> 
     ]
 
 
-@pytest.mark.parametrize("name", ["", "digits", "digits/3"])
+@pytest.mark.parametrize("name", ["", "digits", "digits/4"])
 async def test_the_model_is_described_with_its_card(server: RunningServer, name: str) -> None:
     async with stub(server.address) as service:
         model = (await service.GetModel(pb.GetModelRequest(model=name))).model
-    assert (model.name, model.version, model.engine) == ("digits", "3", "litert")
+    assert (model.name, model.version, model.engine) == ("digits", "4", "litert")
     assert json.loads(model.card_json)["files"]["model.tflite"]
     labels = server.metrics().labels("inkstream_model_info")
     assert [it["sha256"] for it in labels] == [model.sha256]

@@ -116,7 +116,7 @@ async def test_every_line_of_a_json_log_is_json_from_start_through_swap_to_stop(
     shutil.copytree(BUNDLED / "digits" / "1", store / "digits" / "1")
     flags = ["--log-format", "json", "--workers", workers]
     server = start_server(*flags, "--model-store", str(store), "--model-poll", "0.05")
-    shutil.copytree(BUNDLED / "digits" / "3", store / "2.part")
+    shutil.copytree(BUNDLED / "digits" / "1", store / "2.part")
     (store / "2.part").rename(store / "digits" / "2")
     await eventually("a swap", lambda: len(lines(server, "model_swapped")) == int(workers))
     server.signal()

@@ -232,7 +232,7 @@ async def test_refused_calls_are_not_counted_as_items(start_server: StartServer)
 def test_the_model_and_the_process_are_described(server: RunningServer) -> None:
     metrics = server.metrics()
     (model,) = metrics.labels("inkstream_model_info")
-    assert (model["name"], model["version"], model["engine"]) == ("digits", "3", "litert")
+    assert (model["name"], model["version"], model["engine"]) == ("digits", "4", "litert")
     assert metrics.value("process_resident_memory_bytes") > 0
     assert metrics.labels("python_info")
 

@@ -74,7 +74,7 @@ async def test_swaps_under_load_lose_no_item_and_every_answer_names_its_model(
         steady = [Steady(await open_stream(service)) for _ in range(4)]
         for each in steady:
             await each.flows()
-        publish(store, "2", of="3")
+        publish(store, "2", of="4")
         await eventually("version 2 answers", lambda: served(server) == "digits/2")
         pin(store, "digits", "1")
         await eventually("version 1 answers again", lambda: served(server) == "digits/1")
@@ -111,7 +111,7 @@ async def test_swaps_under_pens_lose_no_digit_and_every_answer_names_its_model(
 
         async def swap() -> AsyncIterator[None]:
             yield
-            publish(store, "2", of="3")
+            publish(store, "2", of="4")
             await eventually("version 2 answers", lambda: served(server) == "digits/2")
             yield
             pin(store, "digits", "1")
@@ -129,7 +129,7 @@ async def test_a_broken_version_is_refused_with_a_reason_and_the_old_one_answers
     start_server: StartServer, store: Path
 ) -> None:
     server = start_server("--model-store", str(store), "--model-poll", "0.05")
-    publish(store, "2", of="3")
+    publish(store, "2", of="4")
     (store / "digits" / "2" / "model.tflite").write_bytes(b"half of a mod")
     await eventually(
         "the refusal",
@@ -150,7 +150,7 @@ async def test_a_broken_version_is_refused_with_a_reason_and_the_old_one_answers
 async def test_a_server_whose_newest_version_is_broken_starts_with_the_one_before(
     start_server: StartServer, store: Path
 ) -> None:
-    publish(store, "2", of="3")
+    publish(store, "2", of="4")
     (store / "digits" / "2" / "model.tflite").write_bytes(b"half of a mod")
     server = await asyncio.to_thread(start_server, "--model-store", str(store))
     assert served(server) == "digits/1"
@@ -168,12 +168,12 @@ async def offer_damaged(server: RunningServer, store: Path, ways: Mapping[Damage
     async with stub(server.address) as service:
         steady = [Steady(await open_stream(service)) for _ in range(4)]
         for number, how in enumerate(ways, 1):
-            publish(store, str(10 + number), of="3", how=how)
+            publish(store, str(10 + number), of="4", how=how)
             await eventually(f"{how.__name__} is refused", partial(is_refused, number))
             for each in steady:
                 await each.flows()
         assert served(server) == "digits/1"
-        publish(store, "20", of="3")
+        publish(store, "20", of="4")
         await eventually("a sound version answers", lambda: served(server) == "digits/20")
         for each in steady:
             await each.flows()
@@ -226,7 +226,7 @@ async def test_a_version_that_hangs_delays_neither_items_nor_a_drain(
     folder = store / "digits" / "2"
     folder.mkdir()
     os.mkfifo(folder / "model.tflite")  # Reading it blocks for ever.
-    shutil.copy(BUNDLED / "digits" / "3" / "card.json", folder)
+    shutil.copy(BUNDLED / "digits" / "1" / "card.json", folder)
 
     def is_tried() -> bool:
         return bool(Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text())
@@ -246,7 +246,7 @@ async def test_a_version_that_hangs_delays_neither_items_nor_a_drain(
 async def test_a_server_whose_newest_version_crashes_the_engine_starts_with_the_one_before(
     unguarded: StartServer, store: Path
 ) -> None:
-    publish(store, "2", of="3", how=circle)
+    publish(store, "2", of="4", how=circle)
     server = await asyncio.to_thread(unguarded, "--model-store", str(store))
     assert served(server) == "digits/1"
     assert "digits/2 crashes the engine" in server.stderr()

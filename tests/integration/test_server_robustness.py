@@ -284,7 +284,7 @@ def test_a_ready_server_writes_its_addresses_to_the_log_and_the_ready_file(
     assert ready["address"] == server.address
     assert (ready["metrics"], ready["model"], ready["engine"]) == (
         server.metrics_url,
-        "digits/3",
+        "digits/4",
         "litert",
     )
     assert json.loads(server.ready_file.read_text()) == {

@@ -28,7 +28,7 @@ from tests.integration.conftest import RunningServer, StartServer
 from tests.integration.contract import open_stream, recognize_all, stub
 from tests.integration.test_server_ink import finals, send_ink
 from tests.integration.writers import SEVEN, Writer, under_load
-from tests.pairs import add_strokes
+from tests.pairs import add_strokes, remove_strokes
 from tests.patience import eventually
 from tests.unit.server.pens.events import ended, moved, opened, stroke
 
@@ -43,14 +43,17 @@ Strokes = Sequence[npt.NDArray[np.int64]]
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     """A store with digits/1, which has one network."""
-    shutil.copytree(BUNDLED / "digits" / "3", tmp_path / "store" / "digits" / "1")
+    folder = tmp_path / "store" / "digits" / "1"
+    shutil.copytree(BUNDLED / "digits" / "4", folder)
+    remove_strokes(folder)
     return tmp_path / "store"
 
 
 def publish_pair(store: Path, version: str, seed: int = 1) -> Path:
     """Publish a version with two networks at once."""
     aside = store / f"{version}.part"
-    shutil.copytree(BUNDLED / "digits" / "3", aside)
+    shutil.copytree(BUNDLED / "digits" / "4", aside)
+    remove_strokes(aside)
     add_strokes(aside, seed=seed)
     return aside.rename(store / "digits" / version)
 

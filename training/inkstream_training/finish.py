@@ -215,7 +215,13 @@ def _fit_strokes(
         second = outputs(strokes.model, of.traces) / np.float32(temperature)
         return log_softmax(_logits(run, of.frames)), log_softmax(second)
 
-    weights = fit_pair(logs(held_out.digits), held_out.labels, logs(held_out.halves), halves_sure)
+    weights = fit_pair(
+        logs(held_out.digits),
+        held_out.labels,
+        np.char.add(held_out.sources, held_out.writers),
+        logs(held_out.halves),
+        halves_sure,
+    )
 
     def alone(of: Drawn) -> npt.NDArray[Any]:
         # In the precision of an engine, in which a confidence of almost 1 is 1.

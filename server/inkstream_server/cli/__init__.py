@@ -254,7 +254,7 @@ def show_config(as_json: bool, **values: Any) -> None:
                 source, value = found[name]
                 click.echo(f"  {name:{wide}}  {source:11}  {'-' if value is None else value}")
     # Imported after the settings are shown, because gRPC is slow to import.
-    from inkstream_server.preflight import preflight_errors
+    from inkstream_server.cli.preflight import preflight_errors
 
     errors = preflight_errors(config)
     for error in errors:

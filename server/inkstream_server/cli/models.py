@@ -61,7 +61,7 @@ def models() -> None:
     Examples:
       inkstream-server models list
       inkstream-server models add my-cnn.keras
-      inkstream-server models verify digits/3
+      inkstream-server models verify digits/4
       inkstream-server models rollback digits
     """
     if error := descriptors.error_of(descriptors.LEAST_OF_COMMANDS):
@@ -115,7 +115,7 @@ def verify(wanted: tuple[str, ...], engine: str, store: Path, as_json: bool) -> 
     \b
     Examples:
       inkstream-server models verify
-      inkstream-server models verify digits/3 --engine keras
+      inkstream-server models verify digits/4 --engine keras
     """
     try:
         named = (model_store.find(store, it) for it in wanted)

@@ -15,7 +15,6 @@ ORDER = [
     "__main__",
     "cli",
     "workers",
-    "preflight",
     "server",
     "rpc",
     "streams",

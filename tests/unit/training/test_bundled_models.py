@@ -11,7 +11,7 @@ from inkstream_training.export import infer_litert
 from inkstream_training.ink import gates, sources
 from inkstream_training.recipes import RECIPES
 
-MISSED = {"unipen_accuracy"}
+MISSED = {"pendigits_worst_writer", "pen_ece"}
 """Gates that the default model misses. The list is strict: a gate that is met again fails the test."""
 SEE = "missed, as docs/accuracy.md says"
 MODELS = sorted(path.parent for path in BUNDLED.glob("*/*/card.json"))

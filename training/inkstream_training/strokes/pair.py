@@ -40,18 +40,22 @@ class PairWeights:
 def fit_pair(
     digits: tuple[npt.NDArray[Any], npt.NDArray[Any]],
     labels: npt.NDArray[Any],
+    writers: npt.NDArray[np.str_],
     halves: tuple[npt.NDArray[Any], npt.NDArray[Any]],
     halves_sure: float,
 ) -> PairWeights:
     """Find the weights with the lowest negative log-likelihood that are careful with half a digit.
 
     Golden-section search on the image's share of the sum, and for each share the best temperature. The
-    likelihood is convex in the two weights, so there is one minimum.
+    likelihood is convex in the two weights, so there is one minimum. For the share each writer counts the
+    same, because which network reads better depends on the hand, and few writers wrote most digits. For the
+    temperature each digit does, because of all answers as many should be right as their confidences say.
 
     Args:
         digits: logarithms of the probabilities (n, 10) of both networks, image first, for digits of writers
             that neither network learned from.
         labels: integer (n,).
+        writers: writer of each, (n,).
         halves: the same (m, 10) for digits at half of their ink.
         halves_sure: largest share of them that may be answered with a confidence above 0.99; if the fitted
             weights leave more, both are lowered alike.
@@ -60,9 +64,13 @@ def fit_pair(
     def mixed(pair: tuple[npt.NDArray[Any], npt.NDArray[Any]], share: float) -> npt.NDArray[Any]:
         return np.asarray(share * pair[0] + (1.0 - share) * pair[1])
 
+    _, of, counts = np.unique(writers, return_inverse=True, return_counts=True)
+    even = 1.0 / (len(counts) * counts[of])
+
     def loss(share: float) -> float:
         logits = mixed(digits, share)
-        return negative_log_likelihood(softmax(logits, fit_temperature(logits, labels)), labels)
+        temperature = fit_temperature(logits, labels, even)
+        return negative_log_likelihood(softmax(logits, temperature), labels, even)
 
     low, high = 0.0, 1.0
     left, right = 1.0 - _GOLDEN, _GOLDEN

@@ -16,7 +16,7 @@ from inkstream_server.model_store.store import BUNDLED
 
 from tests.damage import Damage, circle, no_weights, other_operator
 
-FILE = BUNDLED / "digits" / "3" / "model.tflite"
+FILE = BUNDLED / "digits" / "1" / "model.tflite"
 SOUND = FILE.read_bytes()
 CUSTOM, CALL_ONCE, RANK = (32, "32 (CUSTOM)"), (129, "129 (CALL_ONCE)"), (110, "110")
 

@@ -21,8 +21,8 @@ from inkstream_server.model_store.store import ModelError, load_folder
 from tests.conftest import Mnist
 from tests.damage import UNGUARDED, circle
 
-TFLITE = BUNDLED / "digits" / "3" / "model.tflite"
-KERAS = BUNDLED / "digits" / "3" / "model.keras"
+TFLITE = BUNDLED / "digits" / "1" / "model.tflite"
+KERAS = BUNDLED / "digits" / "1" / "model.keras"
 
 
 def run(*arguments: str | Path) -> Result:

@@ -17,7 +17,7 @@ from inkstream_server.model_import.sources import SourceError, read_source
 
 from tests.damage import circle, half
 
-KERAS, TFLITE = (BUNDLED / "digits" / "3" / name for name in ("model.keras", "model.tflite"))
+KERAS, TFLITE = (BUNDLED / "digits" / "1" / name for name in ("model.keras", "model.tflite"))
 
 
 def archive(

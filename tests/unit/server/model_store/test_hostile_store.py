@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from inkstream_server.model_store.store import BUNDLED, ModelError, load_folder
 from inkstream_server.model_store.watch import survey
 
-SOUND = BUNDLED / "digits" / "3"
+SOUND = BUNDLED / "digits" / "4"
 
 
 def link_to(target: str) -> Callable[[Path], None]:

@@ -203,7 +203,7 @@ def test_a_card_of_any_content_is_accepted_or_refused(
     tmp_path_factory: pytest.TempPathFactory, path: tuple[str, ...], value: object
 ) -> None:
     folder = tmp_path_factory.getbasetemp() / "digits" / "3"
-    shutil.copytree(BUNDLED / "digits" / "3", folder, dirs_exist_ok=True)
+    shutil.copytree(BUNDLED / "digits" / "4", folder, dirs_exist_ok=True)
     card = json.loads((folder / "card.json").read_text())
     place = card
     for key in path[:-1]:

@@ -21,7 +21,7 @@ ENOUGH = 100.0
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    shutil.copytree(BUNDLED / "digits" / "3", tmp_path / "digits" / "2")
+    shutil.copytree(BUNDLED / "digits" / "4", tmp_path / "digits" / "2")
     return tmp_path / "digits" / "2"
 
 

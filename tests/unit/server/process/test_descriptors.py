@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from inkstream_server.cli.preflight import preflight_errors
 from inkstream_server.config import Config
 from inkstream_server.errors import StartError
-from inkstream_server.preflight import preflight_errors
 from inkstream_server.process import descriptors
 from inkstream_server.process.http_port import MOST_CONNECTIONS
 

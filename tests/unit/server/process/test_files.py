@@ -160,7 +160,7 @@ def _model(place: Path) -> Path:
     store = place.parent
     while store.name != "store":
         store = store.parent
-    shutil.copytree(BUNDLED / "digits" / "3", store / "digits" / "3")
+    shutil.copytree(BUNDLED / "digits" / "1", store / "digits" / "3")
     return store
 
 
