@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from inkstream_training.ink.collection import InkParts
 from inkstream_training.ink.mixture import NOT_A_DIGIT
-from inkstream_training.letters import Letters, fitted
+from inkstream_training.letters import fitted
 from inkstream_training.recipes import Recipe
 
 __all__ = ["Examples", "gather"]
@@ -65,7 +65,6 @@ def gather(
     images: npt.NDArray[np.uint8],
     labels: npt.NDArray[np.uint8],
     ink: InkParts | None = None,
-    letters: Letters | None = None,
 ) -> Examples:
     """Gather the examples of a recipe: MNIST's training file, whose end is held out, pen ink and letters.
 
@@ -74,29 +73,25 @@ def gather(
         images: MNIST's training images, uint8 (n, 28, 28).
         labels: their labels, uint8 (n,).
         ink: the result of `inkstream_training.ink.collection.prepare`, if the recipe has ink.
-        letters: images of letters, if the recipe names them among its sources.
 
     Returns: the examples. With ink, MNIST's validation images come first and weigh as much as all pen digits.
     """
     examples = Examples.split(images, labels, recipe.validation_examples)
-    return examples if ink is None else _with_ink(examples, recipe, ink, letters)
+    return examples if ink is None else _with_ink(examples, recipe, ink)
 
 
-def _with_ink(
-    examples: Examples, recipe: Recipe, ink: InkParts, letters: Letters | None
-) -> Examples:
+def _with_ink(examples: Examples, recipe: Recipe, ink: InkParts) -> Examples:
     held = (len(examples.validation_labels), len(ink.validation.labels))
     amounts = recipe.mixture
+    letters = ink.letters.training.images[~ink.letters.training.look_alike]
     # Images, labels, shares and strengths of each kind.
     kinds: list[tuple[npt.NDArray[np.uint8], npt.NDArray[Any], Any, float]] = [
         (examples.images, examples.labels, amounts.mnist_repeats, 1.0),
         (ink.frames.inputs, ink.frames.labels, ink.frames.shares, amounts.ink_strength),
+        (letters, _none(len(letters)), amounts.letter_repeats, 1.0),
+        (fitted(letters), _none(len(letters)), amounts.letter_repeats, 1.0),
         (np.zeros((amounts.blanks, 28, 28), np.uint8), _none(amounts.blanks), 1.0, 1.0),
     ]
-    if letters is not None:
-        taught = letters.training.images[~letters.training.look_alike]
-        for shown in (taught, fitted(taught)):
-            kinds.append((shown, _none(len(shown)), amounts.letter_repeats, 1.0))
     return Examples(
         np.concatenate([images for images, _, _, _ in kinds]),
         np.concatenate([labels for _, labels, _, _ in kinds]),

@@ -36,18 +36,8 @@ from inkstream_training.train import TrainedSeed
 __all__ = ["Finished", "Pair", "Tests", "finish", "letter_figures"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Tests:
-    """Images that are used once for each finished seed."""
-
-    images: npt.NDArray[np.uint8]
-    """MNIST's test images, uint8 (n, 28, 28)."""
-
-    labels: npt.NDArray[np.uint8]
-    """Their labels, (n,)."""
-
-    letters: LetterImages | None = None
-    """Images of letters; None if the recipe has none."""
+Tests = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
+"""MNIST's test images, uint8 (n, 28, 28), and their labels, (n,), used once for each finished seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,67 +101,68 @@ def finish(
     Args:
         recipe: their recipe.
         run: the network for images.
-        strokes: the network for strokes; None without.
+        strokes: the network for strokes; None without ink.
         examples: holds the validation images.
         tests: images for the test.
-        ink: pen ink; None without.
+        ink: pen ink and letters; None without.
     """
-    if not len(examples.validation_images):
-        metrics = measure(predict(run.model, tests.images), tests.labels)
-        result = SeedResult(run.seed, metrics.accuracy, None, None, 1.0)
-        return Finished(run, result, metrics)
-    images = recipe.validation_examples
-    labels = examples.validation_labels
-    held_out = examples.validation_images[:images]
     temperature = 1.0
+    labels = examples.validation_labels[: recipe.validation_examples]
+    held_out = examples.validation_images[: recipe.validation_examples]
     if recipe.fits_temperature:
-        temperature = fit_temperature(_logits(run, held_out), labels[:images])
+        temperature = fit_temperature(_logits(run, held_out), labels)
         fold_temperature(run.model, temperature)
     probabilities = softmax(_logits(run, held_out))
-    if ink is None or recipe.ink is None:
-        metrics = measure(predict(run.model, tests.images), tests.labels)
-        return Finished(run, _result(run, metrics, probabilities, labels, temperature), metrics)
-    weights = examples.validation_weights
-    ink_temperature = _ink_temperature(run, ink, recipe.ink.halves_sure)
-    alone = _image_reader(run, ink_temperature)
-    reader, second = alone, None
-    if strokes is not None:
+    if ink is not None and strokes is not None and recipe.ink is not None:
         second = _fit_strokes(run, strokes, ink, recipe.ink.halves_sure)
-        reader = second.together
-    pen = reader(ink.validation.digits)
-    rule = rejection.choose(
-        {
-            "mnist": (probabilities, labels[:images]),
-            "pen": (pen, ink.validation.labels),
-        }
+        pen = second.together(ink.validation.digits)
+        chosen = {"mnist": (probabilities, labels), "pen": (pen, ink.validation.labels)}
+        rule = rejection.choose(chosen)
+        tested = predict(run.model, tests[0])
+        metrics = measure(tested, tests[1])
+        every = np.concatenate([probabilities, pen]), examples.validation_labels
+        result = _result(run, metrics, every, temperature, examples.validation_weights)
+        return _test_on_ink(run, strokes, second, ink, (tested, tests[1]), metrics, rule, result)
+    metrics = measure(predict(run.model, tests[0]), tests[1])
+    return Finished(run, _result(run, metrics, (probabilities, labels), temperature), metrics)
+
+
+def _test_on_ink(
+    run: TrainedSeed,
+    strokes: TrainedSeed,
+    second: _Second,
+    ink: InkParts,
+    mnist: tuple[npt.NDArray[Any], npt.NDArray[Any]],
+    metrics: Metrics,
+    rule: rejection.RejectRule,
+    result: SeedResult,
+) -> Finished:
+    """Test both networks on ink, alone and together, and the one for images on images of letters.
+
+    Args:
+        run: the network for images.
+        strokes: the network for strokes.
+        second: how they answer.
+        ink: holds the test writers and the letters.
+        mnist: probabilities (n, 10) and labels (n,) of MNIST's test images.
+        metrics: figures of those.
+        rule: the thresholds.
+        result: the seed's entry in the card, without its figures on ink.
+    """
+    together, image, alone = (
+        measure_ink(answers_to(ink.test, read), ink.test, mnist, rule)
+        for read in (second.together, second.image, second.alone)
     )
-    tested = predict(run.model, tests.images)
-    metrics = measure(tested, tests.labels)
-    both = np.concatenate([probabilities, pen])
-    result = _result(run, metrics, both, labels, temperature, weights)
-
-    def figures(of: Reader) -> InkFigures:
-        return measure_ink(answers_to(ink.test, of), ink.test, (tested, tests.labels), rule)
-
-    on_ink, letters = figures(reader), None
-    if tests.letters is not None:
-        letters = letter_figures(partial(predict, run.model), tests.letters, tested, rule)
-    measured = None
-    if letters is not None:
-        measured = gates.values(metrics, on_ink, letters["no_digits"])
-    result = dataclasses.replace(result, ink_temperature=ink_temperature, gates=measured)
-    if strokes is None or second is None:
-        return Finished(run, result, metrics, rule, on_ink, None, letters)
-    pair = Pair(strokes, second.temperature, second.weights, figures(alone), figures(second.alone))
+    letters = letter_figures(partial(predict, run.model), ink.letters.test, mnist[0], rule)
     result = dataclasses.replace(
         result,
-        alone={
-            "image": gates.of_ink(pair.image_alone),
-            "strokes": gates.of_ink(pair.strokes_alone),
-        },
-        weights=dataclasses.asdict(pair.weights),
+        ink_temperature=second.ink_temperature,
+        gates=gates.values(metrics, together, letters["no_digits"]),
+        alone={"image": gates.of_ink(image), "strokes": gates.of_ink(alone)},
+        weights=dataclasses.asdict(second.weights),
     )
-    return Finished(run, result, metrics, rule, on_ink, pair, letters)
+    pair = Pair(strokes, second.temperature, second.weights, image, alone)
+    return Finished(run, result, metrics, rule, together, pair, letters)
 
 
 def letter_figures(
@@ -196,10 +187,16 @@ def letter_figures(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Second:
-    """How the network for strokes answers, alone and with the other."""
+    """How both networks answer ink, alone and together."""
+
+    ink_temperature: float
+    """Temperature of ink for the network for images alone."""
 
     temperature: float
+    """Temperature of the network for strokes alone."""
+
     weights: PairWeights
+    image: Reader
     alone: Reader
     together: Reader
 
@@ -231,7 +228,12 @@ def _fit_strokes(
     def together(of: Drawn) -> npt.NDArray[Any]:
         return weights.combine(predict(run.model, of.frames), alone(of))
 
-    return _Second(temperature, weights, alone, together)
+    ink_temperature = _ink_temperature(run, ink, halves_sure)
+
+    def image(of: Drawn) -> npt.NDArray[Any]:
+        return tempered(predict(run.model, of.frames), ink_temperature)
+
+    return _Second(ink_temperature, temperature, weights, image, alone, together)
 
 
 def _ink_temperature(run: TrainedSeed, ink: InkParts, halves_sure: float) -> float:
@@ -241,18 +243,17 @@ def _ink_temperature(run: TrainedSeed, ink: InkParts, halves_sure: float) -> flo
     return max(fit_temperature(_logits(run, held_out.digits.frames), held_out.labels), least)
 
 
-def _image_reader(run: TrainedSeed, ink_temperature: float) -> Reader:
-    return lambda of: tempered(predict(run.model, of.frames), ink_temperature)
-
-
 def _result(
     run: TrainedSeed,
     metrics: Metrics,
-    probabilities: npt.NDArray[Any],
-    labels: npt.NDArray[Any],
+    validation: tuple[npt.NDArray[Any], npt.NDArray[Any]],
     temperature: float,
     weights: npt.NDArray[Any] | None = None,
 ) -> SeedResult:
+    """Give the entry in the card; `validation` holds probabilities (n, 10) and labels (n,), or nothing."""
+    probabilities, labels = validation
+    if not len(labels):
+        return SeedResult(run.seed, metrics.accuracy, None, None, temperature)
     right = probabilities.argmax(axis=1) == labels
     nll = negative_log_likelihood(probabilities, labels, weights)
     accuracy = round(float(right.mean()), 6)

@@ -18,7 +18,6 @@ from inkstream import mnist
 from inkstream_server.model_store import sample as model_sample
 from inkstream_server.model_store.store import BUNDLED, every_version
 
-from inkstream_training import letters as letter_images
 from inkstream_training.architecture import LAYERS, predict
 from inkstream_training.card import (
     BASELINE,
@@ -36,12 +35,12 @@ from inkstream_training.export import (
     export_strokes,
     load_keras,
 )
-from inkstream_training.finish import Finished, Tests, finish
+from inkstream_training.finish import Finished, Pair, finish
 from inkstream_training.ink import gates
 from inkstream_training.ink.collection import InkParts, prepare
 from inkstream_training.ink.rendering import OnGlyphs
 from inkstream_training.provenance import data_files, libraries, plain, rounded
-from inkstream_training.recipes import Recipe
+from inkstream_training.recipes import Recipe, StrokeRecipe
 from inkstream_training.runs import kept
 from inkstream_training.strokes.architecture import LAYERS as STROKES_LAYERS
 from inkstream_training.strokes.architecture import outputs
@@ -85,21 +84,25 @@ def produce(
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(f"seeds: expected at least one, each once, got {list(seeds)}")
-    # Small files first, so that a missing one is found before ink is drawn for minutes.
+    # First, because it is small: a missing file is found before ink is drawn for minutes.
     images, labels = mnist.load("train", mnist_folder)
     test_images, test_labels = mnist.load("test", mnist_folder)
-    letters = letter_images.load(ink_folder) if "emnist_letters" in recipe.sources else None
     ink = None if recipe.ink is None else prepare(recipe, ink_folder, on_glyphs)
-    examples = gather(recipe, images, labels, ink, letters)
-    tests = Tests(test_images, test_labels, None if letters is None else letters.test)
+    examples = gather(recipe, images, labels, ink)
+    tests = test_images, test_labels
     finished = []
     for seed in seeds:
         run = _train_image(recipe, examples, seed, runs, partial(on_epoch, "image", seed))
-        second = _train_strokes(recipe, ink, seed, runs, partial(on_epoch, "strokes", seed))
+        second = None
+        if ink is not None and recipe.strokes is not None:
+            report = partial(on_epoch, "strokes", seed)
+            second = _train_strokes(recipe.strokes, ink, seed, runs, report)
         finished.append(finish(recipe, run, second, examples, tests, ink))
     served = select(finished)
     parity = export(served.run.model, folder, test_images)
-    strokes = None if ink is None else _export_strokes(served, folder, ink)
+    strokes = None
+    if served.pair is not None and ink is not None:
+        strokes = _export_strokes(served.pair, folder, ink)
     mean, spread = mean_and_sd([one.result.test_accuracy for one in finished])
     card = Card(
         name=recipe.model_name,
@@ -109,7 +112,7 @@ def produce(
         architecture=list(LAYERS),
         parameters=int(served.run.model.count_params()),
         recipe=plain(dataclasses.asdict(recipe)),
-        data=data_files(recipe, ink, 0 if letters is None else len(letters)),
+        data=data_files(recipe, ink),
         seed=served.run.seed,
         selection=recipe.selection,
         temperature=served.result.temperature,
@@ -177,29 +180,23 @@ def _train_image(
 
 
 def _train_strokes(
-    recipe: Recipe,
-    ink: InkParts | None,
+    recipe: StrokeRecipe,
+    ink: InkParts,
     seed: int,
     runs: Path | None,
     on_epoch: Callable[[Epoch], None],
-) -> TrainedSeed | None:
-    settings = recipe.strokes
-    if settings is None or ink is None or ink.traces is None:
-        return None
-    learned, held_out = ink.traces, (ink.validation.digits.traces, ink.validation.labels)
+) -> TrainedSeed:
+    held_out = ink.validation.digits.traces, ink.validation.labels
     return kept(
         runs,
         "strokes",
-        settings,
+        recipe,
         seed,
-        lambda: train_strokes(settings, learned, seed, validation=held_out, on_epoch=on_epoch),
+        lambda: train_strokes(recipe, ink.traces, seed, validation=held_out, on_epoch=on_epoch),
     )
 
 
-def _export_strokes(served: Finished, folder: Path, ink: InkParts) -> StrokesCard | None:
-    pair = served.pair
-    if pair is None:
-        return None
+def _export_strokes(pair: Pair, folder: Path, ink: InkParts) -> StrokesCard:
     traces = ink.validation.digits.traces
     parity = export_strokes(pair.run.model, pair.temperature, folder, traces)
     saved = load_keras(folder / STROKES_KERAS_FILE)

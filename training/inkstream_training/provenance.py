@@ -20,16 +20,8 @@ from inkstream_training.train import Epoch
 __all__ = ["data_files", "libraries", "plain", "rounded"]
 
 
-def data_files(
-    recipe: Recipe, ink: InkParts | None = None, letter_images: int = 0
-) -> list[DataFile]:
-    """List every file that the model was made from, with its use.
-
-    Args:
-        recipe: its recipe.
-        ink: its ink, if it has some.
-        letter_images: number of images of letters; 0 for none.
-    """
+def data_files(recipe: Recipe, ink: InkParts | None = None) -> list[DataFile]:
+    """List every file that the model was made from, with its use."""
     held_out = recipe.validation_examples
     learned = "training" if not held_out else f"training; the last {held_out:,} are validation"
     files = [
@@ -47,9 +39,8 @@ def data_files(
             )
             for file in sources.FILES
         ]
-    if letter_images:
         use = "training, validation and test by place: see training/inkstream_training/letters.py"
-        files.append(DataFile(letters.FILE, letters.SHA256, letter_images, use))
+        files.append(DataFile(letters.FILE, letters.SHA256, len(ink.letters), use))
     return files
 
 

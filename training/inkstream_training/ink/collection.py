@@ -11,11 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from inkstream_server.ink import CHANNELS, POINTS
 
+from inkstream_training import letters as letter_images
 from inkstream_training.ink.mixture import Written, looks_like_a_digit, write
 from inkstream_training.ink.negatives import prefix
 from inkstream_training.ink.rendering import Drawn, OnGlyphs, drawn, frame, in_one_array, trace
 from inkstream_training.ink.sources import Glyph, is_digit, load
 from inkstream_training.ink.splits import RULES, Part
+from inkstream_training.letters import Letters
 from inkstream_training.recipes import InkMixture, Recipe
 
 __all__ = [
@@ -93,13 +95,16 @@ class Learned:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InkParts:
-    """All the pen ink of a recipe, drawn."""
+    """All that a recipe with ink learns from and is measured on, but MNIST."""
 
     frames: Learned
     """For the network for images."""
 
-    traces: Learned | None
-    """For the network for strokes; None if the recipe has none."""
+    traces: Learned
+    """For the network for strokes."""
+
+    letters: Letters
+    """Images of letters, for the network for images."""
 
     validation: InkSet
     """Glyphs for validation."""
@@ -122,21 +127,23 @@ def prepare(
     """Read and draw everything. Takes three minutes on one core, and 1 GB.
 
     Args:
-        recipe: a recipe with ink.
+        recipe: a recipe with ink and strokes.
         folder: see `sources.load`.
         on_glyphs: see `rendering.OnGlyphs`.
 
     Raises:
         DatasetUnavailable: a file is missing, or its digest is wrong.
     """
-    if recipe.ink is None:
-        raise ValueError(f"recipe: expected one with ink, got {recipe.name}")
+    if recipe.ink is None or recipe.strokes is None:
+        raise ValueError(f"recipe: expected one with ink and strokes, got {recipe.name}")
+    # First, because it is small: a missing file is found before ink is drawn for minutes.
+    letters = letter_images.load(folder)
     files = load(folder)
     glyphs = [glyph for of_file in files.values() for glyph in of_file]
-    strokes = recipe.strokes
     return InkParts(
         learn_frames(glyphs, recipe.ink, on_glyphs),
-        None if strokes is None else learn_traces(glyphs, strokes.ink, on_glyphs),
+        learn_traces(glyphs, recipe.strokes.ink, on_glyphs),
+        letters,
         validation=select(glyphs, "validation", on_glyphs),
         test=select(glyphs, "test", on_glyphs),
         splits=splits_of(glyphs),
