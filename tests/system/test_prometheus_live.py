@@ -145,9 +145,9 @@ async def test_a_certificate_with_five_days_left_opens_a_ticket_and_does_not_pag
 
 
 async def test_a_server_that_starts_beside_a_broken_version_opens_a_ticket(tmp_path: Path) -> None:
-    for version in ("1", "3"):
+    for version in ("1", "4"):
         shutil.copytree(BUNDLED / "digits" / version, tmp_path / "store" / "digits" / version)
-    newest = tmp_path / "store" / "digits" / "3" / "model.tflite"
+    newest = tmp_path / "store" / "digits" / "4" / "model.tflite"
     newest.write_bytes(newest.read_bytes()[:1000])
     with (
         running_server(tmp_path, "--model-store", str(tmp_path / "store")) as server,
