@@ -16,8 +16,8 @@ from tests.integration.pen_attacks import (
 from tests.patience import eventually
 
 MEMORY_MB = 36
-"""8 MB of a stream, and what the allocator and gRPC keep of its messages: 24 to 29 MB in all in a server that has
-answered nothing before."""
+"""8 MB of a stream, and what the allocator and gRPC keep of its messages: 24 to 29 MB in all in a server that
+has answered nothing before."""
 
 
 @pytest.mark.parametrize(
