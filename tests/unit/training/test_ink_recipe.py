@@ -39,6 +39,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "MISTAKES", 4)
 
 
+@pytest.mark.slow
 def test_the_ink_recipe_trains_evaluates_draws_and_repeats(
     quick: None, small_mnist: Path, small_ink: Path, tmp_path: Path
 ) -> None:

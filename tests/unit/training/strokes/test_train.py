@@ -60,6 +60,7 @@ def test_every_epoch_is_reported(trained: TrainedSeed) -> None:
     assert trained.history[-1].accuracy > 0.9
 
 
+@pytest.mark.slow
 def test_the_same_seed_repeats_a_run_and_another_does_not(trained: TrainedSeed) -> None:
     traces, _ = lines(20, 3)
     again, other = (
