@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from time import perf_counter_ns
+from typing import Any
 
 import click
 import numpy as np
@@ -68,12 +69,17 @@ def batches(model: store.Model) -> list[tuple[int, float]]:
     """Measure how a batch of glyphs is answered, in microseconds a glyph."""
     chance = np.random.default_rng(0)
     found = []
+    rows: Any = None
+
+    def compute(_: int) -> object:
+        return model.ink.engine.infer([rows])
+
     for count in BATCHES:
         frames = chance.integers(0, 256, (count, 784)).astype(np.uint8)
         rows = frames
         if model.ink.kind == "strokes":
             rows = rows_of(frames, chance.normal(size=(count, 448)).astype(np.float32))
-        found.append((count, min(least(lambda _, it=rows: model.ink.engine.infer([it]), 100)) / count))  # type: ignore[misc]  # fmt: skip
+        found.append((count, min(least(compute, 100)) / count))
     return found
 
 

@@ -3,6 +3,7 @@
 Temperature scaling after Guo et al., ICML 2017. Pure functions of arrays.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -49,20 +50,29 @@ def fit_temperature(logits: Array, labels: Array, weights: Array | None = None) 
             f"labels: expected one for each row of logits, and at least one, "
             f"got {len(labels)} for {len(logits)} rows"
         )
-    low, high = np.log(LOWEST), np.log(HIGHEST)
-    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
     weights = np.ones(len(labels)) if weights is None else weights
-    loss_left, loss_right = (_loss(logits, labels, weights, at) for at in (left, right))
-    while high - low > 1e-5:
+
+    def loss(log_temperature: float) -> float:
+        return _loss(logits, labels, weights, log_temperature)
+
+    found = minimum(loss, float(np.log(LOWEST)), float(np.log(HIGHEST)), within=1e-5)
+    return round(float(np.exp(found)), 4)
+
+
+def minimum(loss: Callable[[float], float], low: float, high: float, *, within: float) -> float:
+    """Find where a function with one minimum between `low` and `high` has it, by golden-section search."""
+    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+    loss_left, loss_right = loss(left), loss(right)
+    while high - low > within:
         if loss_left < loss_right:
             high, right, loss_right = right, left, loss_left
             left = high - _GOLDEN * (high - low)
-            loss_left = _loss(logits, labels, weights, left)
+            loss_left = loss(left)
         else:
             low, left, loss_left = left, right, loss_right
             right = low + _GOLDEN * (high - low)
-            loss_right = _loss(logits, labels, weights, right)
-    return round(float(np.exp((low + high) / 2.0)), 4)
+            loss_right = loss(right)
+    return (low + high) / 2.0
 
 
 def threshold_keeping(digits: Array, kept: float) -> float:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import floor
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from inkstream_server.confidence.calibration import minimum
 from inkstream_server.confidence.product import product
 
 from inkstream_training.calibration import fit_temperature, least_temperature, softmax
@@ -18,8 +19,6 @@ from inkstream_training.ink.figures import SURE
 from inkstream_training.metrics import negative_log_likelihood
 
 __all__ = ["PairWeights", "fit_pair"]
-
-_GOLDEN: Final = (np.sqrt(5.0) - 1.0) / 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +71,7 @@ def fit_pair(
         temperature = fit_temperature(logits, labels, even)
         return negative_log_likelihood(softmax(logits, temperature), labels, even)
 
-    low, high = 0.0, 1.0
-    left, right = 1.0 - _GOLDEN, _GOLDEN
-    loss_left, loss_right = loss(left), loss(right)
-    while high - low > 1e-3:
-        if loss_left < loss_right:
-            high, right, loss_right = right, left, loss_left
-            left = high - _GOLDEN * (high - low)
-            loss_left = loss(left)
-        else:
-            low, left, loss_left = left, right, loss_right
-            right = low + _GOLDEN * (high - low)
-            loss_right = loss(right)
-    share = (low + high) / 2.0
+    share = minimum(loss, 0.0, 1.0, within=1e-3)
     fitted = fit_temperature(mixed(digits, share), labels)
     temperature = max(fitted, least_temperature(mixed(halves, share), SURE, halves_sure))
     # Down, because more would make too many answers to half a digit sure.
